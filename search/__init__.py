@@ -1,0 +1,1 @@
+"""What to try, when to stop, and what it means."""

@@ -1,0 +1,100 @@
+"""The verdict as data: the exact shape of ``verdict.json`` (schema ``verdict/1``)."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+SCHEMA = "verdict/1"
+FIT_STATES = ("underfit", "overfit", "balanced", "undertrained", "diverged")
+TURNS = ("down", "up", "leave", "inconclusive")
+EFFECT_METRICS = ("val/top1", "val/nll", "val/nll_refined", "clean_train/top1", "clean_train/nll")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """A mean with its 95 % interval.
+
+    Attributes:
+        mean: In the unit of the metric: accuracies in [0, 1], losses in nats.
+        ci95: Both ends of the interval; ``(-inf, inf)`` is written as None where it is unknown.
+    """
+
+    mean: float
+    ci95: tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fit:
+    """Fit state of the reference and of the best, each one of `FIT_STATES`, with the reasons."""
+
+    reference: str
+    best: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dial:
+    """What is said of one strength; ``turn`` is one of `TURNS`.
+
+    ``effect`` holds, per metric, what changes when only this strength goes from the reference value
+    to the recommended one, averaged over the levels of the others.
+    """
+
+    strength: str
+    turn: str
+    reference: float
+    recommended: float
+    effective_unit: str
+    reference_effective: float
+    recommended_effective: float
+    effect: Mapping[str, Estimate]
+    decided_by: str | None
+    num_runs: int
+    runs_to_decide: int | None
+    remark: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Confirmed:
+    """What fresh seeds showed on the split that nothing else touched."""
+
+    num_images: int
+    seeds: int
+    reference: Mapping[str, float]
+    best: Mapping[str, float]
+    off: Mapping[str, float]
+    best_minus_reference: Mapping[str, Estimate]
+    split: str = "test"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cost:
+    """What the answer cost; ``train_share`` is the part of ``core_s`` spent in training steps or
+    evaluation.
+    """
+
+    wall_s: float
+    core_s: float
+    train_share: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """The answer: which strengths to turn, to what, and how sure."""
+
+    run: str
+    dataset: str
+    model: str
+    num_train: int
+    total_steps: int
+    fit: Fit
+    dials: tuple[Dial, ...]
+    confirmed: Confirmed | None
+    cost: Cost
+    exported: str = "best"
+    sentence: str = ""
+    interactions: tuple[str, ...] = field(default_factory=tuple)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values as written to ``verdict.json``."""
+        return {"schema": SCHEMA, **asdict(self)}

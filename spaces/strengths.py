@@ -1,0 +1,70 @@
+"""The five numbers that are searched."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Self
+
+from spaces.errors import InputError
+
+# Excluded upper ends: at 1 there is no label, no block, no update or no peak left.
+_UPPER_END = {
+    "weight_decay": math.inf,
+    "label_smoothing": 1.0,
+    "drop_path_rate": 1.0,
+    "ema_decay": 1.0,
+    "warmup_fraction": 1.0,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Strengths:
+    """The raw values of the five strengths, as they are handed to optimizer, loss, model and EMA.
+
+    Attributes:
+        weight_decay: Decoupled decay of AdamW, in ``[0, inf)``; each step multiplies a decayed
+            weight by ``1 - lr * weight_decay``.
+        label_smoothing: Probability mass spread evenly over all classes, in ``[0, 1)``.
+        drop_path_rate: Probability that the deepest residual block is skipped, in ``[0, 1)``.
+        ema_decay: Decay of the weight average per optimizer step, in ``[0, 1)``; 0 is no average.
+        warmup_fraction: Share of all optimizer steps spent on linear warmup, in ``[0, 1)``.
+
+    Raises:
+        InputError: If a value is not a finite number inside its interval.
+    """
+
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+    drop_path_rate: float = 0.0
+    ema_decay: float = 0.0
+    warmup_fraction: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            upper = _UPPER_END[field.name]
+            if not isinstance(value, (int, float)) or isinstance(value, bool):
+                raise InputError(f"`{field.name}` must be a number, but got {value!r}.")
+            if not 0.0 <= value < upper:
+                raise InputError(f"`0 <= {field.name} < {upper:g}` must hold, but got {value!r}.")
+
+    def as_dict(self) -> dict[str, float]:
+        """The five values by name, in the order of `STRENGTH_NAMES`."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, float]) -> Self:
+        """Read strengths by name; a missing one is 0 (off).
+
+        Raises:
+            InputError: If a name is unknown or a value lies outside its interval.
+        """
+        unknown = sorted(set(values) - set(STRENGTH_NAMES))
+        if unknown:
+            raise InputError(
+                f"Unknown strength {unknown[0]!r}; the strengths are {', '.join(STRENGTH_NAMES)}."
+            )
+        return cls(**values)
+
+
+STRENGTH_NAMES: tuple[str, ...] = tuple(field.name for field in fields(Strengths))

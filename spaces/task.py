@@ -1,0 +1,86 @@
+"""What the ranges of the strengths scale with."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from spaces.errors import InputError
+from spaces.recipe import Recipe
+
+SMALL_BELOW = 20_000
+"""Images below which BiT-HyperRule calls a dataset small (Kolesnikov et al. 2020, section 3.3)."""
+MEDIUM_BELOW = 500_000
+"""Images below which BiT-HyperRule calls a dataset medium."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """The size of a training run: how many images, classes and optimizer steps.
+
+    Attributes:
+        num_train: Training images, at least 1.
+        num_classes: Classes, at least 2.
+        batch_size: Images per optimizer step, at least 1.
+        epochs: Passes over the training images, at least 1.
+        lr: Peak learning rate, above 0.
+        pretrained: Whether training starts from ImageNet weights.
+        num_blocks: Residual blocks that stochastic depth can skip, at least 0.
+
+    Raises:
+        InputError: If a number lies outside its interval.
+    """
+
+    num_train: int
+    num_classes: int
+    batch_size: int
+    epochs: int
+    lr: float
+    pretrained: bool
+    num_blocks: int
+
+    def __post_init__(self) -> None:
+        at_least = {"num_train": 1, "num_classes": 2, "batch_size": 1, "epochs": 1, "num_blocks": 0}
+        for name, minimum in at_least.items():
+            value = getattr(self, name)
+            if not value >= minimum:
+                raise InputError(f"`{name} >= {minimum}` must hold, but got {value!r}.")
+        if not 0 < self.lr < float("inf"):
+            raise InputError(f"`0 < lr < inf` must hold, but got {self.lr!r}.")
+
+    @classmethod
+    def of(cls, recipe: Recipe, *, num_train: int, num_classes: int, num_blocks: int) -> "Task":
+        """The task that ``recipe`` poses on a dataset of this size."""
+        return cls(
+            num_train=num_train,
+            num_classes=num_classes,
+            batch_size=recipe.batch_size,
+            epochs=recipe.epochs,
+            lr=recipe.lr,
+            pretrained=recipe.pretrained,
+            num_blocks=num_blocks,
+        )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps per epoch; the last incomplete batch is dropped, unless it is the only."""
+        return max(1, self.num_train // self.batch_size)
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        return self.steps_per_epoch * self.epochs
+
+    @property
+    def size_class(self) -> str:
+        """``small`` (under 20k images), ``medium`` (under 500k) or ``large``, as in BiT-HyperRule."""
+        if self.num_train < SMALL_BELOW:
+            return "small"
+        return "medium" if self.num_train < MEDIUM_BELOW else "large"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values with the derived step counts, as written to ``plan.json``."""
+        return {
+            **asdict(self),
+            "steps_per_epoch": self.steps_per_epoch,
+            "total_steps": self.total_steps,
+            "size_class": self.size_class,
+        }
