@@ -28,6 +28,9 @@ class TrialSpec:
             carries ``{"reference": d0, "best": d1, "none": 0.0}``.
         block: Block of the experiment, or None outside it.
         levels: Level of each factor in this run: -1 is the reference's value, +1 the best's.
+        positions: Where the recipe lies on each searched axis, in [0, 1]; empty outside the space.
+        eval_epochs: Epochs after which it is evaluated; the last epoch always is.
+        rerun_of: The trial whose recipe this one runs again on a fresh seed, or None.
         never_stop: Whether the scheduler must let it run to full length.
     """
 
@@ -40,6 +43,9 @@ class TrialSpec:
     ema_levels: Mapping[str, float] = field(default_factory=dict)
     block: int | None = None
     levels: Mapping[str, int] = field(default_factory=dict)
+    positions: Mapping[str, float] = field(default_factory=dict)
+    eval_epochs: tuple[int, ...] = ()
+    rerun_of: str | None = None
     never_stop: bool = True
 
     @property
@@ -55,7 +61,9 @@ class TrialSpec:
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The one conversion back from `to_dict`."""
         values = {f.name: data[f.name] for f in fields(cls)}
-        return cls(**values | {"recipe": Recipe.from_dict(data["recipe"])})
+        values["recipe"] = Recipe.from_dict(data["recipe"])
+        values["eval_epochs"] = tuple(data["eval_epochs"])
+        return cls(**values)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,9 +74,10 @@ class Record:
         trial_id: `TrialSpec.trial_id`.
         stage: One of `STAGES`.
         epoch: Epochs trained so far, from 1.
+        time: When the driver received it, in seconds since 1970.
         metrics: By name; accuracies in [0, 1], losses in nats, ``cost/*`` in seconds. ``val/...``
-            is measured on the weights the recipe ships (its average if ``ema_decay > 0``, else the raw
-            ones), ``val_raw/...`` and ``val_ema/...`` on each. With `TrialSpec.ema_levels`,
+            is measured on the weights the recipe ships (its average if ``ema_decay > 0``, else the
+            raw ones), ``val_raw/...`` and ``val_ema/...`` on each. With `TrialSpec.ema_levels`,
             ``val.<level>/...`` and ``clean_train.<level>/...`` are measured on that average. Epochs
             without an evaluation hold no ``val*`` key.
     """
@@ -77,18 +86,25 @@ class Record:
     stage: str
     epoch: int
     metrics: Mapping[str, float]
+    time: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """One flat line of ``records.jsonl``."""
-        head = {"trial_id": self.trial_id, "stage": self.stage, "epoch": self.epoch}
+        head = {
+            "trial_id": self.trial_id,
+            "stage": self.stage,
+            "epoch": self.epoch,
+            "time": self.time,
+        }
         return {**head, **self.metrics}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Read one line of ``records.jsonl``."""
-        rest = {k: v for k, v in data.items() if k not in ("trial_id", "stage", "epoch")}
+        head = ("trial_id", "stage", "epoch", "time")
         return cls(
-            trial_id=data["trial_id"], stage=data["stage"], epoch=data["epoch"], metrics=rest
+            **{name: data[name] for name in head},
+            metrics={name: value for name, value in data.items() if name not in head},
         )
 
 

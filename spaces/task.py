@@ -61,7 +61,7 @@ class Task:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimizer steps per epoch; the last incomplete batch is dropped, unless it is the only."""
+        """Optimizer steps per epoch; a last incomplete batch is dropped, unless it is all."""
         return max(1, self.num_train // self.batch_size)
 
     @property
@@ -71,7 +71,7 @@ class Task:
 
     @property
     def size_class(self) -> str:
-        """``small`` (under 20k images), ``medium`` (under 500k) or ``large``, as in BiT-HyperRule."""
+        """``small`` (under 20k images), ``medium`` (under 500k), or ``large``."""
         if self.num_train < SMALL_BELOW:
             return "small"
         return "medium" if self.num_train < MEDIUM_BELOW else "large"

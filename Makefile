@@ -1,0 +1,68 @@
+# Two commands are all a newcomer needs: `make search DATASET=small-transfer` and `make test`.
+# Every variable below is a flag of `python -m search`: NUM_SAMPLES=12 becomes --num-samples 12.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+PYTHON ?= python3
+VENV := .venv
+RUN_PYTHON := $(VENV)/bin/python
+
+VARIABLES := DATASET DATA_DIR MODEL PRETRAINED REFERENCE BEST NUM_SAMPLES EPOCHS BATCH_SIZE LR \
+  OPTIMIZER METRIC NUM_TRAIN IMAGE_SIZE SEED CPUS_PER_TRIAL GPUS_PER_TRIAL TIME_BUDGET_S AMP_DTYPE \
+  RAY_ADDRESS STORAGE TRACKING_URI RUN_DIR RUN_NAME SET FIX MIN_BLOCKS MAX_BLOCKS CONFIRM_SEEDS \
+  RERUN_TOP GRACE_PERIOD REDUCTION_FACTOR RUN CONFIG HOST PORT JSON
+
+# Only what is typed after `make` counts: a MODEL in somebody's environment is none of our business.
+lower = $(shell echo '$(1)' | tr 'A-Z_' 'a-z-')
+flag = $(if $(filter command line,$(origin $(1))),--$(call lower,$(1)) '$($(1))')
+FLAGS = $(strip $(foreach variable,$(VARIABLES),$(call flag,$(variable))))
+COMMANDS := plan diagnose resume train export diff ablate schedule ui
+
+.PHONY: help setup search $(COMMANDS) test check lint types clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "Variables, each explained by: .venv/bin/python -m search <command> --help"
+	@echo "  $(VARIABLES)" | fold -s -w 96
+
+setup: $(VENV)/.ready  ## Make .venv from pyproject.toml; every other target does it by itself
+
+$(VENV)/.ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer must be there, but $(PYTHON) is older; set PYTHON=python3.12." >&2; exit 2; }
+	@echo "Setting up $(VENV): one download of about 3 GB, a few minutes."
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+search: setup  ## Which strengths to turn, to what, and how sure: DATASET=small-transfer or a folder
+	@$(RUN_PYTHON) -m search run $(FLAGS)
+
+plan: setup  ## What a search would do and how long it would take: DATASET=...
+diagnose: setup  ## Reference against the size-scaled default, without a search: DATASET=... REFERENCE=...
+resume: setup  ## Go on with an interrupted run: RUN=...
+train: setup  ## Train a recipe once, in full: CONFIG=best.yaml
+export: setup  ## Write the best recipe for other trainers, optionally rescaled: RUN=... NUM_TRAIN=...
+diff: setup  ## What a recipe lacks against a published one: CONFIG=mine.yaml REFERENCE=...
+ablate: setup  ## The full recipe, then one ingredient less each time: DATASET=... MODEL=...
+schedule: setup  ## Draw the learning rate of a recipe: CONFIG=...
+ui: setup  ## Look at all searches in MLflow
+
+$(COMMANDS):
+	@$(RUN_PYTHON) -m search $@ $(FLAGS)
+
+test: setup  ## The tests, one small search on real data among them
+	@$(RUN_PYTHON) -m pytest -m 'not stress'
+
+lint: setup
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+
+types: setup
+	@$(VENV)/bin/mypy
+
+check: lint types test  ## Lint, types and tests: what CI runs
+
+clean:  ## Remove caches; runs, data and the tracking store stay
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build

@@ -1,0 +1,171 @@
+"""Which strengths the experiment varies, and the cells that one block of it runs."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import combinations, islice
+
+import pydoe  # type: ignore[import-untyped]
+
+from spaces.strengths import STRENGTH_NAMES, Strengths
+from spaces.task import Task
+from spaces.units import to_effective
+
+EMA_FACTOR = "ema_decay"
+"""The within-run factor: every run carries both its levels, so it never enters `cells`."""
+
+MAX_FACTORS = 16
+"""Two-level factors that `cells` can lay out; the block has 32 runs from 9 factors on."""
+
+_NOTICEABLE_RATIO = math.log(1.25) - 1e-12  # The slack keeps an exact quarter noticeable.
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Factors:
+    """What the experiment varies between the reference and the best recipe.
+
+    Attributes:
+        trajectory: Strengths that change how the weights move, each run having one level of each.
+        ema: Whether the weight average differs; both averages are measured within every run.
+        unchanged: Strengths that do not differ noticeably; they get no effect.
+    """
+
+    trajectory: tuple[str, ...]
+    ema: bool
+    unchanged: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All strengths that get an effect, in the order of `STRENGTH_NAMES`."""
+        return self.trajectory + ((EMA_FACTOR,) if self.ema else ())
+
+
+def factors(reference: Strengths, best: Strengths, task: Task) -> Factors:
+    """Split the strengths into those that differ noticeably in effective units and the rest.
+
+    Noticeable means, with T the total steps of ``task``:
+
+    - ``weight_decay``: the total pull W moves ``1 + W`` by a quarter or more. Below W = 1 that is a
+      difference in W itself (0 and 0.2 both shrink a weight by less than a tenth), above it a
+      ratio (19 against 25).
+    - ``label_smoothing``, ``drop_path_rate``: by 0.02 or more.
+    - ``ema_decay``: the window by a quarter or more; no average counts as a window of one step.
+    - ``warmup_fraction``: ``15 + steps`` by a quarter or more, so that 5 against 10 steps is one
+      difference and 1000 against 1300 another, or by a twentieth of the run.
+
+    The bar is low on purpose: an added factor costs no runs up to four of them, a factor left out
+    stays without an answer.
+    """
+    changed = tuple(
+        name for name in STRENGTH_NAMES if _differs[name](*_pair(name, reference, best, task), task)
+    )
+    return Factors(
+        trajectory=tuple(name for name in changed if name != EMA_FACTOR),
+        ema=EMA_FACTOR in changed,
+        unchanged=tuple(name for name in STRENGTH_NAMES if name not in changed),
+    )
+
+
+def cells(names: tuple[str, ...], *, block: int) -> tuple[dict[str, int], ...]:
+    """Lay out the runs of one block: the level of each factor, -1 for reference, +1 for best.
+
+    Every factor is a product of an odd number of base columns ``a, b, c, ...``: the base columns
+    first, then the products of three. With odd products only, no product of two factors is a third
+    factor, so main effects are clear of all pair interactions (resolution IV or better), and every
+    defining word is even, so the first block holds both all-reference and all-best.
+
+    ===========  ==============  =====================================================
+    factors      runs a block    generators
+    ===========  ==============  =====================================================
+    0, 1, 2, 3   1, 2, 4, 8      full factorial
+    4            8               ``a b c abc``
+    5 to 8       16              ``a b c d`` and then ``abc abd acd bcd``
+    9 to 16      32              ``a b c d e`` and then the products of three, ``abcde``
+    ===========  ==============  =====================================================
+
+    From block to block the generated columns change sign (a fold-over on those factors), each odd
+    block with the signs opposite to the even one before. Four factors are therefore laid out as
+    ``I = +ABCD`` in even blocks and ``I = -ABCD`` in odd ones: two blocks hold all 16 cells, and
+    only the four-way interaction is confounded with blocks.
+
+    Without a name the block is one run without levels: all a within-run comparison needs.
+
+    Raises:
+        ValueError: If there are more than `MAX_FACTORS` names, a name twice, or ``block < 0``.
+    """
+    if len(names) > MAX_FACTORS or len(set(names)) < len(names) or EMA_FACTOR in names:
+        raise ValueError(
+            f"`names` must be at most {MAX_FACTORS} different trajectory factors, but got {names}."
+        )
+    if block < 0:
+        raise ValueError(f"`block >= 0` must hold, but got {block}.")
+    if not names:
+        return ({},)
+    words = _generators(len(names))
+    num_generated = sum(len(word) > 1 for word in words)
+    signs = _signs(num_generated, block)
+    signed = words[: len(words) - num_generated] + [
+        sign + word for sign, word in zip(signs, words[len(words) - num_generated :], strict=True)
+    ]
+    matrix = pydoe.fracfact(" ".join(signed))
+    return tuple({n: round(level) for n, level in zip(names, row, strict=True)} for row in matrix)
+
+
+def first_look(num_trajectory: int) -> int:
+    """Blocks to finish before the first decision is worth its share of the error budget.
+
+    Two blocks, except with at most one trajectory factor: a block is then one or two runs, the only
+    error term is the variation between blocks, and five of them leave four degrees of freedom.
+    """
+    return 2 if num_trajectory >= 2 else 5
+
+
+def _generators(num_factors: int) -> list[str]:
+    num_base = next(p for p in range(1, 6) if 2 ** (p - 1) >= num_factors)
+    letters = "abcde"[:num_base]
+    odd = (
+        "".join(word) for size in range(1, num_base + 1, 2) for word in combinations(letters, size)
+    )
+    return list(islice(odd, num_factors))
+
+
+def _signs(num_generated: int, block: int) -> list[str]:
+    # Pairs of opposite patterns; the first pattern is all plus.
+    pattern = (block // 2) % 2 ** max(num_generated - 1, 0)
+    if block % 2:
+        pattern = ~pattern
+    return ["-" if pattern >> i & 1 else "+" for i in range(num_generated)]
+
+
+def _pair(name: str, reference: Strengths, best: Strengths, task: Task) -> tuple[float, float]:
+    return (
+        to_effective(name, reference.as_dict()[name], task),
+        to_effective(name, best.as_dict()[name], task),
+    )
+
+
+def _pull_differs(a: float, b: float, task: Task) -> bool:
+    return abs(math.log1p(a) - math.log1p(b)) >= _NOTICEABLE_RATIO
+
+
+def _rate_differs(a: float, b: float, task: Task) -> bool:
+    return abs(a - b) >= 0.02 - 1e-12  # The slack keeps 0.1 against 0.12 noticeable.
+
+
+def _window_differs(a: float, b: float, task: Task) -> bool:
+    one_step = 1.0 / task.total_steps
+    return abs(math.log(max(a, one_step) / max(b, one_step))) >= _NOTICEABLE_RATIO
+
+
+def _warmup_differs(a: float, b: float, task: Task) -> bool:
+    ratio = abs(math.log((15.0 + a) / (15.0 + b)))
+    return ratio >= _NOTICEABLE_RATIO or abs(a - b) >= 0.05 * task.total_steps
+
+
+_differs: dict[str, Callable[[float, float, Task], bool]] = {
+    "weight_decay": _pull_differs,
+    "label_smoothing": _rate_differs,
+    "drop_path_rate": _rate_differs,
+    "ema_decay": _window_differs,
+    "warmup_fraction": _warmup_differs,
+}

@@ -1,0 +1,124 @@
+"""Which trials the attribute and confirm stages run."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from search.config import RunConfig
+from search.design import Factors, cells, factors, first_look
+from search.journal import Journal
+from search.plan import Plan
+from search.stages import ListedStage
+from search.trials import TrialSpec
+from spaces.recipe import Recipe
+
+NO_AVERAGE = "none"
+"""Level of the within-run EMA factor that measures the raw weights."""
+_SEED_STEP = 1_000_003
+"""Distance between the seeds of two runs of the tool, so that their blocks never share one."""
+
+
+def experiment_factors(plan: Plan, best: Recipe) -> Factors:
+    """The strengths in which reference and best differ noticeably."""
+    return factors(plan.reference.strengths, best.strengths, plan.task)
+
+
+def attribute_stage(
+    journal: Journal,
+    plan: Plan,
+    config: RunConfig,
+    *,
+    best: Recipe,
+    is_decided: Callable[[int], bool],
+    deadline: float | None,
+) -> ListedStage:
+    """The factorial between reference and best, block by block until every dial is decided.
+
+    Args:
+        journal: Memory of the run.
+        plan: The plan.
+        config: What was asked.
+        best: Recipe that is held against the reference.
+        is_decided: Whether further blocks would change nothing, given how many are done.
+        deadline: Time of `time.monotonic` after which no further block starts, or None.
+    """
+    what = experiment_factors(plan, best)
+    num_sure = max(config.min_blocks, first_look(len(what.trajectory)))
+
+    def block(number: int) -> Sequence[TrialSpec]:
+        if not what.names:
+            return []
+        if number >= num_sure:
+            is_late = deadline is not None and time.monotonic() > deadline
+            if number >= max_blocks(config, what) or is_late or is_decided(number):
+                return []
+        return block_specs(plan, best, what, block=number, seed=config.seed)
+
+    return ListedStage("attribute", journal, block, num_sure=num_sure)
+
+
+def max_blocks(config: RunConfig, what: Factors) -> int:
+    """Most blocks of an experiment; small blocks may be repeated more often."""
+    return max(config.max_blocks, 2 * first_look(len(what.trajectory)))
+
+
+def block_specs(
+    plan: Plan, best: Recipe, what: Factors, *, block: int, seed: int
+) -> list[TrialSpec]:
+    """The runs of one block; all share a fresh split, initial weights and batch order."""
+    block_seed = _SEED_STEP * (seed + 1) + 1000 + block
+    reference = plan.reference.strengths.as_dict()
+    changed = best.strengths.as_dict()
+    layout = cells(what.trajectory, block=block)
+    ema_levels = {
+        "reference": plan.reference.strengths.ema_decay,
+        "best": best.strengths.ema_decay,
+        NO_AVERAGE: 0.0,
+    }
+    # A strength that does not differ noticeably stays at the reference's value in every cell.
+    return [
+        TrialSpec(
+            stage="attribute",
+            number=block * len(layout) + i,
+            role="cell",
+            recipe=replace(
+                plan.reference.with_strengths(
+                    **{n: (changed if level > 0 else reference)[n] for n, level in levels.items()},
+                    ema_decay=ema_levels["best"] if what.ema else ema_levels["reference"],
+                ),
+                seed=block_seed,
+            ),
+            split_seed=block_seed,
+            ema_levels=ema_levels,
+            block=block,
+            levels=levels,
+        )
+        for i, levels in enumerate(layout)
+    ]
+
+
+def confirm_stage(journal: Journal, plan: Plan, config: RunConfig, *, best: Recipe) -> ListedStage:
+    """Reference, best, off and the size-scaled default on the test split, each with fresh seeds."""
+    roles = {"reference": plan.reference, "best": best, "off": plan.anchors["off"]}
+    if best.strengths != plan.anchors["scaled"].strengths:
+        roles["scaled"] = plan.anchors["scaled"]
+
+    def batch(number: int) -> Sequence[TrialSpec]:
+        if number > 0:
+            return []
+        seeds = [_SEED_STEP * (config.seed + 1) + 2000 + i for i in range(config.confirm_seeds)]
+        return [
+            TrialSpec(
+                stage="confirm",
+                number=i * len(roles) + j,
+                role=role,
+                recipe=replace(recipe, seed=seed),
+                split_seed=seed,
+                evaluate_on="test",
+                block=i,
+            )
+            for i, seed in enumerate(seeds)
+            for j, (role, recipe) in enumerate(roles.items())
+        ]
+
+    return ListedStage("confirm", journal, batch)

@@ -1,0 +1,287 @@
+"""A recipe as the YAML that timm's ``train.py`` takes with ``--config``.
+
+What the script would otherwise default to something else is written out, also where it is off. What
+it cannot do is said in comments, with what comes nearest. Traps, by key:
+
+- ``epochs`` counts what follows the warmup (``warmup_prefix``), and ``warmup_epochs`` is whole.
+- ``warmup_lr`` is the rate of the very first step: ``lr / (W + 1)`` of W warmup steps, so it hangs
+  on the number of images.
+- ``clip_grad: 0`` would clip every gradient to nothing; off is null.
+- ``drop_path``, even 0, fails for a model that does not take it; off is null.
+- ``model_ema_warmup`` makes the decay irrelevant below 353 000 steps, so it stays off.
+- A schedule of a name that timm does not know trains at a constant rate without a word.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import timm
+from timm.models import get_pretrained_cfg
+
+from search.files import write_text
+from search.import_timm import RANDAUGMENT_SCALE
+from search.recipe_file import comment_block, number_text, to_yaml
+from search.timm_train_keys import TIMM_COMMIT, TIMM_VERSION, TRAIN_DEFAULTS
+from spaces.errors import InputError
+from spaces.recipe import Recipe
+from spaces.task import Task
+from trainable.schedule import WSD_DECAY_FRACTION, warmup_steps_of
+
+Args = dict[str, Any]
+
+_OPTIMIZERS = {
+    "adam": "adam",
+    "adamw": "adamw",
+    "lion": "lion",
+    "muon": "muon",
+    "sgd": "sgd",
+}
+_STAND_IN_MODELS = {"resnet18_cifar": "resnet18"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimmExport:
+    """What ``train.py`` is told, and what it cannot be told.
+
+    Attributes:
+        args: Values by key of ``train.py``.
+        comments: Sentences; empty where timm trains exactly this recipe.
+    """
+
+    args: Args
+    comments: tuple[str, ...]
+
+
+def timm_args(recipe: Recipe, *, num_train: int, num_classes: int) -> TimmExport:
+    """Arguments of ``train.py`` for one device that train ``recipe`` on this many images.
+
+    Raises:
+        InputError: If there are no images or fewer than 2 classes.
+    """
+    task = Task.of(recipe, num_train=num_train, num_classes=num_classes, num_blocks=0)
+    comments: list[str] = []
+    args = {
+        **_model(recipe, num_classes, comments),
+        **_batches(recipe, task, comments),
+        **_optimizer(recipe, comments),
+        **_schedule(recipe, task, comments),
+        **_loss_and_average(recipe),
+        **_augmentation(recipe, comments),
+        **_precision(recipe, comments),
+        "seed": recipe.seed,
+    }
+    unknown = sorted(set(args) - set(TRAIN_DEFAULTS))
+    assert not unknown, f"train.py would ignore {unknown} without a word"
+    return TimmExport(args=args, comments=tuple(comments))
+
+
+def write_timm(path: Path, export: TimmExport) -> None:
+    """Write the file for ``--config``, what timm cannot do in comments above the values."""
+    heading = [
+        f"For train.py of timm, keys as of {TIMM_VERSION} (commit {TIMM_COMMIT[:8]}), one device:",
+        f"  python train.py --config {path.name} --data-dir <folder with train/ and validation/>",
+        "Accuracies to look at are those of the averaged weights wherever model_ema is true.",
+    ]
+    if export.comments:
+        heading += ["", "What timm does differently:"]
+        heading += [f"- {comment}" for comment in export.comments]
+    write_text(path, comment_block(heading) + to_yaml(export.args))
+
+
+def _model(recipe: Recipe, num_classes: int, comments: list[str]) -> Args:
+    model = _STAND_IN_MODELS.get(recipe.model, recipe.model)
+    if model != recipe.model:
+        comments.append(f"{recipe.model} is this project's; {model} has a stem for large images.")
+    drop_path: float | None = recipe.strengths.drop_path_rate
+    if not takes_drop_path(model):
+        if drop_path:
+            comments.append(f"{model} takes no drop path, so drop_path_rate {drop_path:g} is lost.")
+        drop_path = None
+    args: Args = {
+        "model": model,
+        "pretrained": recipe.pretrained,
+        "num_classes": num_classes,
+        "img_size": recipe.image_size,
+        "crop_pct": 1.0,  # timm would enlarge an image and cut its border off before it evaluates.
+        "drop_path": drop_path,
+    }
+    config = get_pretrained_cfg(model, allow_unregistered=True)
+    if config and config.fixed_input_size and config.input_size[-1] != recipe.image_size:
+        # train.py resizes the images to img_size, but does not tell the model.
+        args["model_kwargs"] = {"img_size": recipe.image_size}
+    return args
+
+
+def _batches(recipe: Recipe, task: Task, comments: list[str]) -> Args:
+    batch_size, pieces = recipe.batch_size, recipe.grad_accum_steps
+    if batch_size > task.num_train:
+        comments.append(
+            f"batch_size is {task.num_train} instead of {batch_size}: timm drops a last incomplete "
+            "batch even where it is all there is."
+        )
+        batch_size = task.num_train
+    if batch_size % pieces:
+        comments.append(
+            f"grad_accum_steps is 1: timm cannot split a batch of {batch_size} into {pieces} "
+            "micro-batches of unequal length."
+        )
+        pieces = 1
+    micro_batches = task.num_train // (batch_size // pieces)
+    updates = -(-micro_batches // pieces)
+    if updates != task.steps_per_epoch:
+        comments.append(
+            f"An epoch has {updates} updates instead of {task.steps_per_epoch}: timm drops "
+            "incomplete micro-batches, here an incomplete batch is dropped."
+        )
+    return {"batch_size": batch_size // pieces, "grad_accum_steps": pieces}
+
+
+def _optimizer(recipe: Recipe, comments: list[str]) -> Args:
+    name = recipe.optimizer
+    if name not in _OPTIMIZERS:
+        comments.append(
+            f"timm has no {name}: adamw stands in for it, and lr and weight_decay, tuned for "
+            f"{name}, need a search of their own."
+        )
+    args: Args = {
+        "opt": _OPTIMIZERS.get(name, "adamw"),
+        "lr": recipe.lr,
+        "weight_decay": recipe.strengths.weight_decay,
+        "layer_decay": recipe.layer_decay if recipe.layer_decay < 1 else None,
+        "clip_grad": recipe.grad_clip_norm or None,
+        "clip_mode": "norm",
+    }
+    if name == "sgd":
+        args["momentum"] = 0.9
+    if not recipe.no_decay_split:
+        # create_optimizer_v2 takes it, though train.py has no argument of its own for it.
+        args["opt_kwargs"] = {"filter_bias_and_bn": False}
+        comments.append(
+            "timm still spares what a model lists in no_weight_decay() (position embeddings, say)."
+        )
+    return args
+
+
+def _schedule(recipe: Recipe, task: Task, comments: list[str]) -> Args:
+    per_epoch, total_steps = task.steps_per_epoch, task.total_steps
+    warmup_steps = warmup_steps_of(recipe.strengths.warmup_fraction, total_steps)
+    warmup_epochs = _warmup_epochs(warmup_steps, per_epoch, recipe.epochs)
+    if warmup_epochs * per_epoch != warmup_steps:
+        comments.append(
+            f"Warmup is {warmup_epochs} epochs ({warmup_epochs * per_epoch} steps) instead of "
+            f"{warmup_steps} steps: timm warms up for whole epochs."
+        )
+        warmup_steps = warmup_epochs * per_epoch
+    args: Args = {
+        "sched": "cosine",
+        "sched_on_updates": True,
+        "epochs": recipe.epochs - warmup_epochs,
+        "warmup_epochs": warmup_epochs,
+        "warmup_prefix": True,
+        "warmup_lr": recipe.lr / (warmup_steps + 1),
+        "min_lr": recipe.min_lr,
+        "cooldown_epochs": 0,
+    }
+    cooldown_steps = min(round(WSD_DECAY_FRACTION * total_steps), total_steps - warmup_steps)
+    if recipe.schedule == "one_cycle":
+        comments.append(
+            "timm has no one-cycle: a straight warmup and a cosine stand in, which start at "
+            f"{number_text(args['warmup_lr'])} instead of lr / 25 and end a step later."
+        )
+    elif recipe.schedule == "wsd" and cooldown_steps:
+        share = cooldown_steps / (total_steps - warmup_steps)
+        comments.append(
+            "sched: wsd needs timm 1.0.31 or newer; an older one trains at a constant rate."
+        )
+        args["sched"] = "wsd"
+        # Below 1 timm takes a share of what follows the warmup, from 1 on a number of epochs.
+        args["decay_epochs"] = share if share < 1 else recipe.epochs - warmup_epochs
+    elif recipe.schedule in ("constant", "wsd"):
+        # Every timm knows a step schedule; `sched: constant` is new.
+        args |= {"sched": "step", "decay_rate": 1.0, "decay_epochs": recipe.epochs}
+    if recipe.optimizer == "adamw_schedulefree":
+        comments.append("Schedule-free training has no schedule; adamw needs the one given here.")
+    return args
+
+
+def _warmup_epochs(warmup_steps: int, per_epoch: int, epochs: int) -> int:
+    """Whole epochs nearest to the warmup, at least one if there is any, and one left after it."""
+    if warmup_steps == 0:
+        return 0
+    return min(max(1, round(warmup_steps / per_epoch)), epochs - 1)
+
+
+def _loss_and_average(recipe: Recipe) -> Args:
+    decay = recipe.strengths.ema_decay
+    return {
+        "smoothing": recipe.strengths.label_smoothing,
+        "bce_loss": False,
+        "model_ema": decay > 0,
+        **({"model_ema_decay": decay} if decay > 0 else {}),
+        "model_ema_warmup": False,
+    }
+
+
+def _augmentation(recipe: Recipe, comments: list[str]) -> Args:
+    policy = None
+    if recipe.randaugment is not None:
+        ours = recipe.randaugment
+        magnitude = round(ours.magnitude / RANDAUGMENT_SCALE)
+        policy = f"rand-m{magnitude}-n{ours.num_ops}-p1.0-mstd0-inc1"
+        comments.append(
+            f"RandAugment({ours.num_ops}, {ours.magnitude}) of torchvision (out of 30) becomes "
+            f"{policy} of timm (out of 10, whole): nearly the same operations at nearly the same "
+            "strength, always applied."
+        )
+    crops = recipe.crop_scale_min < 1
+    return {
+        "no_aug": False,
+        "scale": [recipe.crop_scale_min, 1.0],
+        "ratio": list(TRAIN_DEFAULTS["ratio"]) if crops else [1.0, 1.0],
+        "hflip": recipe.hflip,
+        "vflip": 0.0,
+        "color_jitter": 0.0,
+        "aa": policy,
+        "reprob": recipe.erasing,
+        "remode": "const",  # The mean color, as here; timm's default fills with noise.
+        "train_interpolation": "bilinear",
+        "mixup": recipe.mixup_alpha,
+        "cutmix": recipe.cutmix_alpha,
+        "mixup_mode": "elem",  # A share for each image, as here.
+    }
+
+
+def _precision(recipe: Recipe, comments: list[str]) -> Args:
+    dtype = recipe.amp_dtype
+    if dtype == "auto":
+        dtype = "bfloat16"
+        comments.append(
+            "amp_dtype auto becomes bfloat16; write float16 for a GPU older than Ampere, and amp: "
+            "false for a CPU."
+        )
+    return {
+        "amp": dtype != "none",
+        **({"amp_dtype": dtype} if dtype != "none" else {}),
+        "channels_last": True,
+        "torchcompile": "inductor" if recipe.compile else None,
+    }
+
+
+@lru_cache(maxsize=32)
+def takes_drop_path(model: str) -> bool:
+    """Whether timm builds ``model`` with stochastic depth; about 22 of its model files do not.
+
+    Raises:
+        InputError: If timm does not know the model.
+    """
+    if not timm.is_model(model):
+        raise InputError(f"`model` must be a model of timm, but got {model!r}.")
+    try:
+        timm.create_model(model, drop_path_rate=0.1)
+    except TypeError as error:
+        if "drop_path_rate" not in str(error):
+            raise
+        return False
+    return True

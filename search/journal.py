@@ -1,0 +1,140 @@
+"""The run directory's memory: append-only files from which every other state is rebuilt.
+
+``records.jsonl`` holds one line per reported epoch, ``trials.jsonl`` one line per event of a trial
+(start, checkpoint, end). Both are flushed to disk before the search acts on what they say, so a
+crash at any moment loses at most work that nothing has been decided upon. Searcher, scheduler,
+experiment and tracking are all replayed from here; Ray's and Optuna's own state files are never
+read back.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TextIO
+
+from search.trials import Record, Trial, TrialSpec
+
+
+class Journal:
+    """Every trial of one run, on disk and in memory.
+
+    Args:
+        run_dir: Directory of the run; must exist.
+
+    Attributes:
+        trials: All trials in the order they were started, by `TrialSpec.trial_id`.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        self.trials: dict[str, Trial] = {}
+        self._earlier_wall_s = 0.0
+        self._session_started = self._last_event = 0.0
+        self._open_files: dict[Path, TextIO] = {}
+        self._records_path = run_dir / "records.jsonl"
+        self._events_path = run_dir / "trials.jsonl"
+        for event in _read_lines(self._events_path):
+            self._apply(event)
+        for line in _read_lines(self._records_path):
+            self._append_record(Record.from_dict(line))
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds that all sessions of the run lasted, each from its begin to its last event."""
+        return self._earlier_wall_s + self._last_event - self._session_started
+
+    def begin_session(self) -> None:
+        """Note that a process works on the run from now on; call it once per process."""
+        self._event({"event": "session"})
+
+    def start(self, spec: TrialSpec) -> Trial:
+        """Note that ``spec`` will be run."""
+        self._event({"event": "start", "trial_id": spec.trial_id, "spec": spec.to_dict()})
+        return self.trials[spec.trial_id]
+
+    def report(self, record: Record) -> bool:
+        """Note one reported epoch.
+
+        Returns:
+            False if this epoch is known already: a trial that was retried or resumed repeats the
+            epochs since its last checkpoint, with the same numbers.
+        """
+        known = self.trials[record.trial_id].epoch
+        if record.epoch <= known:
+            return False
+        if record.epoch != known + 1:
+            raise RuntimeError(
+                f"{record.trial_id} reported epoch {record.epoch} right after epoch {known}."
+            )
+        self._write(self._records_path, record.to_dict())
+        self._append_record(record)
+        return True
+
+    def checkpoint(self, trial_id: str, path: str) -> None:
+        """Note where the newest checkpoint of a trial lies."""
+        self._event({"event": "checkpoint", "trial_id": trial_id, "path": path})
+
+    def end(self, trial_id: str, status: str, reason: str = "") -> Trial:
+        """Note that a trial ended; ``status`` is one of `search.trials.STATUSES`."""
+        self._event({"event": "end", "trial_id": trial_id, "status": status, "reason": reason})
+        return self.trials[trial_id]
+
+    def of_stage(self, stage: str) -> list[Trial]:
+        """The trials of one stage in the order they were started."""
+        return [trial for trial in self.trials.values() if trial.spec.stage == stage]
+
+    def close(self) -> None:
+        """Close the files; the next write would open them again."""
+        for file in self._open_files.values():
+            file.close()
+        self._open_files.clear()
+
+    def _event(self, event: dict[str, Any]) -> None:
+        event = {**event, "time": time.time()}
+        self._write(self._events_path, event)
+        self._apply(event)
+
+    def _apply(self, event: dict[str, Any]) -> None:
+        if event["event"] == "session":
+            self._earlier_wall_s = self.wall_s
+            self._session_started = self._last_event = event["time"]
+            return
+        self._last_event = event["time"]
+        trial_id = event["trial_id"]
+        if event["event"] == "start":
+            self.trials[trial_id] = Trial(spec=TrialSpec.from_dict(event["spec"]))
+        elif event["event"] == "checkpoint":
+            self.trials[trial_id] = replace(self.trials[trial_id], checkpoint=event["path"])
+        else:
+            self.trials[trial_id] = replace(
+                self.trials[trial_id], status=event["status"], reason=event["reason"]
+            )
+
+    def _append_record(self, record: Record) -> None:
+        trial = self.trials[record.trial_id]
+        self.trials[record.trial_id] = replace(trial, records=(*trial.records, record))
+
+    def _write(self, path: Path, line: dict[str, Any]) -> None:
+        text = json.dumps(line, allow_nan=False) + "\n"
+        if path not in self._open_files:  # A journal that is only read needs no writable directory.
+            self._open_files[path] = path.open("a", encoding="utf-8")
+        file = self._open_files[path]
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())  # Power loss must not undo what a decision was based on.
+
+
+def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield each whole line; cut off a last line that a crash left torn."""
+    if not path.exists():
+        return
+    num_whole_bytes = 0
+    with path.open("rb") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                os.truncate(path, num_whole_bytes)
+                return
+            yield json.loads(line)
+            num_whole_bytes += len(line)

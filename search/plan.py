@@ -1,0 +1,200 @@
+"""What a run will do, worked out before anything starts, and kept in ``plan.json``."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from search.config import RunConfig
+from search.recipe_file import read_recipe
+from search.rungs import rung_epochs
+from spaces.anchors import anchors
+from spaces.errors import InputError
+from spaces.recipe import Recipe
+from spaces.references import REFERENCE_NAMES, reference
+from spaces.space import Space, parse_fix, parse_set
+from spaces.task import Task
+from trainable.datasets import Dataset, default_recipe, load_dataset
+from trainable.evaluation_epochs import evaluation_epochs
+from trainable.models import describe_model
+from trainable.precision import resolve_amp_dtype
+
+SCHEMA = "plan/1"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataFacts:
+    """What the plan needs to know of a dataset, without its images."""
+
+    name: str
+    digest: str
+    num_train: int
+    num_val: int
+    num_test: int
+    class_names: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """Everything that is decided before the first trial.
+
+    Attributes:
+        data: Name and sizes of the dataset.
+        task: What the ranges scale with.
+        anchors: Recipes that are run first, ``reference``, ``scaled`` and ``off``.
+        candidate: Recipe that is held against the reference instead of a search's best, or None.
+        space: What is searched.
+        eval_epochs: Epochs after which a trial of the search is evaluated.
+        rungs: Epochs at which a trial of the search may be stopped.
+        notes: What the user should know before starting, a sentence each.
+    """
+
+    data: DataFacts
+    task: Task
+    anchors: Mapping[str, Recipe]
+    candidate: Recipe | None
+    space: Space
+    eval_epochs: tuple[int, ...]
+    rungs: tuple[int, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def reference(self) -> Recipe:
+        """The recipe the user would otherwise run."""
+        return self.anchors["reference"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values as written to ``plan.json``."""
+        return {
+            "schema": SCHEMA,
+            "data": asdict(self.data),
+            "task": self.task.to_dict(),
+            "anchors": {name: recipe.to_dict() for name, recipe in self.anchors.items()},
+            "candidate": self.candidate.to_dict() if self.candidate else None,
+            "space": self.space.to_dict(),
+            "eval_epochs": list(self.eval_epochs),
+            "rungs": list(self.rungs),
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], *, config: RunConfig) -> Self:
+        """Read ``plan.json``; a finished run opens without its dataset."""
+        facts = data["data"]
+        task = Task(**{f.name: data["task"][f.name] for f in fields(Task)})
+        takes_drop_path = data["space"]["drop_path_rate"]["scale"] != "fixed"
+        return cls(
+            data=DataFacts(**facts | {"class_names": tuple(facts["class_names"])}),
+            task=task,
+            anchors={name: Recipe.from_dict(r) for name, r in data["anchors"].items()},
+            candidate=Recipe.from_dict(data["candidate"]) if data["candidate"] else None,
+            space=_space(task, config, takes_drop_path=takes_drop_path),
+            eval_epochs=tuple(data["eval_epochs"]),
+            rungs=tuple(data["rungs"]),
+            notes=tuple(data["notes"]),
+        )
+
+
+def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
+    """Load the dataset and decide everything that can be decided before training.
+
+    Raises:
+        InputError: If anything the user gave is wrong; nothing has been written then.
+    """
+    base = _with_flags(default_recipe(config.dataset), config)
+    info = describe_model(base.model)
+    notes = []
+    if not info.takes_drop_path:
+        notes.append(f"{base.model} takes no drop path; drop_path_rate is fixed to 0.")
+    dataset = load_dataset(
+        config.dataset,
+        image_size=base.image_size,
+        data_dir=Path(config.data_dir),
+        num_train=config.num_train,
+        seed=config.seed,
+    )
+    facts = DataFacts(
+        name=dataset.name,
+        digest=dataset.digest,
+        num_train=len(dataset.split.train),
+        num_val=len(dataset.split.val),
+        num_test=len(dataset.split.test),
+        class_names=dataset.class_names,
+    )
+    ref = _with_flags(_reference(config.reference, base, num_train=facts.num_train), config)
+    # Worked out once: a probe in every worker could choose differently.
+    dtype = resolve_amp_dtype(ref.amp_dtype, torch.device(_device(config)))
+    ref = replace(ref, amp_dtype="none" if dtype is None else str(dtype).removeprefix("torch."))
+    candidate = None
+    if config.best:
+        candidate = _with_flags(read_recipe(Path(config.best), defaults=ref), config)
+        candidate = replace(ref, strengths=candidate.strengths)
+    task = Task.of(
+        ref,
+        num_train=facts.num_train,
+        num_classes=len(facts.class_names),
+        num_blocks=info.num_blocks,
+    )
+    rungs = _rungs(config, ref.epochs)
+    evaluated = evaluation_epochs(
+        ref.epochs, num_train=facts.num_train, num_evaluated=3 * facts.num_val
+    )
+    plan = Plan(
+        data=facts,
+        task=task,
+        anchors=anchors(ref, task, takes_drop_path=info.takes_drop_path),
+        candidate=candidate,
+        space=_space(task, config, takes_drop_path=info.takes_drop_path),
+        eval_epochs=tuple(sorted({*evaluated, *rungs})),
+        rungs=rungs,
+        notes=(*notes, *dataset.notes),
+    )
+    return plan, dataset
+
+
+def _rungs(config: RunConfig, epochs: int) -> tuple[int, ...]:
+    """Rungs that come after every warmup and every window the space holds."""
+    # Both reach up to 0.3 of the run (`spaces.ranges`); a trial judged inside its warmup, or by an
+    # average that is still mostly initial weights, is judged by neither recipe nor strength.
+    earliest = -(-3 * epochs // 10)
+    grace_period = config.grace_period or max(1, earliest)
+    if grace_period < earliest:
+        raise InputError(
+            f"`grace_period >= {earliest}` must hold, so that no trial is stopped within its warmup "
+            f"or one averaging window, but got {grace_period}; raise it, or raise `epochs`."
+        )
+    return rung_epochs(epochs, grace_period=grace_period, reduction_factor=config.reduction_factor)
+
+
+def _reference(name: str, base: Recipe, *, num_train: int) -> Recipe:
+    if name in REFERENCE_NAMES:
+        return reference(name, base, num_train=num_train)
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or path.exists():
+        return read_recipe(path, defaults=base)
+    raise InputError(
+        f"`reference` must be a recipe file or one of {', '.join(REFERENCE_NAMES)}, got {name!r}."
+    )
+
+
+def _with_flags(recipe: Recipe, config: RunConfig) -> Recipe:
+    """A recipe with what was given on the command line, which wins over every file."""
+    names = ("model", "pretrained", "epochs", "batch_size", "lr", "optimizer", "image_size")
+    given = {name: getattr(config, name) for name in (*names, "amp_dtype")}
+    given = {name: value for name, value in given.items() if value is not None}
+    return replace(recipe, **given, seed=config.seed)
+
+
+def _space(task: Task, config: RunConfig, *, takes_drop_path: bool) -> Space:
+    space = Space.for_task(task, takes_drop_path=takes_drop_path)
+    for text in config.ranges:
+        space = space.with_range(*parse_set(text))
+    for text in config.fixed:
+        space = space.fixed(*parse_fix(text))
+    return space
+
+
+def _device(config: RunConfig) -> str:
+    return "cuda" if config.gpus_per_trial > 0 else "cpu"

@@ -1,0 +1,135 @@
+"""Optuna's TPE behind three verbs: propose, observe, done.
+
+What stock ``OptunaSearch`` does not: a stopped trial is told as PRUNED with its last value at its
+step, so that TPE never ranks an early value against a full-length one; a diverged trial is told as
+FAIL; the study carries the run's name and lies in the run directory, where optuna-dashboard can
+open it while the search runs; and it can be rebuilt from the journal.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import optuna
+from optuna.distributions import FloatDistribution
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+from search.objective import score
+from search.trials import Trial
+
+_POSITION = FloatDistribution(0.0, 1.0)
+
+
+class Proposer:
+    """Proposes dial positions and learns from how trials ended.
+
+    Positions lie in [0, 1] per axis (`spaces.axes`), so that TPE sees every strength on the scale
+    on which equal steps matter equally.
+
+    Args:
+        run_dir: Where ``optuna.journal`` is written; an old one is replaced.
+        study_name: Name of the study, the run's.
+        names: Searched axes.
+        metric: What is optimised, see `search.objective`.
+        num_val: Validation images behind it.
+        seed: Seed of all proposals.
+        num_startup: Trials before TPE starts to model; anchors count.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        *,
+        study_name: str,
+        names: tuple[str, ...],
+        metric: str,
+        num_val: int,
+        seed: int,
+        num_startup: int = 8,
+    ) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        path = run_dir / "optuna.journal"
+        path.unlink(missing_ok=True)
+        self._names = names
+        self._metric = metric
+        self._num_val = num_val
+        self._seed = seed
+        self._num_startup = num_startup
+        self._asked: dict[str, optuna.Trial] = {}
+        self.study = optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(str(path))),
+            study_name=study_name,
+            direction="maximize",
+        )
+
+    def propose(self, trial_id: str, number: int) -> dict[str, float]:
+        """Positions for a new trial.
+
+        Depends on the seed, ``number`` and what was observed so far, and on nothing else: a resumed
+        search proposes what the uninterrupted one would have.
+        """
+        self.study.sampler = optuna.samplers.TPESampler(
+            seed=_hash(self._seed, number), n_startup_trials=self._num_startup
+        )
+        trial = self.study.ask(dict.fromkeys(self._names, _POSITION))
+        trial.set_user_attr("trial_id", trial_id)
+        self._asked[trial_id] = trial
+        return dict(trial.params)
+
+    def observe(self, trial: Trial, positions: Mapping[str, float] | None) -> None:
+        """Learn from a trial that ended.
+
+        Args:
+            trial: The ended trial; failed and killed ones teach nothing.
+            positions: Where it lies; None for an anchor outside the space, which is left out:
+                moving it to the nearest position would teach the model a false value.
+        """
+        state = {"finished": TrialState.COMPLETE, "stopped": TrialState.PRUNED}.get(
+            trial.status, TrialState.FAIL
+        )
+        values = self._intermediate(trial)
+        if not values:
+            state = TrialState.FAIL
+        asked = self._asked.pop(trial.spec.trial_id, None)
+        if asked is not None:
+            asked.set_user_attr("strengths", json.dumps(trial.spec.recipe.strengths.as_dict()))
+            for epoch, value in values.items():
+                asked.report(value, epoch)
+            value = values[max(values)] if state is TrialState.COMPLETE else None
+            self.study.tell(asked, value, state=state)
+        elif positions is not None:
+            self.study.add_trial(
+                optuna.trial.create_trial(
+                    params=dict(positions),
+                    distributions=dict.fromkeys(positions, _POSITION),
+                    value=values[max(values)] if state is TrialState.COMPLETE else None,
+                    intermediate_values=values,
+                    state=state,
+                    user_attrs={"trial_id": trial.spec.trial_id},
+                )
+            )
+
+    def replay(self, trials: Iterable[tuple[Trial, Mapping[str, float] | None]]) -> None:
+        """Rebuild the study of an interrupted search; running trials are expected to end later."""
+        for trial, positions in trials:
+            if trial.status != "running":
+                self.observe(trial, positions)
+            elif positions is not None:
+                self.study.enqueue_trial(dict(positions))
+                asked = self.study.ask(dict.fromkeys(self._names, _POSITION))
+                asked.set_user_attr("trial_id", trial.spec.trial_id)
+                self._asked[trial.spec.trial_id] = asked
+
+    def _intermediate(self, trial: Trial) -> dict[int, float]:
+        scores = {
+            record.epoch: score(record.metrics, metric=self._metric, num_val=self._num_val)
+            for record in trial.records
+        }
+        return {epoch: value for epoch, value in scores.items() if value is not None}
+
+
+def _hash(*parts: object) -> int:
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4], "big")

@@ -1,0 +1,69 @@
+"""The run's two tables: ``trials.csv`` and ``experiment.csv``."""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from search.files import write_text
+from search.trials import Trial
+from spaces.recipe import Recipe
+
+
+def write_trials(
+    path: Path, trials: Iterable[Trial], *, effective: Callable[[Recipe], Mapping[str, float]]
+) -> None:
+    """One row per trial of any stage: raw and effective strengths, how it ended, last metrics."""
+    rows = [
+        {
+            "trial_id": trial.spec.trial_id,
+            "stage": trial.spec.stage,
+            "role": trial.spec.role,
+            "status": trial.status,
+            "reason": trial.reason,
+            "epochs": trial.epoch,
+            "seed": trial.spec.recipe.seed,
+            **trial.spec.recipe.strengths.as_dict(),
+            **{f"effective.{name}": v for name, v in effective(trial.spec.recipe).items()},
+            **_last_metrics(trial),
+        }
+        for trial in trials
+    ]
+    _write(path, rows)
+
+
+def write_experiment(path: Path, trials: Iterable[Trial]) -> None:
+    """One row per run of the attribute and confirm stages: block, levels, last metrics."""
+    rows = [
+        {
+            "trial_id": trial.spec.trial_id,
+            "stage": trial.spec.stage,
+            "role": trial.spec.role,
+            "status": trial.status,
+            "block": trial.spec.block,
+            "seed": trial.spec.recipe.seed,
+            **{f"level.{name}": level for name, level in trial.spec.levels.items()},
+            **trial.spec.recipe.strengths.as_dict(),
+            **_last_metrics(trial),
+        }
+        for trial in trials
+        if trial.spec.stage != "search"
+    ]
+    _write(path, rows)
+
+
+def _last_metrics(trial: Trial) -> dict[str, float]:
+    """The newest value of every metric the trial ever reported."""
+    newest: dict[str, float] = {}
+    for record in trial.records:
+        newest |= record.metrics
+    return newest
+
+
+def _write(path: Path, rows: list[dict[str, object]]) -> None:
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())

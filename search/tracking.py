@@ -1,0 +1,191 @@
+"""Mirrors a search into MLflow: never in the way of the search, and complete in the end.
+
+The run directory's journal is the truth. Whatever could not be written, because the store was
+broken, slow or absent, or because the driver was killed, is found missing and written by a later
+call, also by a later process.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from search import tracking_closing, tracking_view
+from search.tracking_mirror import Mirror, SearchInfo
+from search.tracking_opening import failures, open_store
+from search.tracking_patience import Patience
+from search.tracking_store import DatasetInfo, Store
+from search.tracking_trials import ByStrength
+from search.trials import Trial
+from search.verdict import Verdict
+from spaces.recipe import Recipe
+
+__all__ = ["DatasetInfo", "Tracker"]
+
+Result = TypeVar("Result")
+
+
+def _nothing(recipe: Recipe) -> Mapping[str, float]:
+    return {}
+
+
+class Tracker:
+    """The runs of one search in an MLflow tracking store: a parent, and one child per trial.
+
+    Only the driver makes one, before any worker starts. No method raises because of the store: the
+    first failure is a warning, all that are not made up for are `problems`.
+
+    Args:
+        uri: Address of a tracking store, or None for the embedded one in ``store_dir``.
+        store_dir: Directory of ``mlflow.db`` and its artifacts; made if missing.
+        experiment: Name of the experiment, made if missing.
+        run_name: Name of the run directory; a name of the search unless ``open_search`` gets tags
+            ``search_id`` and ``search``.
+        dials: Places of a recipe's strengths on their axes, in [0, 1].
+        effective: Effective values of a recipe's strengths.
+    """
+
+    def __init__(
+        self,
+        uri: str | None,
+        *,
+        store_dir: Path,
+        experiment: str,
+        run_name: str,
+        dials: ByStrength = _nothing,
+        effective: ByStrength = _nothing,
+        patience: Patience | None = None,
+    ) -> None:
+        self._connect = partial(open_store, uri, store_dir=store_dir, experiment=experiment)
+        self._run_name = run_name
+        self._dials = dials
+        self._effective = effective
+        self._patience = patience or Patience(failures())
+        self._trials: dict[str, Trial] = {}
+        self._search: SearchInfo | None = None
+        self._mirror: Mirror | None = None
+        self._view_is_set = False
+        # Importing MLflow and making a database are part of starting up, like importing torch.
+        self._store: Store | None = self._patience.attempt(
+            "open the store", self._connect, free=True
+        )
+
+    @property
+    def problems(self) -> list[str]:
+        """What the store still lacks and why, one line each; empty if it holds everything."""
+        return self._patience.problems
+
+    def open_search(
+        self, *, params: Mapping[str, str], tags: Mapping[str, str], dataset: DatasetInfo | None
+    ) -> str:
+        """Begin a search, or go on with it if the store knows it; return the parent's run id.
+
+        Args:
+            params: Task, space, budget and reference.
+            tags: Model, dataset, versions, commit. ``search_id`` names this search and no other in
+                the store, ``search`` is its title; both default to the run's name.
+            dataset: The data of the search.
+
+        Returns:
+            The id, or an empty text while the store cannot be reached.
+        """
+        title = tags.get("search", self._run_name)
+        # The id stands inside quotes in MLflow's search language, which knows no escapes.
+        search_id = re.sub(r"['\"`\\%$]", "-", tags.get("search_id", self._run_name))
+        self._search = SearchInfo(
+            run_name=self._run_name,
+            params=params,
+            tags={**tags, "search_id": search_id, "search": title},
+            dataset=dataset,
+        )
+        self._view_is_set = False
+        self._attempt("set the saved view", self._set_view)
+        return self._mirror.parent if self._mirror else ""
+
+    def sync(self, trials: Iterable[Trial]) -> None:
+        """Write whatever the store lacks of these trials and of earlier ones, if a call is due."""
+        self._trials |= {trial.spec.trial_id: trial for trial in trials}
+        self._catch_up()
+
+    def trial_changed(self, trial: Trial) -> None:
+        """Write what is new of a trial that started, reported or ended."""
+        self.sync((trial,))
+
+    def close_search(
+        self,
+        status: Literal["FINISHED", "KILLED", "FAILED"],
+        *,
+        verdict: Verdict | None,
+        artifacts: Path | None,
+    ) -> None:
+        """Write everything that is missing, then the verdict, and end the parent run.
+
+        Args:
+            status: How the search ended; a killed one can be opened again.
+            verdict: What was found, or None.
+            artifacts: Run directory whose files are copied, or None.
+        """
+        self._patience.last_chance()
+        self._catch_up(is_last=True)
+        trials = list(self._trials.values())
+        self._attempt("end the interrupted trials", lambda mirror: mirror.interrupt(trials))
+        self._attempt("log the ranks", lambda mirror: mirror.update_ranks(trials))
+        if not self._view_is_set:
+            self._attempt("set the saved view", self._set_view)
+        upload = partial(tracking_closing.upload, run_dir=artifacts, verdict=verdict)
+        files = self._attempt("copy the artifacts", upload)
+        publish = partial(
+            tracking_closing.publish,
+            status=status,
+            verdict=verdict,
+            trials=trials,
+            run_dir=artifacts,
+            files=files or [],
+        )
+        self._attempt("log the verdict", publish)
+        # Last, so that a run that is over lacks nothing but what `problems` says.
+        self._attempt("end the search", lambda mirror: mirror.close(status))
+
+    def ui_url(self, base_url: str) -> str:
+        """Address of the search's charts on the MLflow server at ``base_url``."""
+        if self._store is None or self._search is None:
+            return base_url
+        search_id = self._search.search_id
+        return tracking_view.chart_url(self._store.experiment_id, search_id, base_url=base_url)
+
+    def _catch_up(self, *, is_last: bool = False) -> None:
+        lagging = [t for t in self._trials.values() if not self._mirror or self._mirror.lags(t)]
+        for trial in lagging:
+            if not is_last and not self._patience.is_due:
+                return
+            update = partial(Mirror.update, trial=trial)
+            self._attempt(f"log {trial.spec.trial_id}", update)
+        if lagging and (is_last or self._patience.is_due):
+            update_best = partial(Mirror.update_best, trials=self._trials.values())
+            self._attempt("log the best so far", update_best)
+
+    def _set_view(self, mirror: Mirror) -> None:
+        tracking_closing.set_view(mirror)
+        self._view_is_set = True
+
+    def _attempt(self, what: str, call: Callable[[Mirror], Result]) -> Result | None:
+        """The one place where the store is called and its failures end."""
+        if self._search is None:
+            raise RuntimeError("`open_search` must come before anything is logged.")
+        if self._patience.is_paused:
+            return None
+        search = self._search
+
+        def with_mirror() -> Result:
+            self._store = store = self._store or self._connect()
+            mirror = self._mirror or Mirror(
+                store, search, dials=self._dials, effective=self._effective
+            )
+            # After a failure it is unknown what arrived, so the next call asks the store again.
+            self._mirror = None
+            result = call(mirror)
+            self._mirror = mirror
+            return result
+
+        return self._patience.attempt(what, with_mirror)

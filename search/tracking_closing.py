@@ -1,0 +1,96 @@
+"""What MLflow's pages of a search say beside its numbers: view, artifacts, description, tags."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from search import tracking_artifacts, tracking_notes, tracking_view
+from search.tracking_mirror import Mirror
+from search.tracking_trials import run_name
+from search.trials import Trial
+from search.verdict import Verdict
+
+_STATES = {"FINISHED": "finished", "KILLED": "interrupted", "FAILED": "failed"}
+_LINKED_FILES = (*tracking_artifacts.FILES[:5], "tables/dials.json", "tables/trials.json")
+
+
+def set_view(mirror: Mirror) -> None:
+    """Store the view of the search and name the search in the experiment's description."""
+    store, info = mirror.store, mirror.info
+    tracking_view.set_view(store, search_id=info.search_id, title=info.title)
+    note = tracking_notes.experiment_note(
+        title=info.title,
+        charts=tracking_view.chart_url(store.experiment_id, info.search_id),
+        table=tracking_view.table_url(store.experiment_id, info.search_id),
+        verdict=tracking_view.run_url(store.experiment_id, mirror.parent),
+    )
+    tracking_view.set_experiment_note(store, note)
+
+
+def upload(mirror: Mirror, *, run_dir: Path | None, verdict: Verdict | None) -> list[str]:
+    """Copy the files of the run directory, if there is one, and return the artifacts' paths."""
+    if run_dir is None:
+        return []
+    dials = tracking_notes.dial_table(verdict) if verdict else []
+    return tracking_artifacts.upload(mirror.store, mirror.parent, run_dir, dials=dials)
+
+
+def publish(
+    mirror: Mirror,
+    *,
+    status: str,
+    verdict: Verdict | None,
+    trials: Sequence[Trial],
+    run_dir: Path | None,
+    files: Sequence[str],
+) -> None:
+    """Write the verdict's numbers and tags, and the description of the search.
+
+    Args:
+        mirror: The search.
+        status: How it ended.
+        verdict: What was found, or None.
+        trials: All its trials.
+        run_dir: Run directory, or None.
+        files: Paths of the artifacts.
+    """
+    experiment_id, parent = mirror.store.experiment_id, mirror.parent
+    charts = tracking_view.chart_url(experiment_id, mirror.info.search_id)
+    counts = tracking_notes.count(trials)
+    if verdict is None:
+        note = tracking_notes.open_note(
+            mirror.info.title, _STATES[status], charts=charts, counts=counts
+        )
+        mirror.summarise(metrics={}, tags={"mlflow.note.content": note})
+        return
+    links = tracking_notes.Links(
+        charts=charts,
+        artifacts={
+            path: tracking_artifacts.artifact_link(experiment_id, parent, path)
+            for path in _LINKED_FILES
+            if path in files
+        },
+        images=tracking_artifacts.images(run_dir, parent) if run_dir else {},
+        runs=_runs_that_matter(mirror, trials),
+    )
+    note = tracking_notes.verdict_note(verdict, counts=counts, links=links)
+    tags = tracking_notes.verdict_tags(verdict) | {"mlflow.note.content": note}
+    mirror.summarise(metrics=tracking_notes.verdict_metrics(verdict), tags=tags)
+
+
+def _runs_that_matter(mirror: Mirror, trials: Sequence[Trial]) -> Mapping[str, str]:
+    """The best trial of the search, its reference, and the first confirmation of each kind."""
+    chosen: dict[str, Trial] = {}
+    for trial in trials:
+        if trial.spec.role == "anchor:reference" or trial.spec.stage == "confirm":
+            chosen.setdefault(trial.spec.role, trial)
+    searched = [t for t in trials if t.spec.stage == "search" and t.is_full_length]
+    best = max(searched, key=lambda t: t.last("val/top1") or 0.0, default=None)
+    if best is not None:
+        chosen = {"best trial": best, **chosen}
+    return {
+        run_name(trial): tracking_view.run_url(
+            mirror.store.experiment_id, mirror.children[trial.spec.trial_id].run_id
+        )
+        for trial in chosen.values()
+        if trial.spec.trial_id in mirror.children
+    }

@@ -1,0 +1,238 @@
+"""One search as a tracking store holds it, and how to bring it up to date with the journal.
+
+Nothing here is remembered beyond what can be found again in the store, so a mirror may be thrown
+away after any failure and made again: that creates nothing twice and leaves no hole.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from search import tracking_notes
+from search import tracking_trials as shown
+from search.tracking_store import DatasetInfo, FoundRun, Store
+from search.tracking_view import chart_url
+from search.trials import Trial
+
+BEST_METRIC = "search/best_val_top1"
+_COPIED_TAGS = ("search_id", "search", "dataset", "model")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchInfo:
+    """What is said of a search once, when it begins.
+
+    Attributes:
+        run_name: Name of the parent run.
+        params: Task, space, budget and reference.
+        tags: Hold ``search_id``, by which the search is found again, and ``search``, its title.
+        dataset: The data, or None if it has no identity.
+    """
+
+    run_name: str
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    dataset: DatasetInfo | None
+
+    @property
+    def search_id(self) -> str:
+        """What no other search in the store has."""
+        return self.tags["search_id"]
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return self.tags["search"]
+
+
+@dataclass(kw_only=True, slots=True)
+class Child:
+    """How far the run of one trial has got in the store."""
+
+    run_id: str
+    status: str
+    outcome: str
+    epoch: int
+    has_params: bool
+    has_final: bool
+    colour: str
+    rank: float | None
+
+
+class Mirror:
+    """Finds the runs of a search by tag, or makes them, and writes what they lack.
+
+    Args:
+        store: Where to write.
+        info: What is said of the search once.
+        dials: Places of a recipe's strengths on their axes.
+        effective: Effective values of a recipe's strengths.
+
+    Attributes:
+        store: As given.
+        info: As given.
+        parent: Id of the parent run.
+        children: Runs of the trials, by `TrialSpec.trial_id`.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        info: SearchInfo,
+        *,
+        dials: shown.ByStrength,
+        effective: shown.ByStrength,
+    ) -> None:
+        self.store = store
+        self.info = info
+        self._dials = dials
+        self._effective = effective
+        self._parent_metrics: dict[str, float] = {}
+        self.parent = self._open_parent()
+        self._num_best = 0
+        if BEST_METRIC in self._parent_metrics:
+            self._num_best = 1 + store.last_step(self.parent, [BEST_METRIC])
+        self.children: dict[str, Child] = {}
+        query = f"tags.`mlflow.parentRunId` = '{self.parent}'"
+        for run in store.find_runs(query):
+            self.children.setdefault(run.tags.get("trial_id", ""), self._child(run))
+
+    def lags(self, trial: Trial) -> bool:
+        """Whether the store knows less of the trial than ``trial`` does."""
+        child = self.children.get(trial.spec.trial_id)
+        return (
+            child is None
+            or child.epoch < trial.epoch
+            or child.outcome != trial.status
+            or child.status != shown.RUN_STATUS[trial.status]
+        )
+
+    def update(self, trial: Trial) -> None:
+        """Create the trial's run if it is missing, log new epochs, end or reopen it."""
+        child = self.children.get(trial.spec.trial_id) or self._create(trial)
+        status = shown.RUN_STATUS[trial.status]
+        if status == "RUNNING" and child.status != status:
+            self.store.reopen_run(child.run_id)
+            child.status = status
+        metrics = list(shown.points(trial, after=child.epoch))
+        if not child.has_final:
+            metrics += shown.final_point(trial)
+        params: Mapping[str, str] = {}
+        if not child.has_params:
+            params = shown.params(trial, dials=self._dials, effective=self._effective)
+        tags = shown.state_tags(trial) if child.outcome != trial.status else {}
+        self.store.log(child.run_id, metrics=metrics, params=params, tags=tags)
+        child.epoch, child.has_params, child.outcome = trial.epoch, True, trial.status
+        child.colour = tags.get("mlflow.runColor", child.colour)
+        child.has_final = child.has_final or trial.is_full_length
+        if child.status != status:
+            # Last, so that a run with a final status lacks nothing.
+            self.store.end_run(child.run_id, status)
+            child.status = status
+
+    def interrupt(self, trials: Iterable[Trial]) -> None:
+        """End the runs of trials that the journal calls running while nothing runs any more."""
+        for trial in trials:
+            child = self.children.get(trial.spec.trial_id)
+            if trial.status == "running" and child is not None and child.status == "RUNNING":
+                self.store.log(child.run_id, tags={"outcome": "interrupted"})
+                self.store.end_run(child.run_id, "KILLED")
+                child.status, child.outcome = "KILLED", "interrupted"
+
+    def update_best(self, trials: Collection[Trial]) -> None:
+        """Log the best accuracy so far over the number of the trial."""
+        best = shown.best_so_far(trials)
+        rows = [(BEST_METRIC, best[number], number) for number in range(self._num_best, len(best))]
+        if rows:
+            self.store.log(self.parent, metrics=rows)
+            self._num_best = len(best)
+
+    def summarise(self, *, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
+        """Write what is said of the whole search; a metric that has its value already is left."""
+        new = {k: v for k, v in metrics.items() if self._parent_metrics.get(k) != v}
+        rows = [(name, value, 0) for name, value in new.items()]
+        self.store.log(self.parent, metrics=rows, tags=tags)
+        self._parent_metrics |= new
+
+    def update_ranks(self, trials: Collection[Trial]) -> None:
+        """Log each search trial's rank where it stopped, and colour full-length ones by result."""
+        colours = shown.rank_colours(trials)
+        ranks = shown.rank_at_stop(list(trials))
+        for trial in trials:
+            name = trial.spec.trial_id
+            child = self.children.get(name)
+            if child is None or name not in ranks:
+                continue
+            rows, tags = [], {}
+            if child.rank != ranks[name]:
+                rows = [(shown.RANK_METRIC, ranks[name], trial.epoch)]
+            if name in colours and child.colour != colours[name]:
+                tags = {"mlflow.runColor": colours[name]}
+            self.store.log(child.run_id, metrics=rows, tags=tags)
+            child.rank, child.colour = ranks[name], colours.get(name, child.colour)
+
+    def close(self, status: str) -> None:
+        """End the parent run."""
+        self.store.end_run(self.parent, status)
+
+    def _open_parent(self) -> str:
+        info, store = self.info, self.store
+        note = tracking_notes.open_note(
+            info.title, "running", charts=chart_url(store.experiment_id, info.search_id)
+        )
+        query = f"tags.search_id = '{info.search_id}' and tags.role = 'search'"
+        found = store.find_runs(query)
+        if found:
+            run = found[0]
+            run_id, known = run.run_id, run.params
+            self._parent_metrics = dict(run.metrics)
+            tags = dict(info.tags)
+            if run.status != "RUNNING":
+                store.reopen_run(run_id)
+                tags["mlflow.note.content"] = note
+        else:
+            look = {"role": "search", "mlflow.runColor": shown.PARENT_COLOUR}
+            run_id = store.create_run(
+                info.run_name, {**info.tags, **look, "mlflow.note.content": note}
+            )
+            known, tags = {}, {}
+        missing = {name: value for name, value in info.params.items() if name not in known}
+        store.log(run_id, params=missing, tags=tags)
+        if info.dataset is not None:
+            store.log_dataset(run_id, info.dataset)
+        return run_id
+
+    def _create(self, trial: Trial) -> Child:
+        tags = {key: self.info.tags[key] for key in _COPIED_TAGS if key in self.info.tags}
+        tags |= shown.tags(trial) | {"mlflow.parentRunId": self.parent, "outcome": "running"}
+        run_id = self.store.create_run(shown.run_name(trial), tags)
+        child = Child(
+            run_id=run_id,
+            status="RUNNING",
+            outcome="running",
+            epoch=0,
+            has_params=False,
+            has_final=False,
+            colour=tags["mlflow.runColor"],
+            rank=None,
+        )
+        self.children[trial.spec.trial_id] = child
+        return child
+
+    def _child(self, run: FoundRun) -> Child:
+        outcome = run.tags.get("outcome", "")
+        has_ended = run.status != "RUNNING" and run.status == shown.RUN_STATUS.get(outcome)
+        if has_ended and "epochs" in run.tags:
+            epoch = int(run.tags["epochs"])
+        else:
+            # A crash or a time-out may have come between the metrics and all that follows them.
+            epoch = self.store.last_step(run.run_id, run.metrics)
+        return Child(
+            run_id=run.run_id,
+            status=run.status,
+            outcome=outcome,
+            epoch=epoch,
+            has_params=bool(run.params),
+            has_final=shown.FINAL_METRIC in run.metrics,
+            colour=run.tags.get("mlflow.runColor", ""),
+            rank=run.metrics.get(shown.RANK_METRIC),
+        )

@@ -1,0 +1,208 @@
+"""What MLflow's pages say in words: descriptions in Markdown, and a verdict as metrics and tags."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from search.trials import Trial
+from search.verdict import Dial, Estimate, Verdict
+
+_TURN_WORDS = {"down": "⬇️ down", "up": "⬆️ up", "leave": "= leave", "inconclusive": "? unclear"}
+_DECIMALS = 4
+_GAP = "&nbsp;&nbsp;&nbsp;"  # MLflow's tables have no borders and no room between columns.
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Links:
+    """Where a description may point to; all addresses are relative to MLflow's page.
+
+    Attributes:
+        charts: The saved view of the search.
+        artifacts: Address by name of the file.
+        images: Artifacts to show inside the description, by caption; at most 700 px wide, a wider
+            one pushes the column with status and children off the page.
+        runs: Address by label of the children that matter.
+    """
+
+    charts: str
+    artifacts: Mapping[str, str] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
+    runs: Mapping[str, str] = field(default_factory=dict)
+
+
+def open_note(title: str, state: str, *, charts: str, counts: str = "") -> str:
+    """Description of a search that has no verdict; ``state`` says why, as in "interrupted"."""
+    return (
+        f"**{title}: {state}, no verdict yet.** [Charts of its trials]({charts}). {counts}\n\n"
+        "When the search is over, this text says which strengths to turn down, to what, and how "
+        "sure that is. An interrupted search goes on with `make resume`."
+    )
+
+
+def verdict_note(verdict: Verdict, *, counts: str, links: Links) -> str:
+    """Description of a search with a verdict: the sentence, the dials, how it was found, where."""
+    head = verdict.sentence or f"Turn down: {turned(verdict, 'down')}."
+    pointers = " · ".join(
+        f"[{name}]({address})" for name, address in {"charts": links.charts, **links.runs}.items()
+    )
+    parts = [f"**{head}**", " · ".join(part for part in (_confirmed(verdict), pointers) if part)]
+    parts.append(_markdown(dial_table(verdict)))
+    parts.append(_how(verdict, counts))
+    parts += [f"![{caption}]({address})" for caption, address in links.images.items()]
+    if links.artifacts:
+        files = " · ".join(f"[{name}]({address})" for name, address in links.artifacts.items())
+        parts.append(f"**Files**: {files}")
+    return "\n\n".join(parts)
+
+
+def count(trials: Iterable[Trial]) -> str:
+    """How many runs of each kind there were and how they ended, as a sentence."""
+    trials = list(trials)
+    ends = Counter(t.status for t in trials if t.spec.stage == "search")
+    stages = Counter(t.spec.stage for t in trials)
+    said = ", ".join(f"{number} {status}" for status, number in ends.most_common())
+    parts = [f"{ends.total()} trials of the search ({said})" if said else "No trial of the search"]
+    if stages["attribute"]:
+        parts.append(f"{stages['attribute']} runs of the experiment behind the dials")
+    if stages["confirm"]:
+        parts.append(f"{stages['confirm']} confirmations")
+    return ", ".join(parts) + "."
+
+
+def dial_table(verdict: Verdict) -> list[dict[str, str]]:
+    """One row per strength, as words."""
+    return [
+        {
+            "strength": dial.strength,
+            "turn": _TURN_WORDS[dial.turn],
+            "from": f"{dial.reference:.4g}",
+            "to": f"{dial.recommended:.4g}",
+            "effect on val/top1": _points(dial.effect.get("val/top1")),
+            "decided by": _decided(dial),
+            "runs": str(dial.num_runs),
+        }
+        for dial in verdict.dials
+    ]
+
+
+def verdict_metrics(verdict: Verdict) -> dict[str, float]:
+    """The numbers of a verdict: confirmed gain and dial effects with interval ends, and cost."""
+    found: dict[str, float] = {
+        "cost/wall_s": verdict.cost.wall_s,
+        "cost/core_s": verdict.cost.core_s,
+        "cost/train_share": verdict.cost.train_share,
+    }
+    for dial in verdict.dials:
+        found |= _with_ends(f"effect/{dial.strength}", dial.effect.get("val/top1"))
+    if verdict.confirmed is not None:
+        gains = verdict.confirmed.best_minus_reference
+        for name, gain in gains.items():
+            found |= _with_ends(f"confirmed/gain_{name.rpartition('/')[2]}", gain)
+        for role in ("reference", "best", "off"):
+            scores: Mapping[str, float] = getattr(verdict.confirmed, role)
+            if "test/top1" in scores:
+                found[f"confirmed/{role}_top1"] = scores["test/top1"]
+    return {name: round(x, _DECIMALS) for name, x in found.items() if math.isfinite(x)}
+
+
+def verdict_tags(verdict: Verdict) -> dict[str, str]:
+    """What a search can be filtered by once it is over."""
+    return {
+        "fit.reference": verdict.fit.reference,
+        "fit.best": verdict.fit.best,
+        "turn_down": turned(verdict, "down"),
+        "turn_up": turned(verdict, "up"),
+    }
+
+
+def turned(verdict: Verdict, turn: str) -> str:
+    """The strengths with that turn, or ``none``."""
+    return ", ".join(dial.strength for dial in verdict.dials if dial.turn == turn) or "none"
+
+
+def experiment_note(*, title: str, charts: str, table: str, verdict: str) -> str:
+    """What stands above every tab of the experiment; begins with plain words, see the list page."""
+    return (
+        f"Which strengths to turn down · newest search: [{title} as charts]({charts}) · "
+        f"[as a table]({table}) · [its verdict]({verdict})\n\n"
+        "**How to read it.** Each search is one run with a description: the verdict, the dials, "
+        "how sure they are. Below it lies one run per training: `t…` are trials of the search, "
+        "`a…` runs of the experiment behind the dials, `c…` confirmations on the test split.\n\n"
+        "* In the charts, `dial.<strength>` is the place of a strength on its axis: 0 is its "
+        "weakest end, 1 its strongest. Lines that end high and start low say: turn it down.\n"
+        "* Grey trials were stopped early (`✂6`: after epoch 6), orange ones diverged, red ones "
+        "failed. Bright green is a full-length trial that ended well.\n"
+        "* `final/val/top1` holds full-length trials only. `rank/pct_at_stop` compares a trial "
+        "with all others at the epoch where it stopped: a picture, not a proof. The dials rest on "
+        "full-length runs alone."
+    )
+
+
+def _confirmed(verdict: Verdict) -> str:
+    confirmed = verdict.confirmed
+    if confirmed is None or "test/top1" not in confirmed.best_minus_reference:
+        return ""
+    gain = _points(confirmed.best_minus_reference["test/top1"])
+    return (
+        f"Test top-1 {_percent(confirmed.reference)} → **{_percent(confirmed.best)}** "
+        f"({gain} points, {confirmed.seeds} seeds, {confirmed.num_images:,} images)"
+    )
+
+
+def _how(verdict: Verdict, counts: str) -> str:
+    lines = [
+        f"**How it was found** ({verdict.dataset}, {verdict.num_train:,} training images, "
+        f"{verdict.model}, {verdict.total_steps:,} steps)",
+        f"* {counts}",
+        "* An effect is what changes on full-length runs when only this strength goes from → to, "
+        "averaged over the levels of the others, with its 95 % interval.",
+        f"* The reference is **{verdict.fit.reference}**, the best **{verdict.fit.best}**.",
+        *(f"* {reason}" for reason in verdict.fit.reasons),
+        *(f"* {text}" for text in verdict.interactions),
+        *(f"* {dial.strength}: {dial.remark}" for dial in verdict.dials if dial.remark),
+        f"* Cost: {verdict.cost.wall_s / 60:.1f} minutes, {verdict.cost.core_s / 60:.1f} "
+        f"core-minutes, {verdict.cost.train_share:.0%} of them training.",
+    ]
+    return lines[0] + "\n\n" + "\n".join(lines[1:])
+
+
+def _markdown(rows: Sequence[Mapping[str, str]]) -> str:
+    if not rows:
+        return ""
+    lines = [[f"{name}{_GAP}" for name in rows[0]], ["---"] * len(rows[0])]
+    lines += [[f"{text}{_GAP}" for text in row.values()] for row in rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _decided(dial: Dial) -> str:
+    if dial.turn == "inconclusive" and dial.runs_to_decide is not None:
+        return f"needs about {dial.runs_to_decide} more runs"
+    if dial.decided_by is None:
+        return "—"
+    effect = dial.effect.get(dial.decided_by)
+    if effect is None or dial.decided_by == "val/top1":
+        return dial.decided_by
+    low, high = effect.ci95
+    return f"{dial.decided_by} {effect.mean:+.3f} ({low:+.3f} … {high:+.3f})"
+
+
+def _points(effect: Estimate | None) -> str:
+    """An effect on an accuracy, in percentage points."""
+    if effect is None:
+        return "—"
+    low, high = effect.ci95
+    interval = f"{100 * low:+.1f} … {100 * high:+.1f}"
+    known = math.isfinite(low) and math.isfinite(high)
+    return f"{100 * effect.mean:+.1f} ({interval if known else 'interval unknown'})"
+
+
+def _percent(scores: Mapping[str, float]) -> str:
+    return f"{100 * scores.get('test/top1', math.nan):.1f} %"
+
+
+def _with_ends(name: str, effect: Estimate | None) -> dict[str, float]:
+    if effect is None:
+        return {}
+    low, high = effect.ci95
+    return {name: effect.mean, f"{name}_low": low, f"{name}_high": high}

@@ -1,0 +1,130 @@
+"""Opens an MLflow tracking store: the embedded one, which it makes if need be, or a server."""
+
+import fcntl
+import logging
+import os
+import socket
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from search.tracking_store import Store
+
+ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    # MLflow repeats a request after a time-out even if it creates a run; the search sends again
+    # itself, after asking the store what arrived.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+_LOCK_S = 60.0
+
+
+def set_environment() -> None:
+    """Set what MLflow reads from the environment, unless the user has; call before importing it."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """What goes wrong in a store that is broken, locked, slow, absent or of another version."""
+    set_environment()
+    from alembic.util import CommandError
+    from mlflow.exceptions import MlflowException
+    from requests import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    # OSError holds refused connections, full disks and time-outs.
+    return (
+        MlflowException,
+        RequestException,
+        SQLAlchemyError,
+        CommandError,
+        sqlite3.Error,
+        OSError,
+    )
+
+
+def embedded_uri(store_dir: Path) -> str:
+    """Address of the database that lies in ``store_dir``."""
+    return f"sqlite:///{store_dir.resolve() / 'mlflow.db'}"
+
+
+def open_store(uri: str | None, *, store_dir: Path, experiment: str) -> Store:
+    """Open the experiment ``experiment``, and make it and the database if they are missing.
+
+    Args:
+        uri: Address of a tracking store, or None for the embedded one in ``store_dir``.
+        store_dir: Directory of the embedded store and its artifacts; made if missing.
+        experiment: Name of the experiment.
+    """
+    set_environment()
+    if uri is not None:
+        _check_reachable(uri)
+        return _open_experiment(uri, experiment, artifacts=None)
+    store_dir = store_dir.resolve()
+    store_dir.mkdir(parents=True, exist_ok=True)
+    # Two processes that make the tables of a new database at once make MLflow raise.
+    with _locked(store_dir / "mlflow.db.lock"):
+        _check_writable(store_dir / "mlflow.db")
+        artifacts = (store_dir / "artifacts").as_uri()
+        return _open_experiment(embedded_uri(store_dir), experiment, artifacts=artifacts)
+
+
+def _open_experiment(uri: str, name: str, *, artifacts: str | None) -> Store:
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    for noisy in ("alembic", "mlflow.store.db.utils"):
+        # Migration lines of a new database, and tracebacks of what is reported in one line anyway.
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
+    client = MlflowClient(uri, registry_uri=uri)
+    found = client.get_experiment_by_name(name)
+    if found is not None and found.lifecycle_stage == "active":
+        return Store(client, found.experiment_id)
+    try:
+        return Store(client, client.create_experiment(name, artifact_location=artifacts))
+    except MlflowException:
+        found = client.get_experiment_by_name(name)
+        if found is None or found.lifecycle_stage != "active":
+            raise
+        return Store(client, found.experiment_id)  # Another driver was faster.
+
+
+def _check_reachable(uri: str) -> None:
+    """Raise at once where MLflow would try to connect for minutes."""
+    parts = urlsplit(uri)
+    if parts.hostname:
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+        if port:
+            socket.create_connection((parts.hostname, port), timeout=5).close()
+
+
+def _check_writable(database: Path) -> None:
+    """Raise at once where MLflow would try to open a file for 100 seconds."""
+    connection = sqlite3.connect(database, timeout=5, isolation_level=None)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("SELECT count(*) FROM sqlite_master")
+        connection.execute("ROLLBACK")
+    finally:
+        connection.close()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    deadline = time.monotonic() + _LOCK_S
+    with path.open("a") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+        yield  # Closing the file releases the lock.

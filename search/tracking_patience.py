@@ -1,0 +1,111 @@
+"""How much of a search's time its tracking may take, and when to leave a broken store alone."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+_LOGGER = logging.getLogger(__name__)
+_MAX_CHARACTERS = 300
+
+
+class Patience:
+    """Runs tracking calls, catches their failures, and says when the next one is due.
+
+    Calls may be put off at any time: the journal of the search knows everything, so a later call
+    catches up.
+
+    Args:
+        failures: What a tracking call may raise without harm.
+        share: Share of the wall-clock that calls may take.
+        grace_s: Seconds that they may take on top, so that a search shows up from the start.
+        pause_s: Seconds without calls after `failures_in_row` failures in a row.
+        failures_in_row: Failures in a row that end in a pause.
+        clock: Seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        failures: tuple[type[Exception], ...],
+        *,
+        share: float = 0.02,
+        grace_s: float = 3.0,
+        pause_s: float = 60.0,
+        failures_in_row: int = 3,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._failures = failures
+        self._share = share
+        self._grace_s = grace_s
+        self._pause_s = pause_s
+        self._failures_in_row = failures_in_row
+        self._clock = clock
+        self._started = clock()
+        self._spent_s = 0.0
+        self._in_row = 0
+        self._paused_until = self._started
+        self._problems: dict[str, str] = {}
+        self._has_warned = False
+
+    @property
+    def problems(self) -> list[str]:
+        """What failed and has not succeeded since, one line each."""
+        return list(self._problems.values())
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a call may be made now."""
+        now = self._clock()
+        allowed = self._grace_s + self._share * (now - self._started)
+        return now >= self._paused_until and self._spent_s <= allowed
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the store failed too often to be asked again now."""
+        return self._clock() < self._paused_until
+
+    def attempt(
+        self, what: str, call: Callable[[], Result], *, free: bool = False
+    ) -> Result | None:
+        """Run ``call`` and return its result, or None after a failure, which is noted.
+
+        Args:
+            what: What the call does, as in "could not ..."; a later success under the same words
+                takes the problem back.
+            call: May raise `failures`; anything else is a bug and passes through.
+            free: Whether its time does not count if it succeeds.
+        """
+        started = self._clock()
+        try:
+            result = call()
+        except self._failures as error:
+            self._spent_s += self._clock() - started
+            self._note(what, error)
+            return None
+        if not free:
+            self._spent_s += self._clock() - started
+        self._in_row = 0
+        self._problems.pop(what, None)
+        return result
+
+    def last_chance(self) -> None:
+        """End a pause because the search ends; a store that was failing gets one more try."""
+        self._paused_until = self._clock()
+        self._in_row = self._failures_in_row - 1 if self._in_row else 0
+
+    def _note(self, what: str, error: Exception) -> None:
+        cause = " ".join(f"{type(error).__name__}: {error}".split())[:_MAX_CHARACTERS]
+        if not self._has_warned:
+            _LOGGER.warning(
+                "MLflow could not %s (%s). The search goes on and catches up later; "
+                "its run directory holds everything.",
+                what,
+                cause,
+            )
+            self._has_warned = True
+        self._problems[what] = f"could not {what}: {cause}"
+        self._in_row += 1
+        if self._in_row >= self._failures_in_row:
+            self._paused_until = self._clock() + self._pause_s

@@ -1,0 +1,224 @@
+"""How a trial shows in MLflow: its name, params, tags, colour and metrics, as plain values."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from search.trials import Trial
+from spaces.recipe import Recipe
+
+ByStrength = Callable[[Recipe], Mapping[str, float]]
+
+RUN_STATUS = {
+    "running": "RUNNING",
+    "finished": "FINISHED",
+    "stopped": "KILLED",
+    "diverged": "FAILED",
+    "failed": "FAILED",
+    "killed": "KILLED",
+}
+SECTIONS = ("val", "val_raw", "val_ema", "clean_train", "train", "test")
+EPOCH_METRICS = (
+    "val/top1",
+    "val/nll",
+    "val/nll_refined",
+    "val_raw/top1",
+    "val_ema/top1",
+    "clean_train/top1",
+    "clean_train/nll",
+    "train/loss",
+    "test/top1",
+    "test/nll",
+)
+"""What a trial reports and a chart wants to show; everything else stays in the run directory."""
+BEST = {"val/top1": max, "val/nll": min}
+"""Metrics of which the best value so far is logged too: the runs table shows only last values."""
+FINAL_METRIC = "final/val/top1"
+"""Logged by full-length trials only, so that charts on it compare like with like."""
+RANK_METRIC = "rank/pct_at_stop"
+LEVELS = ("reference", "best", "none")
+"""Averages that one run of the experiment carries at once."""
+METRIC_KEYS = (
+    *EPOCH_METRICS,
+    *(f"val.{level}/top1" for level in LEVELS),
+    *(f"best/{name}" for name in BEST),
+    FINAL_METRIC,
+    RANK_METRIC,
+)
+
+PARENT_COLOUR = "#1F2937"
+_COLOURS = {
+    "running": "#3B82F6",
+    "finished": "#21918C",
+    "stopped": "#C4C9D1",
+    "diverged": "#EA580C",
+    "failed": "#DC2626",
+    "killed": "#6B7280",
+}
+# Viridis from its dark to its bright end (van der Walt and Smith 2015), readable colour-blind.
+_VIRIDIS = ("#440154", "#472D7B", "#3B528B", "#2C728E", "#21918C", "#28AE80", "#5EC962", "#ADDC30")
+_DECIMALS = 4  # The pages print a double as it is.
+_SHORT = {
+    "weight_decay": "wd",
+    "label_smoothing": "ls",
+    "drop_path_rate": "dp",
+    "ema_decay": "ema",
+    "warmup_fraction": "wu",
+}
+_PREFIX = {"search": "t", "attribute": "a", "confirm": "c"}
+
+
+def run_name(trial: Trial) -> str:
+    """A short name that begins with the stage's letter and the number: ``t004 ✂6 wd 0.61 ...``."""
+    spec = trial.spec
+    mark = {"stopped": f"✂{trial.epoch} ", "diverged": "✗ ", "failed": "✗ ", "killed": "■ "}
+    return f"{_PREFIX[spec.stage]}{spec.number:03d} {mark.get(trial.status, '')}{_what(trial)}"
+
+
+def _what(trial: Trial) -> str:
+    spec = trial.spec
+    if spec.role.startswith("anchor:"):
+        return spec.role.removeprefix("anchor:")
+    if spec.rerun_of is not None:
+        number = spec.rerun_of.rpartition("-")[2]
+        return f"rerun of t{int(number):03d}, seed {spec.recipe.seed}"
+    if spec.stage == "confirm":
+        return f"{spec.role} seed {spec.recipe.seed}"
+    if spec.levels:
+        signs = " ".join(
+            f"{_SHORT.get(name, name)}{'+' if level > 0 else '-'}"
+            for name, level in spec.levels.items()
+        )
+        return f"block {spec.block} {signs}"
+    raw = spec.recipe.strengths.as_dict()
+    return " ".join(f"{_SHORT[name]} {_short(name, value)}" for name, value in raw.items())
+
+
+def _short(name: str, value: float) -> str:
+    return f"{value:.4g}" if name == "ema_decay" else f"{value:.2g}"
+
+
+def tags(trial: Trial) -> dict[str, str]:
+    """What tells a run apart from others and says how it stands."""
+    spec = trial.spec
+    return {
+        "trial_id": spec.trial_id,
+        "stage": spec.stage,
+        "role": spec.role,
+        **state_tags(trial),
+    }
+
+
+def state_tags(trial: Trial) -> dict[str, str]:
+    """The tags that change while a trial runs and when it ends."""
+    state = {"outcome": trial.status, "mlflow.runColor": _COLOURS[trial.status]}
+    if trial.status != "running":
+        state["epochs"] = str(trial.epoch)
+        state["reason"] = trial.reason
+        state["mlflow.runName"] = run_name(trial)
+    if trial.status == "stopped":
+        state["rung"] = str(trial.epoch)
+    return state
+
+
+def params(trial: Trial, *, dials: ByStrength, effective: ByStrength) -> dict[str, str]:
+    """Raw strengths, their effective values, and their places on their axes."""
+    spec = trial.spec
+    values: dict[str, float] = dict(spec.recipe.strengths.as_dict())
+    values |= {f"effective.{name}": value for name, value in effective(spec.recipe).items()}
+    values |= {f"dial.{name}": value for name, value in dials(spec.recipe).items()}
+    text = {name: fixed_point(value) for name, value in values.items()}
+    text |= {f"level.{name}": f"{level:+d}" for name, level in spec.levels.items()}
+    if spec.block is not None:
+        text["block"] = str(spec.block)
+    if spec.split_seed is not None:
+        text["split_seed"] = str(spec.split_seed)
+    return text | {"seed": str(spec.recipe.seed)}
+
+
+def fixed_point(value: float) -> str:
+    """A number without an exponent: MLflow sorts params as text."""
+    return f"{value:.6f}" if value == 0 or abs(value) >= 1e-4 else f"{value:.10f}"
+
+
+def points(trial: Trial, *, after: int) -> Iterator[tuple[str, float, int]]:
+    """Metric, value and epoch of all that was reported after epoch ``after``.
+
+    A value that is not finite is left out: the store would turn infinity into 1.8e308.
+    """
+    best: dict[str, float] = {}
+    keys = {*EPOCH_METRICS, *(f"val.{level}/top1" for level in trial.spec.ema_levels)}
+    for record in trial.records:
+        for name, value in record.metrics.items():
+            # Two comparisons are false for NaN.
+            if name not in keys or not float("-inf") < value < float("inf"):
+                continue
+            row = {name: value}
+            if name in BEST:
+                best[name] = BEST[name](value, best.get(name, value))
+                row[f"best/{name}"] = best[name]
+            if record.epoch > after:
+                yield from ((key, round(x, _DECIMALS), record.epoch) for key, x in row.items())
+
+
+def final_point(trial: Trial) -> list[tuple[str, float, int]]:
+    """The point of `FINAL_METRIC`, for a full-length trial."""
+    value = trial.last("val/top1")
+    if value is None or not trial.is_full_length:
+        return []
+    return [(FINAL_METRIC, round(value, _DECIMALS), trial.epoch)]
+
+
+def best_so_far(trials: Iterable[Trial]) -> list[float]:
+    """For each trial of the search in order of number, the best ``val/top1`` up to it.
+
+    The list ends before the first trial that still runs, so that no value changes later. Reruns are
+    left out: they measure a trial again.
+    """
+    searched = [t for t in trials if t.spec.stage == "search" and t.spec.rerun_of is None]
+    found: list[float] = []
+    best = 0.0
+    for place, trial in enumerate(sorted(searched, key=lambda t: t.spec.number)):
+        if trial.spec.number != place or trial.status == "running":
+            break
+        values = [r.metrics["val/top1"] for r in trial.records if "val/top1" in r.metrics]
+        best = max([best, *(value for value in values if value <= 1.0)])
+        found.append(round(best, _DECIMALS))
+    return found
+
+
+def rank_at_stop(trials: Sequence[Trial]) -> dict[str, float]:
+    """Percentile of each search trial among all others at the epoch where it stopped.
+
+    A trial that was stopped before that epoch stands there with its last value. Early epochs are
+    ranked too, so this illustrates and never decides anything.
+    """
+    curves = {
+        t.spec.trial_id: [
+            (r.epoch, r.metrics["val/top1"]) for r in t.records if "val/top1" in r.metrics
+        ]
+        for t in trials
+        if t.spec.stage == "search"
+    }
+    measured = {name: curve for name, curve in curves.items() if curve}
+    ranks: dict[str, float] = {}
+    for name, curve in measured.items():
+        epoch, value = curve[-1]
+        others = [
+            [v for e, v in other if e <= epoch][-1]
+            for key, other in measured.items()
+            if key != name and other[0][0] <= epoch
+        ]
+        beaten = sum((other < value) + 0.5 * (other == value) for other in others)
+        ranks[name] = round(100 * beaten / len(others), 1) if others else 100.0
+    return ranks
+
+
+def rank_colours(trials: Iterable[Trial]) -> dict[str, str]:
+    """Viridis over the final ``val/top1`` of the full-length search trials: bright is better."""
+    final = {
+        t.spec.trial_id: t.last("val/top1") or 0.0
+        for t in trials
+        if t.spec.stage == "search" and t.is_full_length
+    }
+    order = sorted(final, key=final.__getitem__)
+    steps = max(1, len(order) - 1)
+    return {name: _VIRIDIS[(len(_VIRIDIS) - 1) * i // steps] for i, name in enumerate(order)}

@@ -1,0 +1,200 @@
+"""Ray Tune as the engine: three thin adapters between Tune and the conductor.
+
+Tune starts actors, retries trials whose worker died and moves checkpoints; every decision is the
+conductor's, and every fact lies in the journal. Tune's own experiment state is never restored:
+after a crash a new Tune run goes on from the journal.
+"""
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from search.conductor import Conductor, Wait
+from search.files import write_text
+from search.trials import Record, TrialSpec
+from trainable.datasets import Dataset
+from trainable.ray_trainable import RecipeTrainable
+
+_TUNE_SETTINGS = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # records.jsonl has it all.
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # Tune's own state is never read back.
+    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resources:
+    """What one trial gets and where it runs.
+
+    Attributes:
+        cpus_per_trial: CPU cores, at least 1; also the number of its compute threads.
+        gpus_per_trial: Share of a GPU, 0 for none.
+        ray_address: Address of a running cluster, or None to start one on this machine.
+        storage: Directory or URI where trials keep checkpoints.
+        max_failures: Times a trial whose worker died is started again.
+        checkpoint_every_s: Seconds of training between checkpoints of a trial.
+    """
+
+    cpus_per_trial: float
+    gpus_per_trial: float
+    ray_address: str | None
+    storage: str
+    max_failures: int = 2
+    checkpoint_every_s: float = 20.0
+
+
+class ConductedSearcher(Searcher):
+    """Hands the conductor's trials to Tune."""
+
+    def __init__(self, conductor: Conductor) -> None:
+        super().__init__()
+        self._conductor = conductor
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """The configuration of the next trial, None to be asked again, or ``FINISHED``."""
+        answer = self._conductor.next_trial()
+        if answer is Wait.NO_MORE:
+            finished: dict[str, Any] = Searcher.FINISHED
+            return finished
+        if isinstance(answer, Wait):
+            return None
+        return {"spec": answer.spec.to_dict(), "checkpoint": answer.checkpoint}
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Nothing: the scheduler tells the conductor, before Tune decides anything."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the journal is the memory."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the journal is the memory."""
+
+
+class ConductedScheduler(FIFOScheduler):  # type: ignore[misc]
+    """Asks the conductor after each epoch whether a trial goes on."""
+
+    def __init__(self, conductor: Conductor, run_dir: Path) -> None:
+        super().__init__()
+        self._conductor = conductor
+        self._predictions = run_dir / "predictions"
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Journal the epoch and answer CONTINUE or STOP, also at full length."""
+        spec = TrialSpec.from_dict(trial.config["spec"])
+        prefix = "metrics/"  # Tune flattens what a trial reports.
+        metrics = {k.removeprefix(prefix): v for k, v in result.items() if k.startswith(prefix)}
+        record = Record(
+            trial_id=spec.trial_id,
+            stage=spec.stage,
+            epoch=result["epoch"],
+            metrics=metrics,
+            time=time.time(),
+        )
+        go_on: str = TrialScheduler.CONTINUE
+        stop: str = TrialScheduler.STOP
+        if result.get("correct"):
+            # Before the record: what a record stands for must be there when it is read.
+            self._predictions.mkdir(exist_ok=True)
+            write_text(self._predictions / f"{spec.trial_id}.hex", result["correct"])
+        return go_on if self._conductor.report(record) else stop
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """Note a trial that failed more often than it may."""
+        trial_id = TrialSpec.from_dict(trial.config["spec"]).trial_id
+        self._conductor.failed(trial_id, _last_line(trial))
+
+
+class CheckpointNotes(tune.Callback):
+    """Tells the conductor where each trial's newest checkpoint lies."""
+
+    def __init__(self, conductor: Conductor) -> None:
+        self._conductor = conductor
+
+    def on_checkpoint(
+        self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **info: Any
+    ) -> None:
+        """Journal the path of a checkpoint that is completely written."""
+        spec = TrialSpec.from_dict(trial.config["spec"])
+        self._conductor.checkpoint(spec.trial_id, checkpoint.path)
+
+
+def run(
+    conductor: Conductor, *, dataset: Dataset, resources: Resources, run_dir: Path
+) -> None:
+    """Train everything the conductor asks for.
+
+    Args:
+        conductor: Decides what is trained and for how long.
+        dataset: Put into the object store once; trials map it, they do not copy it.
+        resources: What a trial gets.
+        run_dir: Where predictions on the test images are kept, one bit an image.
+
+    Raises:
+        RuntimeError: If Tune ends while the conductor still has something to do.
+    """
+    trainable = tune.with_resources(
+        tune.with_parameters(
+            RecipeTrainable,
+            dataset=dataset,
+            num_threads=max(1, int(resources.cpus_per_trial)),
+            checkpoint_every_s=resources.checkpoint_every_s,
+        ),
+        {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},
+    )
+    tuner = tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            search_alg=ConductedSearcher(conductor),
+            scheduler=ConductedScheduler(conductor, run_dir),
+            num_samples=-1,
+            reuse_actors=True,
+            trial_name_creator=_trial_name,
+            trial_dirname_creator=_trial_name,
+        ),
+        run_config=tune.RunConfig(
+            name="ray",
+            storage_path=resources.storage,
+            verbose=0,
+            callbacks=[CheckpointNotes(conductor)],
+            failure_config=tune.FailureConfig(max_failures=resources.max_failures),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+        ),
+    )
+    tuner.fit()
+    if not conductor.is_over:
+        raise RuntimeError("Ray Tune ended before the last stage was over.")
+
+
+def start_ray(resources: Resources, *, num_cpus: int | None, log_to_driver: bool) -> None:
+    """Connect to the cluster, or start one on this machine that ends with this process."""
+    for name, value in _TUNE_SETTINGS.items():
+        os.environ.setdefault(name, value)
+    if resources.ray_address:
+        ray.init(address=resources.ray_address, log_to_driver=log_to_driver)
+        return
+    ray.init(
+        num_cpus=num_cpus,
+        include_dashboard=False,
+        log_to_driver=log_to_driver,
+        logging_level="error",
+    )
+
+
+def _trial_name(trial: Any) -> str:
+    return TrialSpec.from_dict(trial.config["spec"]).trial_id
+
+
+def _last_line(trial: Any) -> str:
+    path = trial.error_file
+    lines = Path(path).read_text().strip().splitlines() if path else []
+    return lines[-1] if lines else "the worker died without a message"

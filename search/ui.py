@@ -1,0 +1,150 @@
+"""Serves MLflow's pages over the embedded store and says where the newest search is."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from search.tracking_opening import embedded_uri, set_environment
+from search.tracking_view import chart_url
+from spaces.errors import InputError
+
+_START_S = 120.0
+_STOP_S = 10.0
+_PORTS_TRIED = 50
+_UNSAFE_PORTS = (5060, 5061)  # Browsers refuse them: they belong to SIP.
+
+
+def serve(store_dir: Path, host: str, port: int) -> None:
+    """Run an MLflow server until it is interrupted, and print the address of the newest search.
+
+    Args:
+        store_dir: Directory that holds ``mlflow.db``.
+        host: Address to listen on; 127.0.0.1 unless others may see and change everything.
+        port: Port to listen on; the next free one is taken if it is in use.
+
+    Raises:
+        InputError: If there is no store, or no free port.
+        RuntimeError: If the server does not start.
+    """
+    if not (store_dir / "mlflow.db").is_file():
+        raise InputError(f"`{store_dir}` must hold mlflow.db, which a first search makes.")
+    port = free_port(host, port)
+    base_url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
+    # Ending this process must end the server, also where `kill` does it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with _server(store_dir, host, port) as server:
+        _wait_until_up(server, base_url)
+        address = newest_search_url(store_dir, base_url)
+        print(f"MLflow serves {store_dir} at {base_url}\n")
+        print(f"Newest search:\n  {address}\n\nCtrl-C ends the server.", flush=True)
+        if _has_desktop():
+            webbrowser.open(address)
+        try:
+            server.wait()
+        except KeyboardInterrupt:
+            print("\nThe server is stopped.")
+
+
+def free_port(host: str, port: int) -> int:
+    """The first port from ``port`` on that nobody listens on.
+
+    Raises:
+        InputError: If there is none among the next 50, or ``host`` is not an address of this
+            machine.
+    """
+    for candidate in range(port, min(port + _PORTS_TRIED, 65536)):
+        if candidate in _UNSAFE_PORTS:
+            continue
+        with socket.socket() as probe:
+            # As the server itself does: a port whose last connections are closing is free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, candidate))
+            except socket.gaierror:
+                break
+            except OSError:
+                continue
+            return candidate
+    raise InputError(f"`host` and `port` must be free on this machine, but got {host}:{port}.")
+
+
+def newest_search_url(store_dir: Path, base_url: str) -> str:
+    """Address of the charts of the search begun last, or of the front page before the first."""
+    set_environment()
+    from mlflow import MlflowClient
+
+    client = MlflowClient(embedded_uri(store_dir))
+    experiments = [found.experiment_id for found in client.search_experiments()]
+    newest = client.search_runs(
+        experiments,
+        "tags.role = 'search'",
+        order_by=["attributes.start_time DESC"],
+        max_results=1,
+    )
+    if not newest:
+        return base_url
+    run = newest[0]
+    search_id = run.data.tags["search_id"]
+    return chart_url(run.info.experiment_id, search_id, base_url=base_url)
+
+
+@contextmanager
+def _server(store_dir: Path, host: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A running server; it and its workers are gone when the context ends."""
+    set_environment()
+    artifacts = (store_dir.resolve() / "artifacts").as_uri()
+    command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
+    command += ["--host", host, "--port", str(port)]
+    command += ["--backend-store-uri", embedded_uri(store_dir)]
+    command += ["--default-artifact-root", artifacts]
+    log = store_dir / "ui.log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # Jobs are a feature for agents that costs one more process.
+            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            start_new_session=True,  # Ctrl-C reaches this process alone, which ends the others.
+        )
+        try:
+            yield server
+        finally:
+            _end_group(server)
+
+
+def _end_group(server: subprocess.Popen[bytes]) -> None:
+    for sent in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(server.pid, sent)
+            server.wait(timeout=_STOP_S)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def _wait_until_up(server: subprocess.Popen[bytes], base_url: str) -> None:
+    deadline = time.monotonic() + _START_S
+    while server.poll() is None and time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"{base_url}/health", timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    raise RuntimeError(f"MLflow's server did not start at {base_url}; see ui.log beside mlflow.db.")
+
+
+def _has_desktop() -> bool:
+    return sys.platform == "darwin" or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )

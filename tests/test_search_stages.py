@@ -1,0 +1,201 @@
+"""The stages on replayed learning curves: what they start, stop, rerun and resume."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from search.conductor import Conductor
+from search.journal import Journal
+from search.proposer import Proposer
+from search.rungs import Rungs
+from search.selection import RERUN, pick
+from search.stages import ListedStage, SearchSettings, SearchStage
+from search.trials import Trial, TrialSpec
+from spaces.anchors import anchors
+from spaces.recipe import Recipe
+from spaces.space import Space
+from spaces.strengths import Strengths
+from spaces.task import Task
+from tests.replay import replay, saturating
+
+EPOCHS = 15
+REFERENCE = Recipe(
+    epochs=EPOCHS,
+    strengths=Strengths(
+        weight_decay=0.05,
+        label_smoothing=0.1,
+        drop_path_rate=0.1,
+        ema_decay=0.9999,
+        warmup_fraction=0.05,
+    ),
+)
+TASK = Task.of(REFERENCE, num_train=300, num_classes=10, num_blocks=9)
+
+
+def search_stage(journal: Journal, run_dir: Path, **settings: object) -> SearchStage:
+    space = Space.for_task(TASK)
+    values: dict[str, object] = {
+        "num_samples": 20,
+        "metric": "val/top1",
+        "num_val": 300,
+        "eval_epochs": tuple(range(1, EPOCHS + 1)),
+        "rerun_top": 3,
+        "seed": 0,
+    }
+    return SearchStage(
+        journal,
+        anchors=anchors(REFERENCE, TASK),
+        base=REFERENCE,
+        space=space,
+        proposer=Proposer(
+            run_dir,
+            study_name="test",
+            names=space.free_names,
+            metric="val/top1",
+            num_val=300,
+            seed=0,
+        ),
+        rungs=Rungs((5,), reduction_factor=3),
+        settings=SearchSettings(**(values | settings)),  # type: ignore[arg-type]
+    )
+
+
+def heavy_is_better_late(trial: Trial, epoch: int) -> Mapping[str, float]:
+    """More smoothing learns slower and ends higher: early ranks favour the wrong end."""
+    smoothing = trial.spec.recipe.strengths.label_smoothing
+    return saturating(quality=0.6 + 1.5 * smoothing, speed=0.6 - 2.0 * smoothing, epoch=epoch)
+
+
+def run(tmp_path: Path, **settings: object) -> Journal:
+    journal = Journal(tmp_path)
+    conductor = Conductor(journal, [lambda: search_stage(journal, tmp_path, **settings)])
+    replay(conductor, heavy_is_better_late, num_workers=2)
+    assert conductor.is_over
+    journal.close()
+    return journal
+
+
+def test_anchors_come_first_and_run_to_full_length(tmp_path: Path) -> None:
+    trials = run(tmp_path).of_stage("search")
+    assert [t.spec.role for t in trials[:3]] == [
+        "anchor:reference",
+        "anchor:scaled",
+        "anchor:off",
+    ]
+    assert all(t.is_full_length for t in trials[:3])
+    assert trials[0].spec.recipe == REFERENCE
+
+
+def test_only_trials_at_a_rung_are_stopped_and_the_rest_is_finished(tmp_path: Path) -> None:
+    trials = run(tmp_path).of_stage("search")
+    assert len([t for t in trials if t.spec.role != RERUN]) == 20
+    assert {t.epoch for t in trials if t.status == "stopped"} == {5}
+    assert {t.epoch for t in trials if t.status == "finished"} == {EPOCHS}
+    assert sum(t.status == "stopped" for t in trials) >= 8
+
+
+def test_stopping_early_does_not_shorten_the_schedule_of_what_ran(tmp_path: Path) -> None:
+    assert {t.spec.recipe.epochs for t in run(tmp_path).of_stage("search")} == {EPOCHS}
+
+
+def test_the_pick_compares_full_length_runs_only(tmp_path: Path) -> None:
+    """A stopped trial that led at its rung must not be picked over a finished one."""
+    trials = run(tmp_path).of_stage("search")
+    best = pick(trials, top=3, metric="val/top1", num_val=300)
+    finished = [t for t in trials if t.is_full_length]
+    strongest = max(t.spec.recipe.strengths.label_smoothing for t in finished)
+    assert best.strengths.label_smoothing == strongest
+
+
+def test_reruns_share_split_and_seed_within_a_round_and_differ_between_rounds(
+    tmp_path: Path,
+) -> None:
+    again = [t for t in run(tmp_path).of_stage("search") if t.spec.role == RERUN]
+    seeds = [(t.spec.block, t.spec.split_seed, t.spec.recipe.seed) for t in again]
+    assert [block for block, _, _ in seeds] == [0, 0, 0, 1, 1]
+    assert len(set(seeds)) == 2
+    assert {seed for _, _, seed in seeds}.isdisjoint({REFERENCE.seed})
+
+
+def test_the_same_seed_gives_the_same_trials_in_the_same_order(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    first, second = run(tmp_path / "a"), run(tmp_path / "b")
+    assert first.trials == second.trials
+
+
+@pytest.mark.parametrize("kill_after", [1, 7, 44, 61, 100, 130, 160])
+def test_a_killed_search_goes_on_to_the_very_same_trials(tmp_path: Path, kill_after: int) -> None:
+    """Everything the proposer and the rungs knew is rebuilt from the journal."""
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+
+    def conductor(journal: Journal, run_dir: Path) -> Conductor:
+        return Conductor(journal, [lambda: search_stage(journal, run_dir)])
+
+    whole = Journal(tmp_path / "whole")
+    num_reports = replay(conductor(whole, tmp_path / "whole"), heavy_is_better_late)
+    killed = Journal(tmp_path / "killed")
+    replay(conductor(killed, tmp_path / "killed"), heavy_is_better_late, max_events=kill_after)
+    killed.close()
+
+    resumed = Journal(tmp_path / "killed")
+    rest = replay(conductor(resumed, tmp_path / "killed"), heavy_is_better_late)
+
+    assert kill_after + rest == num_reports  # No epoch lost, none trained twice.
+    assert resumed.trials.keys() == whole.trials.keys()
+    for trial_id, trial in whole.trials.items():
+        again = resumed.trials[trial_id]
+        assert again.spec == trial.spec
+        assert again.status == trial.status
+        assert [r.metrics for r in again.records] == [r.metrics for r in trial.records]
+    for journal in (whole, resumed):
+        journal.close()
+
+
+def test_a_diverged_trial_ends_at_once_and_is_never_picked(tmp_path: Path) -> None:
+    def curve(trial: Trial, epoch: int) -> Mapping[str, float]:
+        if trial.spec.number == 4:
+            return {**saturating(0.0, 1.0, epoch), "diverged": 1.0}
+        return heavy_is_better_late(trial, epoch)
+
+    journal = Journal(tmp_path)
+    replay(Conductor(journal, [lambda: search_stage(journal, tmp_path)]), curve)
+    journal.close()
+    diverged = journal.trials["search-0004"]
+    assert diverged.status == "diverged"
+    assert diverged.epoch == 1
+    best = pick(journal.of_stage("search"), top=3, metric="val/top1", num_val=300)
+    assert best.strengths != diverged.spec.recipe.strengths
+
+
+def test_a_deadline_ends_the_search_between_epochs_but_spares_the_anchors(tmp_path: Path) -> None:
+    trials = run(tmp_path, deadline=0.0, rerun_top=0).of_stage("search")
+    assert [t.spec.role for t in trials] == ["anchor:reference", "anchor:scaled", "anchor:off"]
+    assert all(t.is_full_length for t in trials)
+
+
+def listed(number: int) -> TrialSpec:
+    return TrialSpec(stage="attribute", number=number, role="cell", recipe=Recipe(epochs=2))
+
+
+def test_sure_batches_start_without_waiting_and_further_ones_after_all_ended(
+    tmp_path: Path,
+) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def batch(number: int) -> list[TrialSpec]:
+        ended = sum(t.status == "finished" for t in journal.trials.values())
+        asked.append((number, ended))
+        return [listed(2 * number), listed(2 * number + 1)] if number < 4 else []
+
+    journal = Journal(tmp_path)
+    stage = ListedStage("attribute", journal, batch, num_sure=2)
+    replay(
+        Conductor(journal, [lambda: stage]), lambda t, e: saturating(1.0, 1.0, e), num_workers=3
+    )
+    journal.close()
+    assert len(journal.trials) == 8
+    assert asked[1][1] < 2
+    assert asked[2:] == [(2, 4), (3, 6), (4, 8)]

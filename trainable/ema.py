@@ -1,0 +1,168 @@
+"""Several exponential moving averages of one run's weights, side by side.
+
+An average never acts back on the run it follows. One run can therefore carry as many decays as an
+experiment compares, and those runs differ in nothing but the decay.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from spaces.errors import InputError
+
+
+class EmaBank:
+    """Averages of a model's weights, one per name, each with its own decay.
+
+    An update does ``average = decay * average + (1 - decay) * weight`` for every parameter and
+    every floating buffer (BatchNorm's statistics belong to the weights they were measured with),
+    and copies integer buffers. After ``n`` updates the average is
+
+        decay^n w_0 + (1 - decay) * sum_k decay^(n-k) w_k,   k = 1..n
+
+    with no correction for the start ``w_0``: on a short run a long window is mostly start, which is
+    what this project measures. A decay of 0 means the raw weights, and keeps no copy.
+
+    Call `update` after an optimizer step that was taken, and not after one that was skipped.
+    """
+
+    def __init__(self, model: nn.Module, decays: Mapping[str, float]) -> None:
+        """Start every average at the weights that ``model`` has now.
+
+        Args:
+            model: The model to follow, compiled or not.
+            decays: Decay per optimizer step by name, each in ``[0, 1)``.
+
+        Raises:
+            InputError: If a decay lies outside ``[0, 1)``.
+        """
+        self._model = _unwrapped(model)
+        self._slots = _slots(self._model)
+        self._num_floating = sum(tensor.is_floating_point() for tensor in self._live())
+        self._decays: dict[str, float] = {}
+        self._averages: dict[str, list[Tensor]] = {}
+        self.set_decays(decays)
+
+    @property
+    def decays(self) -> dict[str, float]:
+        """Decay per optimizer step by name."""
+        return dict(self._decays)
+
+    @torch.no_grad()
+    def set_decays(self, decays: Mapping[str, float]) -> None:
+        """Follow these decays from here on, for the next trial of a warm model.
+
+        An average that is known by its name goes on from what it is; a new one starts at the
+        weights of now.
+
+        Raises:
+            InputError: If a decay lies outside ``[0, 1)``.
+        """
+        for name, decay in decays.items():
+            if not 0.0 <= decay < 1.0:
+                raise InputError(f"`0 <= ema_decay < 1` must hold, but got {decay!r} for {name!r}.")
+        self._decays = dict(decays)
+        averaged_names = [name for name, decay in decays.items() if decay > 0.0]
+        self._averages = {
+            name: self._averages.get(name) or [tensor.clone() for tensor in self._live()]
+            for name in averaged_names
+        }
+
+    @torch.no_grad()
+    def restart(self) -> None:
+        """Start every average again at the weights of now."""
+        for average in self._averages.values():
+            torch._foreach_copy_(average, self._live())
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Move every average towards the weights after an optimizer step that was taken.
+
+        Raises:
+            ValueError: If ``model`` is not the one that the bank was made for.
+        """
+        if _unwrapped(model) is not self._model:
+            raise ValueError("`update` must get the model that the bank was made for.")
+        live = self._live()
+        floating, integer = self._num_floating, slice(self._num_floating, None)
+        for name, average in self._averages.items():
+            # The weight is an argument of the kernel and part of no graph: a new decay is free.
+            torch._foreach_lerp_(average[:floating], live[:floating], 1.0 - self._decays[name])
+            if average[integer]:
+                torch._foreach_copy_(average[integer], live[integer])
+
+    @contextmanager
+    def averaged(self, name: str) -> Iterator[None]:
+        """Have the model hold the average ``name`` inside the ``with``, and its own weights after.
+
+        Storages change places, nothing is copied. What is written to the model inside the ``with``
+        (recomputed BatchNorm statistics, say) is written to the average. Code that has noted the
+        addresses of the weights, such as a captured CUDA graph, still reads the raw ones.
+
+        Raises:
+            KeyError: If no average has this name.
+        """
+        if self._decays[name] == 0.0:
+            yield
+            return
+        self._swap(name)
+        try:
+            yield
+        finally:
+            self._swap(name)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Decays and averages, loadable with ``weights_only=True``."""
+        names = [slot_name for slot_name, _, _ in self._slots]
+        return {
+            "decays": self.decays,
+            "averages": {
+                name: dict(zip(names, average, strict=True))
+                for name, average in self._averages.items()
+            },
+        }
+
+    @torch.no_grad()
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state of `state_dict`, decays included.
+
+        Raises:
+            KeyError: If the state lacks a tensor of this model.
+        """
+        self.set_decays(state["decays"])
+        for name, average in self._averages.items():
+            saved = state["averages"][name]
+            for (slot_name, _, _), tensor in zip(self._slots, average, strict=True):
+                tensor.copy_(saved[slot_name])
+
+    def _live(self) -> list[Tensor]:
+        """The model's tensors of now, without a walk through the module tree at every step."""
+        return [getattr(module, leaf).detach() for _, module, leaf in self._slots]
+
+    def _swap(self, name: str) -> None:
+        average = self._averages[name]
+        for i, (_, module, leaf) in enumerate(self._slots):
+            tensor = getattr(module, leaf)
+            tensor.data, average[i] = average[i], tensor.data
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """The module that `torch.compile` wrapped, so that names and tensors are the model's own."""
+    return getattr(model, "_orig_mod", model)
+
+
+def _slots(model: nn.Module) -> list[tuple[str, nn.Module, str]]:
+    """Where each parameter and buffer lives (full name, module, attribute), the floating first.
+
+    Tied weights appear once: they would be averaged, and swapped, twice.
+    """
+    named = [*model.named_parameters(), *model.named_buffers()]
+    named.sort(key=lambda item: not item[1].is_floating_point())
+    slots = []
+    for full_name, _ in named:
+        owner, _, leaf = full_name.rpartition(".")
+        slots.append((full_name, model.get_submodule(owner), leaf))
+    return slots

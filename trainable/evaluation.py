@@ -1,0 +1,144 @@
+"""What a model predicts on clean images, and the numbers that say how good that is.
+
+Metrics are pure functions of logits and integer labels: never smoothed, never mixed. Whose weights
+they judge, raw or averaged, is decided by the model that `predict` is given.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol, TypedDict
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from sklearn.metrics import recall_score  # type: ignore[import-untyped]
+from torch import Tensor, nn
+
+from trainable.batch_augment import Normalizer
+from trainable.calibration import (
+    brier_score,
+    expected_calibration_error,
+    refined_nll,
+    require_finite,
+)
+
+
+class ImageSource(Protocol):
+    """Images by position: an array, a memory map, or a tensor on the device."""
+
+    def __getitem__(self, indices: NDArray[np.int64], /) -> Any:
+        """The images at ``indices``, uint8 ``[B, H, W, 3]``."""
+
+
+class FullMetrics(TypedDict):
+    """What `full_metrics` returns; ``per_class_accuracy`` has NaN for a class without images."""
+
+    top1: float
+    top5: float
+    nll: float
+    nll_refined: float
+    brier: float
+    ece: float
+    per_class_accuracy: list[float]
+
+
+def predict(
+    model: nn.Module,
+    images: ImageSource,
+    indices: Sequence[int] | NDArray[np.int64] | Tensor,
+    *,
+    batch_size: int,
+    device: torch.device | str,
+    normalize: Normalizer,
+) -> Tensor:
+    """Logits of ``model`` in evaluation mode.
+
+    Every module has its own training flag back afterwards, also when the model raises: a frozen
+    BatchNorm stays frozen.
+
+    Args:
+        model: Maps normalized images to logits.
+        images: Where the images come from.
+        indices: Which images, in the order of the result; at least one.
+        batch_size: Images per forward pass, at least 1.
+        device: Where the model lives.
+        normalize: Turns uint8 images into the model's input.
+
+    Returns:
+        ``[N, K]`` float32 on the CPU.
+    """
+    positions = np.asarray(indices, dtype=np.int64)
+    with _evaluation_mode(model), torch.inference_mode():
+        chunks = [
+            # Kept on the device until the end, so that copying back does not stall each batch.
+            model(normalize(images[positions[start : start + batch_size]]).to(device)).float()
+            for start in range(0, len(positions), batch_size)
+        ]
+        logits = torch.cat(chunks).cpu()
+    return logits.clone()  # Outside inference mode: an ordinary tensor that autograd may touch.
+
+
+def quick_metrics(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """Top-1 accuracy, log-loss and refined log-loss (`refined_nll`): what each epoch reports.
+
+    Args:
+        logits: ``[N, K]``, ``N`` at least 1.
+        labels: Class indices, ``[N]``.
+
+    Raises:
+        NonFiniteError: If a logit is NaN or infinite.
+    """
+    require_finite(logits)
+    return {
+        "top1": float((logits.argmax(dim=1) == labels).double().mean()),
+        # In float64: a float32 mean of a log-loss near 1e-8 would round to zero.
+        "nll": float(F.cross_entropy(logits.double(), labels)),
+        "nll_refined": refined_nll(logits, labels)[0],
+    }
+
+
+def full_metrics(logits: Tensor, labels: Tensor) -> FullMetrics:
+    """All of `quick_metrics`, top-5 accuracy, Brier score, calibration error, accuracy per class.
+
+    With fewer than five classes top-5 accuracy is 1.
+
+    Raises:
+        NonFiniteError: If a logit is NaN or infinite.
+    """
+    quick = quick_metrics(logits, labels)
+    top5 = logits.topk(min(5, logits.shape[1]), dim=1).indices
+    probs = logits.double().softmax(dim=1)
+    return FullMetrics(
+        top1=quick["top1"],
+        top5=float((top5 == labels[:, None]).any(dim=1).double().mean()),
+        nll=quick["nll"],
+        nll_refined=quick["nll_refined"],
+        brier=brier_score(probs, labels),
+        ece=expected_calibration_error(probs, labels),
+        per_class_accuracy=per_class_accuracy(logits, labels),
+    )
+
+
+def per_class_accuracy(logits: Tensor, labels: Tensor) -> list[float]:
+    """Share of each class's images that are recognised, NaN for a class without images."""
+    recalls = recall_score(
+        labels.cpu().numpy(),
+        logits.argmax(dim=1).cpu().numpy(),
+        labels=np.arange(logits.shape[1]),
+        average=None,
+        zero_division=np.nan,
+    )
+    return [float(recall) for recall in recalls]
+
+
+@contextmanager
+def _evaluation_mode(model: nn.Module) -> Iterator[None]:
+    flags = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        # Not `model.train()`: that would also switch modules that were frozen on purpose.
+        for module, training in flags:
+            module.training = training

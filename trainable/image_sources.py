@@ -1,0 +1,117 @@
+"""Where images come from before they are decoded, and what is known of them by then."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from trainable.image_decode import read_file
+
+TRAIN, VAL, TEST = 0, 1, 2
+
+
+class ImageSource(Protocol):
+    """Images that can be read one by one, in any order, from several threads and processes."""
+
+    def __len__(self) -> int:
+        """How many images there are."""
+
+    def read(self, index: int, image_size: int) -> Image.Image:
+        """One image as RGB, upright, at least as large as ``image_size`` needs it.
+
+        Raises:
+            UNREADABLE: If it cannot be decoded.
+        """
+
+    def name(self, index: int) -> str:
+        """What a person finds the image by."""
+
+    def fingerprint(self) -> str:
+        """Equal for two sources only if their images are."""
+
+
+class FileSource:
+    """Image files below one folder.
+
+    Args:
+        root: The folder that names are relative to.
+        paths: Relative to it, with forward slashes.
+    """
+
+    def __init__(self, root: Path, paths: Sequence[str]) -> None:
+        # Trials run in another working directory.
+        self._root = root.absolute()
+        self._paths = tuple(paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def read(self, index: int, image_size: int) -> Image.Image:
+        """Decode one file."""
+        return read_file(self._root / self._paths[index], image_size)
+
+    def name(self, index: int) -> str:
+        """Path relative to the root."""
+        return self._paths[index]
+
+    def fingerprint(self) -> str:
+        """Of paths, sizes and times of last change; where the root lies does not matter."""
+        digest = hashlib.blake2b(digest_size=16)
+        for path in self._paths:
+            stat = (self._root / path).stat()
+            digest.update(os.fsencode(path) + f"\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
+
+
+class ArraySource:
+    """Images that lie in memory.
+
+    Args:
+        pixels: Bytes of shape image, height, width (grey) or image, height, width, 3.
+    """
+
+    def __init__(self, pixels: NDArray[np.uint8]) -> None:
+        self._pixels = pixels
+
+    def __len__(self) -> int:
+        return len(self._pixels)
+
+    def read(self, index: int, image_size: int) -> Image.Image:
+        """One image of the array."""
+        return Image.fromarray(self._pixels[index]).convert("RGB")
+
+    def name(self, index: int) -> str:
+        """Its place in the array."""
+        return f"image {index}"
+
+    def fingerprint(self) -> str:
+        """Of shape and pixels."""
+        digest = hashlib.blake2b(repr(self._pixels.shape).encode(), digest_size=16)
+        digest.update(np.ascontiguousarray(self._pixels).data)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Collection:
+    """Labelled images that are neither decoded nor, unless someone else did it, split.
+
+    Attributes:
+        source: The images.
+        labels: Class of each image, from 0.
+        class_names: Name of each class.
+        parts: The official part of each image (`TRAIN`, `VAL` or `TEST`), or None if there is none.
+            `TRAIN` and `TEST` both occur in it; `VAL` may be missing.
+        notes: What the user should know about them, one sentence each.
+    """
+
+    source: ImageSource
+    labels: NDArray[np.int64]
+    class_names: tuple[str, ...]
+    parts: NDArray[np.int8] | None = None
+    notes: tuple[str, ...] = ()

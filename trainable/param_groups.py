@@ -1,0 +1,82 @@
+"""Which parameters decay, and how fast each layer learns."""
+
+from collections.abc import Iterable
+from fnmatch import fnmatch
+from typing import Any
+
+import torch
+from timm.models import group_parameters
+from timm.optim._param_groups import auto_group_layers
+from torch import nn
+
+NO_DECAY = "no_decay"
+"""How the name of a group ends whose weight decay is always 0."""
+
+
+def param_groups(
+    model: nn.Module, *, weight_decay: float, no_decay_split: bool = True, layer_decay: float = 1.0
+) -> list[dict[str, Any]]:
+    """Split the trainable parameters of ``model`` into groups for a torch optimizer.
+
+    Nothing with at most one dimension (normalization scales, layer scales), no bias, and nothing
+    that ``model.no_weight_decay()`` names is decayed: timm's rule. With ``layer_decay`` below 1,
+    layer ``l`` of ``n`` learns with ``layer_decay ** (n - 1 - l)`` times the rate of the head, the
+    layers being those of timm's ``group_matcher`` (Bao et al. 2021, BEiT, arXiv 2106.08254).
+
+    Args:
+        model: A model, compiled or not.
+        weight_decay: Decay of the decayed groups, at least 0; at 0 the split stays, so that the
+            groups of two trials differ in numbers only.
+        no_decay_split: Whether to spare anything at all from decay.
+        layer_decay: Factor on the learning rate per layer towards the input, in ``(0, 1]``.
+
+    Returns:
+        Groups with the keys ``params``, ``weight_decay``, ``lr_scale`` and ``name``, from the input
+        to the head; every trainable parameter is in exactly one. Whoever sets the learning rate
+        multiplies it by ``lr_scale``.
+    """
+    model = getattr(model, "_orig_mod", model)  # torch.compile would prefix every name.
+    layer_of = _layers(model) if layer_decay < 1.0 else {}
+    last_layer = max(layer_of.values(), default=0)
+    no_weight_decay = getattr(model, "no_weight_decay", None)
+    spared = set(no_weight_decay()) if no_weight_decay else set()
+
+    members: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            decays = not (no_decay_split and _is_spared(name, parameter, spared))
+            key = layer_of.get(name, last_layer), decays
+            members.setdefault(key, []).append(parameter)
+
+    groups = []
+    for (layer, decays), parameters in sorted(members.items(), key=lambda item: item[0]):
+        kind = "decay" if decays else NO_DECAY
+        groups.append(
+            {
+                "params": parameters,
+                "weight_decay": weight_decay if decays else 0.0,
+                "lr_scale": layer_decay ** (last_layer - layer),
+                "name": f"layer_{layer}.{kind}" if layer_of else kind,
+            }
+        )
+    return groups
+
+
+def set_weight_decay(groups: Iterable[dict[str, Any]], weight_decay: float) -> None:
+    """Set the decay of the decayed groups in place, for the next trial of a warm optimizer."""
+    for group in groups:
+        if not group["name"].endswith(NO_DECAY):
+            group["weight_decay"] = weight_decay
+
+
+def _is_spared(name: str, parameter: torch.Tensor, patterns: Iterable[str]) -> bool:
+    one_dimensional = parameter.ndim <= 1 or name.endswith(".bias")
+    return one_dimensional or any(fnmatch(name, pattern) for pattern in patterns)
+
+
+def _layers(model: nn.Module) -> dict[str, int]:
+    """Layer number by parameter name, 0 at the input; what timm's layer-wise decay goes by."""
+    group_matcher = getattr(model, "group_matcher", None)
+    if group_matcher is None:
+        return dict(auto_group_layers(model))  # type: ignore[no-untyped-call]
+    return dict(group_parameters(model, group_matcher(coarse=False), reverse=True))

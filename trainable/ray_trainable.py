@@ -1,0 +1,103 @@
+"""The recipe as a Ray Tune trainable: one step is one epoch, one actor serves many trials."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ray import tune
+
+from spaces.recipe import Recipe
+from trainable import checkpoint
+from trainable.datasets import Dataset
+from trainable.precision import Diverged
+from trainable.splits import resplit
+from trainable.trainer import Trainer
+
+WORST = {"top1": 0.0, "nll": 1e3, "nll_refined": 1e3}
+"""What a diverged trial reports: finite, and worse than any trial that did not diverge."""
+
+
+class RecipeTrainable(tune.Trainable):  # type: ignore[misc]
+    """Trains the recipe of ``config["spec"]`` (`search.trials.TrialSpec.to_dict`) epoch by epoch.
+
+    Each step reports ``epoch`` and ``metrics``. It never reports ``done``: when a trial is over is
+    decided in one place, on the driver.
+    """
+
+    def setup(
+        self,
+        config: dict[str, Any],
+        dataset: Dataset | None = None,
+        num_threads: int = 1,
+        checkpoint_every_s: float = 20.0,
+    ) -> None:
+        """Build the trainer for the first trial of this actor."""
+        # Ray starts actors with OMP_NUM_THREADS=1 whatever they were given.
+        torch.set_num_threads(num_threads)
+        self._dataset = dataset
+        self._checkpoint_every_s = checkpoint_every_s
+        self._start(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Build the trainer for the next trial; the process and the images stay."""
+        self._start(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Train one epoch, and evaluate if it is due."""
+        spec = self.config["spec"]
+        metrics: dict[str, float] = {}
+        correct = ""
+        try:
+            metrics |= self._trainer.train_epoch()
+            epoch = self._trainer.epoch
+            is_last = epoch == self._trainer.recipe.epochs
+            if is_last or epoch in spec["eval_epochs"]:
+                tests = is_last and spec["evaluate_on"] == "test"
+                metrics |= self._trainer.evaluate("val", *(["test"] if tests else []))
+                if tests:
+                    # One bit an image: what a paired interval over images needs.
+                    correct = np.packbits(self._trainer.correct("test")).tobytes().hex()
+        except Diverged as error:
+            for part in ("val", "clean_train"):
+                metrics |= {f"{part}/{key}": worst for key, worst in WORST.items()}
+            metrics |= {"diverged": 1.0}
+            return {"epoch": self._reported + 1, "metrics": metrics, "note": str(error)}
+        self._reported = epoch
+        is_due = time.monotonic() - self._saved_at > self._checkpoint_every_s
+        return {
+            "epoch": epoch,
+            "metrics": metrics,
+            "correct": correct,
+            tune.result.SHOULD_CHECKPOINT: is_due,
+        }
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Save the state of the run."""
+        checkpoint.save(self._trainer, Path(checkpoint_dir))
+        self._saved_at = time.monotonic()
+
+    def load_checkpoint(self, checkpoint_dir: str) -> None:
+        """Go on from a saved state."""
+        checkpoint.load(self._trainer, Path(checkpoint_dir))
+        self._reported = self._trainer.epoch
+
+    def _start(self, config: dict[str, Any]) -> None:
+        spec = config["spec"]
+        assert self._dataset is not None
+        split = self._dataset.split
+        if spec["split_seed"] is not None:
+            split = resplit(split, self._dataset.labels, seed=spec["split_seed"])
+        self._trainer = Trainer(
+            Recipe.from_dict(spec["recipe"]),
+            self._dataset,
+            split,
+            device="cuda" if torch.cuda.is_available() else "cpu",
+            ema_levels=spec["ema_levels"],
+        )
+        self._reported = 0
+        self._saved_at = time.monotonic()
+        if config.get("checkpoint"):
+            self.load_checkpoint(config["checkpoint"])

@@ -1,0 +1,252 @@
+"""One run of one recipe: train an epoch, evaluate, save, go on.
+
+Read `Trainer.train_epoch` and `Trainer._step` from top to bottom: they are the recipe.
+"""
+
+import time
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from spaces.recipe import Recipe
+from spaces.task import Task
+from trainable.batch_augment import Augment, Normalizer
+from trainable.datasets import Dataset
+from trainable.ema import EmaBank
+from trainable.evaluation import predict, quick_metrics
+from trainable.losses import cross_entropy
+from trainable.models import create_model, describe_model
+from trainable.optimizers import create_optimizer
+from trainable.precision import Diverged, Precision, resolve_amp_dtype
+from trainable.schedule import lr_factor, warmup_steps_of
+from trainable.splits import Split
+
+EVAL_BATCH_SIZE = 128
+"""Images per forward pass of an evaluation; measured fastest per image on a CPU at 32 px."""
+OWN = "own"
+"""Name of the average with the recipe's own decay."""
+
+
+class Trainer:
+    """The live objects of a run.
+
+    Everything random derives from ``recipe.seed``: initial weights, batch order, augmentation and
+    stochastic depth. Two runs with the same seed and split differ only in their strengths.
+
+    Args:
+        recipe: What to train.
+        dataset: Images and labels.
+        split: Which of them to train and evaluate on.
+        device: Where to train.
+        ema_levels: Decays of further averages to carry, by level name.
+
+    Attributes:
+        epoch: Epochs trained so far.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        dataset: Dataset,
+        split: Split,
+        *,
+        device: torch.device | str = "cpu",
+        ema_levels: Mapping[str, float] | None = None,
+    ) -> None:
+        self.recipe = recipe
+        self.device = torch.device(device)
+        self._dataset = dataset
+        self._split = split
+        self._labels = torch.from_numpy(np.array(dataset.labels))
+        num_classes = len(dataset.class_names)
+        self._num_classes = num_classes
+        torch.manual_seed(recipe.seed)
+        info = describe_model(recipe.model)
+        self.task = Task.of(
+            recipe,
+            num_train=len(split.train),
+            num_classes=num_classes,
+            num_blocks=info.num_blocks,
+        )
+        self.model = create_model(recipe, num_classes=num_classes).to(
+            self.device, memory_format=torch.channels_last
+        )
+        self._forward = torch.compile(self.model) if recipe.compile else self.model
+        self._normalize = Normalizer(info.mean, info.std, self.device)
+        self.optimizer = create_optimizer(recipe, self.model)
+        self.precision = Precision(resolve_amp_dtype(recipe.amp_dtype, self.device), self.device)
+        own = {OWN: recipe.strengths.ema_decay}
+        self.ema = EmaBank(self.model, own | dict(ema_levels or {}))
+        self._augment_generator = torch.Generator(self.device).manual_seed(recipe.seed)
+        self._augment = Augment(recipe, self._augment_generator)
+        self._warmup_steps = warmup_steps_of(
+            recipe.strengths.warmup_fraction, self.task.total_steps
+        )
+        self.epoch = 0
+        self._clean_train = _clean_slice(split, seed=recipe.seed)
+
+    def train_epoch(self) -> dict[str, float]:
+        """Train on every training image once, in a fresh order.
+
+        Returns:
+            ``train/loss``, what the optimizer saw on average, and ``cost/train_s``.
+
+        Raises:
+            Diverged: If a loss or gradient is not finite, before it reaches the weights.
+        """
+        started = time.perf_counter()
+        self._forward.train()
+        self.optimizer.train()
+        batch_size = min(self.recipe.batch_size, len(self._split.train))
+        order = np.random.default_rng((self.recipe.seed, self.epoch)).permutation(self._split.train)
+        loss_sum = torch.zeros((), device=self.device)
+        for i in range(self.task.steps_per_epoch):
+            batch = order[i * batch_size : (i + 1) * batch_size]
+            loss_sum += self._step(batch)
+        self.precision.raise_if_diverged()  # Once an epoch: asking each step would stall a GPU.
+        self.epoch += 1
+        return {
+            "train/loss": float(loss_sum) / self.task.steps_per_epoch,
+            "cost/train_s": time.perf_counter() - started,
+        }
+
+    def _step(self, batch: NDArray[np.int64]) -> Tensor:
+        """One optimizer step; returns the loss it was taken on."""
+        factor = lr_factor(
+            self.precision.num_steps,
+            schedule=self.recipe.schedule,
+            total_steps=self.task.total_steps,
+            warmup_steps=self._warmup_steps,
+            min_factor=self.recipe.min_lr / self.recipe.lr,
+        )
+        self.optimizer.set_lr(self.recipe.lr * factor)
+        self.optimizer.zero_grad()
+        loss = torch.zeros((), device=self.device)
+        micro_batches = np.array_split(batch, self.recipe.grad_accum_steps)
+        for micro_batch in micro_batches:
+            labels = self._labels[micro_batch].to(self.device, non_blocking=True)
+            images, targets = self._augment(
+                self._normalize.bytes(self._dataset.images[micro_batch]), labels, self._num_classes
+            )
+            with self.precision.autocast():
+                share = len(micro_batch) / len(batch)
+                part = share * cross_entropy(
+                    self._forward(self._normalize(images)),
+                    targets,
+                    label_smoothing=self.recipe.strengths.label_smoothing,
+                )
+            self.precision.backward(part)
+            loss += part.detach()
+        result = self.precision.step(
+            self.optimizer, self.model.parameters(), self.recipe.grad_clip_norm
+        )
+        if result.stepped:  # A skipped step moves neither schedule nor averages.
+            self.ema.update(self.model)
+        return loss
+
+    def evaluate(self, *parts: str) -> dict[str, float]:
+        """Measure raw weights, the recipe's own average and every level on clean images.
+
+        Args:
+            parts: ``val``, ``test`` or both: parts of the split to measure on, beside the clean
+                slice of the training images.
+
+        Returns:
+            ``<part>/...`` and ``clean_train/...`` for the weights that the recipe ships, ``_raw``
+            and ``_ema`` for each, ``.<level>`` for each level, and ``cost/eval_s``.
+
+        Raises:
+            Diverged: If the model's output is not finite.
+        """
+        started = time.perf_counter()
+        self.optimizer.eval()
+        images = {part: getattr(self._split, part) for part in parts}
+        images["clean_train"] = self._clean_train
+        metrics: dict[str, float] = {}
+        by_decay: dict[float, dict[str, dict[str, float]]] = {}
+        for name, decay in {"raw": 0.0, **self.ema.decays}.items():
+            if decay not in by_decay:
+                by_decay[decay] = self._measure(name, images)
+            for part, values in by_decay[decay].items():
+                for suffix in _suffixes(name, own_decay=self.ema.decays[OWN]):
+                    metrics |= {f"{part}{suffix}/{key}": value for key, value in values.items()}
+        return metrics | {"cost/eval_s": time.perf_counter() - started}
+
+    def correct(self, on: str) -> NDArray[np.bool_]:
+        """Which images of a part of the split the shipped weights recognise."""
+        indices = getattr(self._split, on)
+        predicted = self._logits(OWN, indices).argmax(dim=1)
+        return (predicted == self._labels[indices]).numpy()
+
+    def _measure(
+        self, name: str, parts: Mapping[str, NDArray[np.int64]]
+    ) -> dict[str, dict[str, float]]:
+        try:
+            return {
+                part: quick_metrics(self._logits(name, indices), self._labels[indices])
+                for part, indices in parts.items()
+            }
+        except RuntimeError as error:
+            raise Diverged(self.precision.num_steps, str(error)) from error
+
+    def _logits(self, name: str, indices: NDArray[np.int64]) -> Tensor:
+        weights = nullcontext() if name == "raw" else self.ema.averaged(name)
+        with weights, self.precision.autocast():
+            return predict(
+                self.model,
+                self._dataset.images,
+                indices,
+                batch_size=EVAL_BATCH_SIZE,
+                device=self.device,
+                normalize=self._normalize,
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a run needs to go on bit for bit; loadable with ``weights_only=True``."""
+        return {
+            "epoch": self.epoch,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "precision": self.precision.state_dict(),
+            "ema": self.ema.state_dict(),
+            "rng": {
+                "torch": torch.get_rng_state(),
+                "augment": self._augment_generator.get_state(),
+                "cuda": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
+            },
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state of `state_dict` made with the same recipe, data and split."""
+        self.epoch = state["epoch"]
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.precision.load_state_dict(state["precision"])
+        self.ema.load_state_dict(state["ema"])
+        torch.set_rng_state(state["rng"]["torch"])
+        self._augment_generator.set_state(state["rng"]["augment"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["rng"]["cuda"])
+
+
+def _suffixes(name: str, *, own_decay: float) -> tuple[str, ...]:
+    """Under which metric prefixes the weights called ``name`` are reported."""
+    if name == "raw":
+        return ("_raw",)
+    if name == OWN:
+        return ("", "_ema") if own_decay > 0 else ("",)
+    return (f".{name}",)
+
+
+def _clean_slice(split: Split, *, seed: int) -> NDArray[np.int64]:
+    """Training images to measure the fit on: at most as many as validation has."""
+    size = min(len(split.train), len(split.val))
+    chosen = np.random.default_rng((seed, len(split.train))).choice(
+        split.train, size=size, replace=False
+    )
+    return np.sort(chosen)
