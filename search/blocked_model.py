@@ -25,11 +25,14 @@ PRIOR_DOF = 8
 """Largest weight of the pooled residual beside an effect's own variation between blocks."""
 
 MIN_RESIDUAL_DOF = 8
-"""Residual degrees of freedom that pair interactions must leave to enter the model.
+"""Residual degrees of freedom that pair interactions must leave to enter a balanced model.
 
-The rule looks at the design only, never at the outcome. Without pairs in the model the estimates of
-main effects do not change, and a real interaction can only widen their intervals.
+The rule looks at the design only, never at the outcome. In a balanced design the estimates of main
+effects are the same without pairs, and a real interaction can only widen their intervals.
 """
+
+MIN_UNBALANCED_DOF = 5
+"""The same where runs are missing: an interaction left out then biases main effects a little."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +63,8 @@ def t_quantile(alpha: float, dof: int) -> float:
 
 def block_columns(blocks: npt.NDArray[np.int64]) -> Floats:
     """One indicator column per block, in ascending order of the block."""
-    return (blocks[:, None] == np.unique(blocks)[None, :]).astype(np.float64)
+    indicators: Floats = (blocks[:, None] == np.unique(blocks)[None, :]).astype(np.float64)
+    return indicators
 
 
 def pair_columns(levels: Floats) -> tuple[list[tuple[int, int]], Floats]:
@@ -72,11 +76,18 @@ def pair_columns(levels: Floats) -> tuple[list[tuple[int, int]], Floats]:
 
 
 def factor_columns(levels: Floats, blocks: Floats) -> Floats:
-    """Main effects, and pair interactions if they leave `MIN_RESIDUAL_DOF` beside blocks."""
+    """Main effects, and pair interactions where there are runs enough for them.
+
+    Enough is `MIN_RESIDUAL_DOF`, or `MIN_UNBALANCED_DOF` where runs are missing. Pairs stay out as
+    well if they would take a main effect with them: with one level of a factor lost, the effects of
+    the others are known at its other level only.
+    """
     products = pair_columns(levels)[1]
     full = np.hstack([blocks, levels, products])
-    has_room = len(full) - _rank(full) >= MIN_RESIDUAL_DOF
-    return np.hstack([levels, products]) if has_room else levels
+    is_balanced = not (levels.T @ blocks).any() and not (levels.T @ products).any()
+    is_room = len(full) - _rank(full) >= (MIN_RESIDUAL_DOF if is_balanced else MIN_UNBALANCED_DOF)
+    is_clear = _rank(full) == _rank(np.hstack([blocks, products])) + levels.shape[1]
+    return np.hstack([levels, products]) if is_room and is_clear else levels
 
 
 def contrast(
@@ -100,6 +111,8 @@ def contrast(
             variation.
     """
     num_runs, num_columns = values.shape
+    if num_runs == 0:
+        return _unknown(num_columns)
     inverse = np.linalg.pinv(model)
     functional = weights @ inverse
     if not np.allclose(functional @ model, weights, atol=1e-8):

@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from search.config import RunConfig
+from search.errors import RunFailed
 from search.flags import PLANNING, flags
 from spaces.errors import InputError
 
@@ -35,9 +37,14 @@ def run(**given: Any) -> None:
 @flags(PLANNING)
 def plan(**given: Any) -> None:
     """Print what a search would do and how long it would take; start nothing."""
-    from search.pipeline import print_plan
+    from rich.console import Console
 
-    print_plan(_config(given))
+    from search.plan import make_plan
+    from search.plan_text import plan_text
+
+    config = _config(given)
+    made, _ = make_plan(config)
+    Console().print(plan_text(made, config, estimate_s=None))
 
 
 @cli.command()
@@ -90,14 +97,45 @@ def main(arguments: Sequence[str]) -> int:
         return _complain(str(error), WRONG_INPUT)
     except click.ClickException as error:
         return _complain(error.format_message(), WRONG_INPUT)
-    except (KeyboardInterrupt, click.Abort) as error:
-        return _complain(f"Interrupted.{_resume_hint(error)}", INTERRUPTED)
-    except Exception as error:  # The last line of defence: say what failed, where the log is.
-        if "-v" in arguments:
-            raise
-        from search.pipeline import RunFailed
-
-        if not isinstance(error, RunFailed):
-            raise
+    except RunFailed as error:
         return _complain(str(error), FAILED)
+    except (KeyboardInterrupt, click.Abort) as error:
+        return _complain(str(error) or "Interrupted.", INTERRUPTED)
     return DONE
+
+
+def _complain(message: str, code: int) -> int:
+    print(" ".join(message.split()), file=sys.stderr)
+    return code
+
+
+def _config(given: dict[str, Any], **settings: Any) -> RunConfig:
+    """What was asked, with absolute paths: trials run in other directories."""
+    values = {name: value for name, value in given.items() if value not in (None, ())}
+    if "dataset" not in values:
+        raise InputError("`--dataset` must be given: a dataset's name or an image folder.")
+    values["ranges"] = _words(values.pop("set", ()))
+    values["fixed"] = _words(values.pop("fix", ()))
+    for name in ("data_dir", "run_dir"):
+        values[name] = str(Path(values[name]).resolve())
+    for name in ("dataset", "reference", "best", "storage"):
+        if name in values and "://" not in values[name] and Path(values[name]).exists():
+            values[name] = str(Path(values[name]).resolve())
+    stem = Path(values["dataset"]).name
+    values.setdefault("run_name", f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}")
+    return RunConfig(**values | settings)
+
+
+def _words(texts: Sequence[str]) -> tuple[str, ...]:
+    """Make passes several values in one, separated by spaces."""
+    return tuple(word for text in texts for word in text.split())
+
+
+def _run_path(given: dict[str, Any]) -> Path:
+    run = given["run"]
+    if not run:
+        raise InputError("`--run` must be given: a run's name under --run-dir, or its path.")
+    for path in (Path(given["run_dir"]) / run, Path(run)):
+        if (path / "config.json").exists():
+            return path.resolve()
+    raise InputError(f"There is no run {run!r}, neither under {given['run_dir']} nor as a path.")

@@ -42,7 +42,8 @@ class RunConfig:
         run_name: Name of this run.
         ranges: Ranges that replace those of the space, as ``name=low:high``.
         fixed: Strengths taken out of the search, as ``name=value``.
-        min_blocks: Blocks of the experiment that are always run, at least 2.
+        min_blocks: Blocks of the experiment that are always run, at least 2; blocks of few runs
+            count together until they are eight (`search.design.blocks_per_look`).
         max_blocks: Most blocks of the experiment.
         confirm_seeds: Fresh seeds per recipe on the test split, at least 2.
         rerun_top: Trials run again on fresh seeds before one is picked.

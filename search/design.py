@@ -17,6 +17,9 @@ EMA_FACTOR = "ema_decay"
 MAX_FACTORS = 16
 """Two-level factors that `cells` can lay out; the block has 32 runs from 9 factors on."""
 
+RUNS_PER_LOOK = 8
+"""Runs after which another look is worth its share of the error budget."""
+
 _NOTICEABLE_RATIO = math.log(1.25) - 1e-12  # The slack keeps an exact quarter noticeable.
 
 
@@ -111,13 +114,14 @@ def cells(names: tuple[str, ...], *, block: int) -> tuple[dict[str, int], ...]:
     return tuple({n: round(level) for n, level in zip(names, row, strict=True)} for row in matrix)
 
 
-def first_look(num_trajectory: int) -> int:
-    """Blocks to finish before the first decision is worth its share of the error budget.
+def blocks_per_look(num_trajectory: int) -> int:
+    """Blocks to finish before the experiment is looked at once more: as many as make 8 runs.
 
-    Two blocks, except with at most one trajectory factor: a block is then one or two runs, the only
-    error term is the variation between blocks, and five of them leave four degrees of freedom.
+    With fewer than three trajectory factors a block has one, two or four runs. A look after each
+    would spend the error budget on nearly nothing; the same runs as more blocks, each with a split
+    of its own, tell more than runs repeated in one block could.
     """
-    return 2 if num_trajectory >= 2 else 5
+    return max(1, RUNS_PER_LOOK // 2**num_trajectory)
 
 
 def _generators(num_factors: int) -> list[str]:

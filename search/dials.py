@@ -37,8 +37,8 @@ def decide(
     In this order, each question with its share of the error control of `search.sequential`:
 
     1. Diverging runs that are tied to one level decide for the other.
-    2. ``val/top1``: if its 95 % interval lies within ``margin``, accuracy does not care; else if its
-       decision interval leaves out zero, the sign decides.
+    2. ``val/top1``: if its 95 % interval lies within ``margin``, accuracy does not care; else if
+       its decision interval leaves out zero, the sign decides.
     3. If accuracy does not decide, log-loss does, when its decision interval leaves out zero and
        the change is `search.judgement.LOG_LOSS_MARGIN` or more: first the refined one, which tells
        better from worse predictions, then the plain one. If only the plain one moves, it is a

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from scipy import stats
 
 from search.effects import Run
@@ -34,7 +35,7 @@ def divergence_by_level(runs: Sequence[Run], names: tuple[str, ...]) -> Mapping[
         }
         diverged = (sum(counts[-1]), sum(counts[1]))
         total = (len(counts[-1]), len(counts[1]))
-        table = [diverged, (total[0] - diverged[0], total[1] - diverged[1])]
+        table = np.array([diverged, (total[0] - diverged[0], total[1] - diverged[1])])
         result[name] = Divergence(
             diverged=diverged, runs=total, p_value=float(stats.fisher_exact(table).pvalue)
         )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from search.config import RunConfig
-from search.design import Factors, cells, factors, first_look
+from search.design import Factors, blocks_per_look, cells, factors
 from search.journal import Journal
 from search.plan import Plan
 from search.stages import ListedStage
@@ -29,7 +29,7 @@ def attribute_stage(
     config: RunConfig,
     *,
     best: Recipe,
-    is_decided: Callable[[int], bool],
+    is_decided: Callable[[], bool],
     deadline: float | None,
 ) -> ListedStage:
     """The factorial between reference and best, block by block until every dial is decided.
@@ -39,27 +39,26 @@ def attribute_stage(
         plan: The plan.
         config: What was asked.
         best: Recipe that is held against the reference.
-        is_decided: Whether further blocks would change nothing, given how many are done.
+        is_decided: Whether further blocks would change nothing.
         deadline: Time of `time.monotonic` after which no further block starts, or None.
     """
     what = experiment_factors(plan, best)
-    num_sure = max(config.min_blocks, first_look(len(what.trajectory)))
 
-    def block(number: int) -> Sequence[TrialSpec]:
+    def round_of_blocks(number: int) -> Sequence[TrialSpec]:
         if not what.names:
             return []
-        if number >= num_sure:
+        if number >= config.min_blocks:
             is_late = deadline is not None and time.monotonic() > deadline
-            if number >= max_blocks(config, what) or is_late or is_decided(number):
+            if number >= config.max_blocks or is_late or is_decided():
                 return []
-        return block_specs(plan, best, what, block=number, seed=config.seed)
+        size = blocks_per_look(len(what.trajectory))
+        return [
+            spec
+            for block in range(number * size, (number + 1) * size)
+            for spec in block_specs(plan, best, what, block=block, seed=config.seed)
+        ]
 
-    return ListedStage("attribute", journal, block, num_sure=num_sure)
-
-
-def max_blocks(config: RunConfig, what: Factors) -> int:
-    """Most blocks of an experiment; small blocks may be repeated more often."""
-    return max(config.max_blocks, 2 * first_look(len(what.trajectory)))
+    return ListedStage("attribute", journal, round_of_blocks, num_sure=config.min_blocks)
 
 
 def block_specs(

@@ -10,23 +10,24 @@ it cannot do is said in comments, with what comes nearest. Traps, by key:
 - ``drop_path``, even 0, fails for a model that does not take it; off is null.
 - ``model_ema_warmup`` makes the decay irrelevant below 353 000 steps, so it stays off.
 - A schedule of a name that timm does not know trains at a constant rate without a word.
+
+One function per group of keys, each beside its traps: this is why the module is long.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import timm
 from timm.models import get_pretrained_cfg
 
 from search.files import write_text
 from search.import_timm import RANDAUGMENT_SCALE
 from search.recipe_file import comment_block, number_text, to_yaml
+from search.timm_extras import MOMENTA
 from search.timm_train_keys import TIMM_COMMIT, TIMM_VERSION, TRAIN_DEFAULTS
-from spaces.errors import InputError
 from spaces.recipe import Recipe
 from spaces.task import Task
+from trainable.models import describe_model
 from trainable.schedule import WSD_DECAY_FRACTION, warmup_steps_of
 
 Args = dict[str, Any]
@@ -58,7 +59,7 @@ def timm_args(recipe: Recipe, *, num_train: int, num_classes: int) -> TimmExport
     """Arguments of ``train.py`` for one device that train ``recipe`` on this many images.
 
     Raises:
-        InputError: If there are no images or fewer than 2 classes.
+        InputError: If there are no images, fewer than 2 classes, or no such model.
     """
     task = Task.of(recipe, num_train=num_train, num_classes=num_classes, num_blocks=0)
     comments: list[str] = []
@@ -95,7 +96,7 @@ def _model(recipe: Recipe, num_classes: int, comments: list[str]) -> Args:
     if model != recipe.model:
         comments.append(f"{recipe.model} is this project's; {model} has a stem for large images.")
     drop_path: float | None = recipe.strengths.drop_path_rate
-    if not takes_drop_path(model):
+    if not describe_model(model).takes_drop_path:
         if drop_path:
             comments.append(f"{model} takes no drop path, so drop_path_rate {drop_path:g} is lost.")
         drop_path = None
@@ -153,8 +154,8 @@ def _optimizer(recipe: Recipe, comments: list[str]) -> Args:
         "clip_grad": recipe.grad_clip_norm or None,
         "clip_mode": "norm",
     }
-    if name == "sgd":
-        args["momentum"] = 0.9
+    if name in MOMENTA:
+        args["momentum"] = MOMENTA[name]
     if not recipe.no_decay_split:
         # create_optimizer_v2 takes it, though train.py has no argument of its own for it.
         args["opt_kwargs"] = {"filter_bias_and_bn": False}
@@ -267,21 +268,3 @@ def _precision(recipe: Recipe, comments: list[str]) -> Args:
         "channels_last": True,
         "torchcompile": "inductor" if recipe.compile else None,
     }
-
-
-@lru_cache(maxsize=32)
-def takes_drop_path(model: str) -> bool:
-    """Whether timm builds ``model`` with stochastic depth; about 22 of its model files do not.
-
-    Raises:
-        InputError: If timm does not know the model.
-    """
-    if not timm.is_model(model):
-        raise InputError(f"`model` must be a model of timm, but got {model!r}.")
-    try:
-        timm.create_model(model, drop_path_rate=0.1)
-    except TypeError as error:
-        if "drop_path_rate" not in str(error):
-            raise
-        return False
-    return True

@@ -6,14 +6,15 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from search.timm_args import TimmArgs
+from search.timm_extras import extras, notes_on, remarks
 from search.timm_train_keys import TRAIN_DEFAULTS
 from spaces.errors import InputError
 from spaces.recipe import RandAugment, Recipe
-from spaces.strengths import STRENGTH_NAMES, Strengths
+from spaces.strengths import Strengths
 from trainable.schedule import WSD_DECAY_FRACTION
 
 RANDAUGMENT_SCALE = 3
@@ -119,10 +120,10 @@ def describe_timm_args(args: Mapping[str, Any], *, defaults: Recipe) -> Describe
         "ema_decay": f"{given['model_ema_decay']} behind timm's own warmup of the decay"
         if has_ema and given.flag("model_ema_warmup")
         else "",
-        **_extras(given, recipe),
+        **extras(given, recipe),
     }
     facts = {name: words for name, words in facts.items() if words}
-    notes = (*_notes_on(facts), *_remarks(given, recipe, warmup_epochs), *given.notes())
+    notes = (*notes_on(facts), *remarks(given, recipe, warmup_epochs), *given.notes())
     return Described(recipe=recipe, facts=facts, notes=notes)
 
 
@@ -153,13 +154,17 @@ def _schedule(given: TimmArgs) -> tuple[str, str]:
 
 
 def _wsd_cooldown(given: TimmArgs) -> str:
-    """In words what the cooldown is, where it is not the fifth of the run that it is here."""
+    """In words what the cooldown is, where it is not the fifth of the run that it is here.
+
+    A cooldown is a whole number of steps, so that of a short run is only nearly a fifth.
+    """
     total_epochs, warmup_epochs = _epochs(given)
     length = given.number("decay_epochs", 0.0)
     # Below 1 timm takes a share of what follows the warmup, from 1 on a number of epochs.
     epochs = length * (total_epochs - warmup_epochs) if length < 1 else length
     share = epochs / total_epochs
-    return "" if abs(share - WSD_DECAY_FRACTION) < 0.01 else f"wsd with a cooldown of {share:.0%}"
+    ours = min(WSD_DECAY_FRACTION, 1 - warmup_epochs / total_epochs)
+    return "" if abs(share - ours) < 0.03 else f"wsd with a cooldown of {share:.0%} of the run"
 
 
 def _epochs(given: TimmArgs) -> tuple[int, int]:
@@ -242,90 +247,3 @@ def _image_size(given: TimmArgs, defaults: Recipe) -> int:
     if given["input_size"] is not None:
         return int(given.numbers("input_size", 1)[-1])
     return defaults.image_size if given["img_size"] is None else given.integer("img_size", 1)
-
-
-_ALWAYS_OFF_AT: dict[str, tuple[object, ...]] = {
-    "aug_repeats": (0,),
-    "aug_splits": (0,),
-    "bce_loss": (False,),
-    "bn_eps": (None,),
-    "bn_momentum": (None,),
-    "cutmix_minmax": (None,),
-    "drop": (0,),
-    "drop_block": (None, 0),
-    "epoch_repeats": (0,),
-    "head_init_bias": (None,),
-    "head_init_scale": (None,),
-    "jsd_loss": (False,),
-    "kd_model_name": (None,),
-    "lr_noise": (None,),
-    "opt_betas": (None,),
-    "opt_eps": (None,),
-    "train_img_sizes": (None,),
-}
-_AUGMENTATION_OFF_AT: dict[str, tuple[object, ...]] = {
-    "gaussian_blur_prob": (None, 0),
-    "grayscale_prob": (None, 0),
-    "train_crop_mode": (None, "", "rrc"),
-    "vflip": (0,),
-}
-_MIX_OFF_AT: dict[str, tuple[object, ...]] = {
-    "mixup_off_epoch": (0,),
-    "mixup_prob": (1,),
-    "mixup_switch_prob": (0.5,),
-}
-
-
-def _extras(given: TimmArgs, recipe: Recipe) -> dict[str, str]:
-    """What is switched on in timm and has no key in a recipe, by timm's key."""
-    off_at = dict(_ALWAYS_OFF_AT)
-    if not given.flag("no_aug"):
-        off_at |= _AUGMENTATION_OFF_AT
-        policy = given["aa"]
-        if not policy or "3a" in str(policy):  # timm leaves the jitter out under a policy.
-            off_at["color_jitter"] = (None, 0)
-    if recipe.mixup_alpha > 0 or recipe.cutmix_alpha > 0:
-        off_at |= _MIX_OFF_AT
-    if recipe.optimizer == "sgd":
-        off_at["momentum"] = (0.9,)
-    if recipe.grad_clip_norm > 0:
-        off_at["clip_mode"] = ("norm",)
-    if recipe.schedule == "cosine":
-        off_at["lr_k_decay"] = (1,)
-    if recipe.layer_decay < 1:
-        off_at["layer_decay_min_scale"] = (None, 0)
-    return {
-        key: str(given.peek(key))
-        for key, off in sorted(off_at.items())
-        if given.peek(key) not in off
-    }
-
-
-def _notes_on(facts: Mapping[str, str]) -> list[str]:
-    held = {f.name for f in fields(Recipe)} | set(STRENGTH_NAMES)
-    return [
-        f"`{name}` is only a stand-in: the file says {words}."
-        if name in held
-        else f"`{name}` = {words} of timm has no counterpart in a recipe."
-        for name, words in facts.items()
-    ]
-
-
-def _remarks(given: TimmArgs, recipe: Recipe, warmup_epochs: int) -> list[str]:
-    remarks = []
-    if recipe.schedule == "cosine" and warmup_epochs and not given.flag("warmup_prefix"):
-        remarks.append(
-            f"timm's cosine runs on under the warmup: after it, the rate is {warmup_epochs} epochs "
-            "down its curve; here it starts from the peak (`warmup_prefix`)."
-        )
-    if recipe.randaugment is not None:
-        ours = recipe.randaugment
-        remarks.append(
-            f"timm's {given['aa']} becomes RandAugment({ours.num_ops}, {ours.magnitude}) of "
-            "torchvision: as many operations on average, at nearly the same strength."
-        )
-    if not given.flag("sched_on_updates") and recipe.schedule != "constant":
-        remarks.append("timm moves the learning rate once an epoch, here every step moves it.")
-    if given["img_size"] is None and given["input_size"] is None:
-        remarks.append(f"The file leaves the image size to the model; {recipe.image_size} is used.")
-    return remarks

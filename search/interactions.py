@@ -1,5 +1,6 @@
 """Pairs of strengths whose effects depend on each other, found in the experiment and worded."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -66,6 +67,8 @@ def strong_interactions(
         low, high = interaction.interval(FAMILY_ALPHA / len(interactions))
         means = effects[a][metric].mean, effects[b][metric].mean
         if not (low > 0.0 or high < 0.0) or abs(interaction.mean) < STRONG_INTERACTION:
+            continue
+        if math.isnan(means[0] + means[1]):
             continue
         # The smaller main effect hides most behind its average over the other strength's levels.
         subject, other = (a, b) if abs(means[0]) <= abs(means[1]) else (b, a)

@@ -32,6 +32,7 @@ class Journal:
         self.trials: dict[str, Trial] = {}
         self._earlier_wall_s = 0.0
         self._session_started = self._last_event = 0.0
+        self._num_cores = self._cores_per_trial = 0.0
         self._open_files: dict[Path, TextIO] = {}
         self._records_path = run_dir / "records.jsonl"
         self._events_path = run_dir / "trials.jsonl"
@@ -45,9 +46,30 @@ class Journal:
         """Seconds that all sessions of the run lasted, each from its begin to its last event."""
         return self._earlier_wall_s + self._last_event - self._session_started
 
-    def begin_session(self) -> None:
-        """Note that a process works on the run from now on; call it once per process."""
-        self._event({"event": "session"})
+    @property
+    def core_s(self) -> float:
+        """Core-seconds that all sessions had at their disposal."""
+        return self.wall_s * self._num_cores
+
+    @property
+    def cores_per_trial(self) -> float:
+        """Cores that a running trial keeps busy."""
+        return self._cores_per_trial
+
+    def begin_session(
+        self, *, num_cores: float, cores_per_trial: float, started_at: float | None = None
+    ) -> None:
+        """Note that a process works on the run from now on; call it once per process.
+
+        Args:
+            num_cores: CPU cores that trials may use, all together.
+            cores_per_trial: CPU cores that one trial uses.
+            started_at: When the process began, in seconds since 1970; now by default.
+        """
+        self._event(
+            {"event": "session", "num_cores": num_cores, "cores_per_trial": cores_per_trial},
+            at=started_at,
+        )
 
     def start(self, spec: TrialSpec) -> Trial:
         """Note that ``spec`` will be run."""
@@ -91,14 +113,15 @@ class Journal:
             file.close()
         self._open_files.clear()
 
-    def _event(self, event: dict[str, Any]) -> None:
-        event = {**event, "time": time.time()}
+    def _event(self, event: dict[str, Any], *, at: float | None = None) -> None:
+        event = {**event, "time": time.time() if at is None else at}
         self._write(self._events_path, event)
         self._apply(event)
 
     def _apply(self, event: dict[str, Any]) -> None:
         if event["event"] == "session":
             self._earlier_wall_s = self.wall_s
+            self._num_cores, self._cores_per_trial = event["num_cores"], event["cores_per_trial"]
             self._session_started = self._last_event = event["time"]
             return
         self._last_event = event["time"]

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -11,45 +11,31 @@ import ray
 from rich.console import Console
 
 from search import tune_run
-from search.analysis import analyse, pick_best
+from search.analysis import analyse, decide_dials, experiment_runs, pick_best
 from search.conductor import Conductor, Stage
 from search.config import RunConfig
+from search.errors import RunFailed, RunInterrupted
 from search.experiment import attribute_stage, confirm_stage
 from search.files import make_writable, only_driver, read_json, write_json
 from search.journal import Journal
-from search.outputs import write_outputs, write_tables
+from search.outputs import effective, write_outputs, write_tables
 from search.plan import Plan, make_plan
-from search.plan_text import plan_text
 from search.progress import Progress
 from search.proposer import Proposer
 from search.rungs import Rungs
 from search.stages import SearchSettings, SearchStage
-from search.terminal import summary
+from search.terminal import print_verdict
 from search.tracking import DatasetInfo, Tracker
 from search.trials import Trial
 from spaces.errors import InputError
 from spaces.recipe import Recipe
-from spaces.units import to_effective
 from trainable.datasets import Dataset
 
 STORE_DIR = Path(__file__).resolve().parent.parent / "mlflow" / "store"
 """Where the embedded tracking store lies."""
 EXPERIMENT = "recipe-strengths"
+STARTED_AT = time.time()
 log = logging.getLogger("search")
-
-
-class RunFailed(RuntimeError):
-    """A run failed after it had started; the message says where the log is and how to go on."""
-
-
-class RunInterrupted(KeyboardInterrupt):
-    """The user interrupted a run; the message says how to go on."""
-
-
-def print_plan(config: RunConfig) -> None:
-    """Print the plan of a run and start nothing."""
-    plan, dataset = make_plan(config)
-    Console().print(plan_text(plan, config, dataset))
 
 
 def run_new(config: RunConfig) -> None:
@@ -114,25 +100,23 @@ def _work(config: RunConfig, plan: Plan, dataset: Dataset) -> None:
 def _train_and_tell(
     config: RunConfig, plan: Plan, dataset: Dataset, tracker: Tracker, console: Console
 ) -> None:
-    journal = Journal(config.path)
-    journal.begin_session()
-    started = time.monotonic()
-    deadline = started + config.time_budget_s if config.time_budget_s else None
-    tracker.open_search(
-        params={"dataset": plan.data.name, "model": plan.reference.model},
-        tags={},
-        dataset=DatasetInfo(
-            name=plan.data.name,
-            digest=plan.data.digest,
-            num_train=plan.data.num_train,
-            num_val=plan.data.num_val,
-            num_test=plan.data.num_test,
-        ),
+    resources = tune_run.Resources(
+        cpus_per_trial=config.cpus_per_trial,
+        gpus_per_trial=config.gpus_per_trial,
+        ray_address=config.ray_address,
+        storage=config.storage or str(config.path),
     )
+    num_cores = tune_run.start_ray(resources)
+    journal = Journal(config.path)
+    journal.begin_session(
+        num_cores=num_cores, cores_per_trial=config.cpus_per_trial, started_at=STARTED_AT
+    )
+    _open_search(tracker, config, plan)
     tracker.sync(journal.trials.values())
+    deadline = time.monotonic() + config.time_budget_s if config.time_budget_s else None
     progress = Progress(
         console,
-        totals={"search": config.num_samples, "attribute": 16, "confirm": 3 * config.confirm_seeds},
+        totals=expected_trials(config),
         metric=config.metric,
         num_val=plan.data.num_val,
         deadline=deadline,
@@ -142,34 +126,53 @@ def _train_and_tell(
         progress.seen(trial)
         tracker.trial_changed(trial)
         if trial.status != "running":
-            write_tables(config.path, journal.trials.values(), plan)
+            write_tables(config, plan, journal.trials.values())
 
-    stages = {
-        "search": partial(_search_stage, config, plan, journal, deadline),
-        "attribute": lambda: attribute_stage(
-            journal, plan, config, best=pick_best(journal, plan, config), deadline=deadline
-        ),
-        "confirm": lambda: confirm_stage(
-            journal, plan, config, best=pick_best(journal, plan, config)
-        ),
-    }
-    conductor = Conductor(journal, [stages[name] for name in config.stages], on_change=changed)
-    resources = tune_run.Resources(
-        cpus_per_trial=config.cpus_per_trial,
-        gpus_per_trial=config.gpus_per_trial,
-        ray_address=config.ray_address,
-        storage=config.storage or str(config.path),
-    )
+    stages = _stages(config, plan, journal, deadline)
+    conductor = Conductor(journal, stages, on_change=changed)
     with progress:
-        tune_run.start_ray(resources)
         tune_run.run(conductor, dataset=dataset, resources=resources, run_dir=config.path)
     journal.close()
-    analysis = analyse(
-        journal, plan, config, wall_s=journal.earlier_wall_s + time.monotonic() - started
-    )
+    analysis = analyse(journal, plan, config)
     write_outputs(config, plan, journal, analysis)
     tracker.close_search("FINISHED", verdict=analysis.verdict, artifacts=config.path)
-    summary(console, config, plan, analysis)
+    print_verdict(console, config, plan, analysis)
+
+
+def expected_trials(config: RunConfig) -> dict[str, int]:
+    """Trials by stage if everything goes as usual, for estimates of what is left."""
+    usual = {
+        "search": config.num_samples + 2 * config.rerun_top - 1,
+        "attribute": 8 * config.min_blocks,
+        "confirm": 4 * config.confirm_seeds,
+    }
+    return {stage: usual[stage] for stage in config.stages}
+
+
+def _stages(
+    config: RunConfig, plan: Plan, journal: Journal, deadline: float | None
+) -> list[Callable[[], Stage]]:
+    def attribute() -> Stage:
+        best = pick_best(journal, plan, config)
+
+        def is_decided() -> bool:
+            runs = experiment_runs(journal.of_stage("attribute"))
+            _, dials = decide_dials(runs, plan, config, best)
+            return all(dial.turn != "inconclusive" for dial in dials)
+
+        return attribute_stage(
+            journal, plan, config, best=best, is_decided=is_decided, deadline=deadline
+        )
+
+    def confirm() -> Stage:
+        return confirm_stage(journal, plan, config, best=pick_best(journal, plan, config))
+
+    makers = {
+        "search": partial(_search_stage, config, plan, journal, deadline),
+        "attribute": attribute,
+        "confirm": confirm,
+    }
+    return [makers[name] for name in config.stages]
 
 
 def _search_stage(config: RunConfig, plan: Plan, journal: Journal, deadline: float | None) -> Stage:
@@ -200,11 +203,30 @@ def _search_stage(config: RunConfig, plan: Plan, journal: Journal, deadline: flo
     )
 
 
-def _tracker(config: RunConfig, plan: Plan) -> Tracker:
-    def effective(recipe: Recipe) -> dict[str, float]:
-        strengths = recipe.strengths.as_dict()
-        return {name: to_effective(name, value, plan.task) for name, value in strengths.items()}
+def _open_search(tracker: Tracker, config: RunConfig, plan: Plan) -> None:
+    data, recipe = plan.data, plan.reference
+    tracker.open_search(
+        params={
+            "dataset": data.name,
+            "model": recipe.model,
+            "reference": config.reference,
+            "metric": config.metric,
+            "num_samples": str(config.num_samples),
+            "seed": str(config.seed),
+            **{f"task.{name}": str(value) for name, value in plan.task.to_dict().items()},
+        },
+        tags={"model": recipe.model, "dataset": data.name},
+        dataset=DatasetInfo(
+            name=data.name,
+            digest=data.digest,
+            num_train=data.num_train,
+            num_val=data.num_val,
+            num_test=data.num_test,
+        ),
+    )
 
+
+def _tracker(config: RunConfig, plan: Plan) -> Tracker:
     def dials(recipe: Recipe) -> dict[str, float]:
         return plan.space.encode(plan.space.raw_of(recipe), clamped=True)
 
@@ -214,7 +236,7 @@ def _tracker(config: RunConfig, plan: Plan) -> Tracker:
         experiment=EXPERIMENT,
         run_name=config.run_name,
         dials=dials,
-        effective=effective,
+        effective=partial(effective, plan),
     )
 
 

@@ -139,7 +139,9 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
     )
     rungs = _rungs(config, ref.epochs)
     evaluated = evaluation_epochs(
-        ref.epochs, num_train=facts.num_train, num_evaluated=3 * facts.num_val
+        ref.epochs,
+        num_train=facts.num_train,
+        num_evaluated=2 * (facts.num_val + min(facts.num_train, facts.num_val)),
     )
     plan = Plan(
         data=facts,
@@ -162,7 +164,7 @@ def _rungs(config: RunConfig, epochs: int) -> tuple[int, ...]:
     grace_period = config.grace_period or max(1, earliest)
     if grace_period < earliest:
         raise InputError(
-            f"`grace_period >= {earliest}` must hold, so that no trial is stopped within its warmup "
+            f"`grace_period >= {earliest}` must hold, so that no trial is stopped in its warmup "
             f"or one averaging window, but got {grace_period}; raise it, or raise `epochs`."
         )
     return rung_epochs(epochs, grace_period=grace_period, reduction_factor=config.reduction_factor)

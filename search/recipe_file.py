@@ -50,7 +50,7 @@ def read_described(path: Path, *, defaults: Recipe | None) -> Described:
             raise InputError(f"`{misplaced[0]}` must stand under `strengths`, not beside it.")
         return Described(recipe=Recipe.from_dict(data, defaults=defaults))
     except InputError as error:
-        raise InputError(_one_line(f"{path}: {error}")) from None
+        raise InputError(f"{path}: {_one_line(str(error))}") from None
 
 
 def write_recipe(path: Path, recipe: Recipe, *, comments: Sequence[str] = ()) -> None:
@@ -154,7 +154,8 @@ def _refuse_bombs(text: str) -> None:
 
 
 def _line(event: yaml.Event) -> int:
-    return int(event.start_mark.line) + 1
+    assert event.start_mark is not None
+    return event.start_mark.line + 1
 
 
 _KINDS = {str: "text", list: "a list", bool: "a single value", int: "a number", float: "a number"}
@@ -187,7 +188,7 @@ class _Loader(yaml.SafeLoader):
         result: dict[Any, Any] = {}
         yield result
         for key_node, value_node in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key!r} is not text", key_node.start_mark
@@ -196,7 +197,7 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key!r} is given twice", key_node.start_mark
                 )
-            value = self.construct_object(value_node, deep=True)  # type: ignore[no-untyped-call]
+            value = self.construct_object(value_node, deep=True)
             result[key] = value
 
     def construct_bounded_int(self, node: yaml.ScalarNode) -> int:

@@ -1,10 +1,11 @@
 """Error control for looking after every block and at every dial.
 
-The experiment is looked at after two blocks, after three, and so on up to ``max_looks`` looks, and
-each look asks several metrics of every dial. Over all of that, a dial that does nothing is turned
-with probability at most `FAMILY_ALPHA` (family-wise: even one false ``down`` or ``up`` in the whole
-experiment counts). The method is a union bound in three steps, so it needs no assumption on how
-looks, dials or metrics depend on each other, and holds for t statistics of any degrees of freedom:
+The experiment is looked at after two blocks, after three, and so on (blocks of few runs count
+together, see `search.design.blocks_per_look`) up to ``max_looks`` looks, and each look asks several
+metrics of every dial. Over all of that, a dial that does nothing is turned with probability at most
+`FAMILY_ALPHA` (family-wise: even one false ``down`` or ``up`` in the whole experiment counts). The
+method is a union bound in three steps, so it needs no assumption on how looks, dials or metrics
+depend on each other, and holds for t statistics of any degrees of freedom:
 
 - dials: Bonferroni, each gets ``FAMILY_ALPHA / num_dials``;
 - looks: that share is spent linearly in blocks (the spending function of Kim & DeMets 1987,

@@ -25,6 +25,8 @@ __all__ = ["DatasetInfo", "Tracker"]
 
 Result = TypeVar("Result")
 
+_OPEN = "open the store"
+
 
 def _nothing(recipe: Recipe) -> Mapping[str, float]:
     return {}
@@ -65,11 +67,10 @@ class Tracker:
         self._trials: dict[str, Trial] = {}
         self._search: SearchInfo | None = None
         self._mirror: Mirror | None = None
+        self._view_was_tried = False
         self._view_is_set = False
         # Importing MLflow and making a database are part of starting up, like importing torch.
-        self._store: Store | None = self._patience.attempt(
-            "open the store", self._connect, free=True
-        )
+        self._store: Store | None = self._patience.attempt(_OPEN, self._connect, free=True)
 
     @property
     def problems(self) -> list[str]:
@@ -99,9 +100,10 @@ class Tracker:
             tags={**tags, "search_id": search_id, "search": title},
             dataset=dataset,
         )
-        self._view_is_set = False
-        self._attempt("set the saved view", self._set_view)
-        return self._mirror.parent if self._mirror else ""
+        self._view_was_tried = self._view_is_set = False
+        parent = self._attempt(_OPEN, lambda mirror: mirror.parent)
+        self._try_view()
+        return parent or ""
 
     def sync(self, trials: Iterable[Trial]) -> None:
         """Write whatever the store lacks of these trials and of earlier ones, if a call is due."""
@@ -159,11 +161,23 @@ class Tracker:
         for trial in lagging:
             if not is_last and not self._patience.is_due:
                 return
-            update = partial(Mirror.update, trial=trial)
-            self._attempt(f"log {trial.spec.trial_id}", update)
-        if lagging and (is_last or self._patience.is_due):
+            self._attempt(_log(trial), partial(Mirror.update, trial=trial))
+        if lagging or is_last:
             update_best = partial(Mirror.update_best, trials=self._trials.values())
             self._attempt("log the best so far", update_best)
+        mirror = self._mirror
+        if mirror is not None and self.problems:
+            for trial in self._trials.values():
+                if not mirror.lags(trial):
+                    # What seemed to fail has arrived after all, only its answer was lost.
+                    self._patience.solved(_log(trial))
+        self._try_view()
+
+    def _try_view(self) -> None:
+        """Set the view as soon as the store is there, and not again at each report if it fails."""
+        if self._mirror is not None and not self._view_was_tried:
+            self._view_was_tried = True
+            self._attempt("set the saved view", self._set_view)
 
     def _set_view(self, mirror: Mirror) -> None:
         tracking_closing.set_view(mirror)
@@ -182,6 +196,7 @@ class Tracker:
             mirror = self._mirror or Mirror(
                 store, search, dials=self._dials, effective=self._effective
             )
+            self._patience.solved(_OPEN)
             # After a failure it is unknown what arrived, so the next call asks the store again.
             self._mirror = None
             result = call(mirror)
@@ -189,3 +204,7 @@ class Tracker:
             return result
 
         return self._patience.attempt(what, with_mirror)
+
+
+def _log(trial: Trial) -> str:
+    return f"log {trial.spec.trial_id}"

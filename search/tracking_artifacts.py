@@ -72,7 +72,8 @@ def upload(
 
 def artifact_link(experiment_id: str, run_id: str, path: str) -> str:
     """Address of an artifact in MLflow's viewer, relative to MLflow's page."""
-    return f"#/experiments/{experiment_id}/runs/{run_id}/artifacts/{quote(path)}"
+    run = f"#/experiments/{experiment_id}/runs/{run_id}"
+    return f"{run}/artifacts/{quote(path)}?workflowType=machine_learning"
 
 
 def images(run_dir: Path, run_id: str) -> dict[str, str]:
@@ -96,7 +97,8 @@ def _cell(text: str) -> str | float | None:
         number = float(text)
     except ValueError:
         return text or None
-    return number if math.isfinite(number) else None  # JSON has no NaN.
+    # The viewer prints a double as it is; JSON has no NaN.
+    return float(f"{number:.6g}") if math.isfinite(number) else None
 
 
 def _png_width(file: Path) -> int:

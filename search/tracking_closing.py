@@ -83,7 +83,11 @@ def _runs_that_matter(mirror: Mirror, trials: Sequence[Trial]) -> Mapping[str, s
     for trial in trials:
         if trial.spec.role == "anchor:reference" or trial.spec.stage == "confirm":
             chosen.setdefault(trial.spec.role, trial)
-    searched = [t for t in trials if t.spec.stage == "search" and t.is_full_length]
+    searched = [
+        t
+        for t in trials
+        if t.spec.stage == "search" and t.spec.rerun_of is None and t.is_full_length
+    ]
     best = max(searched, key=lambda t: t.last("val/top1") or 0.0, default=None)
     if best is not None:
         chosen = {"best trial": best, **chosen}

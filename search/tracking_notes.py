@@ -78,7 +78,7 @@ def dial_table(verdict: Verdict) -> list[dict[str, str]]:
             "turn": _TURN_WORDS[dial.turn],
             "from": f"{dial.reference:.4g}",
             "to": f"{dial.recommended:.4g}",
-            "effect on val/top1": _points(dial.effect.get("val/top1")),
+            "points of val/top1 (95 %)": _points(dial.effect.get("val/top1")),
             "decided by": _decided(dial),
             "runs": str(dial.num_runs),
         }
@@ -145,8 +145,8 @@ def _confirmed(verdict: Verdict) -> str:
         return ""
     gain = _points(confirmed.best_minus_reference["test/top1"])
     return (
-        f"Test top-1 {_percent(confirmed.reference)} → **{_percent(confirmed.best)}** "
-        f"({gain} points, {confirmed.seeds} seeds, {confirmed.num_images:,} images)"
+        f"Test top-1 {_percent(confirmed.reference)} → **{_percent(confirmed.best)}**: "
+        f"{gain} points, {confirmed.seeds} seeds, {confirmed.num_images:,} images"
     )
 
 

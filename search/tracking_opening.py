@@ -6,6 +6,7 @@ import os
 import socket
 import sqlite3
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,7 +83,10 @@ def _open_experiment(uri: str, name: str, *, artifacts: str | None) -> Store:
     for noisy in ("alembic", "mlflow.store.db.utils"):
         # Migration lines of a new database, and tracebacks of what is reported in one line anyway.
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
-    client = MlflowClient(uri, registry_uri=uri)
+    with warnings.catch_warnings():
+        # MLflow defines its tables by means that newer versions of SQLAlchemy deprecate.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        client = MlflowClient(uri, registry_uri=uri)
     found = client.get_experiment_by_name(name)
     if found is not None and found.lifecycle_stage == "active":
         return Store(client, found.experiment_id)

@@ -87,8 +87,12 @@ class Patience:
         if not free:
             self._spent_s += self._clock() - started
         self._in_row = 0
-        self._problems.pop(what, None)
+        self.solved(what)
         return result
+
+    def solved(self, what: str) -> None:
+        """Take the problem with ``what`` back."""
+        self._problems.pop(what, None)
 
     def last_chance(self) -> None:
         """End a pause because the search ends; a store that was failing gets one more try."""

@@ -112,7 +112,7 @@ def state_tags(trial: Trial) -> dict[str, str]:
     state = {"outcome": trial.status, "mlflow.runColor": _COLOURS[trial.status]}
     if trial.status != "running":
         state["epochs"] = str(trial.epoch)
-        state["reason"] = trial.reason
+        state["reason"] = trial.reason or "full length"
         state["mlflow.runName"] = run_name(trial)
     if trial.status == "stopped":
         state["rung"] = str(trial.epoch)

@@ -52,7 +52,8 @@ def table_url(experiment_id: str, search_id: str, *, base_url: str = "") -> str:
 
 def run_url(experiment_id: str, run_id: str) -> str:
     """Address of a run, relative to MLflow's page."""
-    return f"#/experiments/{experiment_id}/runs/{run_id}"
+    # Without the workflow type MLflow shows the page in its layout for agents.
+    return f"#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
 
 
 def set_view(store: Store, *, search_id: str, title: str) -> None:

@@ -51,7 +51,14 @@ class Resources:
     checkpoint_every_s: float = 20.0
 
 
-class ConductedSearcher(Searcher):
+class _NotPickled:
+    """Tune pickles what it is given for a restore that never happens here: give it nothing."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class ConductedSearcher(_NotPickled, Searcher):
     """Hands the conductor's trials to Tune."""
 
     def __init__(self, conductor: Conductor) -> None:
@@ -80,7 +87,7 @@ class ConductedSearcher(Searcher):
         """Nothing: the journal is the memory."""
 
 
-class ConductedScheduler(FIFOScheduler):  # type: ignore[misc]
+class ConductedScheduler(_NotPickled, FIFOScheduler):  # type: ignore[misc]
     """Asks the conductor after each epoch whether a trial goes on."""
 
     def __init__(self, conductor: Conductor, run_dir: Path) -> None:
@@ -114,7 +121,7 @@ class ConductedScheduler(FIFOScheduler):  # type: ignore[misc]
         self._conductor.failed(trial_id, _last_line(trial))
 
 
-class CheckpointNotes(tune.Callback):
+class CheckpointNotes(_NotPickled, tune.Callback):
     """Tells the conductor where each trial's newest checkpoint lies."""
 
     def __init__(self, conductor: Conductor) -> None:
@@ -128,9 +135,7 @@ class CheckpointNotes(tune.Callback):
         self._conductor.checkpoint(spec.trial_id, checkpoint.path)
 
 
-def run(
-    conductor: Conductor, *, dataset: Dataset, resources: Resources, run_dir: Path
-) -> None:
+def run(conductor: Conductor, *, dataset: Dataset, resources: Resources, run_dir: Path) -> None:
     """Train everything the conductor asks for.
 
     Args:
@@ -175,19 +180,21 @@ def run(
         raise RuntimeError("Ray Tune ended before the last stage was over.")
 
 
-def start_ray(resources: Resources, *, num_cpus: int | None, log_to_driver: bool) -> None:
-    """Connect to the cluster, or start one on this machine that ends with this process."""
+def start_ray(resources: Resources) -> float:
+    """Connect to the cluster, or start one on this machine that ends with this process.
+
+    Returns:
+        CPU cores that trials may use.
+    """
     for name, value in _TUNE_SETTINGS.items():
         os.environ.setdefault(name, value)
-    if resources.ray_address:
-        ray.init(address=resources.ray_address, log_to_driver=log_to_driver)
-        return
     ray.init(
-        num_cpus=num_cpus,
-        include_dashboard=False,
-        log_to_driver=log_to_driver,
+        address=resources.ray_address or "local",
+        include_dashboard=None if resources.ray_address else False,
+        log_to_driver=False,
         logging_level="error",
     )
+    return float(ray.cluster_resources()["CPU"])
 
 
 def _trial_name(trial: Any) -> str:

@@ -1,8 +1,11 @@
-"""The scales on which a strength is searched: one dial position in ``[0, 1]`` per value."""
+"""The scales on which a strength is searched: one dial position in ``[0, 1]`` per value.
+
+Longer than most modules: one contract and its four scales, which are read side by side.
+"""
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import final
 
 from spaces.errors import InputError
@@ -151,10 +154,12 @@ class LogAxis(Axis):
         return min(max(value, self.low), self.high)
 
     def _spanning(self, low: float, high: float) -> "LogAxis | ZeroAxis":
-        if low != 0:
-            return LogAxis(low, high)
+        return LogAxis(low, high) if low != 0 else self._off_to(high)
+
+    def _off_to(self, high: float) -> "ZeroAxis":
         # Where the new range ends below the old one, it keeps the old one's ratio of ends.
-        return ZeroAxis(LogAxis(min(self.low, high * self.low / self.high), high))
+        low = self.low if self.low < high else high * self.low / self.high
+        return ZeroAxis(LogAxis(low, high))
 
 
 @final
@@ -208,11 +213,11 @@ class ZeroAxis(Axis):
         return self.inner.clamp(value) if value > 0 else 0.0
 
     def _spanning(self, low: float, high: float) -> Axis:
-        spanned = self.inner.spanning(low, high)
         if low > 0:
-            return spanned
-        inner = spanned.inner if isinstance(spanned, ZeroAxis) else spanned
-        return ZeroAxis(inner, self.zero_share)
+            return self.inner.spanning(low, high)
+        if isinstance(self.inner, LogAxis):
+            return replace(self.inner._off_to(high), zero_share=self.zero_share)
+        return ZeroAxis(LinearAxis(low, high), self.zero_share)
 
 
 @final

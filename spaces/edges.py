@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from spaces.axes import Axis, FixedAxis, LogAxis, ZeroAxis
+from spaces.axes import Axis, LogAxis, ZeroAxis
 from spaces.space import Space
-from spaces.units import EFFECTIVE_UNITS, limits, to_effective, to_raw
+from spaces.units import EFFECTIVE_UNITS, limits, plain, to_raw
 
 EDGE = 0.1
 """Share of the dial next to an end that counts as near it."""
@@ -67,11 +67,7 @@ def edge_warnings(
 
 
 def _low_end_is_off(name: str, axis: Axis, space: Space) -> bool:
-    if isinstance(axis, FixedAxis | ZeroAxis):
-        return True
-    if name in ("lr", "layer_decay"):
-        return axis.low == 0
-    return to_raw(name, max(axis.low, limits(name, space.task)[0]), space.task) == 0
+    return axis.low == 0 or (name == "ema_decay" and to_raw(name, axis.low, space.task) == 0)
 
 
 def _warning(space: Space, name: str, end: str, num_near: int, num_best: int) -> EdgeWarning:
@@ -82,14 +78,14 @@ def _warning(space: Space, name: str, end: str, num_near: int, num_best: int) ->
     crowd = f"{num_near} of the best {num_best} trials lie at the {end} end of {name}"
     edge = axis.low if end == "low" else axis.high
     if axis.contains(low) and axis.contains(high):
-        message = f"{crowd}, {unit} {edge:.3g}, which is as far as {task.total_steps} steps go."
+        message = f"{crowd}, {unit} {plain(edge)}, which is as far as {task.total_steps} steps go."
         effective = raw = None
     else:
         effective = (low, high)
         first, second = sorted(to_raw(name, value, task) for value in effective)
         raw = (first, second)
         message = (
-            f"{crowd}, {unit} {edge:.3g}: try {unit} {low:.3g} to {high:.3g}, "
+            f"{crowd}, {unit} {plain(edge)}: try {unit} {plain(low)} to {plain(high)}, "
             f"--set {name}={first:.6g}:{second:.6g}."
         )
     return EdgeWarning(

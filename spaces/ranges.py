@@ -10,9 +10,9 @@ optimizer steps. A pretrained task has the ranges of transfer.
 - ``ema_decay``: window / run on a log scale in [max(0.003, 1/T), 0.3]. Published: 0.107 for
   ConvNeXt, 0.067 for DeiT, 0.04 for torchvision, 0.004 for EfficientNet. A window of 1/T, one step,
   is off, so runs of up to 333 steps reach it.
-- ``warmup_fraction``: steps on a log scale in [max(5, T/100), max(1000, T/10)], at most 0.3 T.
+- ``warmup_fraction``: steps on a log scale in [max(5, T/200), max(1000, T/10)], at most 0.3 T.
   Published: 100 of 500 (BiT below 20k images, AugReg's fine-tuning), 500 of 10k and of 20k (larger
-  BiT), 3 125 of 62 500 (RSB A3), 6 255 of 375 300 (DeiT), 25 020 of 375 300 (Swin).
+  BiT), 6 255 of 375 300 (DeiT), 25 020 of 375 300 (Swin), 3 125 of 375 000 (RSB A1).
 - ``drop_path_rate``: off, or linear up to 0.3 / 0.5. Published: from scratch 0.1 to 0.5 (ConvNeXt T
   to B), 0.05 (RSB A1, A2), 0 (RSB A3); fine-tuning 0.2 and 0.3 (ConvNeXt B and L), 0 (AugReg).
 - ``label_smoothing``: off, or linear up to 0.2. Published: 0.1 nearly everywhere, 0 in RSB A2 and
@@ -87,6 +87,6 @@ def _weight_decay_axis(task: Task) -> ZeroAxis:
 
 def _warmup_axis(steps: int) -> LogAxis:
     # Below 50 steps, five would leave no range: there the low end is a tenth of the run.
-    low = max(min(5.0, 0.1 * steps), 0.01 * steps)
+    low = max(min(5.0, 0.1 * steps), 0.005 * steps)
     # Above 10k steps, a thousand would: published runs of 1e5 steps warm up for thousands.
     return LogAxis(low, min(max(1000.0, 0.1 * steps), 0.3 * steps))

@@ -1,57 +1,43 @@
-"""Published recipes with where they come from, what they reached, and what of them is lost here.
+"""Published recipes as references: what a user would otherwise run, copied onto their own images.
 
-A reference is what a user would otherwise run: a published recipe copied onto their own images. So
-`reference` puts the published strengths, schedule and augmentation over the user's base recipe and
-keeps its model, image size, epochs, batch size, learning rate, pretraining, precision and seed.
-A user's own recipe file is a reference too: `spaces.recipe.Recipe.from_dict` reads it.
-
-One function per recipe, so that each carries its provenance: this is why the module is long.
+`reference` puts the published strengths, optimizer, schedule and augmentation over the user's base
+recipe, and keeps its model, image size, epochs, batch size, learning rate, pretraining, precision
+and seed. A user's own recipe file is a reference too: `spaces.recipe.Recipe.from_dict` reads it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from spaces.errors import InputError
-from spaces.recipe import RandAugment, Recipe
-from spaces.strengths import Strengths
-from spaces.task import MEDIUM_BELOW, SMALL_BELOW, Task
-
-_IMAGENET_IMAGES = 1_281_167
-
-_TRANSFERABLE = (
-    "strengths",
-    "schedule",
-    "layer_decay",
-    "no_decay_split",
-    "mixup_alpha",
-    "cutmix_alpha",
-    "randaugment",
-    "crop_scale_min",
-    "hflip",
-    "erasing",
-    "grad_clip_norm",
+from spaces.published import Published
+from spaces.published_imagenet import (
+    convnext_tiny,
+    deit_small,
+    imagenet,
+    rsb_a1,
+    rsb_a2,
+    rsb_a3,
+    swin_tiny,
+    timm_defaults,
+    torchvision,
 )
+from spaces.published_transfer import augreg_finetune, bit_hyperrule
+from spaces.recipe import Recipe
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Published:
-    """A recipe as it was published.
-
-    Attributes:
-        recipe: The whole recipe, with the model, length and learning rate of the publication.
-        task: What it was run on, for its strengths in effective units.
-        source: Paper and repository.
-        expect: The numbers that the source reports.
-        caveats: What cannot be said in a `Recipe`, was assumed, or could not be checked.
-        transferable: Fields of the recipe that `reference` takes over.
-    """
-
-    recipe: Recipe
-    task: Task
-    source: str
-    expect: str
-    caveats: tuple[str, ...] = ()
-    transferable: tuple[str, ...] = _TRANSFERABLE
+_REFERENCES: dict[str, Callable[[], Published]] = {
+    "imagenet": imagenet,
+    "convnext_tiny": convnext_tiny,
+    "deit_small": deit_small,
+    "swin_tiny": swin_tiny,
+    "rsb_a1": rsb_a1,
+    "rsb_a2": rsb_a2,
+    "rsb_a3": rsb_a3,
+    "torchvision": torchvision,
+    "augreg_finetune": augreg_finetune,
+    "timm_defaults": timm_defaults,
+}
+REFERENCE_NAMES = (*_REFERENCES, "bit_hyperrule")
+"""Names that `reference` and `published` know."""
 
 
 def reference(name: str, base: Recipe, *, num_train: int) -> Recipe:
@@ -71,12 +57,11 @@ def reference(name: str, base: Recipe, *, num_train: int) -> Recipe:
     """
     original = published(name, num_train=num_train)
     changes = {field: getattr(original.recipe, field) for field in original.transferable}
-    if original.transferable == _TRANSFERABLE:
-        lr = base.lr
-        if original.recipe.optimizer != base.optimizer:
-            lr = original.recipe.lr * base.batch_size / original.recipe.batch_size
-        end = original.recipe.min_lr / original.recipe.lr
-        changes |= {"optimizer": original.recipe.optimizer, "lr": lr, "min_lr": lr * end}
+    lr = base.lr
+    if changes.get("optimizer", base.optimizer) != base.optimizer:
+        lr = original.recipe.lr * base.batch_size / original.recipe.batch_size
+    if "schedule" in changes:
+        changes |= {"lr": lr, "min_lr": lr * original.recipe.min_lr / original.recipe.lr}
     return replace(base, **changes)
 
 
@@ -95,387 +80,3 @@ def published(name: str, *, num_train: int = 1) -> Published:
     if name not in _REFERENCES:
         raise InputError(f"Unknown reference {name!r}; known are {', '.join(REFERENCE_NAMES)}.")
     return _REFERENCES[name]()
-
-
-def imagenet() -> Published:
-    """The six-staple recipe of the project's seed text: AdamW with split decay, warmup and cosine,
-    smoothing, stochastic depth, EMA, mixed precision. Copies the five strengths and nothing else.
-    """
-    recipe = Recipe(
-        model="convnext_tiny",
-        image_size=224,
-        epochs=300,
-        batch_size=1024,
-        lr=1e-3,
-        strengths=Strengths(
-            weight_decay=0.05,
-            label_smoothing=0.1,
-            drop_path_rate=0.1,
-            ema_decay=0.9999,
-            warmup_fraction=0.05,
-        ),
-    )
-    return Published(
-        recipe=recipe,
-        task=_on_imagenet(recipe, num_blocks=18),
-        source="Vision book, part 3, section 21.4 (training recipes), code fragments 1 to 3",
-        expect="no accuracy is stated; ConvNeXt-T with MixUp, CutMix and RandAugment reaches 82.1 %",
-        caveats=("batch size 1024 is assumed (DeiT's for this learning rate); the text has none",),
-        transferable=("strengths",),
-    )
-
-
-def convnext_tiny() -> Published:
-    """ConvNeXt-T from scratch: 82.1 % top-1 at 224 px, measured on the EMA weights.
-
-    Liu et al. 2022, arXiv 2201.03545; facebookresearch/ConvNeXt, TRAINING.md (ConvNeXt-T command)
-    and the defaults of main.py: batch 4096, lr 4e-3 to 1e-6, 20 of 300 epochs warmup.
-    """
-    recipe = _with_deit_augmentation(
-        Recipe(
-            model="convnext_tiny",
-            image_size=224,
-            epochs=300,
-            batch_size=4096,
-            lr=4e-3,
-            min_lr=1e-6,
-            grad_clip_norm=0.0,
-            strengths=Strengths(
-                weight_decay=0.05,
-                label_smoothing=0.1,
-                drop_path_rate=0.1,
-                ema_decay=0.9999,
-                warmup_fraction=20 / 300,
-            ),
-        )
-    )
-    return Published(
-        recipe=recipe,
-        task=_on_imagenet(recipe, num_blocks=18),
-        source="Liu et al. 2022, arXiv 2201.03545; facebookresearch/ConvNeXt, TRAINING.md, main.py",
-        expect="82.1 % top-1 on ImageNet at 224 px",
-        caveats=(_TIMM_RANDAUGMENT,),
-    )
-
-
-def deit_small() -> Published:
-    """DeiT-S from scratch: 79.9 % top-1 at 224 px, measured on the raw weights.
-
-    Touvron et al. 2020, arXiv 2012.12877; facebookresearch/deit, main.py and README_deit.md: batch
-    1024, lr 5e-4 * 1024 / 512 to 1e-5, 5 of 300 epochs warmup. An EMA is kept but main.py does not
-    evaluate it; the paper puts its edge at 0.1 points.
-    """
-    recipe = _with_deit_augmentation(
-        Recipe(
-            model="deit_small_patch16_224",
-            image_size=224,
-            epochs=300,
-            batch_size=1024,
-            lr=1e-3,
-            min_lr=1e-5,
-            grad_clip_norm=0.0,
-            strengths=Strengths(
-                weight_decay=0.05,
-                label_smoothing=0.1,
-                drop_path_rate=0.1,
-                ema_decay=0.99996,
-                warmup_fraction=5 / 300,
-            ),
-        )
-    )
-    return Published(
-        recipe=recipe,
-        task=_on_imagenet(recipe, num_blocks=12),
-        source="Touvron et al. 2020, arXiv 2012.12877; facebookresearch/deit, main.py",
-        expect="79.9 % top-1 on ImageNet at 224 px, on the raw weights",
-        caveats=(_TIMM_RANDAUGMENT, "repeated augmentation (3 views an image) is left out"),
-    )
-
-
-def swin_tiny() -> Published:
-    """Swin-T from scratch: 81.2 % top-1 at 224 px. No EMA; stochastic depth 0.2.
-
-    Liu et al. 2021, arXiv 2103.14030; microsoft/Swin-Transformer, config.py, get_started.md and
-    configs/swin_tiny_patch4_window7_224.yaml: batch 1024, lr 5e-4 * 1024 / 512 down to a hundredth,
-    20 of 300 epochs warmup, gradient norm 5.
-    """
-    recipe = _with_deit_augmentation(
-        Recipe(
-            model="swin_tiny_patch4_window7_224",
-            image_size=224,
-            epochs=300,
-            batch_size=1024,
-            lr=1e-3,
-            min_lr=1e-5,
-            grad_clip_norm=5.0,
-            strengths=Strengths(
-                weight_decay=0.05,
-                label_smoothing=0.1,
-                drop_path_rate=0.2,
-                warmup_fraction=20 / 300,
-            ),
-        )
-    )
-    return Published(
-        recipe=recipe,
-        task=_on_imagenet(recipe, num_blocks=12),
-        source="Liu et al. 2021, arXiv 2103.14030; microsoft/Swin-Transformer, config.py",
-        expect="81.2 % top-1 on ImageNet at 224 px",
-        caveats=(_TIMM_RANDAUGMENT,),
-    )
-
-
-def rsb_a1() -> Published:
-    """ResNet-50 by procedure A1 of "ResNet strikes back": 80.4 % top-1 at 224 px, 600 epochs.
-
-    Wightman et al. 2021, arXiv 2110.00476, table 2; values checked against open-mmlab/mmpretrain,
-    configs/resnet/resnet50_8xb256-rsb-a1-600e_in1k.py, which reaches 80.12 %.
-    """
-    strengths = Strengths(
-        weight_decay=0.01, label_smoothing=0.1, drop_path_rate=0.05, warmup_fraction=5 / 600
-    )
-    return _rsb(strengths, epochs=600, lr=5e-3, mixup_alpha=0.2, magnitude=21, expect="80.4 %")
-
-
-def rsb_a2() -> Published:
-    """ResNet-50 by procedure A2 of "ResNet strikes back": 79.8 % top-1 at 224 px, 300 epochs.
-
-    Wightman et al. 2021, arXiv 2110.00476, table 2; checked as for A1 (mmpretrain: 79.55 %).
-    """
-    strengths = Strengths(weight_decay=0.02, drop_path_rate=0.05, warmup_fraction=5 / 300)
-    return _rsb(strengths, epochs=300, lr=5e-3, mixup_alpha=0.1, magnitude=21, expect="79.8 %")
-
-
-def rsb_a3() -> Published:
-    """ResNet-50 by procedure A3 of "ResNet strikes back": 78.1 % top-1, 100 epochs at 160 px.
-
-    Wightman et al. 2021, arXiv 2110.00476, table 2; checked as for A1 (mmpretrain: 78.30 %).
-    """
-    strengths = Strengths(weight_decay=0.02, warmup_fraction=5 / 100)
-    return _rsb(
-        strengths,
-        epochs=100,
-        lr=8e-3,
-        mixup_alpha=0.1,
-        magnitude=18,
-        expect="78.1 %",
-        image_size=160,
-    )
-
-
-def torchvision() -> Published:
-    """Torchvision's new recipe for ResNet-50: 80.86 % top-1 at 224 px, 600 epochs of SGD.
-
-    PyTorch blog, "How to train state-of-the-art models using TorchVision's latest primitives"
-    (2021); pytorch/vision issue 3995; weights ResNet50_Weights.IMAGENET1K_V2: batch 1024, lr 0.5
-    to 0, 5 of 600 epochs warmup, trained at 176 px, EMA updated every 32 steps.
-    """
-    # The script scales 1 - 0.99998 by batch * 32 / epochs and averages every 32 steps.
-    per_update = (1 - 0.99998) * 1024 * 32 / 600
-    recipe = Recipe(
-        model="resnet50",
-        image_size=176,
-        epochs=600,
-        batch_size=1024,
-        optimizer="sgd",
-        lr=0.5,
-        grad_clip_norm=0.0,
-        mixup_alpha=0.2,
-        cutmix_alpha=1.0,
-        randaugment=RandAugment(num_ops=1, magnitude=15),
-        crop_scale_min=0.08,
-        hflip=0.5,
-        erasing=0.1,
-        strengths=Strengths(
-            weight_decay=2e-5,
-            label_smoothing=0.1,
-            ema_decay=(1 - per_update) ** (1 / 32),
-            warmup_fraction=5 / 600,
-        ),
-    )
-    return Published(
-        recipe=recipe,
-        task=_on_imagenet(recipe, num_blocks=16),
-        source="PyTorch blog 2021; pytorch/vision issue 3995, ResNet50_Weights.IMAGENET1K_V2",
-        expect="80.858 % top-1, 95.434 % top-5 on ImageNet at 224 px, on the EMA weights",
-        caveats=(
-            _SGD_PULL,
-            "TrivialAugmentWide draws each magnitude anew; its mean, 15 of 30, stands in for it",
-            "repeated augmentation (4 views an image) is left out",
-        ),
-    )
-
-
-def augreg_finetune() -> Published:
-    """Fine-tuning of AugReg's vision transformers: no regularizer at all, 100 of 500 steps warmup.
-
-    Steiner et al. 2021, arXiv 2106.10270; google-research/vision_transformer, configs/augreg.py and
-    common.py: SGD with momentum 0.9, batch 512, lr 0.03, norm 1, crops of 384 from 448 px. 500
-    steps are 71 epochs of the 3 680 pets that the file's example trains on.
-    """
-    recipe = Recipe(
-        model="vit_base_patch16_384",
-        pretrained=True,
-        image_size=384,
-        epochs=71,
-        batch_size=512,
-        optimizer="sgd",
-        lr=0.03,
-        grad_clip_norm=1.0,
-        crop_scale_min=(384 / 448) ** 2,
-        hflip=0.5,
-        strengths=Strengths(warmup_fraction=0.2),
-    )
-    return Published(
-        recipe=recipe,
-        task=Task.of(recipe, num_train=3680, num_classes=37, num_blocks=12),
-        source="Steiner et al. 2021, arXiv 2106.10270; google-research/vision_transformer",
-        expect="ViT-B/16 in 500 steps of 512 images: 98.59 % on CIFAR-10, 89.17 % on CIFAR-100",
-        caveats=(
-            _FIXED_CROP,
-            "the numbers to expect are the README's for ViT from ImageNet-21k, 50 steps warmup",
-        ),
-    )
-
-
-def bit_hyperrule(num_train: int) -> Published:
-    """BiT-HyperRule: length, warmup and MixUp by the number of images; no decay, no smoothing.
-
-    Kolesnikov et al. 2020, arXiv 1912.11370, section 3.3; google-research/big_transfer,
-    bit_hyperrule.py: SGD with momentum 0.9, batch 512, lr 3e-3; 500 steps of which 100 warmup below
-    20k images, 10k of which 500 below 500k, else 20k of which 500; MixUp 0.1 from 20k on. The tasks
-    nearest to the rule's lengths are pets, CIFAR-100 and ImageNet for 71, 103 and 8 epochs.
-    """
-    if num_train < SMALL_BELOW:
-        images, classes, epochs, warmup, mixup = 3680, 37, 71, 100 / 500, 0.0
-    elif num_train < MEDIUM_BELOW:
-        images, classes, epochs, warmup, mixup = 50_000, 100, 103, 500 / 10_000, 0.1
-    else:
-        images, classes, epochs, warmup, mixup = _IMAGENET_IMAGES, 1000, 8, 500 / 20_000, 0.1
-    recipe = Recipe(
-        model="resnetv2_50x1_bit",
-        pretrained=True,
-        image_size=480,
-        epochs=epochs,
-        batch_size=512,
-        optimizer="sgd",
-        lr=3e-3,
-        grad_clip_norm=0.0,
-        mixup_alpha=mixup,
-        crop_scale_min=(480 / 512) ** 2,
-        hflip=0.5,
-        strengths=Strengths(warmup_fraction=warmup),
-    )
-    return Published(
-        recipe=recipe,
-        task=Task.of(recipe, num_train=images, num_classes=classes, num_blocks=16),
-        source="Kolesnikov et al. 2020, arXiv 1912.11370; google-research/big_transfer",
-        expect="BiT-M-R50x1: 97.2 to 97.4 % on CIFAR-10, 86.4 to 86.6 % on CIFAR-100",
-        caveats=(_FIXED_CROP, "the rate falls tenfold at 3 steps of the run; cosine stands in"),
-    )
-
-
-def timm_defaults() -> Published:
-    """What timm's train.py does when told nothing: SGD, smoothing 0.1, crop, flip, and no more.
-
-    huggingface/pytorch-image-models, train.py at aa4b5850: lr 0.1 * batch / 256, weight decay 2e-5,
-    300 epochs with 5 of warmup, batch 128 per device, no EMA, no drop path.
-    """
-    recipe = Recipe(
-        model="resnet50",
-        image_size=224,
-        epochs=300,
-        batch_size=128,
-        optimizer="sgd",
-        lr=0.05,
-        grad_clip_norm=0.0,
-        crop_scale_min=0.08,
-        hflip=0.5,
-        strengths=Strengths(weight_decay=2e-5, label_smoothing=0.1, warmup_fraction=5 / 300),
-    )
-    return Published(
-        recipe=recipe,
-        task=_on_imagenet(recipe, num_blocks=16),
-        source="huggingface/pytorch-image-models, train.py at aa4b5850",
-        expect="nothing: defaults of a script, not a recipe that anybody reported",
-        caveats=(_SGD_PULL, "colour jitter 0.4 is left out"),
-    )
-
-
-_REFERENCES: dict[str, Callable[[], Published]] = {
-    "imagenet": imagenet,
-    "convnext_tiny": convnext_tiny,
-    "deit_small": deit_small,
-    "swin_tiny": swin_tiny,
-    "rsb_a1": rsb_a1,
-    "rsb_a2": rsb_a2,
-    "rsb_a3": rsb_a3,
-    "torchvision": torchvision,
-    "augreg_finetune": augreg_finetune,
-    "timm_defaults": timm_defaults,
-}
-REFERENCE_NAMES = (*_REFERENCES, "bit_hyperrule")
-"""Names that `reference` and `published` know."""
-
-_TIMM_RANDAUGMENT = (
-    "timm's rand-mM-mstd0.5 applies each of two operations with probability 0.5 at magnitude M of "
-    "10; one operation at 3 M of 30 does as much on average"
-)
-_SGD_PULL = "under momentum 0.9 the pull of weight decay on a weight is ten times the lr*wd*T shown"
-_FIXED_CROP = "crops of one size at a random place become crops of at least that area"
-
-
-def _on_imagenet(recipe: Recipe, *, num_blocks: int) -> Task:
-    return Task.of(recipe, num_train=_IMAGENET_IMAGES, num_classes=1000, num_blocks=num_blocks)
-
-
-def _with_deit_augmentation(recipe: Recipe) -> Recipe:
-    """What ConvNeXt and Swin took over from DeiT: MixUp 0.8, CutMix 1, rand-m9, erasing 0.25."""
-    return replace(
-        recipe,
-        mixup_alpha=0.8,
-        cutmix_alpha=1.0,
-        randaugment=RandAugment(num_ops=1, magnitude=27),
-        crop_scale_min=0.08,
-        hflip=0.5,
-        erasing=0.25,
-    )
-
-
-def _rsb(
-    strengths: Strengths,
-    *,
-    epochs: int,
-    lr: float,
-    mixup_alpha: float,
-    magnitude: int,
-    expect: str,
-    image_size: int = 224,
-) -> Published:
-    recipe = Recipe(
-        model="resnet50",
-        image_size=image_size,
-        epochs=epochs,
-        batch_size=2048,
-        lr=lr,
-        min_lr=1e-6,
-        grad_clip_norm=0.0,
-        mixup_alpha=mixup_alpha,
-        cutmix_alpha=1.0,
-        randaugment=RandAugment(num_ops=1, magnitude=magnitude),
-        crop_scale_min=0.08,
-        hflip=0.5,
-        strengths=strengths,
-    )
-    return Published(
-        recipe=recipe,
-        task=_on_imagenet(recipe, num_blocks=16),
-        source="Wightman et al. 2021, arXiv 2110.00476, table 2",
-        expect=f"{expect} top-1 on ImageNet at 224 px",
-        caveats=(
-            "LAMB is not among the optimizers: AdamW stands in for it",
-            "binary cross-entropy becomes cross-entropy",
-            "repeated augmentation (A1 and A2: 3 views an image) is left out",
-            _TIMM_RANDAUGMENT,
-        ),
-    )

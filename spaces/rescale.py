@@ -8,7 +8,7 @@ from spaces.axes import FixedAxis
 from spaces.ranges import strength_axes
 from spaces.strengths import STRENGTH_NAMES, Strengths
 from spaces.task import Task
-from spaces.units import EFFECTIVE_UNITS, limits, to_effective, to_raw
+from spaces.units import EFFECTIVE_UNITS, limits, plain, to_effective, to_raw
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +70,8 @@ def _note(name: str, old: Strengths, new: Strengths, from_task: Task, to_task: T
         lengths = f"{from_task.total_steps} and {steps} steps"
         why = f"keeps its distance from the defaults for {lengths}, within 0 and the range"
     elif math.isclose(was, becomes, rel_tol=1e-6):
-        why = f"stays at {was:.3g} {unit}"
+        why = f"stays at {plain(was)} {unit}"
     else:
-        why = f"moves from {was:.3g} to {becomes:.3g} {unit}, the nearest that suits {steps} steps"
+        way = f"from {plain(was)} to {plain(becomes)} {unit}"
+        why = f"moves {way}, the nearest that suits {steps} steps"
     return f"{name} {before:.6g} becomes {after:.6g}: it {why}."

@@ -1,5 +1,5 @@
 """What is searched for one task: an axis per strength, dial positions on one side, raw values on
-the other, effective units in between.
+the other, effective units in between. Longer than most modules for what a user may change of it.
 """
 
 from collections.abc import Mapping

@@ -18,7 +18,7 @@ number of optimizer steps.
 import math
 
 from spaces.errors import InputError
-from spaces.recipe import RandAugment, Recipe
+from spaces.recipe import Recipe
 from spaces.strengths import STRENGTH_NAMES, Strengths
 from spaces.task import Task
 
@@ -83,10 +83,11 @@ def to_raw(name: str, effective: float, task: Task) -> float:
     low, high = limits(name, task)
     # The slack lets an end of the interval come back from its own raw value.
     if not low * (1 - 1e-8) <= effective <= high * (1 + 1e-8):
+        interval = f"{plain(low)} <= {EFFECTIVE_UNITS[name]} <= {plain(high)}"
         way_out = f"; {_WAY_OUT[name]}" if name in _WAY_OUT else ""
         raise InputError(
-            f"`{low:.3g} <= {EFFECTIVE_UNITS[name]} <= {high:.3g}` must hold for {name} in a run "
-            f"of {task.total_steps} steps, but got {effective!r}{way_out}."
+            f"`{interval}` must hold for {name} in a run of {task.total_steps} steps, "
+            f"but got {effective!r}{way_out}."
         )
     effective = min(max(effective, low), high)
     if name == "weight_decay":
@@ -146,9 +147,7 @@ def describe(name: str, raw: float, task: Task) -> str:
             shrink = 100 * -math.expm1(-effective / 2)
             return f"{value} shrinks a weight by {shrink:.2g} % in {steps} steps: as good as off"
         if effective > 100:
-            return (
-                f"{value} shrinks a weight by a factor exp(-{effective / 2:.0f}): nothing is left"
-            )
+            return f"{value} leaves exp(-{effective / 2:.0f}) of a weight that no gradient feeds"
     if name == "ema_decay":
         window_steps, initial = effective * steps, 100 * raw**steps
         if effective > LONGEST_WINDOW:
@@ -173,11 +172,17 @@ def describe(name: str, raw: float, task: Task) -> str:
     return ""
 
 
+def plain(value: float) -> str:
+    """A number as a person writes it: three digits, and large ones without an exponent."""
+    return f"{value:.0f}" if 1000 <= value < 1e15 else f"{value:.3g}"
+
+
 def _check_raw(name: str, raw: float) -> None:
     if name in STRENGTH_NAMES:
         Strengths(**{name: raw})
     elif name == "randaugment_magnitude":
-        RandAugment(magnitude=round(raw) if math.isfinite(raw) else -1)
+        if not 0 <= raw <= 30:
+            raise InputError(f"`0 <= {name} <= 30` must hold, but got {raw!r}.")
     elif name in EXTRA_NAMES:
         Recipe.from_dict({name: raw})
     else:

@@ -39,7 +39,7 @@ def test_a_trial_spec_survives_the_way_through_json() -> None:
 
 def test_a_reopened_journal_knows_everything_that_was_written(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
-    journal.begin_session()
+    journal.begin_session(num_cores=2, cores_per_trial=1)
     journal.start(spec(0))
     journal.report(record(1))
     journal.checkpoint("search-0000", "somewhere")
@@ -106,7 +106,9 @@ def test_time_between_sessions_is_not_counted_as_work(
     monkeypatch.setattr("search.journal.time.time", lambda: next(clock))
     for number in range(2):
         journal = Journal(tmp_path)
-        journal.begin_session()
+        journal.begin_session(num_cores=2, cores_per_trial=1)
         journal.start(spec(number))
         journal.close()
-    assert Journal(tmp_path).wall_s == pytest.approx(30.0 + 10.0)
+    again = Journal(tmp_path)
+    assert again.wall_s == pytest.approx(30.0 + 10.0)
+    assert again.core_s == pytest.approx(2 * 40.0)

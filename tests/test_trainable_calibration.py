@@ -1,3 +1,5 @@
+"""Temperature, calibration error and Brier score against slow twins and planted cases."""
+
 import math
 
 import pytest

@@ -187,7 +187,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_even_if_its_gradient_is(
 ) -> None:
     weight = a_weight(1.0)
     precision, optimizer = Precision(dtype, CPU), torch.optim.SGD([weight], lr=0.1)
-    precision.backward(weight.sum() + value)
+    precision.backward(weight.sum() + value)  # The first of two micro-batches.
+    precision.backward(weight.sum())
     with pytest.raises(Diverged, match="step 0"):
         precision.step(optimizer, [weight])
     assert weight.item() == 1.0
@@ -207,6 +208,7 @@ def test_asked_later_the_fused_step_is_suppressed_and_everything_stays_as_it_was
 
     step_with(precision, optimizer, weight, [1.0, value], grad_clip_norm=1.0)
     step_with(precision, optimizer, weight, [1.0, 1.0])  # Healthy again, but too late.
+    step_with(precision, optimizer, weight, [1.0, value])  # Not the first one.
     assert weight.tolist() == before
     assert all(map(torch.equal, tensors_of(optimizer), moments))
     with pytest.raises(Diverged, match="step 2"):
@@ -289,7 +291,11 @@ def test_a_dtype_that_is_asked_for_is_used(
 def test_auto_is_bfloat16_on_a_cuda_device_that_has_it_and_else_float16(
     monkeypatch: pytest.MonkeyPatch, supported: bool
 ) -> None:
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
+    monkeypatch.setattr(
+        torch.cuda,
+        "is_bf16_supported",
+        lambda including_emulation: including_emulation or supported,
+    )
     assert resolve_amp_dtype("auto", CUDA) is (torch.bfloat16 if supported else torch.float16)
 
 

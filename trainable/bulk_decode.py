@@ -61,7 +61,7 @@ def decode_all(
             except UNREADABLE as error:
                 failures[index] = str(error) or type(error).__name__
                 continue
-            digest = hashlib.blake2b(square, digest_size=8).digest()
+            digest = hashlib.blake2b(square.data, digest_size=8).digest()
             hashes[index] = int.from_bytes(digest, "little")
             if out is not None:
                 out[index] = square

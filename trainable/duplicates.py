@@ -1,4 +1,4 @@
-"""Images that occur in two parts of a split, so that a model is tested on what it was trained on."""
+"""Images that occur in two parts of a split: a model is then tested on what it was trained on."""
 
 from collections.abc import Callable
 
@@ -30,7 +30,7 @@ def notes_on_duplicates(
             first = int(twice[0])
             twin = int(theirs[np.argmax(hashes[theirs] == hashes[first])])
             notes.append(
-                f"{len(twice)} of {len(ours)} {one} images are exact copies of {other} images; the "
-                f"first: {name_of(first)} = {name_of(twin)}."
+                f"Exact copies: {len(twice)} of {len(ours)} {one} images lie in {other} too, such "
+                f"as {name_of(first)} = {name_of(twin)}."
             )
     return notes

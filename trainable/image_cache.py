@@ -8,6 +8,7 @@ that last file, so a build that was killed at any moment is simply built again.
 import fcntl
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -69,7 +70,7 @@ def load_images(
         readable = decode_all(source, image_size=image_size, out=squares)
         return DecodedImages(images=squares[readable.kept], readable=readable)
     memory = memory_of_machine() if memory_bytes is None else memory_bytes
-    cache = _Cache(cache_dir, source, image_size, has_images=np.prod(shape) <= memory / 4)
+    cache = _Cache(cache_dir, source, image_size, has_images=math.prod(shape) <= memory / 4)
     found = cache.read()
     if found is None:
         with cache.lock():
@@ -121,7 +122,9 @@ class _Cache:
         if not self._has_images:
             streamed = StreamedImages(self._source, kept, self._image_size)
             return DecodedImages(images=streamed, readable=readable)
-        return DecodedImages(images=np.load(self._images, mmap_mode="r"), readable=readable)
+        # As a plain array: Ray copies the subclass `memmap` into every process that gets it.
+        squares = np.asarray(np.load(self._images, mmap_mode="r"))
+        return DecodedImages(images=squares, readable=readable)
 
     def build(self) -> None:
         """Decode into temporary files, then give them their names, the facts last."""
@@ -150,7 +153,7 @@ class _Cache:
         if not self._has_images:
             return decode_all(self._source, image_size=self._image_size)
         shape = (len(self._source), self._image_size, self._image_size, 3)
-        needed, free = int(np.prod(shape)), shutil.disk_usage(self._folder).free
+        needed, free = math.prod(shape), shutil.disk_usage(self._folder).free
         if needed + _RESERVE_BYTES > free:
             # A full disk would kill the process when it touches the mapped file.
             raise InputError(

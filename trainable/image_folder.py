@@ -99,20 +99,12 @@ def _listed(root: Path, classes: dict[str, list[str]], notes: list[str]) -> Coll
         parts=given,
         notes=tuple(notes),
     )
-    check_classes(collection, str(root))
+    _check_classes(collection, str(root))
     return collection
 
 
-def check_classes(collection: Collection, where: str) -> None:
-    """Refuse classes that cannot be in every part.
-
-    Args:
-        collection: The images.
-        where: Where they are, for the message.
-
-    Raises:
-        InputError: If a class has fewer than three images, or none to train on.
-    """
+def _check_classes(collection: Collection, where: str) -> None:
+    """Refuse classes that cannot be in every part."""
     num_classes = len(collection.class_names)
     counts = np.bincount(collection.labels, minlength=num_classes)
     if counts.min() < SMALLEST_CLASS:

@@ -29,8 +29,18 @@ class ImageSource(Protocol):
             UNREADABLE: If it cannot be decoded.
         """
 
+    def size(self, index: int) -> tuple[int, int]:
+        """Its two sides as stored, in pixels, without decoding it.
+
+        Raises:
+            UNREADABLE: If it is no image.
+        """
+
     def name(self, index: int) -> str:
         """What a person finds the image by."""
+
+    def pick(self, indices: NDArray[np.int64]) -> "ImageSource":
+        """These images alone, under their old names."""
 
     def fingerprint(self) -> str:
         """Equal for two sources only if their images are."""
@@ -56,9 +66,18 @@ class FileSource:
         """Decode one file."""
         return read_file(self._root / self._paths[index], image_size)
 
+    def size(self, index: int) -> tuple[int, int]:
+        """From the file's header."""
+        with Image.open(self._root / self._paths[index]) as image:
+            return image.size
+
     def name(self, index: int) -> str:
         """Path relative to the root."""
         return self._paths[index]
+
+    def pick(self, indices: NDArray[np.int64]) -> "FileSource":
+        """Some of the files."""
+        return FileSource(self._root, [self._paths[i] for i in indices.tolist()])
 
     def fingerprint(self) -> str:
         """Of paths, sizes and times of last change; where the root lies does not matter."""
@@ -74,10 +93,12 @@ class ArraySource:
 
     Args:
         pixels: Bytes of shape image, height, width (grey) or image, height, width, 3.
+        numbers: What the images are called; None counts them from 0.
     """
 
-    def __init__(self, pixels: NDArray[np.uint8]) -> None:
+    def __init__(self, pixels: NDArray[np.uint8], numbers: NDArray[np.int64] | None = None) -> None:
         self._pixels = pixels
+        self._numbers = np.arange(len(pixels)) if numbers is None else numbers
 
     def __len__(self) -> int:
         return len(self._pixels)
@@ -86,9 +107,17 @@ class ArraySource:
         """One image of the array."""
         return Image.fromarray(self._pixels[index]).convert("RGB")
 
+    def size(self, index: int) -> tuple[int, int]:
+        """The same for all."""
+        return self._pixels.shape[2], self._pixels.shape[1]
+
     def name(self, index: int) -> str:
-        """Its place in the array."""
-        return f"image {index}"
+        """Its number."""
+        return f"image {self._numbers[index]}"
+
+    def pick(self, indices: NDArray[np.int64]) -> "ArraySource":
+        """Some of the images; copies their pixels."""
+        return ArraySource(self._pixels[indices], self._numbers[indices])
 
     def fingerprint(self) -> str:
         """Of shape and pixels."""

@@ -90,6 +90,11 @@ class Precision:
         # bfloat16 has the exponents of float32, so only float16 needs its losses scaled.
         self._scaler = torch.amp.GradScaler(device.type, enabled=amp_dtype is torch.float16)
 
+    @property
+    def loss_scale(self) -> float:
+        """What `backward` multiplies a loss with; 1 without float16, where it costs no waiting."""
+        return float(self._scaler.get_scale())
+
     def autocast(self) -> torch.autocast:
         """The context for forward pass and loss, not for the backward pass."""
         return torch.autocast(

@@ -111,8 +111,8 @@ def _contrast(images: Tensor, strengths: Tensor, _: Sequence[str]) -> Tensor:
 
 
 def _sharpness(images: Tensor, strengths: Tensor, _: Sequence[str]) -> Tensor:
-    # The blur weighs a pixel 5/13 and each of its eight neighbours 1/13. Sums of shifted views are
-    # several times faster here than a convolution or a pooling of three channels.
+    # The blur weighs a pixel 5/13 and each of its eight neighbours 1/13. Sums of shifted views take
+    # a third of the time of a pooling on a CPU.
     rows = images[..., :-2, :] + images[..., 1:-1, :] + images[..., 2:, :]
     squares = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
     inner = images[..., 1:-1, 1:-1]

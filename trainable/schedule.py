@@ -28,7 +28,7 @@ ONE_CYCLE_START = 1 / 25
 ONE_CYCLE_FLOOR = ONE_CYCLE_START / 1e4
 """Smallest last factor of one-cycle: ``1 / (div_factor * final_div_factor)`` of torch."""
 WSD_DECAY_FRACTION = 0.2
-"""Share of all steps in the cooldown of warmup-stable-decay (Hägele et al. 2024, section 3)."""
+"""Share of all steps in the cooldown of warmup-stable-decay (Hägele et al. 2024)."""
 
 
 def warmup_steps_of(warmup_fraction: float, total_steps: int) -> int:

@@ -140,7 +140,7 @@ def _allocate(counts: NDArray[np.int64], total: int, reserve: int) -> NDArray[np
         cap = counts
     quota = counts * (total / counts.sum())
     least = np.minimum(1 if total >= len(counts) else 0, cap)
-    share = np.clip(np.floor(quota).astype(np.int64), least, cap)
+    share: NDArray[np.int64] = np.clip(np.floor(quota).astype(np.int64), least, cap)
     while (missing := total - share.sum()) != 0:
         gap = quota - share
         if missing > 0:

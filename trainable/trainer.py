@@ -4,8 +4,9 @@ Read `Trainer.train_epoch` and `Trainer._step` from top to bottom: they are the 
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from trainable.ema import EmaBank
 from trainable.evaluation import predict, quick_metrics
 from trainable.losses import cross_entropy
 from trainable.models import create_model, describe_model
-from trainable.optimizers import create_optimizer
+from trainable.optimizers import Criterion, create_optimizer, refresh_batch_norm
 from trainable.precision import Diverged, Precision, resolve_amp_dtype
 from trainable.schedule import lr_factor, warmup_steps_of
 from trainable.splits import Split
@@ -80,6 +81,8 @@ class Trainer:
         self._normalize = Normalizer(info.mean, info.std, self.device)
         self.optimizer = create_optimizer(recipe, self.model)
         self.precision = Precision(resolve_amp_dtype(recipe.amp_dtype, self.device), self.device)
+        self._parameters = [p for p in self.model.parameters() if p.requires_grad]
+        self._criterion = partial(cross_entropy, label_smoothing=recipe.strengths.label_smoothing)
         own = {OWN: recipe.strengths.ema_decay}
         self.ema = EmaBank(self.model, own | dict(ema_levels or {}))
         self._augment_generator = torch.Generator(self.device).manual_seed(recipe.seed)
@@ -118,36 +121,40 @@ class Trainer:
     def _step(self, batch: NDArray[np.int64]) -> Tensor:
         """One optimizer step; returns the loss it was taken on."""
         factor = lr_factor(
-            self.precision.num_steps,
-            schedule=self.recipe.schedule,
+            min(self.precision.num_steps, self.task.total_steps - 1),
+            schedule=self.recipe.schedule if self.optimizer.uses_schedule else "constant",
             total_steps=self.task.total_steps,
             warmup_steps=self._warmup_steps,
             min_factor=self.recipe.min_lr / self.recipe.lr,
         )
         self.optimizer.set_lr(self.recipe.lr * factor)
-        self.optimizer.zero_grad()
-        loss = torch.zeros((), device=self.device)
-        micro_batches = np.array_split(batch, self.recipe.grad_accum_steps)
-        for micro_batch in micro_batches:
-            labels = self._labels[micro_batch].to(self.device, non_blocking=True)
-            images, targets = self._augment(
-                self._normalize.bytes(self._dataset.images[micro_batch]), labels, self._num_classes
-            )
-            with self.precision.autocast():
-                share = len(micro_batch) / len(batch)
-                part = share * cross_entropy(
-                    self._forward(self._normalize(images)),
-                    targets,
-                    label_smoothing=self.recipe.strengths.label_smoothing,
-                )
-            self.precision.backward(part)
-            loss += part.detach()
+        # Augmented once: an optimizer with a second pass must see the same images in it.
+        micro_batches = [
+            self._augmented(part) for part in np.array_split(batch, self.recipe.grad_accum_steps)
+        ]
+
+        def batch_pass(criterion: Criterion) -> Tensor:
+            loss = torch.zeros((), device=self.device)
+            for images, targets in micro_batches:
+                with self.precision.autocast():
+                    part = criterion(self._forward(images), targets) * (len(images) / len(batch))
+                self.precision.backward(part)
+                loss += part.detach()
+            return loss
+
+        loss = self.optimizer.gather_gradients(batch_pass, self._criterion, self.precision)
         result = self.precision.step(
-            self.optimizer, self.model.parameters(), self.recipe.grad_clip_norm
+            self.optimizer.inner, self._parameters, self.recipe.grad_clip_norm
         )
         if result.stepped:  # A skipped step moves neither schedule nor averages.
             self.ema.update(self.model)
         return loss
+
+    def _augmented(self, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        images = torch.as_tensor(self._dataset.images[indices]).to(self.device, non_blocking=True)
+        labels = self._labels[indices].to(self.device, non_blocking=True)
+        images, targets = self._augment(images, labels, self._num_classes)
+        return self._normalize(images), targets
 
     def evaluate(self, *parts: str) -> dict[str, float]:
         """Measure raw weights, the recipe's own average and every level on clean images.
@@ -165,6 +172,8 @@ class Trainer:
         """
         started = time.perf_counter()
         self.optimizer.eval()
+        if self.optimizer.refresh_before_eval:
+            refresh_batch_norm(self.model, self._clean_batches())
         images = {part: getattr(self._split, part) for part in parts}
         images["clean_train"] = self._clean_train
         metrics: dict[str, float] = {}
@@ -182,6 +191,11 @@ class Trainer:
         indices = getattr(self._split, on)
         predicted = self._logits(OWN, indices).argmax(dim=1)
         return (predicted == self._labels[indices]).numpy()
+
+    def _clean_batches(self) -> Iterator[Tensor]:
+        for start in range(0, len(self._clean_train), EVAL_BATCH_SIZE):
+            indices = self._clean_train[start : start + EVAL_BATCH_SIZE]
+            yield self._normalize(self._dataset.images[indices])
 
     def _measure(
         self, name: str, parts: Mapping[str, NDArray[np.int64]]

@@ -1,0 +1,116 @@
+"""One key in which a recipe is not its reference, as data and as a sentence."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+LABELS = {
+    "amp_dtype": "mixed precision",
+    "batch_size": "batch size",
+    "crop_scale_min": "random resized crop",
+    "cutmix_alpha": "CutMix",
+    "drop_path_rate": "stochastic depth",
+    "ema_decay": "weight averaging (EMA)",
+    "erasing": "random erasing",
+    "grad_clip_norm": "gradient clipping",
+    "hflip": "horizontal flip",
+    "image_size": "image size",
+    "label_smoothing": "label smoothing",
+    "layer_decay": "layer-wise learning rate decay",
+    "lr": "peak learning rate",
+    "min_lr": "last learning rate",
+    "mixup_alpha": "MixUp",
+    "no_decay_split": "no-decay split",
+    "pretrained": "pretraining",
+    "randaugment": "RandAugment",
+    "warmup_fraction": "warmup",
+    "weight_decay": "weight decay",
+}
+_OPTIMIZERS = {
+    ("adam", "adamw"): (
+        "plain Adam: L2 enters the gradient and is scaled down with it; AdamW decouples the decay"
+    ),
+    (
+        "adamw",
+        "adam",
+    ): "AdamW decouples the decay; in the reference's Adam it is L2 in the gradient",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """One key in which a recipe is not its reference.
+
+    Attributes:
+        name: Key of a recipe, or timm's key where a recipe has none.
+        kind: ``missing``, ``extra``, ``other`` (both have it, otherwise), ``same_effect`` (the
+            numbers differ, what they amount to does not), ``speed`` or ``context``.
+        mine: Raw value, or words where a recipe only holds a stand-in.
+        reference: The same of the reference.
+        effective_unit: What the effective values count, or None where the raw value says it all.
+        mine_effective: In that unit.
+        reference_effective: In that unit.
+        usual_points: Points of top-1 that such a difference usually matters, for an order only.
+        sentence: What is different, for the user.
+    """
+
+    name: str
+    kind: str
+    mine: Any
+    reference: Any
+    effective_unit: str | None = None
+    mine_effective: float | None = None
+    reference_effective: float | None = None
+    usual_points: float = 0.0
+    sentence: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def sentence_of(difference: Difference, remark: str) -> str:
+    """What is different, for the user, with a remark where a value makes no sense in its run."""
+    name, ours, theirs = difference.name, difference.mine, difference.reference
+    label = LABELS.get(name, name)
+    if name == "optimizer":
+        words = _OPTIMIZERS.get((ours, theirs), f"{ours} instead of {theirs}")
+        return f"{words}; learning rate and weight decay do not carry over between the two"
+    if name == "schedule":
+        return f"{ours} schedule instead of {theirs}"
+    if name == "model":
+        return f"another model: {ours} instead of {theirs}; recipes are compared, not models"
+    if name == "no_decay_split":
+        spared = "biases and normalization parameters"
+        return (
+            f"{spared} are {'decayed' if theirs else 'spared from decay'}, unlike the reference's"
+        )
+    words = {
+        "missing": f"missing {label}: the reference has {_shown(theirs)}",
+        "extra": f"{label} {_shown(ours)}, which the reference does not have",
+        "speed": f"{label} {_shown(ours)} instead of {_shown(theirs)}: changes the speed only",
+        "same_effect": f"{label} {_shown(ours)} instead of {_shown(theirs)} amounts to the same",
+    }.get(difference.kind, f"{label} {_shown(ours)} instead of {_shown(theirs)}")
+    if ours == theirs:
+        words = f"{label} {_shown(ours)} in both amounts to something else"
+    if difference.effective_unit is not None and _has_own_unit(difference):
+        words += (
+            f" ({difference.effective_unit}: {difference.mine_effective:.3g} against "
+            f"{difference.reference_effective:.3g})"
+        )
+    return f"{words}; {remark}" if remark else words
+
+
+def _has_own_unit(difference: Difference) -> bool:
+    """Whether the effective values say more than the raw ones."""
+    return (difference.mine_effective, difference.reference_effective) != (
+        difference.mine,
+        difference.reference,
+    )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"({', '.join(f'{key} {number}' for key, number in value.items())})"
+    if value is None or isinstance(value, bool):
+        return {True: "on", False: "off", None: "none"}[value]
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,46 @@
+"""Every file a run leaves for people: tables while it runs, the rest at its end."""
+
+from collections.abc import Iterable
+
+from search.analysis import Analysis
+from search.config import RunConfig
+from search.export_timm import timm_args, write_timm
+from search.export_torchvision import torchvision_flags
+from search.files import write_json, write_text
+from search.journal import Journal
+from search.plan import Plan
+from search.recipe_file import write_recipe
+from search.tables import write_experiment, write_trials
+from search.trials import Trial
+from spaces.recipe import Recipe
+from spaces.units import to_effective
+
+
+def write_tables(config: RunConfig, plan: Plan, trials: Iterable[Trial]) -> None:
+    """Write ``trials.csv`` and ``experiment.csv`` as things stand."""
+    trials = list(trials)
+    write_trials(
+        config.path / "trials.csv", trials, effective=lambda recipe: effective(plan, recipe)
+    )
+    write_experiment(config.path / "experiment.csv", trials)
+
+
+def write_outputs(config: RunConfig, plan: Plan, journal: Journal, analysis: Analysis) -> None:
+    """Write everything a finished run consists of; writing it again changes nothing."""
+    write_tables(config, plan, journal.trials.values())
+    write_json(config.path / "verdict.json", analysis.verdict.to_dict())
+    write_recipes(config, plan, analysis.exported, sentence=analysis.verdict.sentence)
+
+
+def write_recipes(config: RunConfig, plan: Plan, recipe: Recipe, *, sentence: str) -> None:
+    """Write a recipe for this project, for timm and for torchvision."""
+    sizes = {"num_train": plan.data.num_train, "num_classes": plan.task.num_classes}
+    write_recipe(config.path / "best.yaml", recipe, comments=[f"{config.run_name}: {sentence}"])
+    write_timm(config.path / "best.timm.yaml", timm_args(recipe, **sizes))
+    write_text(config.path / "best.torchvision.txt", torchvision_flags(recipe, **sizes))
+
+
+def effective(plan: Plan, recipe: Recipe) -> dict[str, float]:
+    """The strengths of a recipe in effective units of the plan's task."""
+    strengths = recipe.strengths.as_dict()
+    return {name: to_effective(name, value, plan.task) for name, value in strengths.items()}

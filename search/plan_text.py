@@ -1,0 +1,87 @@
+"""The plan as one readable page for the terminal."""
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from search.config import RunConfig
+from search.plan import Plan
+from spaces.strengths import STRENGTH_NAMES
+from spaces.units import EFFECTIVE_UNITS, describe, to_effective
+
+
+def plan_text(plan: Plan, config: RunConfig, *, estimate_s: float | None) -> RenderableType:
+    """Task, axes, anchors, size of the search, time.
+
+    Args:
+        plan: The plan.
+        config: What was asked.
+        estimate_s: Expected wall-clock of the whole run in seconds, or None if unknown.
+    """
+    return Group(
+        Text(_task_line(plan)),
+        _axes(plan),
+        *(Text(f"! {remark}", style="yellow") for remark in _remarks(plan)),
+        *(Text(f"  {note}") for note in plan.notes),
+        Text(_size_line(plan, config, estimate_s)),
+    )
+
+
+def _task_line(plan: Plan) -> str:
+    task, data, recipe = plan.task, plan.data, plan.reference
+    origin = "ImageNet weights" if task.pretrained else "from scratch"
+    return (
+        f"{data.name}: {data.num_train} train, {data.num_val} validation, {data.num_test} test "
+        f"images of {task.num_classes} classes ({task.size_class}).\n"
+        f"{recipe.model}, {origin}, {recipe.image_size} px, {recipe.optimizer} at {recipe.lr:g}, "
+        f"batch {recipe.batch_size}, {recipe.epochs} epochs = {task.total_steps} steps, "
+        f"precision {recipe.amp_dtype}."
+    )
+
+
+def _axes(plan: Plan) -> Table:
+    table = Table(title="What is searched, raw (effective)", title_justify="left")
+    for column in ("strength", "from", "to", "unit", *plan.anchors):
+        table.add_column(column, justify="left" if column in ("strength", "unit") else "right")
+    for name, axis in plan.space.to_dict().items():
+        ends = zip(axis["raw"], axis["effective"], strict=True)
+        low, high = (f"{raw:.4g} ({effective:.3g})" for raw, effective in ends)
+        if axis["scale"] == "fixed":
+            low, high = "fixed", f"{axis['raw'][0]:.4g}"
+        anchors = [
+            _raw_and_effective(plan, name, recipe.strengths.as_dict().get(name))
+            for recipe in plan.anchors.values()
+        ]
+        table.add_row(name, low, high, EFFECTIVE_UNITS[name], *anchors)
+    return table
+
+
+def _raw_and_effective(plan: Plan, name: str, raw: float | None) -> str:
+    if raw is None:
+        return ""
+    return f"{raw:.4g} ({to_effective(name, raw, plan.task):.3g})"
+
+
+def _remarks(plan: Plan) -> list[str]:
+    strengths = plan.reference.strengths.as_dict()
+    said = [describe(name, strengths[name], plan.task) for name in STRENGTH_NAMES]
+    return [f"reference: {remark}" for remark in said if remark]
+
+
+def _size_line(plan: Plan, config: RunConfig, estimate_s: float | None) -> str:
+    rungs = ", ".join(str(epoch) for epoch in plan.rungs) or "none"
+    time = "" if estimate_s is None else f" About {_duration(estimate_s)} in all."
+    return (
+        f"{config.num_samples} trials (anchors first), stopped early at epochs: {rungs}; then the "
+        f"best {config.rerun_top} again on fresh seeds, a factorial of at least "
+        f"{config.min_blocks} blocks against the reference, and {config.confirm_seeds} fresh seeds "
+        f"each on the test split.{time}"
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,126 @@
+"""What the terminal says when a run is done: the answer first, then the numbers, then what next."""
+
+import math
+
+from rich.console import Console
+from rich.table import Table
+
+from search.analysis import Analysis
+from search.config import RunConfig
+from search.plan import Plan
+from search.verdict import Confirmed, Dial, Estimate, Verdict
+
+_ARROWS = {"down": "↓ down", "up": "↑ up", "leave": "= leave", "inconclusive": "? open"}
+_COLOURS = {"down": "bold blue", "up": "bold dark_orange", "leave": "dim", "inconclusive": "yellow"}
+
+
+def print_verdict(console: Console, config: RunConfig, plan: Plan, analysis: Analysis) -> None:
+    """Print the sentence, the dials, what was confirmed, and where everything lies."""
+    verdict = analysis.verdict
+    console.print()
+    console.print(verdict.sentence, style="bold", highlight=False)
+    console.print()
+    console.print(dial_table(verdict))
+    for dial in verdict.dials:
+        if dial.remark and dial.turn != "leave":
+            console.print(f"  {dial.strength}: {dial.remark}", highlight=False)
+    for sentence in verdict.interactions:
+        console.print(f"  {sentence}", highlight=False)
+    console.print()
+    console.print(comparison_table(plan, analysis))
+    for reason in verdict.fit.reasons:
+        console.print(f"  {reason}", highlight=False)
+    cost = verdict.cost
+    console.print(
+        f"\nTook {cost.wall_s / 60:.1f} min; {cost.train_share:.0%} of {cost.core_s:.0f} "
+        "core-seconds went into training and evaluation.",
+        highlight=False,
+    )
+    path = config.path
+    for what, where in (
+        ("The whole story:", path / "report.html"),
+        ("The recipe:", path / "best.yaml"),
+        ("For timm, torchvision:", f"{path / 'best.timm.yaml'}, {path / 'best.torchvision.txt'}"),
+        ("Look:", "make ui"),
+        ("Train:", f"make train CONFIG={path / 'best.yaml'}"),
+    ):
+        console.print(f"{what:<24}{where}", highlight=False)
+
+
+def dial_table(verdict: Verdict) -> Table:
+    """One row per strength: what to do, from what to what, and what that changes."""
+    table = Table(title="What to change in the recipe", title_justify="left")
+    for column in ("strength", "turn", "from", "to", "in effective units"):
+        table.add_column(column, justify="right" if column in ("from", "to") else "left")
+    table.add_column("validation top-1, points [95 %]", justify="right")
+    table.add_column("log-loss, nats [95 %]", justify="right")
+    for dial in verdict.dials:
+        table.add_row(
+            dial.strength,
+            f"[{_COLOURS[dial.turn]}]{_ARROWS[dial.turn]}[/]",
+            f"{dial.reference:.4g}",
+            f"{dial.recommended:.4g}",
+            _effective(dial),
+            _interval(dial.effect.get("val/top1"), scale=100, digits=1),
+            _interval(dial.effect.get("val/nll"), scale=1, digits=3),
+        )
+    return table
+
+
+def comparison_table(plan: Plan, analysis: Analysis) -> Table:
+    """Reference against best: strengths, clean-train, validation and test."""
+    verdict, confirmed = analysis.verdict, analysis.verdict.confirmed
+    seeds = f" ({confirmed.seeds} fresh seeds)" if confirmed else ""
+    table = Table(title=f"Reference against best{seeds}", title_justify="left")
+    table.add_column("")
+    for column in ("reference", "best", "all off"):
+        table.add_column(column, justify="right")
+    recipes = (plan.reference, analysis.best, plan.anchors["off"])
+    for name in plan.reference.strengths.as_dict():
+        table.add_row(name, *(f"{recipe.strengths.as_dict()[name]:.4g}" for recipe in recipes))
+    table.add_section()
+    for metric, label in _SHOWN.items():
+        values = (
+            analysis.measured.get(role, {}).get(metric) for role in ("reference", "best", "off")
+        )
+        table.add_row(label, *(_value(metric, value) for value in values))
+    if confirmed:
+        table.add_section()
+        table.add_row("best - reference, test", "", _gain(confirmed), "")
+    table.add_row("fit", verdict.fit.reference, verdict.fit.best, "")
+    return table
+
+
+_SHOWN = {
+    "clean_train/top1": "clean-train top-1",
+    "val/top1": "validation top-1",
+    "test/top1": "test top-1",
+    "test/nll": "test log-loss",
+}
+
+
+def _effective(dial: Dial) -> str:
+    return (
+        f"{dial.reference_effective:.3g} → {dial.recommended_effective:.3g} {dial.effective_unit}"
+        if dial.recommended != dial.reference
+        else f"{dial.reference_effective:.3g} {dial.effective_unit}"
+    )
+
+
+def _interval(estimate: Estimate | None, *, scale: float, digits: int) -> str:
+    if estimate is None or math.isnan(estimate.mean):
+        return ""
+    low, high = (scale * end for end in estimate.ci95)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return f"{scale * estimate.mean:+.{digits}f}"
+    return f"{scale * estimate.mean:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
+
+
+def _gain(confirmed: Confirmed) -> str:
+    return _interval(confirmed.best_minus_reference.get("test/top1"), scale=100, digits=1)
+
+
+def _value(metric: str, value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{100 * value:.1f} %" if metric.endswith("top1") else f"{value:.3f}"

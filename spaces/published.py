@@ -1,0 +1,43 @@
+"""A recipe as it was published, with where it comes from and what of it is lost here."""
+
+from dataclasses import dataclass
+
+from spaces.recipe import Recipe
+from spaces.task import Task
+
+TRANSFERABLE = (
+    "strengths",
+    "optimizer",
+    "schedule",
+    "layer_decay",
+    "no_decay_split",
+    "mixup_alpha",
+    "cutmix_alpha",
+    "randaugment",
+    "crop_scale_min",
+    "hflip",
+    "erasing",
+    "grad_clip_norm",
+)
+"""What is said of a published recipe as a whole, not of its model, data or hardware."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Published:
+    """A recipe as it was published.
+
+    Attributes:
+        recipe: The whole recipe, with the model, length and learning rate of the publication.
+        task: What it was run on, for its strengths in effective units.
+        source: Paper and repository.
+        expect: The numbers that the source reports.
+        caveats: What cannot be said in a `Recipe`, was assumed, or could not be checked.
+        transferable: Fields of the recipe that someone who copies it takes over.
+    """
+
+    recipe: Recipe
+    task: Task
+    source: str
+    expect: str
+    caveats: tuple[str, ...] = ()
+    transferable: tuple[str, ...] = TRANSFERABLE

@@ -1,0 +1,73 @@
+"""`make ui`: where the server listens, what it says, and that it ends."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from search import ui
+from spaces.errors import InputError
+
+
+def test_a_directory_without_a_store_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"must hold mlflow\.db, which a first search makes"):
+        ui.serve(tmp_path, "127.0.0.1", 5000)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_port_in_use_is_passed_over() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert port < ui.free_port("127.0.0.1", port) <= port + 50
+
+
+def test_ports_that_browsers_refuse_are_passed_over() -> None:
+    assert ui.free_port("127.0.0.1", 5060) >= 5062
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.1"])
+def test_an_address_of_another_machine_is_refused(host: str) -> None:
+    with pytest.raises(InputError, match=f"must be free on this machine, but got {host}:5000"):
+        ui.free_port(host, 5000)
+
+
+@pytest.mark.slow
+def test_the_server_names_the_newest_search_and_ends_with_ctrl_c(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from search.tracking import Tracker; from search.ui import serve\n"
+        "store = Path(sys.argv[1])\n"
+        "for name in ('older', 'newer'):\n"
+        "    tracker = Tracker(None, store_dir=store, experiment='mine', run_name=name)\n"
+        "    tracker.open_search(params={}, tags={}, dataset=None)\n"
+        "print(tracker.ui_url('http://expected'), flush=True)\n"
+        "serve(store, '127.0.0.1', 5970)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        environment.pop(name, None)
+    server = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    try:
+        assert server.stdout is not None
+        lines = [server.stdout.readline().strip() for _ in range(7)]
+        base_url = re.findall(r" at (http://127\.0\.0\.1:\d+)", lines[1])[0]
+        assert lines[4] == lines[0].replace("http://expected", base_url)
+        with urllib.request.urlopen(base_url, timeout=10) as page:
+            assert page.status == 200
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.communicate(timeout=60)
+    assert server.returncode == 0
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(base_url, timeout=5)
