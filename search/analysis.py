@@ -13,7 +13,7 @@ from search.design import Factors, blocks_per_look
 from search.dials import decide
 from search.divergence import divergence_by_level
 from search.effects import Effect, Run, estimate_effects
-from search.experiment import experiment_factors
+from search.experiment import experiment_factors, same_role
 from search.fit_state import FitEvidence, fit_state
 from search.interactions import estimate_interactions, strong_interactions
 from search.journal import Journal
@@ -55,7 +55,8 @@ def analyse(journal: Journal, plan: Plan, config: RunConfig) -> Analysis:
     best = pick_best(journal, plan, config)
     what = experiment_factors(plan, best)
     runs = experiment_runs(journal.of_stage("attribute"))
-    by_role = _by_role(journal.of_stage("confirm"))
+    run_roles = _by_role(journal.of_stage("confirm"))
+    by_role = {role: run_roles.get(first, []) for role, first in same_role(plan, best).items()}
     fit = fit_state({role: _evidence(trials) for role, trials in by_role.items()})
     undertrained = fit.reference == "undertrained"
     effects, dials = decide_dials(runs, plan, config, best, undertrained=undertrained)

@@ -37,14 +37,9 @@ def run(**given: Any) -> None:
 @flags(PLANNING)
 def plan(**given: Any) -> None:
     """Print what a search would do and how long it would take; start nothing."""
-    from rich.console import Console
+    from search.plan_command import print_plan
 
-    from search.plan import make_plan
-    from search.plan_text import plan_text
-
-    config = _config(given)
-    made, _ = make_plan(config)
-    Console().print(plan_text(made, config, estimate_s=None))
+    print_plan(_config(given))
 
 
 @cli.command()

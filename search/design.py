@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations, islice
 
-import pydoe  # type: ignore[import-untyped]
+import pydoe
 
 from spaces.strengths import STRENGTH_NAMES, Strengths
 from spaces.task import Task
@@ -121,7 +121,8 @@ def blocks_per_look(num_trajectory: int) -> int:
     would spend the error budget on nearly nothing; the same runs as more blocks, each with a split
     of its own, tell more than runs repeated in one block could.
     """
-    return max(1, RUNS_PER_LOOK // 2**num_trajectory)
+    runs_per_block = 1 << num_trajectory
+    return max(1, RUNS_PER_LOOK // runs_per_block)
 
 
 def _generators(num_factors: int) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 LABELS = {
     "amp_dtype": "mixed precision",
     "batch_size": "batch size",
-    "crop_scale_min": "random resized crop",
+    "crop_scale_min": "random resized crop of at least",
     "cutmix_alpha": "CutMix",
     "drop_path_rate": "stochastic depth",
     "ema_decay": "weight averaging (EMA)",
@@ -46,7 +46,7 @@ class Difference:
             numbers differ, what they amount to does not), ``speed`` or ``context``.
         mine: Raw value, or words where a recipe only holds a stand-in.
         reference: The same of the reference.
-        effective_unit: What the effective values count, or None where the raw value says it all.
+        effective_unit: What the effective values count; None where the raw value says it all.
         mine_effective: In that unit.
         reference_effective: In that unit.
         usual_points: Points of top-1 that such a difference usually matters, for an order only.
@@ -73,7 +73,7 @@ def sentence_of(difference: Difference, remark: str) -> str:
     name, ours, theirs = difference.name, difference.mine, difference.reference
     label = LABELS.get(name, name)
     if name == "optimizer":
-        words = _OPTIMIZERS.get((ours, theirs), f"{ours} instead of {theirs}")
+        words = _OPTIMIZERS.get((ours, theirs), f"optimizer {ours} instead of {theirs}")
         return f"{words}; learning rate and weight decay do not carry over between the two"
     if name == "schedule":
         return f"{ours} schedule instead of {theirs}"
@@ -94,18 +94,16 @@ def sentence_of(difference: Difference, remark: str) -> str:
         words = f"{label} {_shown(ours)} in both amounts to something else"
     if difference.effective_unit is not None and _has_own_unit(difference):
         words += (
-            f" ({difference.effective_unit}: {difference.mine_effective:.3g} against "
-            f"{difference.reference_effective:.3g})"
+            f" ({difference.effective_unit}: {_shown(difference.mine_effective)} against "
+            f"{_shown(difference.reference_effective)})"
         )
     return f"{words}; {remark}" if remark else words
 
 
 def _has_own_unit(difference: Difference) -> bool:
-    """Whether the effective values say more than the raw ones."""
-    return (difference.mine_effective, difference.reference_effective) != (
-        difference.mine,
-        difference.reference,
-    )
+    """Whether the effective values are there and say more than the raw ones."""
+    effective = difference.mine_effective, difference.reference_effective
+    return None not in effective and effective != (difference.mine, difference.reference)
 
 
 def _shown(value: Any) -> str:
@@ -113,4 +111,9 @@ def _shown(value: Any) -> str:
         return f"({', '.join(f'{key} {number}' for key, number in value.items())})"
     if value is None or isinstance(value, bool):
         return {True: "on", False: "off", None: "none"}[value]
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    if value >= 1000:
+        return f"{value:,.0f}"
+    # 0.99996 must not become 1, and 0.0666666667 need not fill a line.
+    return f"{value:.6g}" if value == round(value, 6) else f"{value:.3g}"

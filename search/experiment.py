@@ -98,9 +98,13 @@ def block_specs(
 
 def confirm_stage(journal: Journal, plan: Plan, config: RunConfig, *, best: Recipe) -> ListedStage:
     """Reference, best, off and the size-scaled default on the test split, each with fresh seeds."""
-    roles = {"reference": plan.reference, "best": best, "off": plan.anchors["off"]}
-    if best.strengths != plan.anchors["scaled"].strengths:
-        roles["scaled"] = plan.anchors["scaled"]
+    # Equal recipes are run once: `same_role` says which run stands for which role.
+    stands_in = same_role(plan, best)
+    roles = {
+        role: recipe
+        for role, recipe in confirm_roles(plan, best).items()
+        if role == stands_in[role]
+    }
 
     def batch(number: int) -> Sequence[TrialSpec]:
         if number > 0:
@@ -121,3 +125,22 @@ def confirm_stage(journal: Journal, plan: Plan, config: RunConfig, *, best: Reci
         ]
 
     return ListedStage("confirm", journal, batch)
+
+
+def confirm_roles(plan: Plan, best: Recipe) -> dict[str, Recipe]:
+    """The recipes that are measured on the test split."""
+    return {
+        "reference": plan.reference,
+        "best": best,
+        "off": plan.anchors["off"],
+        "scaled": plan.anchors["scaled"],
+    }
+
+
+def same_role(plan: Plan, best: Recipe) -> dict[str, str]:
+    """For each role the first role with the same recipe: itself, unless two are equal."""
+    roles = confirm_roles(plan, best)
+    return {
+        role: next(other for other, same in roles.items() if same.strengths == recipe.strengths)
+        for role, recipe in roles.items()
+    }

@@ -68,7 +68,7 @@ def timm_args(recipe: Recipe, *, num_train: int, num_classes: int) -> TimmExport
         **_batches(recipe, task, comments),
         **_optimizer(recipe, comments),
         **_schedule(recipe, task, comments),
-        **_loss_and_average(recipe),
+        **_loss_and_average(recipe, comments),
         **_augmentation(recipe, comments),
         **_precision(recipe, comments),
         "seed": recipe.seed,
@@ -82,8 +82,7 @@ def write_timm(path: Path, export: TimmExport) -> None:
     """Write the file for ``--config``, what timm cannot do in comments above the values."""
     heading = [
         f"For train.py of timm, keys as of {TIMM_VERSION} (commit {TIMM_COMMIT[:8]}), one device:",
-        f"  python train.py --config {path.name} --data-dir <folder with train/ and validation/>",
-        "Accuracies to look at are those of the averaged weights wherever model_ema is true.",
+        f"  python train.py --config {path.name} --data-dir <folder with train/ and val/>",
     ]
     if export.comments:
         heading += ["", "What timm does differently:"]
@@ -171,7 +170,7 @@ def _schedule(recipe: Recipe, task: Task, comments: list[str]) -> Args:
     warmup_epochs = _warmup_epochs(warmup_steps, per_epoch, recipe.epochs)
     if warmup_epochs * per_epoch != warmup_steps:
         comments.append(
-            f"Warmup is {warmup_epochs} epochs ({warmup_epochs * per_epoch} steps) instead of "
+            f"Warmup takes {warmup_epochs * per_epoch} steps (epochs: {warmup_epochs}) instead of "
             f"{warmup_steps} steps: timm warms up for whole epochs."
         )
         warmup_steps = warmup_epochs * per_epoch
@@ -214,8 +213,13 @@ def _warmup_epochs(warmup_steps: int, per_epoch: int, epochs: int) -> int:
     return min(max(1, round(warmup_steps / per_epoch)), epochs - 1)
 
 
-def _loss_and_average(recipe: Recipe) -> Args:
+def _loss_and_average(recipe: Recipe, comments: list[str]) -> Args:
     decay = recipe.strengths.ema_decay
+    if decay > 0:
+        comments.append(
+            "The average starts at the weights after the first update, here at those before it; "
+            "train.py evaluates both the weights and the average, and reports the average."
+        )
     return {
         "smoothing": recipe.strengths.label_smoothing,
         "bce_loss": False,

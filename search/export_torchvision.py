@@ -6,7 +6,7 @@ batch size * model_ema_steps / epochs``; the flags here undo that. It has no fla
 depth, crops, flips, layer-wise rates, accumulated gradients or a seed.
 """
 
-import torchvision  # type: ignore[import-untyped]
+import torchvision
 
 from search.recipe_file import comment_block, number_text
 from spaces.recipe import Recipe
@@ -19,7 +19,6 @@ HFLIP = 0.5
 """Probability of the script's flip, which has no flag either."""
 
 _MODELS = {
-    "deit_small_patch16_224": "",
     "resnet18_cifar": "resnet18",
     "swin_tiny_patch4_window7_224": "swin_t",
     "vit_base_patch16_224": "vit_b_16",
@@ -116,7 +115,9 @@ def _schedule(recipe: Recipe, task: Task, comments: list[str]) -> list[str]:
         "mean of its steps here."
     )
     if warmup_epochs * task.steps_per_epoch != warmup_steps:
-        comments.append(f"Warmup is {warmup_epochs} whole epochs instead of {warmup_steps} steps.")
+        comments.append(
+            f"Warmup takes whole epochs ({warmup_epochs}) instead of {warmup_steps} steps."
+        )
     flags = []
     if warmup_epochs:
         flags += [

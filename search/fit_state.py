@@ -29,7 +29,8 @@ REGULARIZERS = ("weight_decay", "label_smoothing", "drop_path_rate")
 
 _ROLES = ("reference", "best", "scaled", "off")
 _CLEAN, _VAL, _CLEAN_LOSS = "clean_train/top1", "val/top1", "clean_train/nll"
-_GAP, _FIT_ERROR, _EXCESS, _LAG = "gap/top1", "fit_error/top1", "excess/top1", "lag/top1"
+_RAW = "val_raw/top1"
+_GAP, _EXCESS, _LAG = "gap/top1", "excess/top1", "lag/top1"
 _WORDS = {
     "reference": "the reference",
     "best": "the best recipe",
@@ -123,7 +124,9 @@ def _state(
     better = [r for r in others if recipes.exceeds(r, role, _VAL)]
     eased = [r for r in better if _fits_better(r, role, recipes)]
     if eased:
-        return "underfit", _sentence(f"{both}; {_gains(eased[0], role, recipes)}")
+        culprit = "its average" if _lags_alone(role, recipes) else "regularization"
+        gains = _gains(eased[0], role, recipes)
+        return "underfit", _sentence(f"{both}; {gains}, so {culprit} keeps it from fitting")
     down = [d for d in dials if d.turn == "down" and d.decided_by == _VAL and _helps_fit(d)]
     if down:
         return "underfit", _sentence(f"{both}; {_turned(down)} makes it fit and validate better")
@@ -160,7 +163,7 @@ def _gains(eased: str, role: str, recipes: RecipeComparison) -> str:
     unit = "" if metric == _CLEAN else " of log-loss"
     return (
         f"{_WORDS[eased]} changes that by {on_train}{unit} (margin {margin}) in training and "
-        f"{on_val} (margin {val_margin}) in validation, so regularization keeps it from fitting"
+        f"{on_val} (margin {val_margin}) in validation"
     )
 
 
@@ -175,19 +178,23 @@ def _turned(dials: Iterable[Dial]) -> str:
     return listed([f"turning {d.strength} {d.turn}" for d in dials])
 
 
+def _lags_alone(role: str, recipes: RecipeComparison) -> bool:
+    """Whether the average is behind and no recipe validates better than the raw weights."""
+    return recipes.is_above(role, _LAG) and not any(
+        recipes.exceeds(other, role, _VAL, _RAW) for other in _ROLES if other != role
+    )
+
+
 def _lag_reason(role: str, recipes: RecipeComparison) -> list[str]:
     if not recipes.is_above(role, _LAG):
         return []
-    average, raw = recipes.mean(role, "val_ema/top1"), recipes.mean(role, "val_raw/top1")
-    others = [r for r in _ROLES if r != role]
-    is_raw_behind = any(recipes.exceeds(r, role, _VAL, "val_raw/top1") for r in others)
-    if is_raw_behind:
-        head, tail = "the average of", ", which are behind other recipes too"
-    else:
-        head, tail = "only the average of", ", no less than any other recipe"
+    head, tail = "the average of", "; these are behind another recipe too"
+    if _lags_alone(role, recipes):
+        head, tail = f"only {head}", ", which no other recipe beats beyond noise"
     return [
-        f"ema_lag: {head} {_WORDS[role]} is behind: it gets {percent(average)} of the validation "
-        f"images where its raw weights get {percent(raw)}{tail}."
+        f"ema_lag: {head} {_WORDS[role]} is behind: it gets "
+        f"{percent(recipes.mean(role, 'val_ema/top1'))} of the validation images where its raw "
+        f"weights get {percent(recipes.mean(role, _RAW))}{tail}."
     ]
 
 
@@ -218,10 +225,10 @@ def _compare(evidence: Mapping[str, FitEvidence]) -> RecipeComparison:
 
 def _with_parts(metrics: Mapping[str, float]) -> dict[str, float]:
     clean, val = metrics.get(_CLEAN, math.nan), metrics.get(_VAL, math.nan)
-    raw, average = metrics.get("val_raw/top1", math.nan), metrics.get("val_ema/top1", math.nan)
-    fit_error, gap = 1.0 - clean, clean - val
-    parts = {_FIT_ERROR: fit_error, _GAP: gap, _EXCESS: fit_error - gap, _LAG: raw - average}
-    return {**metrics, **parts}
+    raw, average = metrics.get(_RAW, math.nan), metrics.get("val_ema/top1", math.nan)
+    gap = clean - val
+    # The excess of what is wrong in training already over what validation adds.
+    return {**metrics, _GAP: gap, _EXCESS: 1.0 - clean - gap, _LAG: raw - average}
 
 
 def _sentence(text: str) -> str:

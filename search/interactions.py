@@ -92,11 +92,11 @@ def _sentence(
     strong_at = f"{other} is {where[strong]}"
     old, new = raw(reference[subject]), raw(best[subject])
     numbers = (
-        f"from {old} to {new} it changes top-1 by {change(metric, strong)} there, "
+        f"going from {old} to {new} changes top-1 by {change(metric, strong)} there and "
         f"by {change(metric, weak)} where {other} is {where[weak]}"
     )
     if strong * weak < 0.0 and abs(weak) >= STRONG_INTERACTION:
-        return f"{subject} turns its sign with {other}: where {strong_at}, {numbers}."
+        return f"{subject} turns its sign with {other}; where {strong_at}: {numbers}."
     # What a change gains is what the reference's value cost, and the other way round.
     verb = f"at {old} only hurts" if strong > 0.0 else f"at {old} only helps"
     if abs(weak) >= STRONG_INTERACTION:

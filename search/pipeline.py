@@ -14,6 +14,7 @@ from search import tune_run
 from search.analysis import analyse, decide_dials, experiment_runs, pick_best
 from search.conductor import Conductor, Stage
 from search.config import RunConfig
+from search.console import make_console
 from search.errors import RunFailed, RunInterrupted
 from search.experiment import attribute_stage, confirm_stage
 from search.files import make_writable, only_driver, read_json, write_json
@@ -74,7 +75,7 @@ def run_again(path: Path) -> None:
 
 def _work(config: RunConfig, plan: Plan, dataset: Dataset) -> None:
     """Everything after the plan; whatever happens, the run directory can be gone on from."""
-    console = Console(soft_wrap=True)
+    console = make_console()
     with only_driver(config.path), _log_file(config.path / "log.txt"):
         tracker = _tracker(config, plan)
         try:

@@ -5,8 +5,6 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
-import torch
-
 from search.config import RunConfig
 from search.recipe_file import read_recipe
 from search.rungs import rung_epochs
@@ -19,7 +17,8 @@ from spaces.task import Task
 from trainable.datasets import Dataset, default_recipe, load_dataset
 from trainable.evaluation_epochs import evaluation_epochs
 from trainable.models import describe_model
-from trainable.precision import resolve_amp_dtype
+from trainable.pretrained import require_weights
+from trainable.timing import amp_dtype_of
 
 SCHEMA = "plan/1"
 
@@ -84,13 +83,12 @@ class Plan:
         """Read ``plan.json``; a finished run opens without its dataset."""
         facts = data["data"]
         task = Task(**{f.name: data["task"][f.name] for f in fields(Task)})
-        takes_drop_path = data["space"]["drop_path_rate"]["scale"] != "fixed"
         return cls(
             data=DataFacts(**facts | {"class_names": tuple(facts["class_names"])}),
             task=task,
             anchors={name: Recipe.from_dict(r) for name, r in data["anchors"].items()},
             candidate=Recipe.from_dict(data["candidate"]) if data["candidate"] else None,
-            space=_space(task, config, takes_drop_path=takes_drop_path),
+            space=_space(task, config, takes_drop_path=task.num_blocks > 0),
             eval_epochs=tuple(data["eval_epochs"]),
             rungs=tuple(data["rungs"]),
             notes=tuple(data["notes"]),
@@ -103,9 +101,8 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
     Raises:
         InputError: If anything the user gave is wrong; nothing has been written then.
     """
-    base = _with_flags(default_recipe(config.dataset), config)
+    base, notes = _base(config)
     info = describe_model(base.model)
-    notes = []
     if not info.takes_drop_path:
         notes.append(f"{base.model} takes no drop path; drop_path_rate is fixed to 0.")
     dataset = load_dataset(
@@ -124,9 +121,7 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
         class_names=dataset.class_names,
     )
     ref = _with_flags(_reference(config.reference, base, num_train=facts.num_train), config)
-    # Worked out once: a probe in every worker could choose differently.
-    dtype = resolve_amp_dtype(ref.amp_dtype, torch.device(_device(config)))
-    ref = replace(ref, amp_dtype="none" if dtype is None else str(dtype).removeprefix("torch."))
+    ref = replace(ref, amp_dtype=amp_dtype_of(ref, dataset, device=device_of(config)))
     candidate = None
     if config.best:
         candidate = _with_flags(read_recipe(Path(config.best), defaults=ref), config)
@@ -154,6 +149,21 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
         notes=(*notes, *dataset.notes),
     )
     return plan, dataset
+
+
+def _base(config: RunConfig) -> tuple[Recipe, list[str]]:
+    """The dataset's default recipe with the flags, and what had to be decided for them."""
+    base = _with_flags(default_recipe(config.dataset), config)
+    if not base.pretrained:
+        return base, []
+    try:
+        require_weights(base.model)
+    except InputError as error:
+        if config.pretrained or config.model is None:
+            raise
+        # Another model was asked for, ImageNet weights were not: train it as far as possible.
+        return replace(base, pretrained=False), [f"Trained from scratch: {error}"]
+    return base, []
 
 
 def _rungs(config: RunConfig, epochs: int) -> tuple[int, ...]:
@@ -198,5 +208,6 @@ def _space(task: Task, config: RunConfig, *, takes_drop_path: bool) -> Space:
     return space
 
 
-def _device(config: RunConfig) -> str:
+def device_of(config: RunConfig) -> str:
+    """Where trials train."""
     return "cuda" if config.gpus_per_trial > 0 else "cpu"

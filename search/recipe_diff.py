@@ -78,6 +78,15 @@ _OFF: dict[str, object] = {
     "no_decay_split": False,
     "pretrained": False,
 }
+UNITS = {
+    **{name: EFFECTIVE_UNITS[name] for name in (*STRENGTH_NAMES, "layer_decay")},
+    # Epochs over more images are a longer run, and a larger batch is meant to have a larger rate.
+    "epochs": "images seen",
+    "lr": "rate per 256 images",
+    "min_lr": "share of the peak",
+}
+"""What the effective value of a key counts; without one, the raw value says it all."""
+
 _SPEED = ("amp_dtype", "compile", "grad_accum_steps")
 _RATIO_KEYS = ("lr", "epochs", "batch_size", "image_size", "min_lr", "weight_decay", "ema_decay")
 _SAME = 0.01
@@ -128,22 +137,16 @@ def _compare(
     ours, theirs = _raw(name, mine.recipe), _raw(name, reference.recipe)
     if name in mine.facts or name in reference.facts:
         return _compare_words(name, mine.facts.get(name, ours), reference.facts.get(name, theirs))
-    unit, effective_mine, effective_reference = None, None, None
-    if name in EFFECTIVE_UNITS and name not in ("lr", "mixup_alpha", "cutmix_alpha"):
-        unit = EFFECTIVE_UNITS[name]
-        effective_mine = to_effective(name, ours, task_mine)
-        effective_reference = to_effective(name, theirs, task_reference)
-    elif name == "epochs":
-        unit = "optimizer steps"
-        effective_mine, effective_reference = (
-            float(task_mine.total_steps),
-            float(task_reference.total_steps),
-        )
+    unit = UNITS.get(name)
+    effective_mine = _effective(name, mine.recipe, task_mine)
+    effective_reference = _effective(name, reference.recipe, task_reference)
     both_off = name in _OFF and ours == _OFF[name] == theirs
-    same_effect = unit is None or _close(effective_mine, effective_reference)
-    if both_off or (ours == theirs and same_effect):
+    same_effect = unit is not None and _close(effective_mine, effective_reference)
+    # An equal last rate under another peak is another share of it, which `lr` says already.
+    says_nothing = same_effect or unit is None or name == "min_lr"
+    if both_off or (ours == theirs and says_nothing):
         return None
-    kind = _kind(name, ours, theirs, same_effect and unit is not None)
+    kind = _kind(name, ours, theirs, same_effect)
     size = _size(name, ours, theirs, effective_mine, effective_reference)
     points = 0.0 if kind in ("same_effect", "speed", "context") else USUAL_POINTS[name] * size
     difference = Difference(
@@ -193,6 +196,20 @@ def _compare_extra(key: str, mine: Described, reference: Described) -> Differenc
     )
 
 
+def _effective(name: str, recipe: Recipe, task: Task) -> float | None:
+    """The value in the unit of `UNITS`, or None where there is no unit or nothing to measure."""
+    raw = _raw(name, recipe)
+    if name not in UNITS or (name == "ema_decay" and raw == 0):
+        return None
+    if name == "epochs":
+        return float(recipe.epochs * task.num_train)
+    if name == "lr":
+        return float(recipe.lr * 256 / recipe.batch_size)
+    if name == "min_lr":
+        return float(recipe.min_lr / recipe.lr)
+    return to_effective(name, raw, task)
+
+
 def _raw(name: str, recipe: Recipe) -> Any:
     return getattr(recipe.strengths if name in STRENGTH_NAMES else recipe, name)
 
@@ -230,9 +247,7 @@ def _size(
 
 
 def _close(a: float | None, b: float | None) -> bool:
-    assert a is not None
-    assert b is not None
-    return math.isclose(a, b, rel_tol=_SAME, abs_tol=1e-12)
+    return a is not None and b is not None and math.isclose(a, b, rel_tol=_SAME, abs_tol=1e-12)
 
 
 def _plain(value: Any) -> Any:

@@ -162,7 +162,7 @@ class Tracker:
             if not is_last and not self._patience.is_due:
                 return
             self._attempt(_log(trial), partial(Mirror.update, trial=trial))
-        if lagging or is_last:
+        if is_last or (lagging and self._patience.is_due):
             update_best = partial(Mirror.update_best, trials=self._trials.values())
             self._attempt("log the best so far", update_best)
         mirror = self._mirror

@@ -75,7 +75,9 @@ def dial_sentence(dial: Dial) -> str:
     elif dial.runs_to_decide is None:
         head = f"{name} is not decided"
     else:
-        head = f"{name} is not decided; about {count(dial.runs_to_decide, 'more run')} would"
+        head = (
+            f"{name} is not decided; about {count(dial.runs_to_decide, 'more run')} would decide it"
+        )
     return f"{head}; {dial.remark}." if dial.remark else f"{head}."
 
 
@@ -111,8 +113,8 @@ def confirmed_sentence(confirmed: Confirmed | None, exported: str) -> str:
 
 
 def _behind_average(fit: Fit) -> str:
-    lags = any(reason.startswith("ema_lag: the reference") for reason in fit.reasons)
-    return " as it ships, because its weight average lags behind" if lags else ""
+    lags = any(r.startswith("ema_lag: only the average of the reference") for r in fit.reasons)
+    return " as it ships, because only its weight average is behind" if lags else ""
 
 
 def _turns_sentence(dials: Sequence[Dial]) -> str:

@@ -105,7 +105,7 @@ def test_what_the_runs_cannot_separate_is_unknown_and_not_guessed() -> None:
     own = inside * levels[:, [0]]
     one_of_two = contrast(model, np.array([0.0, 0.0, 2.0, 0.0]), values, own=own)
     assert np.isnan(one_of_two.mean[0])
-    assert one_of_two.interval(0.05) == (pytest.approx(np.nan, nan_ok=True),) * 2
+    assert all(np.isnan(end[0]) for end in one_of_two.interval(0.05))
     assert one_of_two.dof == 0
     both_together = contrast(model, np.array([0.0, 0.0, 2.0, 2.0]), values, own=own)
     assert both_together.mean[0] == pytest.approx(0.15)

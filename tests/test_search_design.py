@@ -127,7 +127,9 @@ def test_up_to_three_factors_every_block_is_the_full_factorial(
     assert found == set(itertools.product((-1, 1), repeat=num_factors))
 
 
-def test_four_factors_are_complementary_halves_that_only_confound_the_four_way_interaction() -> None:
+def test_four_factors_are_complementary_halves_that_only_confound_the_four_way_interaction() -> (
+    None
+):
     even, odd = matrix(4, range(1)), matrix(4, range(1, 2))
     assert (even.prod(axis=1) == 1).all()
     assert (odd.prod(axis=1) == -1).all()
@@ -158,9 +160,7 @@ def test_alternating_blocks_tell_more_pairs_apart_than_one_block_repeated(num_fa
         assert four == math.comb(num_factors, 2)
 
 
-@pytest.mark.parametrize(
-    "names", [tuple(f"f{i}" for i in range(17)), ("a", "a"), ("ema_decay",)]
-)
+@pytest.mark.parametrize("names", [tuple(f"f{i}" for i in range(17)), ("a", "a"), ("ema_decay",)])
 def test_cells_refuse_names_they_cannot_lay_out(names: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="must be at most 16 different trajectory factors"):
         cells(names, block=0)

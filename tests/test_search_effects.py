@@ -56,7 +56,12 @@ def test_planted_effects_come_back_exactly_without_noise() -> None:
     for metric in EFFECT_METRICS:
         found = {name: effects[name][metric].mean for name in effects}
         assert found == pytest.approx(
-            {"weight_decay": 0.0, "label_smoothing": 0.03, "drop_path_rate": 0.01, "ema_decay": 0.02}
+            {
+                "weight_decay": 0.0,
+                "label_smoothing": 0.03,
+                "drop_path_rate": 0.01,
+                "ema_decay": 0.02,
+            }
         )
         assert {effect.num_runs for effect in (e[metric] for e in effects.values())} == {16}
 

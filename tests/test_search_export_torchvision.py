@@ -204,7 +204,7 @@ def test_what_the_script_has_no_flag_for_is_said(changes: dict[str, object], sai
 def test_a_warmup_of_broken_epochs_becomes_whole_ones_and_says_so() -> None:
     recipe = RECIPE.with_strengths(warmup_fraction=0.05)  # 6 of 120 steps, 10 a epoch.
     assert script_args(recipe).lr_warmup_epochs == 1
-    assert "Warmup is 1 whole epochs instead of 6 steps" in text_of(recipe)
+    assert "Warmup takes whole epochs (1) instead of 6 steps" in text_of(recipe)
 
 
 def test_pretrained_weights_are_asked_for_only_where_the_script_can_load_them() -> None:

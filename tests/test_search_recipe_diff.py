@@ -117,8 +117,10 @@ def test_every_key_that_differs_is_told_with_both_values(name: str) -> None:
         mine = CONVNEXT.recipe.with_strengths(**{name: value})
     else:
         mine = replace(CONVNEXT.recipe, **{name: value})
-    (found,) = against_convnext(mine)
-    assert found.name == name
+    (found,) = (d for d in against_convnext(mine) if d.name == name)
+    # A batch size also changes what a rate means.
+    follows = {"batch_size": {"lr"}}.get(name, set())
+    assert {d.name for d in against_convnext(mine)} == {name} | follows
     assert found.mine == value
     assert found.sentence
     off = {"weight_decay", "ema_decay", "warmup_fraction", "mixup_alpha", "randaugment", "hflip"}
@@ -151,8 +153,27 @@ def test_the_same_number_in_a_short_run_is_told_in_effective_units() -> None:
     assert "remembers 10000 steps; this run has 135" in average.sentence
     assert decay.mine_effective == pytest.approx(1e-3 * 0.05 * 135)
     assert decay.reference_effective == pytest.approx(4e-3 * 0.05 * 312 * 300)
-    assert found["epochs"].effective_unit == "optimizer steps"
-    assert (found["epochs"].mine_effective, found["epochs"].reference_effective) == (135, 93_600)
+    assert found["epochs"].effective_unit == "images seen"
+    assert found["epochs"].mine_effective == 15 * 300
+    assert found["epochs"].reference_effective == 300 * 1_281_167
+
+
+def test_a_smaller_batch_with_its_smaller_rate_buries_nothing() -> None:
+    half = REPRODUCTION | {"batch_size": 512, "lr": 5e-4, "warmup_lr": 1e-6, "min_lr": 1.25e-7}
+    mine = describe_timm_args(half, defaults=Recipe())
+    task = Task.of(mine.recipe, num_train=1_281_167, num_classes=1000, num_blocks=18)
+    found = diff(mine, CONVNEXT.recipe, task, CONVNEXT.task)
+    assert [d.name for d in found[:3]] == ["optimizer", "schedule", "label_smoothing"]
+    kinds = {d.name: d.kind for d in found}
+    assert kinds["lr"] == kinds["min_lr"] == "same_effect"
+    assert not {"epochs", "weight_decay"} & kinds.keys()  # The pull and the images seen are equal.
+
+
+def test_an_average_that_is_off_has_no_window() -> None:
+    (found,) = against_convnext(CONVNEXT.recipe.with_strengths(ema_decay=0.0))
+    assert found.mine_effective is None
+    assert found.reference_effective == pytest.approx(10_000 / (312 * 300))
+    assert "window" not in found.sentence
 
 
 def test_other_numbers_of_the_same_effect_come_last_and_are_called_that() -> None:
@@ -182,8 +203,9 @@ def test_other_numbers_of_the_same_effect_come_last_and_are_called_that() -> Non
 def test_a_larger_difference_in_one_key_matters_more(
     small: dict[str, Any], large: dict[str, Any]
 ) -> None:
-    (little,) = against_convnext(replace(CONVNEXT.recipe, **small))
-    (much,) = against_convnext(replace(CONVNEXT.recipe, **large))
+    name = next(iter(small))
+    (little,) = (d for d in against_convnext(replace(CONVNEXT.recipe, **small)) if d.name == name)
+    (much,) = (d for d in against_convnext(replace(CONVNEXT.recipe, **large)) if d.name == name)
     assert 0 < little.usual_points < much.usual_points <= USUAL_POINTS[much.name]
 
 

@@ -68,4 +68,4 @@ def test_a_rate_that_stays_under_a_larger_batch_is_remarked_on(optimizer: str, s
 @pytest.mark.parametrize("changes", [{"num_train": 0}, {"epochs": 0}, {"batch_size": -1}])
 def test_a_number_outside_its_interval_is_an_input_error(changes: dict[str, int]) -> None:
     with pytest.raises(InputError, match=f"{next(iter(changes))}"):
-        rescaled_recipe(RECIPE, TASK, **changes)  # type: ignore[arg-type]
+        rescaled_recipe(RECIPE, TASK, **changes)

@@ -314,9 +314,10 @@ def test_a_closed_search_shows_its_verdict_and_files_once_however_often_it_is_cl
         "columns": ["trial_id", "val/top1"],
         "data": [["search-0000", 0.5], ["search-0001", None]],
     }
-    ranks = {
-        key: run.data.metrics["rank/pct_at_stop"] for key, run in children_of(client, name).items()
-    }
+    assert steps(client, parent, "search/best_val_top1") == [0, 1]
+    children = children_of(client, name)
+    assert steps(client, children["search-0001"], "rank/pct_at_stop") == [2]
+    ranks = {key: run.data.metrics["rank/pct_at_stop"] for key, run in children.items()}
     assert ranks == {"search-0000": 100.0, "search-0001": 100.0}
 
 
@@ -364,12 +365,24 @@ def garbage_for_database(directory: Path) -> tuple[str | None, Path]:
     return None, directory
 
 
+def directory_for_database(directory: Path) -> tuple[str | None, Path]:
+    (directory / "mlflow.db").mkdir()
+    return None, directory
+
+
 def unknown_scheme(directory: Path) -> tuple[str | None, Path]:
     return "gopher://127.0.0.1", directory
 
 
 @pytest.mark.parametrize(
-    "break_it", [refused_uri, file_for_directory, garbage_for_database, unknown_scheme]
+    "break_it",
+    [
+        refused_uri,
+        file_for_directory,
+        garbage_for_database,
+        directory_for_database,
+        unknown_scheme,
+    ],
 )
 def test_a_broken_store_costs_one_warning_and_little_time(
     break_it: Callable[[Path], tuple[str | None, Path]],

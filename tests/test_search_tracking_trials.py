@@ -44,13 +44,12 @@ def test_every_status_has_a_run_status_and_a_colour_of_its_own() -> None:
 
 
 def test_names_begin_with_the_stage_the_number_and_how_it_ended() -> None:
-    raw = {"weight_decay": 0.5, "label_smoothing": 0.125, "ema_decay": 0.9999}
-    proposed = {"recipe": Recipe().with_strengths(**raw)}
+    recipe = Recipe().with_strengths(weight_decay=0.5, label_smoothing=0.125, ema_decay=0.9999)
     named = {
         "t004 ✂2 wd 0.5 ls 0.12 dp 0 ema 0.9999 wu 0": a_trial(
-            4, top1(0.1, 0.2), "stopped", **proposed
+            4, top1(0.1, 0.2), "stopped", recipe=recipe
         ),
-        "t005 ✗ wd 0.5 ls 0.12 dp 0 ema 0.9999 wu 0": a_trial(5, [], "failed", **proposed),
+        "t005 ✗ wd 0.5 ls 0.12 dp 0 ema 0.9999 wu 0": a_trial(5, [], "failed", recipe=recipe),
         "t000 reference": a_trial(0, [], role="anchor:reference"),
         "t025 rerun of t007, seed 9": a_trial(
             25, [], role="rerun", rerun_of="search-0007", recipe=Recipe(seed=9)

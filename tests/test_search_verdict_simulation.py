@@ -59,7 +59,8 @@ class Simulation:
         noise += self._rng.normal(0.0, block, (num_blocks, self.num))[self.blocks]
         slopes = self._rng.normal(0.0, split, (num_blocks, num_factors, self.num))[self.blocks]
         noise += np.einsum("rf,rfs->rs", self.levels, slopes) / 2
-        return noise + np.broadcast_to(np.asarray(truth), (len(self.levels),))[:, None]
+        noise += np.broadcast_to(np.asarray(truth), (len(self.levels),))[:, None]
+        return noise
 
     def contrast(
         self, outcomes: Floats, factor: int | None, keep: npt.NDArray[np.bool_] | None = None
@@ -215,7 +216,7 @@ def correct(
 def confirmation_coverage(num: int, num_seeds: int, seed_sd: float, num_images: int) -> float:
     rng = np.random.default_rng([num_seeds, num_images, round(1000 * seed_sd)])
     accuracies = np.array([0.93, 0.95])
-    mean = stats.norm.ppf(accuracies)
+    mean = np.asarray(stats.norm.ppf(accuracies))
     hits = 0
     for _ in range(num):
         reference, best = correct(rng, mean, seed_sd, num_seeds, num_images)
@@ -224,7 +225,9 @@ def confirmation_coverage(num: int, num_seeds: int, seed_sd: float, num_images: 
     return hits / num
 
 
-@pytest.mark.parametrize(("num_seeds", "seed_sd"), [(2, 0.1), (3, 0.0), (3, 0.1), (3, 0.2), (5, 0.1)])
+@pytest.mark.parametrize(
+    ("num_seeds", "seed_sd"), [(2, 0.1), (3, 0.0), (3, 0.1), (3, 0.2), (5, 0.1)]
+)
 def test_the_confirmed_interval_covers_over_new_seeds_and_new_images(
     num_seeds: int, seed_sd: float
 ) -> None:
@@ -246,7 +249,7 @@ def test_the_confirmed_interval_covers_everywhere(
 def test_an_interval_over_seeds_or_over_images_alone_would_miss() -> None:
     """The control: with three seeds, each part alone leaves out what the other one adds."""
     rng = np.random.default_rng(0)
-    mean = stats.norm.ppf([0.93, 0.95])
+    mean = np.asarray(stats.norm.ppf([0.93, 0.95]))
     misses = np.zeros((400, 2), bool)
     for i in range(400):
         reference, best = correct(rng, mean, 0.1, 3, 600)
@@ -260,10 +263,14 @@ def test_an_interval_over_seeds_or_over_images_alone_would_miss() -> None:
 
 @pytest.mark.stress
 @pytest.mark.parametrize("num_factors", [1, 2, 3, 4, 5])
-@pytest.mark.parametrize("split", [0.0, 0.4, 0.8])
-def test_false_turns_stay_rare_over_designs_and_splits(num_factors: int, split: float) -> None:
+@pytest.mark.parametrize(("split", "limit"), [(0.0, 0.05), (0.4, 0.05), (0.8, 0.08)])
+def test_false_turns_stay_rare_over_designs_and_splits(
+    num_factors: int, split: float, limit: float
+) -> None:
+    # Effects that are nothing on average and 0.8 points on every single split strain the pooled
+    # error term most: that is more than the noise of an effect within a block of 16 runs.
     found = [false_turns(num_factors, 4, 5000, seed=seed, split=split)[0] for seed in range(4)]
-    assert np.mean(found) <= 0.06
+    assert np.mean(found) <= limit
 
 
 @pytest.mark.stress

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 import torch
-from sklearn.metrics import brier_score_loss  # type: ignore[import-untyped]
+from sklearn.metrics import brier_score_loss
 from torch import Tensor
 
 MIN_TEMPERATURE = 1e-6

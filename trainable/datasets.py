@@ -149,7 +149,7 @@ def load_dataset(
         readable.hashes, split, name_of=lambda i: source.name(int(readable.kept[i]))
     )
     return Dataset(
-        name=str(name_or_path) if named else Path(name_or_path).resolve().name,
+        name=str(name_or_path) if named else Path(name_or_path).expanduser().resolve().name,
         images=decoded.images,
         labels=labels,
         class_names=collection.class_names,
@@ -187,14 +187,15 @@ def _split(collection: Collection, sizes: tuple[int, int] | None, seed: int) -> 
 def _list_folder(name_or_path: str | Path) -> Collection:
     """List an image folder; what is neither a path nor a name is taken for a misspelt name."""
     text = str(name_or_path)
-    if not Path(text).exists() and "/" not in text:
+    root = Path(text).expanduser()
+    if not root.exists() and "/" not in text:
         close = difflib.get_close_matches(text, _NAMED, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise InputError(
             f"`dataset` must be one of {', '.join(_NAMED)}, or the path of an image folder, but "
             f"got {text!r}.{hint}"
         )
-    return list_image_folder(Path(text))
+    return list_image_folder(root)
 
 
 def _note_on_unreadable(skipped: tuple[tuple[str, str], ...], num_images: int) -> str:

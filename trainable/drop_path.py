@@ -120,6 +120,6 @@ def read_drop_path_rate(model: nn.Module) -> float:
     rates = [branch.drop_prob / branch.share for branch in branches] or [0.0]
     if max(rates) - min(rates) > 1e-6:
         raise RuntimeError(
-            f"The blocks do not share one rate: they say {min(rates)}..{max(rates)}."
+            f"All blocks must say the same rate, but got {min(rates)}..{max(rates)}."
         )
     return rates[-1]

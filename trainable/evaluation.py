@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from sklearn.metrics import recall_score  # type: ignore[import-untyped]
+from sklearn.metrics import recall_score
 from torch import Tensor, nn
 
 from trainable.batch_augment import Normalizer

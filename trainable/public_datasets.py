@@ -27,7 +27,7 @@ _STALL_TIMEOUT_S = 20.0
 def digits(data_dir: Path) -> Collection:
     """scikit-learn's 1797 handwritten digits of 8x8 pixels; they come with its package."""
     # Late, because its import takes a second that no other dataset needs.
-    from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+    from sklearn.datasets import load_digits
 
     bunch = load_digits()
     pixels = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
@@ -39,7 +39,7 @@ def digits(data_dir: Path) -> Collection:
 
 def fashion_mnist(data_dir: Path) -> Collection:
     """60,000 + 10,000 grey clothes of 28x28 pixels (Xiao et al. 2017, arXiv 1708.07747)."""
-    from torchvision.datasets import FashionMNIST  # type: ignore[import-untyped]
+    from torchvision.datasets import FashionMNIST
 
     raw = data_dir / "FashionMNIST" / "raw"
     stems = [Path(name).stem for name, _ in FashionMNIST.resources]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.transforms.v2 import functional as TF  # type: ignore[import-untyped]
+from torchvision.transforms.v2 import functional as TF
 
 MAX_MAGNITUDE = 30
 GEOMETRIC = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")

@@ -12,6 +12,7 @@ from spaces.recipe import Recipe
 from trainable import checkpoint
 from trainable.datasets import Dataset
 from trainable.precision import Diverged
+from trainable.readback import require_arrived
 from trainable.splits import resplit
 from trainable.trainer import Trainer
 
@@ -97,6 +98,7 @@ class RecipeTrainable(tune.Trainable):  # type: ignore[misc]
             device="cuda" if torch.cuda.is_available() else "cpu",
             ema_levels=spec["ema_levels"],
         )
+        require_arrived(self._trainer)
         self._reported = 0
         self._saved_at = time.monotonic()
         if config.get("checkpoint"):

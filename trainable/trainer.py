@@ -17,6 +17,7 @@ from torch import Tensor
 from spaces.recipe import Recipe
 from spaces.task import Task
 from trainable.batch_augment import Augment, Normalizer
+from trainable.calibration import NonFiniteError
 from trainable.datasets import Dataset
 from trainable.ema import EmaBank
 from trainable.evaluation import predict, quick_metrics
@@ -82,16 +83,20 @@ class Trainer:
         self.optimizer = create_optimizer(recipe, self.model)
         self.precision = Precision(resolve_amp_dtype(recipe.amp_dtype, self.device), self.device)
         self._parameters = [p for p in self.model.parameters() if p.requires_grad]
-        self._criterion = partial(cross_entropy, label_smoothing=recipe.strengths.label_smoothing)
+        self.criterion = partial(cross_entropy, label_smoothing=recipe.strengths.label_smoothing)
         own = {OWN: recipe.strengths.ema_decay}
         self.ema = EmaBank(self.model, own | dict(ema_levels or {}))
-        self._augment_generator = torch.Generator(self.device).manual_seed(recipe.seed)
-        self._augment = Augment(recipe, self._augment_generator)
+        self._augment_generator = torch.Generator()
+        self._augment = Augment(recipe, self._augment_generator, erase_value=info.mean)
         self._warmup_steps = warmup_steps_of(
             recipe.strengths.warmup_fraction, self.task.total_steps
         )
         self.epoch = 0
         self._clean_train = _clean_slice(split, seed=recipe.seed)
+
+    def batch(self) -> Tensor:
+        """The first training images as the model sees them, for timing it."""
+        return self._augmented(self._split.train[: self.recipe.batch_size])[0]
 
     def train_epoch(self) -> dict[str, float]:
         """Train on every training image once, in a fresh order.
@@ -106,7 +111,12 @@ class Trainer:
         self._forward.train()
         self.optimizer.train()
         batch_size = min(self.recipe.batch_size, len(self._split.train))
-        order = np.random.default_rng((self.recipe.seed, self.epoch)).permutation(self._split.train)
+        # Drawn anew for each epoch from seed and epoch alone, so that a checkpoint needs to hold no
+        # generator and runs with one seed see the same noise whatever ran in the process before.
+        epoch_seed = 1_000_003 * self.recipe.seed + self.epoch
+        torch.manual_seed(epoch_seed)
+        self._augment_generator.manual_seed(epoch_seed)
+        order = np.random.default_rng(epoch_seed).permutation(self._split.train)
         loss_sum = torch.zeros((), device=self.device)
         for i in range(self.task.steps_per_epoch):
             batch = order[i * batch_size : (i + 1) * batch_size]
@@ -120,18 +130,14 @@ class Trainer:
 
     def _step(self, batch: NDArray[np.int64]) -> Tensor:
         """One optimizer step; returns the loss it was taken on."""
-        factor = lr_factor(
-            min(self.precision.num_steps, self.task.total_steps - 1),
-            schedule=self.recipe.schedule if self.optimizer.uses_schedule else "constant",
-            total_steps=self.task.total_steps,
-            warmup_steps=self._warmup_steps,
-            min_factor=self.recipe.min_lr / self.recipe.lr,
+        self.optimizer.set_lr(self.recipe.lr * self.lr_factor(self.precision.num_steps))
+        # Augmented once and whole: an optimizer with a second pass must see the same images in it,
+        # and in how many parts a batch is pushed through must not change what is in it.
+        images, targets = self._augmented(batch)
+        pieces = self.recipe.grad_accum_steps
+        micro_batches = list(
+            zip(images.tensor_split(pieces), targets.tensor_split(pieces), strict=True)
         )
-        self.optimizer.set_lr(self.recipe.lr * factor)
-        # Augmented once: an optimizer with a second pass must see the same images in it.
-        micro_batches = [
-            self._augmented(part) for part in np.array_split(batch, self.recipe.grad_accum_steps)
-        ]
 
         def batch_pass(criterion: Criterion) -> Tensor:
             loss = torch.zeros((), device=self.device)
@@ -142,13 +148,23 @@ class Trainer:
                 loss += part.detach()
             return loss
 
-        loss = self.optimizer.gather_gradients(batch_pass, self._criterion, self.precision)
+        loss = self.optimizer.gather_gradients(batch_pass, self.criterion, self.precision)
         result = self.precision.step(
             self.optimizer.inner, self._parameters, self.recipe.grad_clip_norm
         )
         if result.stepped:  # A skipped step moves neither schedule nor averages.
             self.ema.update(self.model)
         return loss
+
+    def lr_factor(self, step: int) -> float:
+        """The factor on the peak learning rate that optimizer step ``step`` is taken with."""
+        return lr_factor(
+            step,
+            schedule=self.recipe.schedule if self.optimizer.uses_schedule else "constant",
+            total_steps=self.task.total_steps,
+            warmup_steps=self._warmup_steps,
+            min_factor=self.recipe.min_lr / self.recipe.lr,
+        )
 
     def _augmented(self, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         images = torch.as_tensor(self._dataset.images[indices]).to(self.device, non_blocking=True)
@@ -205,7 +221,7 @@ class Trainer:
                 part: quick_metrics(self._logits(name, indices), self._labels[indices])
                 for part, indices in parts.items()
             }
-        except RuntimeError as error:
+        except NonFiniteError as error:
             raise Diverged(self.precision.num_steps, str(error)) from error
 
     def _logits(self, name: str, indices: NDArray[np.int64]) -> Tensor:
@@ -228,11 +244,6 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "precision": self.precision.state_dict(),
             "ema": self.ema.state_dict(),
-            "rng": {
-                "torch": torch.get_rng_state(),
-                "augment": self._augment_generator.get_state(),
-                "cuda": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
-            },
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -242,10 +253,6 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.precision.load_state_dict(state["precision"])
         self.ema.load_state_dict(state["ema"])
-        torch.set_rng_state(state["rng"]["torch"])
-        self._augment_generator.set_state(state["rng"]["augment"])
-        if self.device.type == "cuda":
-            torch.cuda.set_rng_state(state["rng"]["cuda"])
 
 
 def _suffixes(name: str, *, own_decay: float) -> tuple[str, ...]:

@@ -1,0 +1,13 @@
+"""The one way to the terminal: coloured and as wide as it is, plain and wide enough elsewhere."""
+
+import sys
+
+from rich.console import Console
+
+PLAIN_WIDTH = 132
+"""Columns where the output is no terminal, so that a log holds whole tables."""
+
+
+def make_console() -> Console:
+    """A console on standard output."""
+    return Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, soft_wrap=False)

@@ -1,0 +1,38 @@
+"""What a run really trains with, read off its live objects instead of its configuration."""
+
+from spaces.strengths import Strengths
+from trainable.drop_path import read_drop_path_rate
+from trainable.trainer import OWN, Trainer
+
+
+def live_strengths(trainer: Trainer) -> Strengths:
+    """The strengths as optimizer, criterion, model, average and schedule hold them.
+
+    The warmup is the share of steps that lie below the first one at the peak.
+    """
+    total_steps = trainer.task.total_steps
+    factors = [trainer.lr_factor(step) for step in range(total_steps)]
+    warmup_steps = next(step for step, factor in enumerate(factors) if factor > 1.0 - 1e-9)
+    return Strengths(
+        weight_decay=max(group["weight_decay"] for group in trainer.optimizer.inner.param_groups),
+        label_smoothing=trainer.criterion.keywords["label_smoothing"],
+        drop_path_rate=read_drop_path_rate(trainer.model),
+        ema_decay=trainer.ema.decays[OWN],
+        warmup_fraction=warmup_steps / total_steps,
+    )
+
+
+def require_arrived(trainer: Trainer) -> None:
+    """Refuse to train with other strengths than the recipe's.
+
+    Raises:
+        RuntimeError: If a strength did not reach the object that applies it.
+    """
+    asked, live = trainer.recipe.strengths.as_dict(), live_strengths(trainer).as_dict()
+    # Warmup is a whole number of steps.
+    tolerance = dict.fromkeys(asked, 1e-9) | {"warmup_fraction": 0.5 / trainer.task.total_steps}
+    for name, value in asked.items():
+        if abs(live[name] - value) > tolerance[name] + 1e-9:
+            raise RuntimeError(
+                f"`{name}` is {value!r} in the recipe, but {live[name]!r} in the run."
+            )
