@@ -14,7 +14,7 @@ from search.dials import decide
 from search.divergence import divergence_by_level
 from search.effects import Effect, Run, estimate_effects
 from search.experiment import experiment_factors, same_role
-from search.fit_state import FitEvidence, fit_state
+from search.fit_state import FitEvidence, fit_state, is_undertrained
 from search.interactions import estimate_interactions, strong_interactions
 from search.journal import Journal
 from search.plan import Plan
@@ -57,9 +57,9 @@ def analyse(journal: Journal, plan: Plan, config: RunConfig) -> Analysis:
     runs = experiment_runs(journal.of_stage("attribute"))
     run_roles = _by_role(journal.of_stage("confirm"))
     by_role = {role: run_roles.get(first, []) for role, first in same_role(plan, best).items()}
-    fit = fit_state({role: _evidence(trials) for role, trials in by_role.items()})
-    undertrained = fit.reference == "undertrained"
-    effects, dials = decide_dials(runs, plan, config, best, undertrained=undertrained)
+    evidence = {role: _evidence(trials) for role, trials in by_role.items()}
+    effects, dials = decide_dials(runs, plan, config, best, undertrained=is_undertrained(evidence))
+    fit = fit_state(evidence, dials=dials)
     confirmed = _confirmed(by_role, plan, config)
     exported = choose_export(confirmed, scaled_minus_reference=_scaled_gain(by_role))
     recipes = {"best": best, "scaled": plan.anchors["scaled"], "reference": plan.reference}
@@ -139,7 +139,7 @@ def decide_dials(
         best=best.strengths,
         task=plan.task,
         look=max(1, num_rounds - 1),
-        max_looks=max(1, config.max_blocks - 1),
+        max_looks=max(1, config.max_blocks - 1, num_rounds - 1),
         runs_per_block=max(1, len(runs) // max(1, num_rounds)),
         divergences=divergence_by_level(runs, what.trajectory),
         undertrained=undertrained,

@@ -158,8 +158,7 @@ def _rate_differs(a: float, b: float, task: Task) -> bool:
 
 
 def _window_differs(a: float, b: float, task: Task) -> bool:
-    one_step = 1.0 / task.total_steps
-    return abs(math.log(max(a, one_step) / max(b, one_step))) >= _NOTICEABLE_RATIO
+    return abs(math.log(a / b)) >= _NOTICEABLE_RATIO
 
 
 def _warmup_differs(a: float, b: float, task: Task) -> bool:

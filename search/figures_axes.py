@@ -7,6 +7,75 @@ from dataclasses import dataclass
 from search.figures_drawing import Item, Stroke, Text
 
 TICK_SIZE = 11.0
+WIDE = 560.0
+"""Width from which on panels stand side by side; below it, as on a phone, above each other."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measure:
+    """How a metric is shown.
+
+    Attributes:
+        metric: Its name after the slash.
+        title: What stands above its axis.
+        scale: Factor on its value.
+        decimals: Of its mean.
+        least: Least length of its axis, so that noise does not look like much.
+    """
+
+    metric: str
+    title: str
+    scale: float
+    decimals: int
+    least: float
+
+    def text(self, value: float) -> str:
+        """A value, scaled already, as written beside a mark."""
+        return f"{value:.{self.decimals}f}"
+
+
+TOP1 = Measure(metric="top1", title="validation top-1, %", scale=100.0, decimals=1, least=2.0)
+LOG_LOSS = Measure(
+    metric="nll", title="validation log-loss, nats", scale=1.0, decimals=3, least=0.05
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Box:
+    """Where the plotting area of a panel lies, in pixels."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+def two_boxes(
+    width: float, *, top: float, height: float, right_margin: float, below: float
+) -> tuple[Box, Box]:
+    """Two panels side by side, or on a narrow page one above the other.
+
+    Args:
+        width: Of the page.
+        top: Upper edge of the first.
+        height: Of each.
+        right_margin: Room right of each for labels.
+        below: Room under each for labels.
+    """
+    margin = 36.0
+    if width < WIDE:
+        second = top + height + below + 30.0
+        right = width - right_margin
+        return (
+            Box(left=margin, top=top, right=right, bottom=top + height),
+            Box(left=margin, top=second, right=right, bottom=second + height),
+        )
+    inner = width / 2 - margin - right_margin - 6.0
+    first, second = margin, width / 2 + margin + 6.0
+    return (
+        Box(left=first, top=top, right=first + inner, bottom=top + height),
+        Box(left=second, top=top, right=second + inner, bottom=top + height),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,8 +140,7 @@ def tick_texts(values: Sequence[float], *, signed: bool = False) -> dict[float, 
     decimals = max(0, -math.floor(math.log10(min(gaps)) + 1e-9)) if gaps else 0
     sign = "+" if signed else ""
     return {
-        value: f"{value:{sign}.{decimals}f}".replace("-", "−") if value else "0"
-        for value in values
+        value: f"{value:{sign}.{decimals}f}".replace("-", "−") if value else "0" for value in values
     }
 
 

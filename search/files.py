@@ -66,9 +66,7 @@ def only_driver(run_dir: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise InputError(
-                f"Another process works on {run_dir}; wait or end it."
-            ) from error
+            raise InputError(f"Another process works on {run_dir}; wait or end it.") from error
         yield
 
 

@@ -143,7 +143,7 @@ def _open(
     if not accuracy.is_estimable:
         remark = f"the {accuracy.num_runs} runs with a result cannot tell it from the others"
     elif not has_spread:
-        remark = "validation top-1 is the same in every run, so it cannot tell"
+        remark = "the change of validation top-1 is the same in every run, so noise is unknown"
     else:
         remark = _shown(accuracy)
     if divergence is not None:

@@ -1,6 +1,7 @@
 """The main job from top to bottom: plan, search, attribute, confirm, tell."""
 
 import logging
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -76,7 +77,11 @@ def run_again(path: Path) -> None:
 def _work(config: RunConfig, plan: Plan, dataset: Dataset) -> None:
     """Everything after the plan; whatever happens, the run directory can be gone on from."""
     console = make_console()
-    with only_driver(config.path), _log_file(config.path / "log.txt"):
+    with (
+        only_driver(config.path),
+        _log_file(config.path / "log.txt"),
+        _terminated_like_interrupted(),
+    ):
         tracker = _tracker(config, plan)
         try:
             _train_and_tell(config, plan, dataset, tracker, console)
@@ -168,7 +173,7 @@ def _stages(
     def confirm() -> Stage:
         return confirm_stage(journal, plan, config, best=pick_best(journal, plan, config))
 
-    makers = {
+    makers: dict[str, Callable[[], Stage]] = {
         "search": partial(_search_stage, config, plan, journal, deadline),
         "attribute": attribute,
         "confirm": confirm,
@@ -253,3 +258,17 @@ def _log_file(path: Path) -> Iterator[None]:
     finally:
         root.removeHandler(handler)
         handler.close()
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """Close runs properly also where a job scheduler ends the process with SIGTERM."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -102,7 +102,7 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
         InputError: If anything the user gave is wrong; nothing has been written then.
     """
     base, notes = _base(config)
-    info = describe_model(base.model)
+    info = describe_model(base.model, image_size=base.image_size)
     if not info.takes_drop_path:
         notes.append(f"{base.model} takes no drop path; drop_path_rate is fixed to 0.")
     dataset = load_dataset(
@@ -121,7 +121,12 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
         class_names=dataset.class_names,
     )
     ref = _with_flags(_reference(config.reference, base, num_train=facts.num_train), config)
-    ref = replace(ref, amp_dtype=amp_dtype_of(ref, dataset, device=device_of(config)))
+    ref = replace(
+        ref,
+        amp_dtype=amp_dtype_of(
+            ref, dataset, device=device_of(config), num_threads=num_threads(config)
+        ),
+    )
     candidate = None
     if config.best:
         candidate = _with_flags(read_recipe(Path(config.best), defaults=ref), config)
@@ -206,6 +211,11 @@ def _space(task: Task, config: RunConfig, *, takes_drop_path: bool) -> Space:
     for text in config.fixed:
         space = space.fixed(*parse_fix(text))
     return space
+
+
+def num_threads(config: RunConfig) -> int:
+    """Compute threads of a trial."""
+    return max(1, int(config.cpus_per_trial))
 
 
 def device_of(config: RunConfig) -> str:

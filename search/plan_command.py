@@ -3,7 +3,7 @@
 from search.config import RunConfig
 from search.console import make_console
 from search.estimate import estimate_s
-from search.plan import device_of, make_plan
+from search.plan import device_of, make_plan, num_threads
 from search.plan_text import plan_text
 from trainable.timing import time_run
 
@@ -19,6 +19,6 @@ def print_plan(config: RunConfig) -> None:
         plan.reference,
         dataset,
         device=device_of(config),
-        num_threads=max(1, int(config.cpus_per_trial)),
+        num_threads=num_threads(config),
     )
     make_console().print(plan_text(plan, config, estimate_s=estimate_s(plan, config, timing)))

@@ -98,8 +98,8 @@ class Proposer:
             asked.set_user_attr("strengths", json.dumps(trial.spec.recipe.strengths.as_dict()))
             for epoch, value in values.items():
                 asked.report(value, epoch)
-            value = values[max(values)] if state is TrialState.COMPLETE else None
-            self.study.tell(asked, value, state=state)
+            last = values[max(values)] if state is TrialState.COMPLETE else None
+            self.study.tell(asked, last, state=state)
         elif positions is not None:
             self.study.add_trial(
                 optuna.trial.create_trial(

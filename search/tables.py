@@ -9,12 +9,15 @@ from search.files import write_text
 from search.trials import Trial
 from spaces.recipe import Recipe
 
+Row = dict[str, object]
+"""One line of a table, by column."""
+
 
 def write_trials(
     path: Path, trials: Iterable[Trial], *, effective: Callable[[Recipe], Mapping[str, float]]
 ) -> None:
     """One row per trial of any stage: raw and effective strengths, how it ended, last metrics."""
-    rows = [
+    rows: list[Row] = [
         {
             "trial_id": trial.spec.trial_id,
             "stage": trial.spec.stage,
@@ -34,7 +37,7 @@ def write_trials(
 
 def write_experiment(path: Path, trials: Iterable[Trial]) -> None:
     """One row per run of the attribute and confirm stages: block, levels, last metrics."""
-    rows = [
+    rows: list[Row] = [
         {
             "trial_id": trial.spec.trial_id,
             "stage": trial.spec.stage,
@@ -60,7 +63,7 @@ def _last_metrics(trial: Trial) -> dict[str, float]:
     return newest
 
 
-def _write(path: Path, rows: list[dict[str, object]]) -> None:
+def _write(path: Path, rows: list[Row]) -> None:
     columns = list(dict.fromkeys(column for row in rows for column in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")

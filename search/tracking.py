@@ -128,6 +128,8 @@ class Tracker:
             verdict: What was found, or None.
             artifacts: Run directory whose files are copied, or None.
         """
+        if self._search is None:
+            return  # Interrupted before it began.
         self._patience.last_chance()
         self._catch_up(is_last=True)
         trials = list(self._trials.values())

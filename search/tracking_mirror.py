@@ -7,9 +7,9 @@ away after any failure and made again: that creates nothing twice and leaves no 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from search import tracking_notes
+from search import tracking_notes, tracking_ranks
 from search import tracking_trials as shown
-from search.tracking_store import DatasetInfo, FoundRun, Store
+from search.tracking_store import DatasetInfo, FoundRun, Point, Store
 from search.tracking_view import chart_url
 from search.trials import Trial
 
@@ -126,7 +126,7 @@ class Mirror:
         child.has_final = child.has_final or trial.is_full_length
         if child.status != status:
             # Last, so that a run with a final status lacks nothing.
-            self.store.end_run(child.run_id, status)
+            self.store.end_run(child.run_id, status, end=shown.end_time(trial))
             child.status = status
 
     def interrupt(self, trials: Iterable[Trial]) -> None:
@@ -140,8 +140,11 @@ class Mirror:
 
     def update_best(self, trials: Collection[Trial]) -> None:
         """Log the best accuracy so far over the number of the trial."""
-        best = shown.best_so_far(trials)
-        rows = [(BEST_METRIC, best[number], number) for number in range(self._num_best, len(best))]
+        best = tracking_ranks.best_so_far(trials)
+        rows = [
+            Point(name=BEST_METRIC, value=best[number], step=number)
+            for number in range(self._num_best, len(best))
+        ]
         if rows:
             self.store.log(self.parent, metrics=rows)
             self._num_best = len(best)
@@ -149,14 +152,14 @@ class Mirror:
     def summarise(self, *, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
         """Write what is said of the whole search; a metric that has its value already is left."""
         new = {k: v for k, v in metrics.items() if self._parent_metrics.get(k) != v}
-        rows = [(name, value, 0) for name, value in new.items()]
+        rows = [Point(name=name, value=value, step=0) for name, value in new.items()]
         self.store.log(self.parent, metrics=rows, tags=tags)
         self._parent_metrics |= new
 
     def update_ranks(self, trials: Collection[Trial]) -> None:
         """Log each search trial's rank where it stopped, and colour full-length ones by result."""
-        colours = shown.rank_colours(trials)
-        ranks = shown.rank_at_stop(list(trials))
+        colours = tracking_ranks.rank_colours(trials)
+        ranks = tracking_ranks.rank_at_stop(list(trials))
         for trial in trials:
             name = trial.spec.trial_id
             child = self.children.get(name)
@@ -164,7 +167,7 @@ class Mirror:
                 continue
             rows, tags = [], {}
             if child.rank != ranks[name]:
-                rows = [(shown.RANK_METRIC, ranks[name], trial.epoch)]
+                rows = [Point(name=shown.RANK_METRIC, value=ranks[name], step=trial.epoch)]
             if name in colours and child.colour != colours[name]:
                 tags = {"mlflow.runColor": colours[name]}
             self.store.log(child.run_id, metrics=rows, tags=tags)
@@ -204,7 +207,8 @@ class Mirror:
     def _create(self, trial: Trial) -> Child:
         tags = {key: self.info.tags[key] for key in _COPIED_TAGS if key in self.info.tags}
         tags |= shown.tags(trial) | {"mlflow.parentRunId": self.parent, "outcome": "running"}
-        run_id = self.store.create_run(shown.run_name(trial), tags)
+        start = shown.start_time(trial)
+        run_id = self.store.create_run(shown.run_name(trial), tags, start=start)
         child = Child(
             run_id=run_id,
             status="RUNNING",

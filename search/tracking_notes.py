@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from search.trials import Trial
 from search.verdict import Dial, Estimate, Verdict
 
-_TURN_WORDS = {"down": "⬇️ down", "up": "⬆️ up", "leave": "= leave", "inconclusive": "? unclear"}
+_TURN_WORDS = {"down": "⬇️ down", "up": "⬆️ up", "leave": "= leave", "inconclusive": "? inconclusive"}
 _DECIMALS = 4
 _GAP = "&nbsp;&nbsp;&nbsp;"  # MLflow's tables have no borders and no room between columns.
 
@@ -160,11 +160,20 @@ def _how(verdict: Verdict, counts: str) -> str:
         f"* The reference is **{verdict.fit.reference}**, the best **{verdict.fit.best}**.",
         *(f"* {reason}" for reason in verdict.fit.reasons),
         *(f"* {text}" for text in verdict.interactions),
-        *(f"* {dial.strength}: {dial.remark}" for dial in verdict.dials if dial.remark),
+        *(f"* {', '.join(names)}: {remark}" for remark, names in _remarks(verdict).items()),
         f"* Cost: {verdict.cost.wall_s / 60:.1f} minutes, {verdict.cost.core_s / 60:.1f} "
         f"core-minutes, {verdict.cost.train_share:.0%} of them training.",
     ]
     return lines[0] + "\n\n" + "\n".join(lines[1:])
+
+
+def _remarks(verdict: Verdict) -> dict[str, list[str]]:
+    """The strengths by what is remarked on them."""
+    found: dict[str, list[str]] = {}
+    for dial in verdict.dials:
+        if dial.remark:
+            found.setdefault(dial.remark, []).append(dial.strength)
+    return found
 
 
 def _markdown(rows: Sequence[Mapping[str, str]]) -> str:

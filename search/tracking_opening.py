@@ -22,6 +22,7 @@ ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
+_SQLITE = "sqlite:///"
 _LOCK_S = 60.0
 
 
@@ -52,31 +53,38 @@ def failures() -> tuple[type[Exception], ...]:
 
 def embedded_uri(store_dir: Path) -> str:
     """Address of the database that lies in ``store_dir``."""
-    return f"sqlite:///{store_dir.resolve() / 'mlflow.db'}"
+    return f"{_SQLITE}{store_dir.resolve() / 'mlflow.db'}"
 
 
 def open_store(uri: str | None, *, store_dir: Path, experiment: str) -> Store:
     """Open the experiment ``experiment``, and make it and the database if they are missing.
 
     Args:
-        uri: Address of a tracking store, or None for the embedded one in ``store_dir``.
-        store_dir: Directory of the embedded store and its artifacts; made if missing.
+        uri: Address of a server or a database, or None for the embedded database in ``store_dir``.
+        store_dir: Directory of the embedded database; made if missing.
         experiment: Name of the experiment.
     """
     set_environment()
-    if uri is not None:
-        _check_reachable(uri)
-        return _open_experiment(uri, experiment, artifacts=None)
-    store_dir = store_dir.resolve()
-    store_dir.mkdir(parents=True, exist_ok=True)
+    uri = uri or embedded_uri(store_dir)
+    if uri.startswith(_SQLITE):
+        return _open_file(Path(uri.removeprefix(_SQLITE)).resolve(), experiment)
+    _check_reachable(uri)
+    # A server knows where its artifacts go; without one MLflow would put them in the working
+    # directory.
+    has_server = urlsplit(uri).scheme in ("http", "https")
+    return _open_experiment(uri, experiment, artifacts=None if has_server else store_dir)
+
+
+def _open_file(database: Path, experiment: str) -> Store:
+    """Open an SQLite database; artifacts lie beside it."""
+    database.parent.mkdir(parents=True, exist_ok=True)
     # Two processes that make the tables of a new database at once make MLflow raise.
-    with _locked(store_dir / "mlflow.db.lock"):
-        _check_writable(store_dir / "mlflow.db")
-        artifacts = (store_dir / "artifacts").as_uri()
-        return _open_experiment(embedded_uri(store_dir), experiment, artifacts=artifacts)
+    with _locked(database.with_name(database.name + ".lock")):
+        _check_writable(database)
+        return _open_experiment(f"{_SQLITE}{database}", experiment, artifacts=database.parent)
 
 
-def _open_experiment(uri: str, name: str, *, artifacts: str | None) -> Store:
+def _open_experiment(uri: str, name: str, *, artifacts: Path | None) -> Store:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
@@ -91,7 +99,8 @@ def _open_experiment(uri: str, name: str, *, artifacts: str | None) -> Store:
     if found is not None and found.lifecycle_stage == "active":
         return Store(client, found.experiment_id)
     try:
-        return Store(client, client.create_experiment(name, artifact_location=artifacts))
+        location = (artifacts.resolve() / "artifacts").as_uri() if artifacts else None
+        return Store(client, client.create_experiment(name, artifact_location=location))
     except MlflowException:
         found = client.get_experiment_by_name(name)
         if found is None or found.lifecycle_stage != "active":

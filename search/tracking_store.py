@@ -43,6 +43,16 @@ class FoundRun:
     metrics: Mapping[str, float]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Point:
+    """One point of a metric's curve; ``time`` in seconds since 1970, None or 0 for now."""
+
+    name: str
+    value: float
+    step: int
+    time: float | None = None
+
+
 class Store:
     """One experiment of an MLflow tracking store.
 
@@ -80,11 +90,11 @@ class Store:
             if not token:
                 return found
 
-    def create_run(self, name: str, tags: Mapping[str, str]) -> str:
-        """Create a running run and return its id."""
+    def create_run(self, name: str, tags: Mapping[str, str], *, start: float | None = None) -> str:
+        """Create a running run that began at ``start``, else now, and return its id."""
         cut = {key: value[:_TAG_CHARACTERS] for key, value in tags.items()}
         run_id: str = self._client.create_run(
-            self.experiment_id, run_name=name, tags=cut
+            self.experiment_id, start_time=_milliseconds(start), run_name=name, tags=cut
         ).info.run_id
         return run_id
 
@@ -92,18 +102,17 @@ class Store:
         self,
         run_id: str,
         *,
-        metrics: Iterable[tuple[str, float, int]] = (),
+        metrics: Iterable[Point] = (),
         params: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Write name, value and step of metrics, params and tags; one call to MLflow if they fit.
+        """Write metrics, params and tags; one call to MLflow if they fit.
 
         MLflow writes metrics before tags, so a tag never says more than the metrics hold.
         """
         from mlflow.entities import Metric, Param, RunTag
 
-        now = int(time.time() * 1000)
-        points = [Metric(key, value, now, step) for key, value, step in metrics]
+        points = [Metric(p.name, p.value, _milliseconds(p.time), p.step) for p in metrics]
         pairs = [Param(key, value[:_PARAM_CHARACTERS]) for key, value in (params or {}).items()]
         labels = [RunTag(key, value[:_TAG_CHARACTERS]) for key, value in (tags or {}).items()]
         while len(points) > _METRICS_PER_CALL - _PARAMS_PER_CALL or len(pairs) > _PARAMS_PER_CALL:
@@ -118,9 +127,9 @@ class Store:
         histories = (self._client.get_metric_history(run_id, key) for key in keys)
         return max((point.step for history in histories for point in history), default=0)
 
-    def end_run(self, run_id: str, status: str) -> None:
-        """End a run as ``FINISHED``, ``KILLED`` or ``FAILED``."""
-        self._client.set_terminated(run_id, status)
+    def end_run(self, run_id: str, status: str, *, end: float | None = None) -> None:
+        """End a run as ``FINISHED``, ``KILLED`` or ``FAILED``, at ``end``, else now."""
+        self._client.set_terminated(run_id, status, end_time=_milliseconds(end))
 
     def reopen_run(self, run_id: str) -> None:
         """Call a run running again."""
@@ -166,3 +175,7 @@ class Store:
             self._client.delete_experiment_tag(self.experiment_id, key)
         else:
             self._client.set_experiment_tag(self.experiment_id, key, value)
+
+
+def _milliseconds(seconds: float | None) -> int:
+    return int((seconds or time.time()) * 1000)

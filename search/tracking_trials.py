@@ -1,8 +1,9 @@
 """How a trial shows in MLflow: its name, params, tags, colour and metrics, as plain values."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 
-from search.trials import Trial
+from search.tracking_store import Point
+from search.trials import Record, Trial
 from spaces.recipe import Recipe
 
 ByStrength = Callable[[Recipe], Mapping[str, float]]
@@ -30,7 +31,9 @@ EPOCH_METRICS = (
 )
 """What a trial reports and a chart wants to show; everything else stays in the run directory."""
 BEST = {"val/top1": max, "val/nll": min}
-"""Metrics of which the best value so far is logged too: the runs table shows only last values."""
+"""Metrics of which a search trial's best value so far is logged too: the runs table shows only last
+values.
+"""
 FINAL_METRIC = "final/val/top1"
 """Logged by full-length trials only, so that charts on it compare like with like."""
 RANK_METRIC = "rank/pct_at_stop"
@@ -53,9 +56,8 @@ _COLOURS = {
     "failed": "#DC2626",
     "killed": "#6B7280",
 }
-# Viridis from its dark to its bright end (van der Walt and Smith 2015), readable colour-blind.
-_VIRIDIS = ("#440154", "#472D7B", "#3B528B", "#2C728E", "#21918C", "#28AE80", "#5EC962", "#ADDC30")
-_DECIMALS = 4  # The pages print a double as it is.
+DECIMALS = 4
+"""To which metrics are rounded: the pages print a double as it is."""
 _SHORT = {
     "weight_decay": "wd",
     "label_smoothing": "ls",
@@ -139,10 +141,11 @@ def fixed_point(value: float) -> str:
     return f"{value:.6f}" if value == 0 or abs(value) >= 1e-4 else f"{value:.10f}"
 
 
-def points(trial: Trial, *, after: int) -> Iterator[tuple[str, float, int]]:
-    """Metric, value and epoch of all that was reported after epoch ``after``.
+def points(trial: Trial, *, after: int) -> Iterator[Point]:
+    """All that was reported after epoch ``after``.
 
-    A value that is not finite is left out: the store would turn infinity into 1.8e308.
+    A value that is not finite is left out: the store would turn infinity into 1.8e308. The time of
+    a point is that of the record, so that a point that is sent twice is one point.
     """
     best: dict[str, float] = {}
     keys = {*EPOCH_METRICS, *(f"val.{level}/top1" for level in trial.spec.ema_levels)}
@@ -152,73 +155,38 @@ def points(trial: Trial, *, after: int) -> Iterator[tuple[str, float, int]]:
             if name not in keys or not float("-inf") < value < float("inf"):
                 continue
             row = {name: value}
-            if name in BEST:
+            if name in BEST and trial.spec.stage == "search":
                 best[name] = BEST[name](value, best.get(name, value))
                 row[f"best/{name}"] = best[name]
             if record.epoch > after:
-                yield from ((key, round(x, _DECIMALS), record.epoch) for key, x in row.items())
+                for key, x in row.items():
+                    yield _point(key, x, record)
 
 
-def final_point(trial: Trial) -> list[tuple[str, float, int]]:
-    """The point of `FINAL_METRIC`, for a full-length trial."""
+def _point(name: str, value: float, record: Record) -> Point:
+    return Point(
+        name=name, value=round(value, DECIMALS), step=record.epoch, time=record.time or None
+    )
+
+
+def final_point(trial: Trial) -> list[Point]:
+    """The point of `FINAL_METRIC`, for a full-length trial of the search."""
     value = trial.last("val/top1")
-    if value is None or not trial.is_full_length:
+    if value is None or not trial.is_full_length or trial.spec.stage != "search":
         return []
-    return [(FINAL_METRIC, round(value, _DECIMALS), trial.epoch)]
+    return [_point(FINAL_METRIC, value, trial.records[-1])]
 
 
-def best_so_far(trials: Iterable[Trial]) -> list[float]:
-    """For each trial of the search in order of number, the best ``val/top1`` up to it.
-
-    The list ends before the first trial that still runs, so that no value changes later. Reruns are
-    left out: they measure a trial again.
-    """
-    searched = [t for t in trials if t.spec.stage == "search" and t.spec.rerun_of is None]
-    found: list[float] = []
-    best = 0.0
-    for place, trial in enumerate(sorted(searched, key=lambda t: t.spec.number)):
-        if trial.spec.number != place or trial.status == "running":
-            break
-        values = [r.metrics["val/top1"] for r in trial.records if "val/top1" in r.metrics]
-        best = max([best, *(value for value in values if value <= 1.0)])
-        found.append(round(best, _DECIMALS))
-    return found
+def start_time(trial: Trial) -> float | None:
+    """When it began, if it has reported: it may be mirrored long after it ran."""
+    if not trial.records or not trial.records[0].time:
+        return None
+    first = trial.records[0]
+    return first.time - sum(s for name, s in first.metrics.items() if name.startswith("cost/"))
 
 
-def rank_at_stop(trials: Sequence[Trial]) -> dict[str, float]:
-    """Percentile of each search trial among all others at the epoch where it stopped.
-
-    A trial that was stopped before that epoch stands there with its last value. Early epochs are
-    ranked too, so this illustrates and never decides anything.
-    """
-    curves = {
-        t.spec.trial_id: [
-            (r.epoch, r.metrics["val/top1"]) for r in t.records if "val/top1" in r.metrics
-        ]
-        for t in trials
-        if t.spec.stage == "search"
-    }
-    measured = {name: curve for name, curve in curves.items() if curve}
-    ranks: dict[str, float] = {}
-    for name, curve in measured.items():
-        epoch, value = curve[-1]
-        others = [
-            [v for e, v in other if e <= epoch][-1]
-            for key, other in measured.items()
-            if key != name and other[0][0] <= epoch
-        ]
-        beaten = sum((other < value) + 0.5 * (other == value) for other in others)
-        ranks[name] = round(100 * beaten / len(others), 1) if others else 100.0
-    return ranks
-
-
-def rank_colours(trials: Iterable[Trial]) -> dict[str, str]:
-    """Viridis over the final ``val/top1`` of the full-length search trials: bright is better."""
-    final = {
-        t.spec.trial_id: t.last("val/top1") or 0.0
-        for t in trials
-        if t.spec.stage == "search" and t.is_full_length
-    }
-    order = sorted(final, key=final.__getitem__)
-    steps = max(1, len(order) - 1)
-    return {name: _VIRIDIS[(len(_VIRIDIS) - 1) * i // steps] for i, name in enumerate(order)}
+def end_time(trial: Trial) -> float | None:
+    """When it ended, if that was with its last report."""
+    if trial.status in ("finished", "stopped", "diverged") and trial.records:
+        return trial.records[-1].time or None
+    return None

@@ -5,6 +5,7 @@ conductor's, and every fact lies in the journal. Tune's own experiment state is 
 after a crash a new Tune run goes on from the journal.
 """
 
+import logging
 import os
 import time
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ _TUNE_SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # records.jsonl has it all.
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # Tune's own state is never read back.
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "0",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours: close what is open, say how to resume.
     "RAY_AIR_NEW_OUTPUT": "0",
 }
 
@@ -65,12 +67,11 @@ class ConductedSearcher(_NotPickled, Searcher):
         super().__init__()
         self._conductor = conductor
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+    def suggest(self, trial_id: str) -> Any:
         """The configuration of the next trial, None to be asked again, or ``FINISHED``."""
         answer = self._conductor.next_trial()
         if answer is Wait.NO_MORE:
-            finished: dict[str, Any] = Searcher.FINISHED
-            return finished
+            return Searcher.FINISHED
         if isinstance(answer, Wait):
             return None
         return {"spec": answer.spec.to_dict(), "checkpoint": answer.checkpoint}
@@ -87,11 +88,11 @@ class ConductedSearcher(_NotPickled, Searcher):
         """Nothing: the journal is the memory."""
 
 
-class ConductedScheduler(_NotPickled, FIFOScheduler):  # type: ignore[misc]
+class ConductedScheduler(_NotPickled, FIFOScheduler):
     """Asks the conductor after each epoch whether a trial goes on."""
 
     def __init__(self, conductor: Conductor, run_dir: Path) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._conductor = conductor
         self._predictions = run_dir / "predictions"
 
@@ -192,9 +193,9 @@ def start_ray(resources: Resources) -> float:
         address=resources.ray_address or "local",
         include_dashboard=None if resources.ray_address else False,
         log_to_driver=False,
-        logging_level="error",
+        logging_level=logging.ERROR,
     )
-    return float(ray.cluster_resources()["CPU"])
+    return float(ray.cluster_resources()["CPU"])  # type: ignore[no-untyped-call]
 
 
 def _trial_name(trial: Any) -> str:

@@ -131,9 +131,13 @@ def test_only_an_average_that_differs_still_gets_an_interval_from_single_run_blo
     assert effect.dof == 5
 
 
+WORST = {average: dict.fromkeys(EFFECT_METRICS, 0.0) for average in ("reference", "best", "none")}
+
+
 def diverge(runs: list[Run], *indices: int) -> list[Run]:
+    """Some runs diverged, reporting the worst finite value of everything."""
     return [
-        Run(run_id=r.run_id, block=r.block, levels=r.levels, metrics={}, diverged=True)
+        Run(run_id=r.run_id, block=r.block, levels=r.levels, metrics=WORST, diverged=True)
         if i in indices
         else r
         for i, r in enumerate(runs)
@@ -166,14 +170,17 @@ def test_a_metric_missing_in_some_runs_takes_only_its_own_fit_with_it() -> None:
     assert effects["val/nll"].mean == pytest.approx(0.03)
 
 
-def test_a_level_without_any_run_left_is_not_estimable_while_the_others_are() -> None:
-    runs = experiment(planted)
+@pytest.mark.parametrize("num_blocks", [2, 4])
+def test_a_level_without_any_run_left_is_not_estimable_while_the_others_are(
+    num_blocks: int,
+) -> None:
+    runs = experiment(planted, num_blocks=num_blocks)
     lost = [i for i, run in enumerate(runs) if run.levels["drop_path_rate"] == 1]
     effects = estimate_effects(diverge(runs, *lost), NAMES, ema=True)
     gone = effects["drop_path_rate"]["val/top1"]
     assert not gone.is_estimable
     assert gone.interval(0.05) == (-math.inf, math.inf)
-    assert gone.num_runs == 8
+    assert gone.num_runs == 4 * num_blocks
     # With drop path at the reference only, smoothing gains 3 points less the interaction of 2.
     assert effects["label_smoothing"]["val/top1"].mean == pytest.approx(0.01)
     assert effects["ema_decay"]["val/top1"].mean == pytest.approx(0.02)

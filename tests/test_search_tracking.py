@@ -43,6 +43,7 @@ def a_trial(
             trial_id=spec.trial_id,
             stage=stage,
             epoch=epoch,
+            time=1_800_000_000.0 + 60 * epoch,
             metrics={"val/top1": 0.1 * epoch + 0.01 * number, "train/loss": 2.0 / epoch},
         )
         for epoch in range(1, epochs + 1)
@@ -143,6 +144,8 @@ def test_a_second_driver_fills_what_the_first_left_out(
     open_tracker().sync([a_trial(1, 2)])
     open_tracker().sync([a_trial(0, EPOCHS, "finished"), a_trial(1, 4, "stopped"), a_trial(2, 0)])
     children = children_of(client, name)
+    late = children["search-0000"].info
+    assert late.end_time - late.start_time == 60_000 * (EPOCHS - 1)
     assert steps(client, children["search-0000"]) == [1, 2, 3, 4, 5]
     assert steps(client, children["search-0001"]) == [1, 2, 3, 4]
     assert children["search-0001"].info.status == "KILLED"
@@ -349,6 +352,21 @@ def test_the_environment_does_not_choose_another_experiment(
     assert experiment.artifact_location == (store_dir / "artifacts").resolve().as_uri()
 
 
+def test_a_database_given_by_address_keeps_its_artifacts_beside_it(
+    store_dir: Path, client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(store_dir / "mlflow.db", tmp_path / "own.db")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    tracker = Tracker(
+        "sqlite:///../own.db", store_dir=tmp_path / "unused", experiment="new", run_name="own"
+    )
+    run_id = tracker.open_search(params={}, tags={}, dataset=None)
+    run = MlflowClient(f"sqlite:///{tmp_path}/own.db").get_run(run_id)
+    assert run.info.artifact_uri == f"{(tmp_path / 'artifacts').as_uri()}/{run_id}/artifacts"
+    assert not (tmp_path / "unused").exists()
+
+
 def refused_uri(directory: Path) -> tuple[str | None, Path]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -458,8 +476,9 @@ def test_a_bug_is_not_taken_for_a_broken_store(
         tracker.trial_changed(a_trial(0, 1))
 
 
-def test_logging_before_the_search_is_open_is_refused(store_dir: Path) -> None:
+def test_before_the_search_is_open_it_may_be_closed_but_not_logged(store_dir: Path) -> None:
     tracker = Tracker(None, store_dir=store_dir, experiment="mine", run_name="early")
+    tracker.close_search("KILLED", verdict=None, artifacts=None)
     with pytest.raises(RuntimeError, match="`open_search` must come before"):
         tracker.trial_changed(a_trial(0, 1))
 

@@ -77,6 +77,13 @@ def test_the_description_says_the_sentence_then_the_dials_then_how_then_where() 
         assert note.count(f"| {name}") == 1
 
 
+def test_a_remark_on_several_strengths_is_made_once() -> None:
+    dials = [a_dial(name, "leave", remark="Train longer.") for name in STRENGTH_NAMES[:2]]
+    note = tracking_notes.verdict_note(a_verdict(*dials), counts="", links=LINKS)
+    assert f"* {STRENGTH_NAMES[0]}, {STRENGTH_NAMES[1]}: Train longer.\n" in note
+    assert note.count("Train longer.") == 1
+
+
 def test_each_turn_reads_differently() -> None:
     rows = tracking_notes.dial_table(a_verdict(*(a_dial("ema_decay", turn) for turn in TURNS)))
     assert len({row["turn"] for row in rows}) == len(TURNS)

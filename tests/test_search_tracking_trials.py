@@ -3,11 +3,14 @@
 import math
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from search import tracking_ranks
 from search import tracking_trials as shown
+from search.tracking_store import Point
 from search.trials import STAGES, STATUSES, Record, Trial, TrialSpec
 from spaces.recipe import Recipe
 from spaces.strengths import STRENGTH_NAMES
@@ -98,38 +101,37 @@ def test_points_hold_wanted_metrics_rounded_with_the_best_so_far() -> None:
         {"train/loss": 1.5},
         {"val/top1": 0.4, "val/nll": 0.9},
     ]
-    assert sorted(shown.points(a_trial(0, curve), after=0)) == sorted(
-        [
-            ("val/top1", 0.5, 1),
-            ("best/val/top1", 0.5, 1),
-            ("val/nll", 1.0001, 1),
-            ("best/val/nll", 1.0001, 1),
-            ("train/loss", 1.5, 2),
-            ("val/top1", 0.4, 3),
-            ("best/val/top1", 0.5, 3),
-            ("val/nll", 0.9, 3),
-            ("best/val/nll", 0.9, 3),
-        ]
-    )
+    found = {(p.name, p.value, p.step) for p in shown.points(a_trial(0, curve), after=0)}
+    assert found == {
+        ("val/top1", 0.5, 1),
+        ("best/val/top1", 0.5, 1),
+        ("val/nll", 1.0001, 1),
+        ("best/val/nll", 1.0001, 1),
+        ("train/loss", 1.5, 2),
+        ("val/top1", 0.4, 3),
+        ("best/val/top1", 0.5, 3),
+        ("val/nll", 0.9, 3),
+        ("best/val/nll", 0.9, 3),
+    }
 
 
 @pytest.mark.parametrize("after", [0, 1, 2, 3, 4])
 def test_points_after_an_epoch_are_those_of_later_epochs(after: int) -> None:
     trial = a_trial(0, top1(0.3, 0.5, 0.4))
-    late = [point for point in shown.points(trial, after=0) if point[2] > after]
+    late = [point for point in shown.points(trial, after=0) if point.step > after]
     assert list(shown.points(trial, after=after)) == late
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_what_is_not_finite_is_left_out(value: float) -> None:
     trial = a_trial(0, [{"val/top1": 0.5}, {"val/top1": value, "val/nll": value}], "diverged")
-    assert {point[2] for point in shown.points(trial, after=0)} == {1}
+    assert {point.step for point in shown.points(trial, after=0)} == {1}
 
 
 def test_averages_of_the_experiment_are_shown_by_level() -> None:
     curve = [{"val.best/top1": 0.5, "val.best/nll": 1.0, "val.other/top1": 0.1}]
     trial = a_trial(0, curve, stage="attribute", ema_levels={"best": 0.9})
-    assert [point[0] for point in shown.points(trial, after=0)] == ["val.best/top1"]
+    assert [point.name for point in shown.points(trial, after=0)] == ["val.best/top1"]
 
 
 def test_all_points_have_names_that_the_view_knows() -> None:
@@ -137,15 +139,31 @@ def test_all_points_have_names_that_the_view_knows() -> None:
     names = [*shown.EPOCH_METRICS, *(f"val.{level}/top1" for level in levels)]
     trial = a_trial(0, [dict.fromkeys(names, 0.5)], epochs=1, ema_levels=levels)
     found = [*shown.points(trial, after=0), *shown.final_point(trial)]
-    assert {point[0] for point in found} | {shown.RANK_METRIC} == set(shown.METRIC_KEYS)
+    assert {point.name for point in found} | {shown.RANK_METRIC} == set(shown.METRIC_KEYS)
 
 
 @pytest.mark.parametrize("status", STATUSES)
 @pytest.mark.parametrize("length", [0, 2, 3])
-def test_only_full_length_trials_have_a_final_value(status: str, length: int) -> None:
+def test_only_full_length_trials_of_the_search_have_a_final_value(status: str, length: int) -> None:
     trial = a_trial(0, top1(0.5, 0.7, 0.61234)[:length], status)
-    expected = [("final/val/top1", 0.6123, 3)] if status == "finished" and length == 3 else []
+    other = a_trial(0, top1(0.5, 0.7, 0.61234)[:length], status, stage="confirm")
+    assert shown.final_point(other) == []
+    has_final = status == "finished" and length == 3
+    expected = [Point(name="final/val/top1", value=0.6123, step=3)] if has_final else []
     assert shown.final_point(trial) == expected
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_times_are_those_of_the_records(status: str) -> None:
+    curve = [{"val/top1": 0.5, "cost/train_s": 3.0, "cost/eval_s": 1.0}, {"val/top1": 0.6}]
+    trial = a_trial(0, curve, status)
+    assert (shown.start_time(trial), shown.end_time(trial)) == (None, None)
+    timed = tuple(replace(record, time=100.0 * record.epoch) for record in trial.records)
+    trial = replace(trial, records=timed)
+    assert shown.start_time(trial) == 96.0
+    ended_with_a_report = status in ("finished", "stopped", "diverged")
+    assert shown.end_time(trial) == (200.0 if ended_with_a_report else None)
+    assert {point.time for point in shown.points(trial, after=0)} == {100.0, 200.0}
 
 
 def test_the_best_so_far_ends_before_the_first_running_trial_and_skips_reruns() -> None:
@@ -155,12 +173,12 @@ def test_the_best_so_far_ends_before_the_first_running_trial_and_skips_reruns() 
         a_trial(3, top1(0.9)),
         a_trial(1, [], "failed"),
     ]
-    assert shown.best_so_far(trials) == [0.5, 0.5]
+    assert tracking_ranks.best_so_far(trials) == [0.5, 0.5]
     ended = [a_trial(2, top1(0.4, math.nan), "diverged"), *trials[1:]]
     rerun = a_trial(4, top1(1.0), role="rerun", rerun_of="search-0000")
     other = a_trial(4, top1(1.0), stage="confirm")
-    assert shown.best_so_far([*ended, rerun, other]) == [0.5, 0.5, 0.5, 0.9]
-    assert shown.best_so_far([]) == []
+    assert tracking_ranks.best_so_far([*ended, rerun, other]) == [0.5, 0.5, 0.5, 0.9]
+    assert tracking_ranks.best_so_far([]) == []
 
 
 def slow_rank(trials: list[Trial], trial: Trial) -> float:
@@ -184,20 +202,20 @@ def test_the_rank_is_the_percentile_at_the_epoch_where_the_trial_stopped(seed: i
         for n in range(12)
     ]
     expected = {t.spec.trial_id: slow_rank(trials, t) for t in trials if t.records}
-    assert shown.rank_at_stop(trials) == expected
+    assert tracking_ranks.rank_at_stop(trials) == expected
 
 
 def test_the_rank_of_an_only_trial_is_the_top() -> None:
-    assert shown.rank_at_stop([a_trial(0, top1(0.1))]) == {"search-0000": 100.0}
-    assert shown.rank_at_stop([a_trial(0, [])]) == {}
+    assert tracking_ranks.rank_at_stop([a_trial(0, top1(0.1))]) == {"search-0000": 100.0}
+    assert tracking_ranks.rank_at_stop([a_trial(0, [])]) == {}
 
 
 def test_colours_of_full_length_trials_run_from_the_worst_to_the_best() -> None:
     trials = [a_trial(n, top1(0.1, 0.2, n / 40)) for n in (5, 20, 1, 39)]
     trials += [a_trial(7, top1(0.9), "stopped"), a_trial(8, top1(0.9), stage="attribute")]
-    colours = shown.rank_colours(trials)
+    colours = tracking_ranks.rank_colours(trials)
     assert list(colours) == ["search-0001", "search-0005", "search-0020", "search-0039"]
     assert colours["search-0001"] == "#440154"
     assert colours["search-0039"] == "#ADDC30"
     assert len(set(colours.values())) == 4
-    assert shown.rank_colours([]) == {}
+    assert tracking_ranks.rank_colours([]) == {}

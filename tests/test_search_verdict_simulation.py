@@ -55,7 +55,7 @@ class Simulation:
         """One column per experiment; ``split`` is the spread of every effect over blocks."""
         num_blocks, num_factors = int(self.blocks.max()) + 1, self.levels.shape[1]
         spread = np.broadcast_to(np.asarray(run), (len(self.levels),))[:, None]
-        noise = self._rng.normal(size=(len(self.levels), self.num)) * spread
+        noise: Floats = self._rng.normal(size=(len(self.levels), self.num)) * spread
         noise += self._rng.normal(0.0, block, (num_blocks, self.num))[self.blocks]
         slopes = self._rng.normal(0.0, split, (num_blocks, num_factors, self.num))[self.blocks]
         noise += np.einsum("rf,rfs->rs", self.levels, slopes) / 2

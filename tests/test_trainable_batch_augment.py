@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torchvision.transforms import v2  # type: ignore[import-untyped]
+from torchvision.transforms import v2
 
 from spaces.recipe import RandAugment, Recipe
 from trainable.batch_augment import Augment, Normalizer

@@ -4,6 +4,8 @@ import gzip
 import hashlib
 import io
 import pickle
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -226,24 +228,40 @@ def test_duplicates_are_found_between_every_pair_of_parts_and_not_within_one() -
 
 
 def test_the_digest_follows_content_and_labels_and_fits_mlflow(tmp_path: Path) -> None:
-    put_folder(tmp_path / "x", a=5, b=5)
-    (tmp_path / "x").rename(tmp_path / "y")
-    put_folder(tmp_path / "x", a=5, b=5)
-    digests = [load(tmp_path / name, tmp_path / "d", image_size=8).digest for name in "xy"]
-    assert digests[0] == digests[1]
-    assert len(digests[0]) <= 36
-    (tmp_path / "y" / "a" / "000.png").rename(tmp_path / "y" / "b" / "x.png")
-    with Image.open(tmp_path / "x" / "a" / "001.png") as image:
-        image.rotate(90).save(tmp_path / "x" / "a" / "001.png")
-    (tmp_path / "z").mkdir()
-    (tmp_path / "x" / "b").rename(tmp_path / "z" / "b")
-    digests += [load(tmp_path / "y", tmp_path / "d", image_size=8).digest]
-    (tmp_path / "z" / "b").rename(tmp_path / "x" / "c")
-    digests += [load(tmp_path / "x", tmp_path / "d", image_size=8).digest]
-    assert len(set(digests)) == 3
+    pixels = colours(10)
+    contents = {
+        "base": (pixels, 5, "ab"),
+        "same": (pixels, 5, "ab"),
+        "other pixels": (255 - pixels, 5, "ab"),
+        "other order": (pixels[::-1], 5, "ab"),
+        "other labels": (pixels, 4, "ab"),
+        "other names": (pixels, 5, "ac"),
+    }
+    digests = {}
+    for name, (images, first_of_second, classes) in contents.items():
+        for i, image in enumerate(images):
+            folder = tmp_path / name / classes[i >= first_of_second]
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.ascontiguousarray(image)).save(folder / f"{i}.png")
+        digests[name] = load(tmp_path / name, tmp_path / "data", image_size=8).digest
+    assert digests["base"] == digests["same"]
+    assert len(set(digests.values())) == 5
+    assert max(map(len, digests.values())) <= 36
 
 
 # Names, errors and defaults.
+
+
+def test_loading_digits_needs_no_torch_and_naming_datasets_no_scikit_learn() -> None:
+    """`plan` and `--help` wait for what they import."""
+    code = (
+        "import sys; from pathlib import Path; from trainable.datasets import *; dataset_names();"
+        "assert not {'torch', 'sklearn', 'tqdm'} & set(sys.modules);"
+        "load_dataset('digits', image_size=8, data_dir=Path('.'), num_train=None, seed=0);"
+        "assert 'torch' not in sys.modules"
+    )
+    root = Path(public_datasets.__file__).parents[1]
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
 
 
 @pytest.mark.parametrize("name", ["cifr10", "mnist_fashion", "SMALL-TRANSFER"])

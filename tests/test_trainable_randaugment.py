@@ -3,8 +3,8 @@
 import pytest
 import torch
 from torch import Tensor
-from torchvision.transforms import v2  # type: ignore[import-untyped]
-from torchvision.transforms.v2 import InterpolationMode  # type: ignore[import-untyped]
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import InterpolationMode
 
 from trainable.randaugment import OPS, apply_ops, rand_augment
 

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 from torch import Tensor
-from torchvision.transforms import v2  # type: ignore[import-untyped]
-from torchvision.transforms.v2 import functional as TF  # type: ignore[import-untyped]
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as TF
 
 from trainable.spatial_augment import (
     box_mask,

@@ -58,10 +58,11 @@ def test_the_asked_number_is_divided_by_the_largest_remainder() -> None:
         assert np.bincount(labels[split.val]).tolist() == expected
 
 
-def test_a_class_of_three_images_is_in_every_part() -> None:
+@pytest.mark.parametrize(("num_train", "num_val"), [(305, 102), (100, 100), (20, 470), (470, 20)])
+def test_a_class_of_three_images_is_in_every_part(num_train: int, num_val: int) -> None:
     labels = labels_of([3, 3, 500, 3])
     for seed in range(5):
-        split = stratified_split(labels, num_train=305, num_val=102, seed=seed)
+        split = stratified_split(labels, num_train=num_train, num_val=num_val, seed=seed)
         for part in parts_of(split):
             assert set(labels[part]) == {0, 1, 2, 3}
 

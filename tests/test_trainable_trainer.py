@@ -104,7 +104,8 @@ def test_strengths_change_neither_initial_weights_nor_batch_order(
 
         def __getitem__(self, indices: np.ndarray) -> np.ndarray:
             self.seen += [int(i) for i in indices]
-            return np.asarray(dataset.images)[indices]
+            images: np.ndarray = np.asarray(dataset.images)[indices]
+            return images
 
     first_weights = []
     for strengths in (RECIPE.strengths, Strengths()):

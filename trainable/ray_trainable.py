@@ -20,7 +20,7 @@ WORST = {"top1": 0.0, "nll": 1e3, "nll_refined": 1e3}
 """What a diverged trial reports: finite, and worse than any trial that did not diverge."""
 
 
-class RecipeTrainable(tune.Trainable):  # type: ignore[misc]
+class RecipeTrainable(tune.Trainable):
     """Trains the recipe of ``config["spec"]`` (`search.trials.TrialSpec.to_dict`) epoch by epoch.
 
     Each step reports ``epoch`` and ``metrics``. It never reports ``done``: when a trial is over is
@@ -37,6 +37,7 @@ class RecipeTrainable(tune.Trainable):  # type: ignore[misc]
         """Build the trainer for the first trial of this actor."""
         # Ray starts actors with OMP_NUM_THREADS=1 whatever they were given.
         torch.set_num_threads(num_threads)
+        self._reported = 0
         self._dataset = dataset
         self._checkpoint_every_s = checkpoint_every_s
         self._start(config)
@@ -80,7 +81,7 @@ class RecipeTrainable(tune.Trainable):  # type: ignore[misc]
         checkpoint.save(self._trainer, Path(checkpoint_dir))
         self._saved_at = time.monotonic()
 
-    def load_checkpoint(self, checkpoint_dir: str) -> None:
+    def load_checkpoint(self, checkpoint_dir: str) -> None:  # type: ignore[override]  # Ray: dict or path
         """Go on from a saved state."""
         checkpoint.load(self._trainer, Path(checkpoint_dir))
         self._reported = self._trainer.epoch

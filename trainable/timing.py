@@ -2,6 +2,8 @@
 
 import statistics
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -30,33 +32,41 @@ class Timing:
 
 def time_run(recipe: Recipe, dataset: Dataset, *, device: str, num_threads: int) -> Timing:
     """Time one training step and one evaluated image with as many threads as a trial has."""
-    threads_before = torch.get_num_threads()
-    torch.set_num_threads(num_threads)
-    try:
-        short = _shortened(dataset, num_train=recipe.batch_size)
+    short = _shortened(dataset, num_train=recipe.batch_size)
+    with _threads(num_threads):
         trainer = Trainer(recipe, short, short.split, device=device)
         trainer.train_epoch()
         seconds = [trainer.train_epoch()["cost/train_s"] for _ in range(NUM_STEPS)]
         started = time.perf_counter()
         trainer.correct("val")
         evaluated_s = (time.perf_counter() - started) / len(short.split.val)
-    finally:
-        torch.set_num_threads(threads_before)
     return Timing(step_s=statistics.median(seconds), evaluated_image_s=evaluated_s)
 
 
-def amp_dtype_of(recipe: Recipe, dataset: Dataset, *, device: str) -> str:
+def amp_dtype_of(recipe: Recipe, dataset: Dataset, *, device: str, num_threads: int) -> str:
     """What the recipe's ``amp_dtype`` means here, ``auto`` replaced by ``none`` or a dtype's name.
 
     To be asked once per search: timing autocast again in every trial could fall out differently.
     """
 
     def is_faster() -> bool:
-        trainer = Trainer(replace(recipe, amp_dtype="none"), dataset, dataset.split)
-        return autocast_is_faster(trainer.model.train(), trainer.batch())
+        with _threads(num_threads):
+            trainer = Trainer(replace(recipe, amp_dtype="none"), dataset, dataset.split)
+            return autocast_is_faster(trainer.model.train(), trainer.batch(), pairs=1)
 
     dtype = resolve_amp_dtype(recipe.amp_dtype, torch.device(device), probe=is_faster)
     return "none" if dtype is None else str(dtype).removeprefix("torch.")
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """As many threads as a trial has: with more, the answer would be another one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _shortened(dataset: Dataset, *, num_train: int) -> Dataset:

@@ -4,7 +4,7 @@ Read `Trainer.train_epoch` and `Trainer._step` from top to bottom: they are the 
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -75,10 +75,12 @@ class Trainer:
             num_classes=num_classes,
             num_blocks=info.num_blocks,
         )
-        self.model = create_model(recipe, num_classes=num_classes).to(
-            self.device, memory_format=torch.channels_last
+        self.model = create_model(recipe, num_classes=num_classes).to(self.device)
+        # Faster on every device for convolutions, and nothing to a transformer.
+        self.model = self.model.to(memory_format=torch.channels_last)
+        self._forward: Callable[[Tensor], Tensor] = (
+            torch.compile(self.model) if recipe.compile else self.model
         )
-        self._forward = torch.compile(self.model) if recipe.compile else self.model
         self._normalize = Normalizer(info.mean, info.std, self.device)
         self.optimizer = create_optimizer(recipe, self.model)
         self.precision = Precision(resolve_amp_dtype(recipe.amp_dtype, self.device), self.device)
@@ -108,7 +110,7 @@ class Trainer:
             Diverged: If a loss or gradient is not finite, before it reaches the weights.
         """
         started = time.perf_counter()
-        self._forward.train()
+        self.model.train()
         self.optimizer.train()
         batch_size = min(self.recipe.batch_size, len(self._split.train))
         # Drawn anew for each epoch from seed and epoch alone, so that a checkpoint needs to hold no

@@ -1,0 +1,247 @@
+"""The dials as a tornado: what each strength changes, with its interval, on accuracy and log-loss."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from search.figures_axes import TICK_SIZE, WIDE, Scale, tick_texts
+from search.figures_drawing import Drawing, Item, Mark, Stroke, Text
+from search.judgement import LOG_LOSS_MARGIN
+from search.sequential import PRACTICAL_MARGIN
+from search.verdict import Dial, Estimate
+
+TURN_SHAPES = {
+    "down": "triangle_down",
+    "up": "triangle",
+    "leave": "square",
+    "inconclusive": "circle",
+}
+TURN_WORDS = {
+    "down": "turn down",
+    "up": "turn up",
+    "leave": "leave",
+    "inconclusive": "not decided",
+}
+_OUTLIER = 4.0
+"""An effect this many times as far out as the next one runs off the axis, so that the rest shows."""
+_ROW = 46.0
+_HEAD = 44.0
+_FOOT = 28.0
+_GAP = 26.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Measure:
+    """How one metric is shown: as ``scale`` times its value, better to the right."""
+
+    metric: str
+    title: str
+    scale: float
+    better: int
+    margin: float
+
+
+_MEASURES = (
+    _Measure(
+        metric="val/top1",
+        title="validation top-1, points",
+        scale=100.0,
+        better=1,
+        margin=100.0 * PRACTICAL_MARGIN,
+    ),
+    _Measure(
+        metric="val/nll",
+        title="validation log-loss, nats",
+        scale=1.0,
+        better=-1,
+        margin=LOG_LOSS_MARGIN,
+    ),
+)
+
+
+def tornado(dials: Sequence[Dial], tried: Mapping[str, float], width: float) -> Drawing:
+    """One row per strength and one panel per metric; to the right of the line is better.
+
+    Args:
+        dials: All five.
+        tried: The best's raw values, which the effects are about.
+        width: In pixels; below `WIDE` the panels stand above each other.
+    """
+    if width < WIDE:
+        height = _HEAD + _FOOT + len(dials) * _ROW
+        items: list[Item] = []
+        for i, measure in enumerate(_MEASURES):
+            top = i * (height + _GAP)
+            items += _panel(measure, dials, (8.0, width - 8.0), top)
+            for row, dial in enumerate(dials):
+                y = top + _HEAD + row * _ROW + 14
+                items += _short_label(dial, tried, y)
+                value = interval_text(measure.metric, dial.effect.get(measure.metric))
+                items.append(Text(at=(width, y + 4), text=value, size=11, anchor="end"))
+        return Drawing(width=width, height=2 * height + _GAP, items=tuple(items))
+    first = 196.0
+    panel_width = (width - first - _GAP) / 2
+    items = []
+    for row, dial in enumerate(dials):
+        items += _label(dial, tried, _HEAD + row * _ROW + _ROW / 2)
+    for i, measure in enumerate(_MEASURES):
+        left = first + i * (panel_width + _GAP)
+        items += _panel(measure, dials, (left, left + panel_width), 0.0)
+        for row, dial in enumerate(dials):
+            value = interval_text(measure.metric, dial.effect.get(measure.metric))
+            at = (left + panel_width, _HEAD + row * _ROW + 16)
+            items.append(Text(at=at, text=value, size=10.5, anchor="end"))
+    return Drawing(width=width, height=_HEAD + _FOOT + len(dials) * _ROW, items=tuple(items))
+
+
+def interval_text(metric: str, estimate: Estimate | None) -> str:
+    """``+1.2 [+0.3, +2.1]`` in points of accuracy or nats of loss; empty without an estimate."""
+    if estimate is None or not math.isfinite(estimate.mean):
+        return ""
+    scale, decimals = (100.0, 1) if metric.endswith("top1") else (1.0, 3)
+
+    def number(value: float) -> str:
+        return f"{round(scale * value, decimals) + 0.0:+.{decimals}f}".replace("-", "−")
+
+    low, high = estimate.ci95
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return f"{number(estimate.mean)} [unknown]"
+    return f"{number(estimate.mean)} [{number(low)}, {number(high)}]"
+
+
+def values_text(dial: Dial, tried: float) -> str:
+    """From which value to which the effect goes, and whether that is the advice."""
+    if not dial.effect:
+        return f"{dial.reference:.4g}"
+    if dial.turn in ("down", "up"):
+        return f"{dial.reference:.4g} → {dial.recommended:.4g}"
+    return f"{dial.reference:.4g}, tried {tried:.4g}"
+
+
+def axis_limit(extents: Sequence[float], least: float) -> float:
+    """Half-width of an axis that shows all extents but those far beyond all others."""
+    finite = sorted((e for e in extents if math.isfinite(e)), reverse=True)
+    ends = [*finite, least]
+    for extent, following in zip(ends, ends[1:], strict=False):
+        if extent <= _OUTLIER * max(following, least):
+            return max(extent, least) * 1.12
+    return least * 1.12
+
+
+def _label(dial: Dial, tried: Mapping[str, float], y: float) -> list[Item]:
+    words = f"{TURN_WORDS[dial.turn]}  {values_text(dial, tried[dial.strength])}"
+    return [
+        _turn_mark(dial, (8.0, y - 4)),
+        Text(at=(20.0, y), text=dial.strength, ink="ink", size=13, is_bold=True),
+        Text(at=(20.0, y + 16), text=words),
+    ]
+
+
+def _short_label(dial: Dial, tried: Mapping[str, float], y: float) -> list[Item]:
+    name = Text(at=(18.0, y + 4), text=dial.strength, ink="ink", size=12, is_bold=True)
+    return [_turn_mark(dial, (8.0, y)), name]
+
+
+def _turn_mark(dial: Dial, at: tuple[float, float]) -> Mark:
+    return Mark(
+        at=at,
+        shape=TURN_SHAPES[dial.turn],
+        ink=dial.turn,
+        kind="turn",
+        size=5.0,
+        is_hollow=dial.turn == "inconclusive",
+        title=TURN_WORDS[dial.turn],
+    )
+
+
+def _panel(
+    measure: _Measure, dials: Sequence[Dial], sides: tuple[float, float], top: float
+) -> list[Item]:
+    effects = [dial.effect.get(measure.metric) for dial in dials]
+    extents = [
+        max(abs(measure.scale * value) for value in (effect.mean, *effect.ci95))
+        for effect in effects
+        if effect is not None and math.isfinite(effect.mean)
+    ]
+    limit = axis_limit(extents, 2 * measure.margin)
+    ends = (-limit, limit) if measure.better > 0 else (limit, -limit)
+    x = Scale(low=ends[0], high=ends[1], start=sides[0], end=sides[1])
+    bottom = top + _HEAD + len(dials) * _ROW
+    items = _frame(measure, x, limit, top, bottom)
+    for row, (dial, effect) in enumerate(zip(dials, effects, strict=True)):
+        y = top + _HEAD + row * _ROW + 29
+        if row:
+            line = top + _HEAD + row * _ROW
+            items.append(Stroke(points=((sides[0], line), (sides[1], line)), ink="grid"))
+        if effect is None or not math.isfinite(effect.mean):
+            words = "cannot be told from these runs" if dial.effect else "not varied"
+            items.append(Text(at=(x(0.0) + 8, y + 4), text=words, size=11))
+        else:
+            items += _bar(dial, measure, effect, x, limit, y)
+    return items
+
+
+def _frame(measure: _Measure, x: Scale, limit: float, top: float, bottom: float) -> list[Item]:
+    middle, (weak, strong) = x(0.0), sorted((x(-measure.margin), x(measure.margin)))
+    head = top + _HEAD
+    zone = ((weak, head), (strong, head), (strong, bottom), (weak, bottom))
+    ticks = Scale(low=-limit, high=limit, start=0.0, end=1.0).ticks(5)
+    items: list[Item] = [
+        Stroke(points=zone, ink="band", is_filled=True),
+        Text(at=(x.start, top + 13), text=measure.title, ink="ink", size=12, is_bold=True),
+        Text(at=(x.start, head - 8), text="← worse", size=TICK_SIZE),
+        Text(at=(x.end, head - 8), text="better →", size=TICK_SIZE, anchor="end"),
+        Stroke(points=((x.start, bottom), (x.end, bottom)), ink="muted"),
+    ]
+    for value, text in tick_texts(ticks, signed=True).items():
+        items.append(Stroke(points=((x(value), head), (x(value), bottom + 4)), ink="grid"))
+        at = (x(value), bottom + 17)
+        items.append(Text(at=at, text=text, size=TICK_SIZE, anchor="middle"))
+    items.append(Stroke(points=((middle, head), (middle, bottom)), ink="muted", width=1.4))
+    return items
+
+
+def _bar(
+    dial: Dial, measure: _Measure, effect: Estimate, x: Scale, limit: float, y: float
+) -> list[Item]:
+    """An interval and its mean; what lies beyond the axis is an arrow on its edge."""
+    mean, low, high = (measure.scale * value for value in (effect.mean, *effect.ci95))
+    is_known = math.isfinite(low) and math.isfinite(high)
+    inside = [min(max(value, -limit), limit) for value in (low, high)]
+    items: list[Item] = [
+        Stroke(
+            points=tuple((x(value), y) for value in inside),
+            ink=dial.turn,
+            width=4.0 if is_known else 1.2,
+            is_dashed=not is_known,
+            opacity=0.55,
+        )
+    ]
+    for end in (low, high):
+        if abs(end) > limit and is_known:
+            items.append(_edge_mark(dial, x, end, y, "beyond", 3.5))
+    title = f"{dial.strength}: {interval_text(measure.metric, effect)}"
+    if abs(mean) > limit:
+        items.append(_edge_mark(dial, x, mean, y, "effect", 5.5, title))
+        return items
+    return [
+        *items,
+        Mark(
+            at=(x(mean), y),
+            shape="circle",
+            ink=dial.turn,
+            kind="effect",
+            size=5.5,
+            is_hollow=dial.turn == "inconclusive",
+            title=title,
+        ),
+    ]
+
+
+def _edge_mark(
+    dial: Dial, x: Scale, value: float, y: float, kind: str, size: float, title: str = ""
+) -> Mark:
+    low, high = min(x.low, x.high), max(x.low, x.high)
+    at = x(min(max(value, low), high))
+    shape = "arrow_right" if at > (x.start + x.end) / 2 else "arrow_left"
+    return Mark(at=(at, y), shape=shape, ink=dial.turn, kind=kind, size=size, title=title)

@@ -1,0 +1,131 @@
+"""What the search's full-length trials say about each strength: a curve with a band, a share.
+
+Search evidence illustrates and decides nothing: its trials are few, they crowd where the search
+liked what it saw, and those that were stopped early are missing.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import optuna
+from optuna.distributions import FloatDistribution
+from optuna.importance import FanovaImportanceEvaluator
+from sklearn.linear_model import BayesianRidge
+
+from search.selection import full_length
+from search.trials import Trial
+
+Floats = npt.NDArray[np.float64]
+
+MIN_TRIALS = 8
+"""Full-length trials inside the space below which a curve would be drawn through air."""
+_NORMAL_95 = 1.96
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Response:
+    """How a metric goes with one strength, the others held at their mean.
+
+    Attributes:
+        positions: Dial positions of the curve, from 0 to 1.
+        mean: Of the metric there.
+        low: Low end of the 95 % band of the mean.
+        high: High end of it.
+    """
+
+    positions: tuple[float, ...]
+    mean: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+def usable_trials(trials: Sequence[Trial], names: Sequence[str], metric: str) -> list[Trial]:
+    """The full-length trials of the search that lie inside the space and have a finite metric."""
+    return [
+        trial
+        for trial in full_length([t for t in trials if t.spec.stage == "search"])
+        if set(names) <= set(trial.spec.positions)
+        and math.isfinite(trial.records[-1].metrics.get(metric, math.nan))
+    ]
+
+
+def responses(
+    trials: Sequence[Trial], names: Sequence[str], metric: str, *, num_points: int = 41
+) -> dict[str, Response]:
+    """A curve per strength from one additive quadratic in dial positions.
+
+    Bayesian ridge regression (MacKay 1992; Tipping 2001) learns from the trials how much to shrink
+    the bends, so that a dozen trials give a flat line in a wide band instead of a wild one.
+
+    Args:
+        trials: From `usable_trials`, at least two.
+        names: Strengths, and any other axes that were searched.
+        metric: What is explained.
+        num_points: Of each curve, at least 2.
+    """
+    places, values = _data(trials, names, metric)
+    features = _quadratic(places)
+    centre = features.mean(axis=0)
+    model = BayesianRidge().fit(features - centre, values)
+    grid = np.linspace(0.0, 1.0, num_points)
+    found = {}
+    for column, name in enumerate(names):
+        asked = np.tile(np.zeros_like(centre), (num_points, 1))
+        own = _quadratic(grid[:, None])
+        asked[:, [column, column + len(names)]] = own - centre[[column, column + len(names)]]
+        mean, spread = model.predict(asked, return_std=True)
+        # The spread of the mean: that of a trial less its noise, plus what the offset may be off.
+        noise = 1.0 / model.alpha_
+        half = _NORMAL_95 * np.sqrt(np.maximum(spread**2 - noise, 0.0) + noise / len(values))
+        found[name] = Response(
+            positions=tuple(grid.tolist()),
+            mean=tuple(mean.tolist()),
+            low=tuple((mean - half).tolist()),
+            high=tuple((mean + half).tolist()),
+        )
+    return found
+
+
+def importances(
+    trials: Sequence[Trial], names: Sequence[str], metric: str, *, seed: int = 0
+) -> Mapping[str, float]:
+    """Optuna's fANOVA importances (Hutter et al. 2014); shares that add up to 1.
+
+    Returns:
+        By name, largest first; empty if all trials have the same value, which nothing explains.
+    """
+    places, values = _data(trials, names, metric)
+    if np.ptp(values) == 0.0:
+        return {}
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize")
+    axis = FloatDistribution(0.0, 1.0)
+    study.add_trials(
+        [
+            optuna.trial.create_trial(
+                params=dict(zip(names, map(float, place), strict=True)),
+                distributions=dict.fromkeys(names, axis),
+                value=float(value),
+            )
+            for place, value in zip(places, values, strict=True)
+        ]
+    )
+    evaluator = FanovaImportanceEvaluator(seed=seed)
+    found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    return {name: float(share) for name, share in found.items()}
+
+
+def _data(trials: Sequence[Trial], names: Sequence[str], metric: str) -> tuple[Floats, Floats]:
+    """Dial positions, a row per trial, and values of the metric."""
+    places = np.array([[trial.spec.positions[name] for name in names] for trial in trials])
+    values = np.array([trial.records[-1].metrics[metric] for trial in trials])
+    return places, values
+
+
+def _quadratic(places: Floats) -> Floats:
+    """Positions from the middle of the dial, then their squares."""
+    middle = places - 0.5
+    return np.hstack([middle, middle**2])
