@@ -52,12 +52,12 @@ def diagnose(**given: Any) -> None:
 
 
 @cli.command()
-@flags("run run-dir")
+@flags("run run-dir tracking-uri")
 def resume(**given: Any) -> None:
     """Go on with an interrupted run, whichever stage it was in."""
     from search.pipeline import run_again
 
-    run_again(_run_path(given))
+    run_again(_run_path(given), tracking_uri=given["tracking_uri"])
 
 
 @cli.command()
@@ -71,7 +71,7 @@ def export(**given: Any) -> None:
 
 
 @cli.command()
-@flags("host port tracking-uri")
+@flags("host port")
 def ui(**given: Any) -> None:
     """Serve MLflow and print the address of the newest search."""
     from search.pipeline import STORE_DIR
@@ -118,7 +118,8 @@ def _config(given: dict[str, Any], **settings: Any) -> RunConfig:
             values[name] = str(Path(values[name]).resolve())
     stem = Path(values["dataset"]).name
     values.setdefault("run_name", f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}")
-    return RunConfig(**values | settings)
+    created = time.strftime("%Y-%m-%d %H:%M:%S")
+    return RunConfig(**values | settings, created=created)
 
 
 def _words(texts: Sequence[str]) -> tuple[str, ...]:

@@ -40,6 +40,7 @@ class RunConfig:
         tracking_uri: Address of an MLflow server or store.
         run_dir: Absolute directory that holds runs.
         run_name: Name of this run.
+        created: When it was asked for, in local time; tells two runs of one name apart.
         ranges: Ranges that replace those of the space, as ``name=low:high``.
         fixed: Strengths taken out of the search, as ``name=value``.
         min_blocks: Blocks of the experiment that are always run, at least 2; blocks of few runs
@@ -55,6 +56,7 @@ class RunConfig:
     run_dir: str
     run_name: str
     data_dir: str
+    created: str
     stages: tuple[str, ...] = ("search", "attribute", "confirm")
     model: str | None = None
     pretrained: bool | None = None

@@ -1,5 +1,6 @@
 """The one way to the terminal: coloured and as wide as it is, plain and wide enough elsewhere."""
 
+import io
 import sys
 
 from rich.console import Console
@@ -10,4 +11,7 @@ PLAIN_WIDTH = 132
 
 def make_console() -> Console:
     """A console on standard output."""
+    # In a file or a pipe a line must not wait for a full buffer: somebody follows it.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
     return Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, soft_wrap=False)

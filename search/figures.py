@@ -153,6 +153,7 @@ STYLE = (
     + "".join(f".f-{ink}{{fill:var(--{ink})}}.s-{ink}{{stroke:var(--{ink})}}" for ink in LIGHT)
     + "svg{display:block;width:100%;height:auto;font-family:system-ui,-apple-system,'Segoe UI',"
     "Roboto,'Helvetica Neue',Arial,sans-serif;font-variant-numeric:tabular-nums}"
+    ".halo{paint-order:stroke;stroke:var(--paper);stroke-width:3px;stroke-linejoin:round}"
     "polyline{fill:none;stroke-linejoin:round;stroke-linecap:butt}"
     "svg.narrow{display:none}"
     "@media screen and (max-width:640px){svg.wide{display:none}svg.narrow{display:block}}"

@@ -115,7 +115,10 @@ class Scale:
         return round_ticks(self.low, self.high, most)
 
     def _bent(self, value: float) -> float:
-        return math.log1p(max(value, 0.0) / self.stretch) if self.stretch else value
+        if not self.stretch:
+            return value
+        share = value / self.stretch
+        return math.log1p(share) if share > 0 else share
 
 
 def round_ticks(low: float, high: float, most: int) -> list[float]:

@@ -64,7 +64,7 @@ def _role_row(
         items.append(role_mark(role, (x(value), y), kind="run", size=4.0, title=title))
     line = ((x(mean), y - 10), (x(mean), y + 10))
     items.append(Stroke(points=line, ink=role, width=2.5))
-    at = (x.end + 60, y + 4)
+    at = (x.end + 56, y + 4)
     items.append(Text(at=at, text=f"{mean:.1f} %", ink="ink", size=12, anchor="end", is_bold=True))
     return items
 
@@ -118,7 +118,7 @@ def _axis(x: Scale, label: str, bottom: float, *, top: float, signed: bool) -> l
         at = (x(value), bottom + 16)
         items.append(Text(at=at, text=text, size=TICK_SIZE, anchor="middle"))
     items.append(Stroke(points=((x.start, bottom), (x.end, bottom)), ink="muted"))
-    at = (x.end + 60, bottom + 16)
+    at = (x.end + 56, bottom + 16)
     # The label takes the free corner beside the ticks.
     items.append(Text(at=(x.start, top - 8), text="" if signed else label, size=TICK_SIZE))
     items.append(Text(at=at, text="points" if signed else "", size=TICK_SIZE, anchor="end"))

@@ -98,9 +98,7 @@ def _line(role: str, curve: Curve, x: Scale, y: Scale, *, is_dashed: bool) -> St
     return Stroke(points=points, ink=role, width=1.2 if is_dashed else 2.0, is_dashed=is_dashed)
 
 
-def _end_labels(
-    shipped: Mapping[str, Curve], y: Scale, measure: Measure, box: Box
-) -> list[Item]:
+def _end_labels(shipped: Mapping[str, Curve], y: Scale, measure: Measure, box: Box) -> list[Item]:
     """The last value of each curve beside its end."""
     wanted = [y(curve[-1][1]) for curve in shipped.values()]
     places = spread(wanted, gap=13.0, low=box.top, high=box.bottom)

@@ -23,7 +23,7 @@ TURN_WORDS = {
     "inconclusive": "not decided",
 }
 _OUTLIER = 4.0
-"""An effect this many times as far out as the next one runs off the axis, so that the rest shows."""
+"""The largest effect runs off the axis if it is this many times the next one: the rest must show."""
 _ROW = 46.0
 _HEAD = 44.0
 _FOOT = 28.0
@@ -89,7 +89,7 @@ def tornado(dials: Sequence[Dial], tried: Mapping[str, float], width: float) -> 
         items += _panel(measure, dials, (left, left + panel_width), 0.0)
         for row, dial in enumerate(dials):
             value = interval_text(measure.metric, dial.effect.get(measure.metric))
-            at = (left + panel_width, _HEAD + row * _ROW + 16)
+            at = (left + panel_width, _HEAD + row * _ROW + 15)
             items.append(Text(at=at, text=value, size=10.5, anchor="end"))
     return Drawing(width=width, height=_HEAD + _FOOT + len(dials) * _ROW, items=tuple(items))
 
@@ -119,13 +119,11 @@ def values_text(dial: Dial, tried: float) -> str:
 
 
 def axis_limit(extents: Sequence[float], least: float) -> float:
-    """Half-width of an axis that shows all extents but those far beyond all others."""
-    finite = sorted((e for e in extents if math.isfinite(e)), reverse=True)
-    ends = [*finite, least]
-    for extent, following in zip(ends, ends[1:], strict=False):
-        if extent <= _OUTLIER * max(following, least):
-            return max(extent, least) * 1.12
-    return least * 1.12
+    """Half-width of an axis that shows all extents, save one that is far beyond all others."""
+    finite = sorted((extent for extent in extents if math.isfinite(extent)), reverse=True)
+    largest, following = (*finite, least, least)[:2]
+    is_alone = largest > _OUTLIER * max(following, least)
+    return 1.12 * max(following if is_alone else largest, least)
 
 
 def _label(dial: Dial, tried: Mapping[str, float], y: float) -> list[Item]:
@@ -166,38 +164,43 @@ def _panel(
     limit = axis_limit(extents, 2 * measure.margin)
     ends = (-limit, limit) if measure.better > 0 else (limit, -limit)
     x = Scale(low=ends[0], high=ends[1], start=sides[0], end=sides[1])
-    bottom = top + _HEAD + len(dials) * _ROW
-    items = _frame(measure, x, limit, top, bottom)
+    items = _frame(measure, x, limit, top, len(dials))
     for row, (dial, effect) in enumerate(zip(dials, effects, strict=True)):
-        y = top + _HEAD + row * _ROW + 29
-        if row:
-            line = top + _HEAD + row * _ROW
-            items.append(Stroke(points=((sides[0], line), (sides[1], line)), ink="grid"))
+        y = top + _HEAD + row * _ROW + 31
         if effect is None or not math.isfinite(effect.mean):
             words = "cannot be told from these runs" if dial.effect else "not varied"
-            items.append(Text(at=(x(0.0) + 8, y + 4), text=words, size=11))
+            items.append(Text(at=(x(0.0) + 8, y + 4), text=words, size=11, has_halo=True))
         else:
             items += _bar(dial, measure, effect, x, limit, y)
     return items
 
 
-def _frame(measure: _Measure, x: Scale, limit: float, top: float, bottom: float) -> list[Item]:
-    middle, (weak, strong) = x(0.0), sorted((x(-measure.margin), x(measure.margin)))
-    head = top + _HEAD
-    zone = ((weak, head), (strong, head), (strong, bottom), (weak, bottom))
-    ticks = Scale(low=-limit, high=limit, start=0.0, end=1.0).ticks(5)
+def _frame(measure: _Measure, x: Scale, limit: float, top: float, num_rows: int) -> list[Item]:
+    weak, strong = sorted((x(-measure.margin), x(measure.margin)))
+    head, bottom = top + _HEAD, top + _HEAD + num_rows * _ROW
+    ticks = tick_texts(Scale(low=-limit, high=limit, start=0.0, end=1.0).ticks(5), signed=True)
     items: list[Item] = [
-        Stroke(points=zone, ink="band", is_filled=True),
         Text(at=(x.start, top + 13), text=measure.title, ink="ink", size=12, is_bold=True),
         Text(at=(x.start, head - 8), text="← worse", size=TICK_SIZE),
         Text(at=(x.end, head - 8), text="better →", size=TICK_SIZE, anchor="end"),
-        Stroke(points=((x.start, bottom), (x.end, bottom)), ink="muted"),
     ]
-    for value, text in tick_texts(ticks, signed=True).items():
-        items.append(Stroke(points=((x(value), head), (x(value), bottom + 4)), ink="grid"))
+    for row in range(num_rows):
+        # Each row has a strip for its words, which no line crosses, and under it one for its bar.
+        upper, lower = head + row * _ROW + 20, head + (row + 1) * _ROW - 4
+        zone = ((weak, upper), (strong, upper), (strong, lower), (weak, lower))
+        items.append(Stroke(points=zone, ink="band", is_filled=True))
+        items += [
+            Stroke(points=((x(value), upper), (x(value), lower)), ink="grid") for value in ticks
+        ]
+        items.append(Stroke(points=((x(0.0), upper), (x(0.0), lower)), ink="muted", width=1.4))
+        if row:
+            line = head + row * _ROW
+            items.append(Stroke(points=((x.start, line), (x.end, line)), ink="grid"))
+    items.append(Stroke(points=((x.start, bottom), (x.end, bottom)), ink="muted"))
+    for value, text in ticks.items():
+        items.append(Stroke(points=((x(value), bottom), (x(value), bottom + 4)), ink="muted"))
         at = (x(value), bottom + 17)
         items.append(Text(at=at, text=text, size=TICK_SIZE, anchor="middle"))
-    items.append(Stroke(points=((middle, head), (middle, bottom)), ink="muted", width=1.4))
     return items
 
 

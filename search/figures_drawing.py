@@ -87,7 +87,10 @@ class Mark:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Text:
-    """Words whose base line begins, is centred or ends (``anchor``) at a point."""
+    """Words whose base line begins, is centred or ends (``anchor``) at a point.
+
+    With a halo they stay readable across lines.
+    """
 
     at: Point
     text: str
@@ -95,6 +98,7 @@ class Text:
     size: float = 11.5
     anchor: str = "start"
     is_bold: bool = False
+    has_halo: bool = False
 
     @property
     def width(self) -> float:
@@ -157,8 +161,9 @@ def _element(item: Item) -> str:
     if isinstance(item, Mark):
         return _mark(item)
     weight = ' font-weight="600"' if item.is_bold else ""
+    halo = " halo" if item.has_halo else ""
     return (
-        f'<text x="{item.at[0]:.1f}" y="{item.at[1]:.1f}" class="f-{item.ink}" '
+        f'<text x="{item.at[0]:.1f}" y="{item.at[1]:.1f}" class="f-{item.ink}{halo}" '
         f'font-size="{item.size:g}" text-anchor="{item.anchor}"{weight}>{escape(item.text)}</text>'
     )
 

@@ -56,8 +56,8 @@ def fit_map(plan: Plan, trials: Sequence[Trial], best: Recipe | None, width: flo
     items += frame(
         x,
         y,
-        x_ticks=tick_texts(x.ticks(6)),
-        y_ticks=tick_texts(y.ticks(6)),
+        x_ticks=tick_texts(x.ticks(8)),
+        y_ticks=tick_texts(y.ticks(8)),
         x_label="error on clean training images, %",
         y_label="error on validation images, %",
     )
@@ -83,10 +83,10 @@ def _scales(
     # A reference whose average is at chance would press all other runs into one corner.
     is_wide = bool(vals) and vals[-1] > _WIDE_SPREAD * max(vals[len(vals) // 2], 1.0)
     if is_wide:
-        high = min(both[-1] * 1.15, 100.0)
+        high = min(both[-1] * 1.2, 110.0)
         return (
-            Scale(low=0.0, high=high, start=x_ends[0], end=x_ends[1], stretch=1.0),
-            Scale(low=0.0, high=high, start=y_ends[0], end=y_ends[1], stretch=1.0),
+            Scale(low=-0.2, high=high, start=x_ends[0], end=x_ends[1], stretch=1.0),
+            Scale(low=0.6 * vals[0], high=high, start=y_ends[0], end=y_ends[1], stretch=1.0),
         )
     x_low, x_high = padded([clean for clean, _ in points], least=4.0)
     y_low, y_high = padded(vals, least=4.0)
@@ -103,9 +103,10 @@ def _diagonal(x: Scale, y: Scale) -> list[Item]:
         return []
     steps = [low + (high - low) * i / 40 for i in range(41)]
     points = tuple((x(value), y(value)) for value in steps)
+    middle = points[len(points) // 2]
     return [
         Stroke(points=points, ink="muted", is_dashed=True),
-        Text(at=(points[-1][0] - 4, points[-1][1] + 18), text="no gap", size=11, anchor="end"),
+        Text(at=(middle[0] + 10, middle[1] + 12), text="no gap", size=11, has_halo=True),
     ]
 
 

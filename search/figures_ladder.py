@@ -19,7 +19,7 @@ from search.figures_axes import (
 from search.figures_drawing import Drawing, Item, Mark, Stroke, Text
 from search.plan import Plan
 from search.trials import Trial
-from spaces.units import to_effective
+from spaces.units import plain, to_effective
 
 _INKS = {"none": "off", "best": "best", "reference": "reference"}
 _WORDS = {"none": "no average", "best": "best", "reference": "reference"}
@@ -85,7 +85,7 @@ def _panel(
     items = frame(x, y, x_ticks={}, y_ticks=texts, x_label="", y_label=measure.title)
     for row in whole:
         points = tuple((x(float(i)), y(value)) for i, value in enumerate(row))
-        items.append(Stroke(points=points, ink="run", width=0.8, opacity=0.6))
+        items.append(Stroke(points=points, ink="run", width=0.8, opacity=0.4))
     for run, row in zip(runs, rows, strict=True):
         items += [
             Mark(
@@ -114,9 +114,11 @@ def _name(step: _Step, measure: Measure) -> str:
 
 def _step_labels(plan: Plan, step: _Step, x: float, bottom: float) -> list[Item]:
     window = to_effective("ema_decay", step.decay, plan.task)
-    share = f"{100 * window:.3g} % of the run" if step.decay else "raw weights"
+    share = f"{100 * window:.2g} % of the run" if window < 1 else f"{plain(window)} × the run"
+    # Rounded from its far end: 0.99996 must not become 1.
+    decay = 1.0 - float(f"{1.0 - step.decay:.3g}")
     names = " = ".join(_WORDS[level] for level in step.levels)
-    lines = (names, f"decay {step.decay:.6g}", share)
+    lines = (names, f"decay {decay:.7g}", share if step.decay else "raw weights")
     return [
         Text(
             at=(x, bottom + 16 + 14 * i),
@@ -135,5 +137,13 @@ def _mean(step: _Step, text: str, at: tuple[float, float]) -> list[Item]:
     return [
         Stroke(points=((at[0] - 14, at[1]), (at[0] + 14, at[1])), ink=ink, width=3.0),
         Mark(at=at, shape="circle", ink=ink, kind="mean", size=4.5, title=f"mean {text}"),
-        Text(at=(at[0] + 18, at[1] + 4), text=text, ink="ink", size=12, is_bold=True),
+        Text(
+            at=(at[0], at[1] - 10),
+            text=text,
+            ink="ink",
+            size=12,
+            anchor="middle",
+            is_bold=True,
+            has_halo=True,
+        ),
     ]

@@ -6,6 +6,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Patch, Polygon
+from matplotlib.patheffects import withStroke
 
 from search.figures_drawing import LIGHT, Drawing, Item, Mark, Stroke, Text, outline
 
@@ -13,6 +14,7 @@ _DPI = 100.0
 _POINTS_PER_PIXEL = 72.0 / _DPI
 _FONT_SCALE = 0.9
 """Matplotlib's own font, the only one that is there on every machine, runs wide."""
+_HALO = withStroke(linewidth=3.0 * _POINTS_PER_PIXEL, foreground=LIGHT["paper"])
 _ALIGNMENT = {"start": "left", "middle": "center", "end": "right"}
 
 
@@ -36,6 +38,7 @@ def png(drawing: Drawing) -> bytes:
                 fontweight="bold" if item.is_bold else "normal",
                 horizontalalignment=_ALIGNMENT[item.anchor],
                 verticalalignment="baseline",
+                path_effects=[_HALO] if item.has_halo else None,
                 zorder=order,
             )
         else:

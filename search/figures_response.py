@@ -38,7 +38,9 @@ def response_curves(
     measured = [TOP1.scale * trial.records[-1].metrics[_METRIC] for trial in used]
     drawn = [TOP1.scale * value for curve in curves.values() for value in curve.mean]
     low, high = padded([*measured, *drawn], least=TOP1.least)
-    shown = {role: word for role, word in roles(plan, best).items() if role in ("reference", "best")}
+    shown = {
+        role: word for role, word in roles(plan, best).items() if role in ("reference", "best")
+    }
     entries = [
         (Mark(at=(0, 0), shape="circle", ink="run", kind="legend", is_hollow=True), "trial"),
         *role_entries(shown),
@@ -84,7 +86,7 @@ def _panel(
         at = (box.left - 5, y(value) + 4)
         items.append(Text(at=at, text=text, size=10, anchor="end"))
     items.append(Stroke(points=((box.left, box.bottom), (box.right, box.bottom)), ink="muted"))
-    items += _curve(curve, x, y)
+    items += _curve(curve, [trial.spec.positions[name] for trial in used], x, y)
     for trial in used:
         value = TOP1.scale * trial.records[-1].metrics[_METRIC]
         at = (x(trial.spec.positions[name]), y(value))
@@ -109,11 +111,14 @@ def _panel(
     return [*items, *_outside(plan, name, x, box)]
 
 
-def _curve(curve: Response, x: Scale, y: Scale) -> list[Item]:
+def _curve(curve: Response, measured: Sequence[float], x: Scale, y: Scale) -> list[Item]:
+    """Line and band between the outermost trials: beyond them nothing was seen."""
+
     def line(values: Sequence[float]) -> list[tuple[float, float]]:
         return [
             (x(place), min(max(y(TOP1.scale * value), y.end), y.start))
             for place, value in zip(curve.positions, values, strict=True)
+            if min(measured) <= place <= max(measured)
         ]
 
     band = (*line(curve.low), *reversed(line(curve.high)))
@@ -135,10 +140,14 @@ def _x_ticks(plan: Plan, name: str, x: Scale, bottom: float) -> list[Item]:
         tick = ((x(position), bottom), (x(position), bottom + 4))
         items.append(Stroke(points=tick, ink="muted"))
         items.append(
-            Text(at=(at, bottom + 16), text=f"{raw:.3g}", ink="ink", size=10.5, anchor=anchor)
+            Text(at=(at, bottom + 16), text=_digits(name, raw), ink="ink", size=10.5, anchor=anchor)
         )
         items.append(Text(at=(at, bottom + 29), text=f"{effective:.2g}", size=9.5, anchor=anchor))
     return items
+
+
+def _digits(name: str, raw: float) -> str:
+    return f"{raw:.3g}" if name == "ema_decay" else f"{raw:.2g}"
 
 
 def _outside(plan: Plan, name: str, x: Scale, box: Box) -> list[Item]:

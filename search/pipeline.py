@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from search.outputs import effective, write_outputs, write_tables
 from search.plan import Plan, make_plan
 from search.progress import Progress
 from search.proposer import Proposer
+from search.provenance import git_commit, machine, versions
 from search.rungs import Rungs
 from search.stages import SearchSettings, SearchStage
 from search.terminal import print_verdict
@@ -58,13 +60,20 @@ def run_new(config: RunConfig) -> None:
     _work(config, plan, dataset)
 
 
-def run_again(path: Path) -> None:
-    """Go on with an interrupted run.
+def run_again(path: Path, *, tracking_uri: str | None = None) -> None:
+    """Go on with an interrupted run; a finished one is only written out again.
+
+    Args:
+        path: Directory of the run.
+        tracking_uri: Store to mirror the run to from now on, or None for the one it had.
 
     Raises:
         InputError: If it is no run, or its dataset is not the same any more.
     """
     config = RunConfig.from_dict(read_json(path / "config.json"), path=path)
+    if tracking_uri:
+        config = replace(config, tracking_uri=tracking_uri)
+        write_json(config.path / "config.json", config.to_dict())
     plan = Plan.from_dict(read_json(path / "plan.json"), config=config)
     _, dataset = make_plan(config)
     if dataset.digest != plan.data.digest:
@@ -218,10 +227,24 @@ def _open_search(tracker: Tracker, config: RunConfig, plan: Plan) -> None:
             "reference": config.reference,
             "metric": config.metric,
             "num_samples": str(config.num_samples),
+            "time_budget_s": str(config.time_budget_s),
             "seed": str(config.seed),
+            **{f"reference.{k}": str(v) for k, v in recipe.strengths.as_dict().items()},
+            **{
+                f"space.{name}": " to ".join(f"{end:.6g}" for end in axis["raw"])
+                for name, axis in plan.space.to_dict().items()
+            },
             **{f"task.{name}": str(value) for name, value in plan.task.to_dict().items()},
         },
-        tags={"model": recipe.model, "dataset": data.name},
+        tags={
+            "search_id": f"{config.run_name} of {config.created}",
+            "search": f"{recipe.model} on {data.name}, {config.run_name}",
+            "model": recipe.model,
+            "dataset": data.name,
+            "commit": git_commit(),
+            "machine": machine(),
+            **{f"version.{name}": version for name, version in versions().items()},
+        },
         dataset=DatasetInfo(
             name=data.name,
             digest=data.digest,

@@ -126,7 +126,9 @@ def test_an_existing_run_is_not_overwritten(
 
 
 def test_help_answers_without_heavy_imports() -> None:
-    code = "import sys, search.cli; print(any(m in sys.modules for m in ('torch', 'ray', 'mlflow')))"
+    code = (
+        "import sys, search.cli; print(any(m in sys.modules for m in ('torch', 'ray', 'mlflow')))"
+    )
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )

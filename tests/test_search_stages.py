@@ -192,9 +192,7 @@ def test_sure_batches_start_without_waiting_and_further_ones_after_all_ended(
 
     journal = Journal(tmp_path)
     stage = ListedStage("attribute", journal, batch, num_sure=2)
-    replay(
-        Conductor(journal, [lambda: stage]), lambda t, e: saturating(1.0, 1.0, e), num_workers=3
-    )
+    replay(Conductor(journal, [lambda: stage]), lambda t, e: saturating(1.0, 1.0, e), num_workers=3)
     journal.close()
     assert len(journal.trials) == 8
     assert asked[1][1] < 2

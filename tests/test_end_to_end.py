@@ -1,0 +1,175 @@
+"""One small search on real images, from the command line to every file it leaves.
+
+The second search is killed without warning at seeded moments and gone on with: nothing is lost and
+nothing is done twice.
+"""
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from search.recipe_file import read_recipe
+from search.verdict import EFFECT_METRICS, FIT_STATES, TURNS
+from spaces.strengths import STRENGTH_NAMES
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+ROOT = Path(__file__).resolve().parent.parent
+SMALL = [
+    *("--dataset", "small-transfer", "--num-train", "64", "--epochs", "5", "--num-samples", "6"),
+    *("--max-blocks", "2", "--confirm-seeds", "2", "--rerun-top", "2"),
+]
+
+
+def command(arguments: list[str]) -> subprocess.Popen[str]:
+    environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "search", *arguments],
+        cwd=ROOT,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    output, _ = process.communicate(timeout=800)
+    assert process.returncode == 0, output
+    return output
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def require_whole(run: Path) -> Counter[str]:
+    """Every trial ended, its epochs are there once each and in order, and the tables agree."""
+    events = lines(run / "trials.jsonl")
+    started = [e["trial_id"] for e in events if e["event"] == "start"]
+    ended = {e["trial_id"]: e["status"] for e in events if e["event"] == "end"}
+    assert len(started) == len(set(started))
+    assert set(started) == set(ended)
+    epochs: dict[str, list[int]] = {}
+    for record in lines(run / "records.jsonl"):
+        epochs.setdefault(record["trial_id"], []).append(record["epoch"])
+    for trial_id, seen in epochs.items():
+        assert seen == list(range(1, len(seen) + 1)), trial_id
+    with (run / "trials.csv").open() as file:
+        rows = {row["trial_id"]: row for row in csv.DictReader(file)}
+    assert {t: row["status"] for t, row in rows.items()} == ended
+    assert {t: int(row["epochs"]) for t, row in rows.items()} == {
+        t: len(e) for t, e in epochs.items()
+    }
+    return Counter(trial_id.split("-")[0] for trial_id in started)
+
+
+def require_mirrored(run: Path, tracking_uri: str) -> None:
+    """MLflow holds one parent and each trial once, with the journal's status and every epoch."""
+    client = MlflowClient(tracking_uri)
+    (experiment,) = [e for e in client.search_experiments() if e.name == "recipe-strengths"]
+    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    (parent,) = [r for r in runs if r.data.tags.get("role") == "search"]
+    children = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert parent.info.status == "FINISHED"
+    expected = {"finished": "FINISHED", "stopped": "KILLED"}
+    ended = {e["trial_id"]: e["status"] for e in lines(run / "trials.jsonl") if e["event"] == "end"}
+    by_trial = {child.data.tags["trial_id"]: child for child in children}
+    assert len(by_trial) == len(children)
+    assert {t: c.info.status for t, c in by_trial.items()} == {
+        t: expected[status] for t, status in ended.items()
+    }
+    records = lines(run / "records.jsonl")
+    for trial_id, child in by_trial.items():
+        history = client.get_metric_history(child.info.run_id, "train/loss")
+        epochs = [r["epoch"] for r in records if r["trial_id"] == trial_id]
+        assert sorted(point.step for point in history) == epochs
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    home = tmp_path_factory.mktemp("whole")
+    uri = f"sqlite:///{home}/mlflow.db"
+    arguments = ["run", *SMALL, "--run-dir", str(home), "--run-name", "whole"]
+    output = finish(command([*arguments, "--tracking-uri", uri]))
+    return home / "whole", uri, output
+
+
+def test_a_search_leaves_everything_it_promises(finished: tuple[Path, str, str]) -> None:
+    run, uri, output = finished
+    stages = require_whole(run)
+    assert stages["search"] == 6 + 2
+    assert stages["attribute"] >= 2
+    assert stages["confirm"] >= 2 * 2
+    require_mirrored(run, uri)
+    promised = (
+        "config.json plan.json trials.csv records.jsonl experiment.csv verdict.json report.html "
+        "best.yaml best.timm.yaml best.torchvision.txt log.txt"
+    )
+    for name in promised.split():
+        assert (run / name).stat().st_size > 0 or name == "log.txt", name
+    assert "What to change in the recipe" in output
+    assert f"make train CONFIG={run / 'best.yaml'}" in output
+
+
+def test_the_verdict_has_its_promised_shape(finished: tuple[Path, str, str]) -> None:
+    run, _, _ = finished
+    verdict = json.loads((run / "verdict.json").read_text())
+    assert verdict["schema"] == "verdict/1"
+    assert verdict["num_train"] == 64
+    assert verdict["total_steps"] == 10
+    assert {verdict["fit"]["reference"], verdict["fit"]["best"]} <= set(FIT_STATES)
+    assert [dial["strength"] for dial in verdict["dials"]] == list(STRENGTH_NAMES)
+    for dial in verdict["dials"]:
+        assert dial["turn"] in TURNS
+        assert set(dial["effect"]) <= set(EFFECT_METRICS)
+        for effect in dial["effect"].values():
+            assert effect["ci95"][0] <= effect["mean"] <= effect["ci95"][1]
+    assert verdict["confirmed"]["num_images"] == 1197
+    assert verdict["confirmed"]["seeds"] == 2
+    assert 0 < verdict["cost"]["train_share"] <= 1
+    read_recipe(run / "best.yaml", defaults=None)
+
+
+def test_only_confirmation_ever_looks_at_the_test_split(finished: tuple[Path, str, str]) -> None:
+    run, _, _ = finished
+    for record in lines(run / "records.jsonl"):
+        tested = [key for key in record if key.startswith("test")]
+        assert not tested or record["stage"] == "confirm"
+
+
+def test_a_search_killed_without_warning_goes_on_without_loss(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    run = tmp_path / "killed"
+    arguments = ["run", *SMALL, "--run-dir", str(tmp_path), "--run-name", "killed"]
+    moments = sorted(random.Random(0).sample(range(8, 90), 2))
+    process = command([*arguments, "--tracking-uri", uri])
+    for moment in moments:
+        deadline = time.monotonic() + 300
+        while len(lines_so_far(run / "records.jsonl")) < moment and process.poll() is None:
+            assert time.monotonic() < deadline, "the search does not get on"
+            time.sleep(0.2)
+        os.killpg(process.pid, signal.SIGKILL)  # The driver and, a moment later, all its workers.
+        process.communicate()
+        process = command(["resume", "--run", "killed", "--run-dir", str(tmp_path)])
+    output = finish(process)
+    assert "What to change in the recipe" in output
+    stages = require_whole(run)
+    assert stages["search"] == 6 + 2
+    require_mirrored(run, uri)
+
+
+def lines_so_far(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
