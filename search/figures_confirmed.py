@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 
 from search.figures_axes import TICK_SIZE, WIDE, Scale, padded, round_ticks, tick_texts
-from search.figures_dials import interval_text
 from search.figures_drawing import Drawing, Item, Mark, Stroke, Text
 from search.figures_roles import role_mark, roles
+from search.figures_turns import interval_text
 from search.plan import Plan
 from search.trials import Trial
 from search.verdict import Confirmed

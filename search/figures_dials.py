@@ -6,22 +6,11 @@ from dataclasses import dataclass
 
 from search.figures_axes import TICK_SIZE, WIDE, Scale, tick_texts
 from search.figures_drawing import Drawing, Item, Mark, Stroke, Text
+from search.figures_turns import TURN_WORDS, interval_text, turn_mark, values_text
 from search.judgement import LOG_LOSS_MARGIN
 from search.sequential import PRACTICAL_MARGIN
 from search.verdict import Dial, Estimate
 
-TURN_SHAPES = {
-    "down": "triangle_down",
-    "up": "triangle",
-    "leave": "square",
-    "inconclusive": "circle",
-}
-TURN_WORDS = {
-    "down": "turn down",
-    "up": "turn up",
-    "leave": "leave",
-    "inconclusive": "not decided",
-}
 _OUTLIER = 4.0
 """The largest effect runs off the axis if it is this many times the next one: the rest must show."""
 _ROW = 46.0
@@ -94,30 +83,6 @@ def tornado(dials: Sequence[Dial], tried: Mapping[str, float], width: float) -> 
     return Drawing(width=width, height=_HEAD + _FOOT + len(dials) * _ROW, items=tuple(items))
 
 
-def interval_text(metric: str, estimate: Estimate | None) -> str:
-    """``+1.2 [+0.3, +2.1]`` in points of accuracy or nats of loss; empty without an estimate."""
-    if estimate is None or not math.isfinite(estimate.mean):
-        return ""
-    scale, decimals = (100.0, 1) if metric.endswith("top1") else (1.0, 3)
-
-    def number(value: float) -> str:
-        return f"{round(scale * value, decimals) + 0.0:+.{decimals}f}".replace("-", "−")
-
-    low, high = estimate.ci95
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return f"{number(estimate.mean)} [unknown]"
-    return f"{number(estimate.mean)} [{number(low)}, {number(high)}]"
-
-
-def values_text(dial: Dial, tried: float) -> str:
-    """From which value to which the effect goes, and whether that is the advice."""
-    if not dial.effect:
-        return f"{dial.reference:.4g}"
-    if dial.turn in ("down", "up"):
-        return f"{dial.reference:.4g} → {dial.recommended:.4g}"
-    return f"{dial.reference:.4g}, tried {tried:.4g}"
-
-
 def axis_limit(extents: Sequence[float], least: float) -> float:
     """Half-width of an axis that shows all extents, save one that is far beyond all others."""
     finite = sorted((extent for extent in extents if math.isfinite(extent)), reverse=True)
@@ -129,7 +94,7 @@ def axis_limit(extents: Sequence[float], least: float) -> float:
 def _label(dial: Dial, tried: Mapping[str, float], y: float) -> list[Item]:
     words = f"{TURN_WORDS[dial.turn]}  {values_text(dial, tried[dial.strength])}"
     return [
-        _turn_mark(dial, (8.0, y - 4)),
+        turn_mark(dial, (8.0, y - 4)),
         Text(at=(20.0, y), text=dial.strength, ink="ink", size=13, is_bold=True),
         Text(at=(20.0, y + 16), text=words),
     ]
@@ -137,19 +102,7 @@ def _label(dial: Dial, tried: Mapping[str, float], y: float) -> list[Item]:
 
 def _short_label(dial: Dial, tried: Mapping[str, float], y: float) -> list[Item]:
     name = Text(at=(18.0, y + 4), text=dial.strength, ink="ink", size=12, is_bold=True)
-    return [_turn_mark(dial, (8.0, y)), name]
-
-
-def _turn_mark(dial: Dial, at: tuple[float, float]) -> Mark:
-    return Mark(
-        at=at,
-        shape=TURN_SHAPES[dial.turn],
-        ink=dial.turn,
-        kind="turn",
-        size=5.0,
-        is_hollow=dial.turn == "inconclusive",
-        title=TURN_WORDS[dial.turn],
-    )
+    return [turn_mark(dial, (8.0, y)), name]
 
 
 def _panel(

@@ -3,41 +3,35 @@
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import ray
 from rich.console import Console
 
 from search import tune_run
-from search.analysis import analyse, decide_dials, experiment_runs, pick_best
-from search.conductor import Conductor, Stage
+from search.analysis import analyse
+from search.conductor import Conductor
 from search.config import RunConfig
 from search.console import make_console
 from search.errors import RunFailed, RunInterrupted
-from search.experiment import attribute_stage, confirm_stage
 from search.files import make_writable, only_driver, read_json, write_json
 from search.journal import Journal
-from search.outputs import effective, write_outputs, write_tables
+from search.outputs import write_outputs, write_tables
 from search.plan import Plan, make_plan
 from search.progress import Progress
-from search.proposer import Proposer
-from search.provenance import git_commit, machine, versions
-from search.rungs import Rungs
-from search.stages import SearchSettings, SearchStage
+from search.run_stages import expected_trials, stage_makers
+from search.run_tracking import make_tracker, open_search
 from search.terminal import print_verdict
-from search.tracking import DatasetInfo, Tracker
+from search.tracking import Tracker
 from search.trials import Trial
 from spaces.errors import InputError
-from spaces.recipe import Recipe
 from trainable.datasets import Dataset
 
 STORE_DIR = Path(__file__).resolve().parent.parent / "mlflow" / "store"
 """Where the embedded tracking store lies."""
-EXPERIMENT = "recipe-strengths"
 STARTED_AT = time.time()
 log = logging.getLogger("search")
 
@@ -91,9 +85,14 @@ def _work(config: RunConfig, plan: Plan, dataset: Dataset) -> None:
         _log_file(config.path / "log.txt"),
         _terminated_like_interrupted(),
     ):
-        tracker = _tracker(config, plan)
+        tracker = make_tracker(config, plan, store_dir=STORE_DIR)
+        journal = Journal(config.path)
         try:
-            _train_and_tell(config, plan, dataset, tracker, console)
+            open_search(tracker, config, plan)
+            tracker.sync(journal.trials.values())
+            if not (config.path / "verdict.json").exists():  # Written when all stages are over.
+                _train(config, plan, dataset, journal, tracker, console)
+            _tell(config, plan, journal, tracker, console)
         except KeyboardInterrupt:
             tracker.close_search("KILLED", verdict=None, artifacts=None)
             raise RunInterrupted(
@@ -107,14 +106,21 @@ def _work(config: RunConfig, plan: Plan, dataset: Dataset) -> None:
                 f"go on with: make resume RUN={config.run_name}"
             ) from error
         finally:
+            journal.close()
             ray.shutdown()
     for problem in tracker.problems:
         console.print(f"Tracking: {problem}", style="yellow")
 
 
-def _train_and_tell(
-    config: RunConfig, plan: Plan, dataset: Dataset, tracker: Tracker, console: Console
+def _train(
+    config: RunConfig,
+    plan: Plan,
+    dataset: Dataset,
+    journal: Journal,
+    tracker: Tracker,
+    console: Console,
 ) -> None:
+    """Run every stage to its end; returns at once where all of them are over."""
     resources = tune_run.Resources(
         cpus_per_trial=config.cpus_per_trial,
         gpus_per_trial=config.gpus_per_trial,
@@ -122,12 +128,9 @@ def _train_and_tell(
         storage=config.storage or str(config.path),
     )
     num_cores = tune_run.start_ray(resources)
-    journal = Journal(config.path)
     journal.begin_session(
         num_cores=num_cores, cores_per_trial=config.cpus_per_trial, started_at=STARTED_AT
     )
-    _open_search(tracker, config, plan)
-    tracker.sync(journal.trials.values())
     deadline = time.monotonic() + config.time_budget_s if config.time_budget_s else None
     progress = Progress(
         console,
@@ -143,130 +146,20 @@ def _train_and_tell(
         if trial.status != "running":
             write_tables(config, plan, journal.trials.values())
 
-    stages = _stages(config, plan, journal, deadline)
+    stages = stage_makers(config, plan, journal, deadline=deadline)
     conductor = Conductor(journal, stages, on_change=changed)
     with progress:
         tune_run.run(conductor, dataset=dataset, resources=resources, run_dir=config.path)
-    journal.close()
+
+
+def _tell(
+    config: RunConfig, plan: Plan, journal: Journal, tracker: Tracker, console: Console
+) -> None:
+    """Draw the verdict, write every file, hand everything to the store, print the answer."""
     analysis = analyse(journal, plan, config)
     write_outputs(config, plan, journal, analysis)
     tracker.close_search("FINISHED", verdict=analysis.verdict, artifacts=config.path)
     print_verdict(console, config, plan, analysis)
-
-
-def expected_trials(config: RunConfig) -> dict[str, int]:
-    """Trials by stage if everything goes as usual, for estimates of what is left."""
-    usual = {
-        "search": config.num_samples + 2 * config.rerun_top - 1,
-        "attribute": 8 * config.min_blocks,
-        "confirm": 4 * config.confirm_seeds,
-    }
-    return {stage: usual[stage] for stage in config.stages}
-
-
-def _stages(
-    config: RunConfig, plan: Plan, journal: Journal, deadline: float | None
-) -> list[Callable[[], Stage]]:
-    def attribute() -> Stage:
-        best = pick_best(journal, plan, config)
-
-        def is_decided() -> bool:
-            runs = experiment_runs(journal.of_stage("attribute"))
-            _, dials = decide_dials(runs, plan, config, best)
-            return all(dial.turn != "inconclusive" for dial in dials)
-
-        return attribute_stage(
-            journal, plan, config, best=best, is_decided=is_decided, deadline=deadline
-        )
-
-    def confirm() -> Stage:
-        return confirm_stage(journal, plan, config, best=pick_best(journal, plan, config))
-
-    makers: dict[str, Callable[[], Stage]] = {
-        "search": partial(_search_stage, config, plan, journal, deadline),
-        "attribute": attribute,
-        "confirm": confirm,
-    }
-    return [makers[name] for name in config.stages]
-
-
-def _search_stage(config: RunConfig, plan: Plan, journal: Journal, deadline: float | None) -> Stage:
-    proposer = Proposer(
-        config.path,
-        study_name=config.run_name,
-        names=plan.space.free_names,
-        metric=config.metric,
-        num_val=plan.data.num_val,
-        seed=config.seed,
-    )
-    return SearchStage(
-        journal,
-        anchors=plan.anchors,
-        base=plan.reference,
-        space=plan.space,
-        proposer=proposer,
-        rungs=Rungs(plan.rungs, reduction_factor=config.reduction_factor),
-        settings=SearchSettings(
-            num_samples=config.num_samples,
-            metric=config.metric,
-            num_val=plan.data.num_val,
-            eval_epochs=plan.eval_epochs,
-            rerun_top=config.rerun_top,
-            seed=config.seed,
-            deadline=deadline,
-        ),
-    )
-
-
-def _open_search(tracker: Tracker, config: RunConfig, plan: Plan) -> None:
-    data, recipe = plan.data, plan.reference
-    tracker.open_search(
-        params={
-            "dataset": data.name,
-            "model": recipe.model,
-            "reference": config.reference,
-            "metric": config.metric,
-            "num_samples": str(config.num_samples),
-            "time_budget_s": str(config.time_budget_s),
-            "seed": str(config.seed),
-            **{f"reference.{k}": str(v) for k, v in recipe.strengths.as_dict().items()},
-            **{
-                f"space.{name}": " to ".join(f"{end:.6g}" for end in axis["raw"])
-                for name, axis in plan.space.to_dict().items()
-            },
-            **{f"task.{name}": str(value) for name, value in plan.task.to_dict().items()},
-        },
-        tags={
-            "search_id": f"{config.run_name} of {config.created}",
-            "search": f"{recipe.model} on {data.name}, {config.run_name}",
-            "model": recipe.model,
-            "dataset": data.name,
-            "commit": git_commit(),
-            "machine": machine(),
-            **{f"version.{name}": version for name, version in versions().items()},
-        },
-        dataset=DatasetInfo(
-            name=data.name,
-            digest=data.digest,
-            num_train=data.num_train,
-            num_val=data.num_val,
-            num_test=data.num_test,
-        ),
-    )
-
-
-def _tracker(config: RunConfig, plan: Plan) -> Tracker:
-    def dials(recipe: Recipe) -> dict[str, float]:
-        return plan.space.encode(plan.space.raw_of(recipe), clamped=True)
-
-    return Tracker(
-        config.tracking_uri,
-        store_dir=STORE_DIR,
-        experiment=EXPERIMENT,
-        run_name=config.run_name,
-        dials=dials,
-        effective=partial(effective, plan),
-    )
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.status import Status
 
 from search.objective import score
-from search.trials import STAGES, Trial
+from search.trials import Trial
 
 
 class Progress:
@@ -93,7 +93,7 @@ class Progress:
         if ended < 3:
             return None
         per_trial_s = (time.monotonic() - self._started_at) / ended
-        left_s = per_trial_s * max(0, sum(self._totals[s] for s in STAGES) - ended)
+        left_s = per_trial_s * max(0, sum(self._totals.values()) - ended)
         if self._deadline is not None:
             left_s = min(left_s, max(0.0, self._deadline - time.monotonic()))
         return left_s

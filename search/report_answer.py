@@ -1,0 +1,220 @@
+"""The report's answer: the sentence, the dials, the fit, and what was confirmed."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from search.analysis import Analysis
+from search.config import RunConfig
+from search.figures_drawing import Drawing, svg
+from search.figures_roles import WORDS
+from search.figures_turns import TURN_WORDS, interval_text, turn_mark, values_text
+from search.plan import Plan
+from search.report_html import Markup, coded, element, joined, table
+from search.trials import Trial
+from search.verdict import Dial, Verdict
+from search.wording import (
+    change_with_interval,
+    confirmed_sentence,
+    count,
+    listed,
+    metric_words,
+    percent,
+)
+from spaces.units import plain
+
+_MEASURED = {
+    "clean_train/top1": "clean-train top-1",
+    "val/top1": "validation top-1",
+    "test/top1": "test top-1",
+    "test/nll": "test log-loss",
+}
+
+
+def headline(verdict: Verdict) -> Markup:
+    """The sentence: what to turn in large letters, what is confirmed under it, then a strip."""
+    basis = confirmed_sentence(verdict.confirmed, verdict.exported)
+    head, found, _ = verdict.sentence.partition(basis)
+    return joined(
+        [
+            element("h1", head.strip() if found and head.strip() else verdict.sentence),
+            element("p", basis, css_class="lead") if found and head.strip() else None,
+            element("ul", *(_cell(dial) for dial in verdict.dials), css_class="strip"),
+        ]
+    )
+
+
+def in_progress(config: RunConfig, trials: Sequence[Trial]) -> Markup:
+    """What stands in place of the sentence while the run goes on."""
+    ended = Counter(trial.spec.stage for trial in trials if trial.status != "running")
+    running = sum(trial.status == "running" for trial in trials)
+    words = {"search": "search", "attribute": "experiment behind the dials", "confirm": "test"}
+    parts = [
+        f"{count(ended[stage], 'run')} of the {words[stage]} ended"
+        for stage in config.stages
+        if ended[stage]
+    ]
+    so_far = listed(parts) if parts else "nothing has ended yet"
+    return joined(
+        [
+            element("h1", "In progress: no verdict yet."),
+            element(
+                "p",
+                f"So far: {so_far}; {running} running now. Which strengths to turn is decided by "
+                "the experiment that follows the search, so nothing below is an answer. "
+                "Load this page again for news.",
+                css_class="lead",
+            ),
+        ]
+    )
+
+
+def dial_section(analysis: Analysis) -> Markup:
+    """The table under the tornado, the interactions, and how decisions were made."""
+    verdict = analysis.verdict
+    tried = analysis.best.strengths.as_dict()
+    head = (
+        "strength",
+        "turn",
+        "value",
+        "effective",
+        "top-1, points [95 %]",
+        "log-loss, nats [95 %]",
+        "refined log-loss",
+        "rests on",
+    )
+    rows = [_dial_row(dial, tried[dial.strength]) for dial in verdict.dials]
+    remarks = [
+        element("li", element("code", dial.strength), f": {dial.remark}.")
+        for dial in verdict.dials
+        if dial.remark
+    ]
+    return joined(
+        [
+            table(head, rows, numeric=(4, 5, 6), css_class="cards"),
+            element("ul", *remarks, css_class="notes") if remarks else None,
+            *(element("p", coded(sentence)) for sentence in verdict.interactions),
+            element(
+                "p",
+                "An effect is what changes on full-length runs when only this strength goes from "
+                "the reference's value to the other one, averaged over the levels of the others. "
+                "Refined log-loss is log-loss after temperature scaling: where only the plain one "
+                "moves, it is a calibration matter. The bars are plain 95 % intervals; a decision "
+                "must hold on a wider one that allows for all dials and for looking more than "
+                "once, so a bar may leave out zero and its dial still be open.",
+                css_class="fine",
+            ),
+        ]
+    )
+
+
+def fit_section(verdict: Verdict) -> Markup:
+    """The fit state of reference and best, with the reasons."""
+    states = (("reference", verdict.fit.reference), ("best", verdict.fit.best))
+    return joined(
+        [
+            element(
+                "p",
+                *(
+                    joined(["The ", role, " is ", element("b", state), ". "])
+                    for role, state in states
+                ),
+            ),
+            element(
+                "ul", *(element("li", reason) for reason in verdict.fit.reasons), css_class="notes"
+            ),
+        ]
+    )
+
+
+def confirmed_section(plan: Plan, analysis: Analysis) -> Markup:
+    """Means over fresh seeds of all recipes that were confirmed, and what is exported."""
+    verdict = analysis.verdict
+    shown = [role for role in WORDS if role in analysis.measured]
+    rows = [
+        [words, *(_measured(metric, analysis.measured[role]) for role in shown)]
+        for metric, words in _MEASURED.items()
+    ]
+    gains = verdict.confirmed.best_minus_reference if verdict.confirmed else {}
+    exported = {"best": "the best recipe", "scaled": "the size-scaled default"}
+    sentences = [
+        f"{change_with_interval(metric, gain)} of {metric_words(metric)}"
+        for metric, gain in gains.items()
+    ]
+    words = f"Best less reference: {listed(sentences)}. " if sentences else ""
+    return joined(
+        [
+            element(
+                "p",
+                words,
+                "Exported is ",
+                element("b", exported.get(verdict.exported, "the reference")),
+                f". The {plan.data.num_test} test images were looked at once, after everything "
+                "else was decided; the intervals are paired over seeds and images.",
+            ),
+            table(
+                ["mean over fresh seeds", *(WORDS[role] for role in shown)],
+                rows,
+                numeric=range(1, len(shown) + 1),
+            ),
+        ]
+    )
+
+
+def _cell(dial: Dial) -> Markup:
+    """One dial of the strip: what to do at one glance, how sure under it."""
+    is_turned = dial.turn in ("down", "up")
+    value = f"{dial.reference:.4g}"
+    effect = dial.effect.get(dial.decided_by or "val/top1")
+    metric = dial.decided_by if dial.decided_by in dial.effect else "val/top1"
+    drawing = Drawing(width=16, height=16, items=(turn_mark(dial, (8.0, 8.0)),))
+    sure = f"{change_with_interval(str(metric), effect)}" if effect else "not varied"
+    return element(
+        "li",
+        element(
+            "span",
+            Markup(svg(drawing, label=TURN_WORDS[dial.turn], css_class="icon")),
+            TURN_WORDS[dial.turn],
+            css_class=f"turn {dial.turn}",
+        ),
+        element("b", dial.strength),
+        element("span", values_text(dial, 0.0) if is_turned else value, css_class="value"),
+        element("span", sure, css_class="sure"),
+        css_class=dial.turn,
+    )
+
+
+def _dial_row(dial: Dial, tried: float) -> list[str]:
+    effects: Mapping[str, str] = {
+        metric: interval_text(metric, dial.effect.get(metric))
+        for metric in ("val/top1", "val/nll", "val/nll_refined")
+    }
+    moved = dial.recommended != dial.reference
+    effective = f"{plain(dial.reference_effective)}"
+    if moved:
+        effective += f" → {plain(dial.recommended_effective)}"
+    turn = element("span", TURN_WORDS[dial.turn], css_class=f"turn {dial.turn}")
+    return [
+        element("code", dial.strength),
+        turn,
+        values_text(dial, tried),
+        joined([effective, " ", element("small", dial.effective_unit)]),
+        *effects.values(),
+        _rests_on(dial),
+    ]
+
+
+def _rests_on(dial: Dial) -> str:
+    if not dial.effect:
+        return "not varied"
+    basis = count(dial.num_runs, "run")
+    if dial.turn == "inconclusive":
+        more = dial.runs_to_decide
+        return f"{basis}, about {more} more would decide" if more else f"{basis}, open"
+    return f"{basis}, {metric_words(dial.decided_by)}" if dial.decided_by else basis
+
+
+def _measured(metric: str, values: Mapping[str, float]) -> str:
+    value = values.get(metric)
+    if value is None:
+        return ""
+    return percent(value) if metric.endswith("top1") else f"{value:.3f}"

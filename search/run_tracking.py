@@ -1,0 +1,68 @@
+"""What a run tells its tracking store about itself."""
+
+from functools import partial
+from pathlib import Path
+
+from search.config import RunConfig
+from search.outputs import effective
+from search.plan import Plan
+from search.provenance import git_commit, machine, versions
+from search.tracking import DatasetInfo, Tracker
+from spaces.recipe import Recipe
+
+EXPERIMENT = "recipe-strengths"
+"""MLflow experiment of all searches."""
+
+
+def open_search(tracker: Tracker, config: RunConfig, plan: Plan) -> None:
+    """Begin the parent run, or go on with it: task, space, budget, reference, versions."""
+    data, recipe = plan.data, plan.reference
+    tracker.open_search(
+        params={
+            "dataset": data.name,
+            "model": recipe.model,
+            "reference": config.reference,
+            "metric": config.metric,
+            "num_samples": str(config.num_samples),
+            "time_budget_s": str(config.time_budget_s),
+            "seed": str(config.seed),
+            **{f"reference.{k}": str(v) for k, v in recipe.strengths.as_dict().items()},
+            **{
+                f"space.{name}": " to ".join(f"{end:.6g}" for end in axis["raw"])
+                for name, axis in plan.space.to_dict().items()
+            },
+            **{f"task.{name}": str(value) for name, value in plan.task.to_dict().items()},
+        },
+        tags={
+            "search_id": f"{config.run_name} of {config.created}",
+            "search": f"{recipe.model} on {data.name}, {config.run_name}",
+            "model": recipe.model,
+            "dataset": data.name,
+            "commit": git_commit(),
+            "machine": machine(),
+            **{f"version.{name}": version for name, version in versions().items()},
+        },
+        dataset=DatasetInfo(
+            name=data.name,
+            digest=data.digest,
+            num_train=data.num_train,
+            num_val=data.num_val,
+            num_test=data.num_test,
+        ),
+    )
+
+
+def make_tracker(config: RunConfig, plan: Plan, *, store_dir: Path) -> Tracker:
+    """The tracker of a run; ``store_dir`` holds the embedded store."""
+
+    def dials(recipe: Recipe) -> dict[str, float]:
+        return plan.space.encode(plan.space.raw_of(recipe), clamped=True)
+
+    return Tracker(
+        config.tracking_uri,
+        store_dir=store_dir,
+        experiment=EXPERIMENT,
+        run_name=config.run_name,
+        dials=dials,
+        effective=partial(effective, plan),
+    )
