@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from search.figures_drawing import Item, Stroke, Text
 
@@ -139,7 +140,7 @@ def round_ticks(low: float, high: float, most: int) -> list[float]:
 
 def tick_texts(values: Sequence[float], *, signed: bool = False) -> dict[float, str]:
     """Labels with as many decimals as tell the values apart, and with a true minus sign."""
-    gaps = [abs(b - a) for a, b in zip(values, values[1:], strict=False) if b != a]
+    gaps = [abs(b - a) for a, b in pairwise(values) if b != a]
     decimals = max(0, -math.floor(math.log10(min(gaps)) + 1e-9)) if gaps else 0
     sign = "+" if signed else ""
     return {
@@ -164,7 +165,7 @@ def frame(
     x_label: str,
     y_label: str,
 ) -> list[Item]:
-    """Grid lines with their labels; what an axis measures stands above and below, never sideways."""
+    """Grid lines with their labels; no word stands sideways."""
     left, right = sorted((x.start, x.end))
     bottom = max(y.start, y.end)
     items: list[Item] = []

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from search.figures_axes import TICK_SIZE, WIDE, Scale, padded, round_ticks, tick_texts
 from search.figures_drawing import Drawing, Item, Mark, Stroke, Text
@@ -75,7 +76,7 @@ def _pairs(scores: Scores, rows: Sequence[tuple[str, float]], x: Scale) -> list[
         Stroke(
             points=((x(scores[upper][seed]), above), (x(scores[lower][seed]), below)), ink="grid"
         )
-        for (upper, above), (lower, below) in zip(rows, rows[1:], strict=False)
+        for (upper, above), (lower, below) in pairwise(rows)
         for seed in sorted(set(scores[upper]) & set(scores[lower]))
     ]
 

@@ -1,4 +1,4 @@
-"""Learning curves of the three anchors and the best, on the weights that ship and on the raw ones."""
+"""Learning curves of the anchors and the best, on the weights that ship and on the raw ones."""
 
 import math
 from collections.abc import Mapping, Sequence

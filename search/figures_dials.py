@@ -1,4 +1,4 @@
-"""The dials as a tornado: what each strength changes, with its interval, on accuracy and log-loss."""
+"""The dials as a tornado: what each strength changes, with intervals, in accuracy and log-loss."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from search.sequential import PRACTICAL_MARGIN
 from search.verdict import Dial, Estimate
 
 _OUTLIER = 4.0
-"""The largest effect runs off the axis if it is this many times the next one: the rest must show."""
+"""The largest effect runs off the axis if it is this many times the next: the rest must show."""
 _ROW = 46.0
 _HEAD = 44.0
 _FOOT = 28.0
@@ -61,15 +61,15 @@ def tornado(dials: Sequence[Dial], tried: Mapping[str, float], width: float) -> 
         items: list[Item] = []
         for i, measure in enumerate(_MEASURES):
             top = i * (height + _GAP)
-            items += _panel(measure, dials, (8.0, width - 8.0), top)
+            items += _panel(measure, dials, (10.0, width - 10.0), top)
             for row, dial in enumerate(dials):
                 y = top + _HEAD + row * _ROW + 14
                 items += _short_label(dial, tried, y)
                 value = interval_text(measure.metric, dial.effect.get(measure.metric))
-                items.append(Text(at=(width, y + 4), text=value, size=11, anchor="end"))
+                items.append(Text(at=(width - 6, y + 4), text=value, size=11, anchor="end"))
         return Drawing(width=width, height=2 * height + _GAP, items=tuple(items))
     first = 196.0
-    panel_width = (width - first - _GAP) / 2
+    panel_width = (width - first - _GAP - 10.0) / 2
     items = []
     for row, dial in enumerate(dials):
         items += _label(dial, tried, _HEAD + row * _ROW + _ROW / 2)
@@ -92,7 +92,7 @@ def axis_limit(extents: Sequence[float], least: float) -> float:
 
 
 def _label(dial: Dial, tried: Mapping[str, float], y: float) -> list[Item]:
-    words = f"{TURN_WORDS[dial.turn]}  {values_text(dial, tried[dial.strength])}"
+    words = f"{TURN_WORDS[dial.turn]} · {values_text(dial, tried[dial.strength])}"
     return [
         turn_mark(dial, (8.0, y - 4)),
         Text(at=(20.0, y), text=dial.strength, ink="ink", size=13, is_bold=True),
@@ -173,9 +173,11 @@ def _bar(
             opacity=0.55,
         )
     ]
-    for end in (low, high):
-        if abs(end) > limit and is_known:
-            items.append(_edge_mark(dial, x, end, y, "beyond", 3.5))
+    items += [
+        _edge_mark(dial, x, end, y, "beyond", 3.5)
+        for end in (low, high)
+        if is_known and abs(end) > limit
+    ]
     title = f"{dial.strength}: {interval_text(measure.metric, effect)}"
     if abs(mean) > limit:
         items.append(_edge_mark(dial, x, mean, y, "effect", 5.5, title))

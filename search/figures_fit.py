@@ -1,4 +1,4 @@
-"""The fit map: what each full-length run gets wrong on images it has seen and on images it has not."""
+"""The fit map: what each full-length run gets wrong on images it has seen and has not seen."""
 
 import math
 from collections.abc import Sequence

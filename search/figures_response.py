@@ -1,4 +1,4 @@
-"""Response curves: what the search's full-length trials say about each strength, as illustration."""
+"""Response curves: what the search's full-length trials say about each strength."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,6 +1,7 @@
 """Every file a run leaves for people: tables while it runs, the rest at its end."""
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 
 from search.analysis import Analysis
 from search.config import RunConfig
@@ -10,10 +11,14 @@ from search.files import write_json, write_text
 from search.journal import Journal
 from search.plan import Plan
 from search.recipe_file import write_recipe
+from search.report import write_report
 from search.tables import write_experiment, write_trials
 from search.trials import Trial
 from spaces.recipe import Recipe
 from spaces.units import to_effective
+
+REPORT_EVERY_S = 60.0
+"""Seconds between two reports of a run in progress; one takes a fraction of a second."""
 
 
 def write_tables(config: RunConfig, plan: Plan, trials: Iterable[Trial]) -> None:
@@ -30,6 +35,7 @@ def write_outputs(config: RunConfig, plan: Plan, journal: Journal, analysis: Ana
     write_tables(config, plan, journal.trials.values())
     write_json(config.path / "verdict.json", analysis.verdict.to_dict())
     write_recipes(config, plan, analysis.exported, sentence=analysis.verdict.sentence)
+    write_report(config, plan, list(journal.trials.values()), analysis)
 
 
 def write_recipes(config: RunConfig, plan: Plan, recipe: Recipe, *, sentence: str) -> None:
@@ -44,3 +50,18 @@ def effective(plan: Plan, recipe: Recipe) -> dict[str, float]:
     """The strengths of a recipe in effective units of the plan's task."""
     strengths = recipe.strengths.as_dict()
     return {name: to_effective(name, value, plan.task) for name, value in strengths.items()}
+
+
+class ReportSoFar:
+    """The report of a run in progress, written once a minute at most."""
+
+    def __init__(self, config: RunConfig, plan: Plan) -> None:
+        self._config = config
+        self._plan = plan
+        self._due_at = time.monotonic() + REPORT_EVERY_S
+
+    def offer(self, trials: Sequence[Trial]) -> None:
+        """Write the report if it is due."""
+        if time.monotonic() >= self._due_at:
+            write_report(self._config, self._plan, trials, None)
+            self._due_at = time.monotonic() + REPORT_EVERY_S

@@ -19,7 +19,7 @@ from search.console import make_console
 from search.errors import RunFailed, RunInterrupted
 from search.files import make_writable, only_driver, read_json, write_json
 from search.journal import Journal
-from search.outputs import write_outputs, write_tables
+from search.outputs import ReportSoFar, write_outputs, write_tables
 from search.plan import Plan, make_plan
 from search.progress import Progress
 from search.run_stages import expected_trials, stage_makers
@@ -140,11 +140,14 @@ def _train(
         deadline=deadline,
     )
 
+    report_so_far = ReportSoFar(config, plan)
+
     def changed(trial: Trial) -> None:
         progress.seen(trial)
         tracker.trial_changed(trial)
         if trial.status != "running":
             write_tables(config, plan, journal.trials.values())
+            report_so_far.offer(list(journal.trials.values()))
 
     stages = stage_makers(config, plan, journal, deadline=deadline)
     conductor = Conductor(journal, stages, on_change=changed)

@@ -19,7 +19,9 @@ from search.wording import (
     listed,
     metric_words,
     percent,
+    raw,
 )
+from spaces.strengths import STRENGTH_NAMES
 from spaces.units import plain
 
 _MEASURED = {
@@ -74,11 +76,9 @@ def dial_section(analysis: Analysis) -> Markup:
     tried = analysis.best.strengths.as_dict()
     head = (
         "strength",
-        "turn",
-        "value",
-        "effective",
-        "top-1, points [95 %]",
-        "log-loss, nats [95 %]",
+        "raw, effective",
+        "top-1, points",
+        "log-loss, nats",
         "refined log-loss",
         "rests on",
     )
@@ -90,7 +90,7 @@ def dial_section(analysis: Analysis) -> Markup:
     ]
     return joined(
         [
-            table(head, rows, numeric=(4, 5, 6), css_class="cards"),
+            table(head, rows, numeric=(2, 3, 4), css_class="cards"),
             element("ul", *remarks, css_class="notes") if remarks else None,
             *(element("p", coded(sentence)) for sentence in verdict.interactions),
             element(
@@ -130,9 +130,14 @@ def confirmed_section(plan: Plan, analysis: Analysis) -> Markup:
     """Means over fresh seeds of all recipes that were confirmed, and what is exported."""
     verdict = analysis.verdict
     shown = [role for role in WORDS if role in analysis.measured]
+    recipes = {"reference": plan.reference, **plan.anchors, "best": analysis.best}
     rows = [
         [words, *(_measured(metric, analysis.measured[role]) for role in shown)]
         for metric, words in _MEASURED.items()
+    ]
+    rows += [
+        [element("code", name), *(raw(recipes[role].strengths.as_dict()[name]) for role in shown)]
+        for name in STRENGTH_NAMES
     ]
     gains = verdict.confirmed.best_minus_reference if verdict.confirmed else {}
     exported = {"best": "the best recipe", "scaled": "the size-scaled default"}
@@ -167,7 +172,9 @@ def _cell(dial: Dial) -> Markup:
     effect = dial.effect.get(dial.decided_by or "val/top1")
     metric = dial.decided_by if dial.decided_by in dial.effect else "val/top1"
     drawing = Drawing(width=16, height=16, items=(turn_mark(dial, (8.0, 8.0)),))
-    sure = f"{change_with_interval(str(metric), effect)}" if effect else "not varied"
+    mean, _, interval = interval_text(str(metric), effect).partition(" ")
+    unit = "points" if str(metric).endswith("top1") else "nats"
+    sure = f"{mean} {unit} {interval}" if mean else "not varied"
     return element(
         "li",
         element(
@@ -184,23 +191,25 @@ def _cell(dial: Dial) -> Markup:
 
 
 def _dial_row(dial: Dial, tried: float) -> list[str]:
-    effects: Mapping[str, str] = {
-        metric: interval_text(metric, dial.effect.get(metric))
-        for metric in ("val/top1", "val/nll", "val/nll_refined")
-    }
-    moved = dial.recommended != dial.reference
-    effective = f"{plain(dial.reference_effective)}"
-    if moved:
+    effective = plain(dial.reference_effective)
+    if dial.recommended != dial.reference:
         effective += f" → {plain(dial.recommended_effective)}"
     turn = element("span", TURN_WORDS[dial.turn], css_class=f"turn {dial.turn}")
     return [
-        element("code", dial.strength),
-        turn,
-        values_text(dial, tried),
-        joined([effective, " ", element("small", dial.effective_unit)]),
-        *effects.values(),
+        _stacked(element("code", dial.strength), turn),
+        _stacked(values_text(dial, tried), f"{effective} {dial.effective_unit}"),
+        *(_effect(metric, dial) for metric in ("val/top1", "val/nll", "val/nll_refined")),
         _rests_on(dial),
     ]
+
+
+def _effect(metric: str, dial: Dial) -> Markup:
+    mean, _, interval = interval_text(metric, dial.effect.get(metric)).partition(" ")
+    return _stacked(mean, interval) if mean else Markup("")
+
+
+def _stacked(upper: str, lower: str) -> Markup:
+    return element("div", upper, element("br"), element("small", lower))
 
 
 def _rests_on(dial: Dial) -> str:

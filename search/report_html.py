@@ -24,6 +24,8 @@ def element(name: str, *children: str | None, **attributes: str | bool | None) -
         for key, value in attributes.items()
         if value is not None and value is not False
     )
+    if name == "br":
+        return Markup("<br>")
     return Markup(f"<{name}{given}>{joined(children)}</{name}>")
 
 

@@ -27,8 +27,9 @@ PACKAGES = (
     "scipy",
     "numpy",
 )
-_PLACES = ("run_dir", "run_name", "data_dir", "storage", "tracking_uri", "ray_address")
-"""Where a run lies and runs, not what it does."""
+_PLACES = ("run_dir", "run_name", "data_dir", "storage", "tracking_uri", "ray_address", "created")
+"""Where and when, not what."""
+_VALUES = "Raw values, in brackets what they amount to in this run."
 _FLAGS = {"ranges": "set", "fixed": "fix"}
 
 
@@ -52,9 +53,7 @@ def plan_section(config: RunConfig, plan: Plan) -> Markup:
         [
             element("p", task_sentence(plan)),
             table(head, rows, numeric=(1, 2, *range(4, 4 + len(names)))),
-            element(
-                "p", "Raw values, in brackets what they amount to in this run.", css_class="fine"
-            ),
+            element("p", _VALUES, css_class="fine"),
             element("p", _stages_sentence(config, plan)),
             element("ul", *(element("li", note) for note in notes), css_class="notes")
             if notes

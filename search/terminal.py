@@ -59,7 +59,7 @@ def dial_table(verdict: Verdict) -> Table:
             dial.strength,
             f"[{_COLOURS[dial.turn]}]{_ARROWS[dial.turn]}[/]",
             f"{dial.reference:.4g}",
-            f"{dial.recommended:.4g}",
+            _target(dial),
             _effective(dial),
             _interval(dial.effect.get("val/top1"), scale=100, digits=1),
             _interval(dial.effect.get("val/nll"), scale=1, digits=3),
@@ -97,6 +97,12 @@ _SHOWN = {
     "test/top1": "test top-1",
     "test/nll": "test log-loss",
 }
+
+
+def _target(dial: Dial) -> str:
+    # An open dial names the value that was tried, which is no advice to use it.
+    value = f"{dial.recommended:.4g}"
+    return f"({value})" if dial.turn == "inconclusive" else value
 
 
 def _effective(dial: Dial) -> str:

@@ -273,7 +273,7 @@ def _where(asked: Asked, origin: Origin | None) -> _Where:
             f"`--dataset` must be given: {asked.config} lies in no run that says what to train on."
         )
     config = origin.config
-    subset = asked.num_train or config.num_train
+    subset = config.num_train if asked.num_train is None else asked.num_train
     kept = data_dir if asked.data_dir or not Path(config.data_dir).is_dir() else config.data_dir
     return _Where(config.dataset, kept, subset, config.seed)
 
@@ -281,46 +281,43 @@ def _where(asked: Asked, origin: Origin | None) -> _Where:
 def _as_written(asked: Asked, dataset: str) -> Recipe:
     """The recipe of the file, with the flags that say nothing about its strengths."""
     recipe = read_recipe(asked.config, defaults=default_recipe(dataset))
-    given = {name: getattr(asked, name) for name in ("seed", "amp_dtype", "epochs", "batch_size")}
-    given["lr"] = asked.lr
-    return replace(recipe, **{name: value for name, value in given.items() if value is not None})
+    names = ("seed", "amp_dtype", "epochs", "batch_size", "lr")
+    given = {name: getattr(asked, name) for name in names}
+    given = {name: value for name, value in given.items() if value is not None}
+    if asked.lr is not None:
+        # The schedule ends at the same share of its peak.
+        given["min_lr"] = recipe.min_lr * asked.lr / recipe.lr
+    return replace(recipe, **given)
 
 
 def _moved(
     written: Recipe, asked: Asked, origin: Origin | None, pooled: Dataset
 ) -> tuple[Recipe, tuple[str, ...]]:
-    """The recipe with strengths that mean in this run what they meant where they were found."""
+    """The recipe with strengths that mean in this run what they meant where they were found.
+
+    A file that lies in no run does not say how many images it is for: it is taken to be for these.
+    """
     num_train, num_classes = len(pooled.split.train), len(pooled.class_names)
     to_task = _task(written, num_train=num_train, num_classes=num_classes)
-    meant_for = read_recipe(asked.config, defaults=written)
-    from_task = _task(
-        meant_for,
-        num_train=origin.num_train if origin else num_train,
-        num_classes=num_classes,
-    )
+    found_on = origin.num_train if origin else num_train
+    in_file = read_recipe(asked.config, defaults=written)
+    from_task = _task(in_file, num_train=found_on, num_classes=num_classes)
+    if from_task == to_task:
+        return written, ()
     rescaled = rescale(written.strengths, from_task, to_task)
     stays = {name: getattr(written.strengths, name) for name in _STAYS}
     recipe = replace(written, strengths=replace(rescaled.strengths, **stays))
-    notes = [note for note in rescaled.notes if not note.startswith(_STAYS)]
-    if notes:
-        notes.insert(
-            0,
-            f"The strengths were meant for {from_task.num_train} images and "
-            f"{from_task.total_steps} steps; these are {num_train} and {to_task.total_steps}.",
-        )
-    if origin is None:
-        notes.append(
-            "No run lies beside the recipe that says for how many images its strengths are meant: "
-            "they are taken to be meant for these."
-        )
-    return recipe, tuple(notes)
+    moved = tuple(note for note in rescaled.notes if not note.startswith(_STAYS))
+    why = (
+        f"The strengths are meant for {found_on} images and {from_task.total_steps} steps; this "
+        f"run has {num_train} images and {to_task.total_steps} steps."
+    )
+    return recipe, (why, *moved) if moved else ()
 
 
 def _task(recipe: Recipe, *, num_train: int, num_classes: int) -> Task:
     info = describe_model(recipe.model, image_size=recipe.image_size)
-    return Task.of(
-        recipe, num_train=num_train, num_classes=num_classes, num_blocks=info.num_blocks
-    )
+    return Task.of(recipe, num_train=num_train, num_classes=num_classes, num_blocks=info.num_blocks)
 
 
 def _from_search(origin: Origin | None) -> FromSearch | None:
