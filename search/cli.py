@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from search.config import RunConfig
-from search.errors import RunFailed
+from search.errors import RunFailed, RunInterrupted
 from search.flags import PLANNING, flags
 from spaces.errors import InputError
 
@@ -61,13 +62,77 @@ def resume(**given: Any) -> None:
 
 
 @cli.command()
+@flags(
+    "config dataset data-dir num-train epochs batch-size lr seed amp-dtype run-dir run-name "
+    "tracking-uri"
+)
+def train(**given: Any) -> None:
+    """Train a recipe once, in full, on train + validation; test it once; save the model.
+
+    The dataset is --dataset, else that of the run the recipe lies in. Weight decay, averaging
+    window and warmup are moved to mean in this longer run what they meant where they were found. A
+    --run-name that was interrupted goes on; it then needs no --config.
+    """
+    from search.pipeline import STORE_DIR
+    from search.run_tracking import EXPERIMENT
+    from search.train_command import Place
+    from search.train_command import train as train_once
+    from search.train_job import Asked
+
+    names = ("dataset", "num_train", "epochs", "batch_size", "lr", "seed", "amp_dtype")
+    asked = None
+    if given["config"] or not given["run_name"] or any(given[n] is not None for n in names):
+        asked = Asked(
+            config=_config_path(given),
+            data_dir=given["data_dir"] if _was_typed("data_dir") else None,
+            **{name: given[name] for name in names},
+        )
+    place = Place(
+        run_dir=Path(given["run_dir"]).resolve(),
+        run_name=given["run_name"],
+        tracking_uri=given["tracking_uri"],
+        store_dir=STORE_DIR,
+        experiment=EXPERIMENT,
+    )
+    train_once(asked, place)
+
+
+@cli.command()
 @flags("run run-dir num-train epochs batch-size")
 def export(**given: Any) -> None:
     """Write the best recipe for other trainers again, optionally rescaled to another size."""
-    from search.export import export_run
+    from search.export_command import export_run
 
     path = _run_path(given)
     export_run(path, **{k: given[k] for k in ("num_train", "epochs", "batch_size")})
+
+
+@cli.command()
+@flags("config reference num-train json")
+def diff(**given: Any) -> None:
+    """What a recipe, own or timm's args.yaml, lacks against a reference, most important first."""
+    from search.diff_command import print_diff
+
+    print_diff(
+        _config_path(given),
+        given["reference"],
+        num_train=given["num_train"],
+        as_json=given["json"],
+    )
+
+
+@cli.command()
+@flags("config num-train run-dir out")
+def schedule(**given: Any) -> None:
+    """Draw the learning rate of a recipe, and the same without warmup; nothing is trained."""
+    from search.schedule_command import draw_schedule
+
+    draw_schedule(
+        _config_path(given),
+        num_train=given["num_train"],
+        run_dir=Path(given["run_dir"]),
+        out=Path(given["out"]) if given["out"] else None,
+    )
 
 
 @cli.command()
@@ -94,14 +159,28 @@ def main(arguments: Sequence[str]) -> int:
         return _complain(error.format_message(), WRONG_INPUT)
     except RunFailed as error:
         return _complain(str(error), FAILED)
-    except (KeyboardInterrupt, click.Abort) as error:
-        return _complain(str(error) or "Interrupted.", INTERRUPTED)
+    except RunInterrupted as error:
+        return _complain(str(error), INTERRUPTED)
+    except (KeyboardInterrupt, click.Abort):  # Before or after a run: there is nothing to resume.
+        return _complain("Interrupted.", INTERRUPTED)
     return DONE
 
 
 def _complain(message: str, code: int) -> int:
     print(" ".join(message.split()), file=sys.stderr)
     return code
+
+
+def _config_path(given: dict[str, Any]) -> Path:
+    if not given["config"]:
+        raise InputError("`--config` must be given: a recipe file, for example best.yaml of a run.")
+    return Path(given["config"])
+
+
+def _was_typed(name: str) -> bool:
+    """Whether a flag of this command was given, or only has its default."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is not ParameterSource.DEFAULT
 
 
 def _config(given: dict[str, Any], **settings: Any) -> RunConfig:

@@ -118,7 +118,7 @@ _WORDS = {
     "fit_map": (
         "Fit map",
         "A recipe that underfits lies far to the right, one that overfits far above the dashed "
-        "line; the large marks are means over fresh seeds.",
+        "line; the large marks are means over the runs of one recipe.",
     ),
     "confirmed": (
         "Confirmed on test images",

@@ -68,7 +68,7 @@ def tornado(dials: Sequence[Dial], tried: Mapping[str, float], width: float) -> 
                 value = interval_text(measure.metric, dial.effect.get(measure.metric))
                 items.append(Text(at=(width - 6, y + 4), text=value, size=11, anchor="end"))
         return Drawing(width=width, height=2 * height + _GAP, items=tuple(items))
-    first = 196.0
+    first = 212.0
     panel_width = (width - first - _GAP - 10.0) / 2
     items = []
     for row, dial in enumerate(dials):

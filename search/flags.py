@@ -26,7 +26,11 @@ _flag("batch-size", type=int, help="Images per optimizer step. [default: by data
 _flag("lr", type=float, help="Peak learning rate. [default: by dataset]")
 _flag("optimizer", help="Optimizer of every trial. [default: the reference's]")
 _flag("metric", help="What the search optimises: val/top1, val/nll or val/nll_refined.")
-_flag("num-train", type=int, help="Train on a stratified subset of this many images.")
+_flag(
+    "num-train",
+    type=int,
+    help="Train on a stratified subset of this many images; where nothing is trained: how many.",
+)
 _flag("image-size", type=int, help="Side of the input in pixels. [default: by dataset]")
 _flag("seed", type=int, help="Seed of everything. [default: 0]")
 _flag("cpus-per-trial", type=float, help="CPU cores per trial. [default: 1]")
@@ -50,7 +54,9 @@ _flag("run", help="A run: its name under --run-dir, or its path.")
 _flag("config", help="A recipe file: best.yaml, or timm's args.yaml.")
 _flag("host", default="127.0.0.1", help="Address to listen on. [default: 127.0.0.1]")
 _flag("port", type=int, default=5000, help="Port to listen on; the next free one is taken.")
-_flag("json", is_flag=True, help="Print JSON.")
+_flag("out", help="Folder for the drawings. [default: schedule-<recipe> under --run-dir]")
+# Make passes a value with every flag: JSON=1.
+_flag("json", type=bool, is_flag=False, flag_value=True, default=False, help="Print JSON.")
 
 PLANNING = (
     "dataset data-dir model pretrained reference num-samples epochs batch-size lr optimizer metric "

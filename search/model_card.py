@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 from scipy.stats import binomtest
 
+from search.provenance import versions
 from search.recipe_file import number_text, to_yaml
 from search.saved_model import MODEL_FILE, loading_code
 from search.train_job import TrainJob
@@ -21,7 +21,7 @@ _SHOWN = {
     "clean_train/top1": "top-1 on training images",
     "clean_train/nll": "log-loss on training images, nats",
 }
-_LIBRARIES = ("torch", "torchvision", "timm", "numpy")
+_LIBRARIES = ("python", "torch", "torchvision", "timm")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +86,7 @@ def model_card(job: TrainJob, measured: Measured) -> str:
         "## Data\n\n" + _data(job),
         "## Recipe\n\n" + _recipe(job),
         "## Where the recipe comes from\n\n" + _origin(job),
-        "## Made with\n\n" + ", ".join(f"{name} {version(name)}" for name in _LIBRARIES),
+        "## Made with\n\n" + ", ".join(f"{name} {versions()[name]}" for name in _LIBRARIES),
     ]
     return "\n\n".join(section.rstrip() for section in sections) + "\n"
 

@@ -20,14 +20,14 @@ class Origin:
     Attributes:
         config: What was asked of the run, with the place where it lies now.
         plan: What was planned, the dataset's sizes among it.
-        search_name: Name of the run when it was made, by which its tracking knows it.
+        search_id: What its tracking store knows the run by, from the name it was made with.
         verdict: Content of ``verdict.json``, or None while there is none.
         num_train: Training images that the strengths of its recipe files are meant for.
     """
 
     config: RunConfig
     plan: Plan
-    search_name: str
+    search_id: str
     verdict: Mapping[str, Any] | None
     num_train: int
 
@@ -61,7 +61,7 @@ def read_origin(run_dir: Path) -> Origin:
     return Origin(
         config=config,
         plan=plan,
-        search_name=asked["run_name"],
+        search_id=f"{asked['run_name']} of {config.created}",
         verdict=read_json(verdict) if verdict.is_file() else None,
         num_train=moved.get("num_train", plan.data.num_train),
     )

@@ -87,15 +87,18 @@ def report(
         _plain_section("plan", "The plan", plan_section(config, plan)),
         _plain_section("reproduce", "How to reproduce", reproduce_section(config, plan, analysis)),
     ]
-    top = headline(verdict) if verdict else in_progress(config, trials)
-    return _page(config, plan, top, sections)
+    top = headline(verdict) if verdict else in_progress(config, plan, trials)
+    return _page(config, plan, top, sections, is_done=verdict is not None)
 
 
-def _page(config: RunConfig, plan: Plan, top: Markup, sections: Sequence[Markup]) -> str:
+def _page(
+    config: RunConfig, plan: Plan, top: Markup, sections: Sequence[Markup], *, is_done: bool
+) -> str:
     about = (
         f"{config.run_name} · {plan.data.name}, {plan.data.num_train} training images · "
         f"{plan.reference.model}, {plan.task.total_steps} steps · reference: {config.reference}"
     )
+    state = "which strengths to turn" if is_done else "in progress"
     links = [element("a", name, href=f"#{anchor}") for anchor, name in _LINKS.items()]
     body = joined(
         [
@@ -107,7 +110,7 @@ def _page(config: RunConfig, plan: Plan, top: Markup, sections: Sequence[Markup]
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(config.run_name)}: which strengths to turn</title>\n"
+        f"<title>{escape(config.run_name)}: {state}</title>\n"
         f"<style>{drawn.STYLE}{report_style.STYLE}</style>\n</head>\n<body>{body}</body>\n</html>\n"
     )
 

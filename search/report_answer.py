@@ -9,7 +9,8 @@ from search.figures_drawing import Drawing, svg
 from search.figures_roles import WORDS
 from search.figures_turns import TURN_WORDS, interval_text, turn_mark, values_text
 from search.plan import Plan
-from search.report_html import Markup, coded, element, joined, table
+from search.report_html import Markup, breakable, coded, element, joined, table
+from search.selection import ranked
 from search.trials import Trial
 from search.verdict import Dial, Verdict
 from search.wording import (
@@ -19,7 +20,6 @@ from search.wording import (
     listed,
     metric_words,
     percent,
-    raw,
 )
 from spaces.strengths import STRENGTH_NAMES
 from spaces.units import plain
@@ -45,7 +45,7 @@ def headline(verdict: Verdict) -> Markup:
     )
 
 
-def in_progress(config: RunConfig, trials: Sequence[Trial]) -> Markup:
+def in_progress(config: RunConfig, plan: Plan, trials: Sequence[Trial]) -> Markup:
     """What stands in place of the sentence while the run goes on."""
     ended = Counter(trial.spec.stage for trial in trials if trial.status != "running")
     running = sum(trial.status == "running" for trial in trials)
@@ -66,6 +66,7 @@ def in_progress(config: RunConfig, trials: Sequence[Trial]) -> Markup:
                 "Load this page again for news.",
                 css_class="lead",
             ),
+            element("p", _best_so_far(config, plan, trials)),
         ]
     )
 
@@ -83,10 +84,13 @@ def dial_section(analysis: Analysis) -> Markup:
         "rests on",
     )
     rows = [_dial_row(dial, tried[dial.strength]) for dial in verdict.dials]
+    by_remark: dict[str, list[str]] = {}
+    for dial in verdict.dials:
+        by_remark.setdefault(dial.remark, []).append(f"`{dial.strength}`")
     remarks = [
-        element("li", element("code", dial.strength), f": {dial.remark}.")
-        for dial in verdict.dials
-        if dial.remark
+        element("li", coded(f"{listed(names)}: {remark}."))
+        for remark, names in by_remark.items()
+        if remark
     ]
     return joined(
         [
@@ -135,8 +139,9 @@ def confirmed_section(plan: Plan, analysis: Analysis) -> Markup:
         [words, *(_measured(metric, analysis.measured[role]) for role in shown)]
         for metric, words in _MEASURED.items()
     ]
+    strengths = [recipes[role].strengths.as_dict() for role in shown]
     rows += [
-        [element("code", name), *(raw(recipes[role].strengths.as_dict()[name]) for role in shown)]
+        [element("code", name), *(f"{values[name]:.4g}" for values in strengths)]
         for name in STRENGTH_NAMES
     ]
     gains = verdict.confirmed.best_minus_reference if verdict.confirmed else {}
@@ -165,6 +170,18 @@ def confirmed_section(plan: Plan, analysis: Analysis) -> Markup:
     )
 
 
+def _best_so_far(config: RunConfig, plan: Plan, trials: Sequence[Trial]) -> str:
+    searched = [trial for trial in trials if trial.spec.stage == "search"]
+    order = ranked(searched, metric=config.metric, num_val=plan.data.num_val)
+    if not order:
+        return ""
+    return (
+        f"Best full-length trial so far by {metric_words(config.metric)}: {order[0].spec.trial_id} "
+        f"with {percent(order[0].records[-1].metrics['val/top1'])} validation top-1. The best of "
+        "many owes part of its place to luck."
+    )
+
+
 def _cell(dial: Dial) -> Markup:
     """One dial of the strip: what to do at one glance, how sure under it."""
     is_turned = dial.turn in ("down", "up")
@@ -183,7 +200,7 @@ def _cell(dial: Dial) -> Markup:
             TURN_WORDS[dial.turn],
             css_class=f"turn {dial.turn}",
         ),
-        element("b", dial.strength),
+        element("b", breakable(dial.strength)),
         element("span", values_text(dial, 0.0) if is_turned else value, css_class="value"),
         element("span", sure, css_class="sure"),
         css_class=dial.turn,
@@ -209,7 +226,7 @@ def _effect(metric: str, dial: Dial) -> Markup:
 
 
 def _stacked(upper: str, lower: str) -> Markup:
-    return element("div", upper, element("br"), element("small", lower))
+    return element("div", upper, Markup("<br>"), element("small", lower))
 
 
 def _rests_on(dial: Dial) -> str:

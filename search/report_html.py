@@ -24,8 +24,6 @@ def element(name: str, *children: str | None, **attributes: str | bool | None) -
         for key, value in attributes.items()
         if value is not None and value is not False
     )
-    if name == "br":
-        return Markup("<br>")
     return Markup(f"<{name}{given}>{joined(children)}</{name}>")
 
 
@@ -38,6 +36,12 @@ def joined(children: Iterable[str | None]) -> Markup:
             if child is not None
         )
     )
+
+
+def breakable(name: str) -> Markup:
+    """A name that may break after an underscore, where a person would break it."""
+    first, *others = name.split("_")
+    return joined([first, *(joined([Markup("_<wbr>"), part]) for part in others)])
 
 
 def coded(sentence: str) -> Markup:

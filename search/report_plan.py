@@ -3,7 +3,9 @@
 import importlib.metadata
 import platform
 import shlex
+from collections.abc import Mapping
 from dataclasses import MISSING, fields
+from typing import Any
 
 from search.analysis import Analysis
 from search.config import RunConfig
@@ -140,8 +142,8 @@ def _typed(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else f"{value}"
 
 
-def _ends(axis: dict[str, list[float]]) -> list[str]:
-    if str(axis["scale"]) == "fixed":
+def _ends(axis: Mapping[str, Any]) -> list[str]:
+    if axis["scale"] == "fixed":
         return ["fixed", f"{axis['raw'][0]:.4g}"]
     return [
         f"{raw:.4g} ({plain(effective)})"
@@ -149,7 +151,7 @@ def _ends(axis: dict[str, list[float]]) -> list[str]:
     ]
 
 
-def _value(plan: Plan, name: str, raw: dict[str, float]) -> str:
+def _value(plan: Plan, name: str, raw: Mapping[str, float]) -> str:
     return f"{raw[name]:.4g} ({plain(to_effective(name, raw[name], plan.task))})"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from search.figures_roles import WORDS
-from search.report_html import Markup, element, joined
+from search.report_html import Markup, breakable, element, joined
 from search.trials import STAGES, Trial
 from spaces.strengths import STRENGTH_NAMES
 
@@ -46,11 +46,8 @@ def trial_section(trials: Sequence[Trial], *, shows_test: bool) -> Markup:
     if shows_test:
         columns.append(_metric("test/top1", "test top-1, %", 100.0, 1))
     columns.append(_Column(head="seconds", value=_seconds, text="{:.0f}".format))
-    names = ["run", "what", "ended", *(column.head for column in columns)]
-    head = [
-        element("th", element("button", name, type="button"), scope="col", aria_sort="none")
-        for name in names
-    ]
+    head = [_head(name) for name in ("run", "what", "ended")]
+    head += [_head(column.head, css_class="number") for column in columns]
     body = element("tbody", *(_row(trial, columns) for trial in trials))
     counts = Counter(trial.spec.stage for trial in trials)
     return joined(
@@ -75,17 +72,20 @@ def what(trial: Trial) -> str:
     if spec.rerun_of is not None:
         return f"{spec.rerun_of} again, fresh seed"
     if spec.levels:
-        best = [name for name, level in spec.levels.items() if level > 0]
-        return f"block {spec.block}, best's {', '.join(best) if best else 'nothing'}"
+        levels = set(spec.levels.values())
+        mixed = "mixed" if len(levels) > 1 else f"all of {'best' if 1 in levels else 'reference'}"
+        return f"block {spec.block}: {mixed}"
     return WORDS.get(spec.role, spec.role)
 
 
 def _row(trial: Trial, columns: Sequence[_Column]) -> Markup:
-    ended = trial.status if not trial.reason else f"{trial.status}: {trial.reason}"
+    ended = trial.reason if trial.reason.startswith(trial.status) else trial.status
+    if trial.reason not in ("", ended):
+        ended += f": {trial.reason}"
     cells = [
         element("th", trial.spec.trial_id, scope="row"),
-        element("td", what(trial)),
-        element("td", ended),
+        element("td", what(trial), css_class="what"),
+        element("td", ended, css_class="ended"),
     ]
     for column in columns:
         value = column.value(trial)
@@ -104,6 +104,11 @@ def _row(trial: Trial, columns: Sequence[_Column]) -> Markup:
         data_stage=trial.spec.stage,
         css_class=None if trial.status in ("finished", "running") else "cut",
     )
+
+
+def _head(name: str, css_class: str | None = None) -> Markup:
+    button = element("button", breakable(name), type="button")
+    return element("th", button, scope="col", aria_sort="none", css_class=css_class)
 
 
 def _switch(stage: str, number: int) -> Markup:

@@ -33,7 +33,7 @@ class TrainInfo:
         params: Recipe, raw and effective.
         tags: Dataset and model.
         dataset: The data.
-        search_name: Run name of the search that the recipe comes from, or None.
+        search_id: What the store knows the search by that the recipe comes from, or None.
     """
 
     train_id: str
@@ -41,7 +41,7 @@ class TrainInfo:
     params: Mapping[str, str]
     tags: Mapping[str, str]
     dataset: DatasetInfo
-    search_name: str | None
+    search_id: str | None
 
 
 @dataclass(kw_only=True, slots=True)
@@ -126,7 +126,7 @@ class TrainTracker:
         """Find the run by its tag, or make it."""
         store, info = self._connect(), self._info
         found = store.find_runs(f"tags.train_id = '{quotable(info.train_id)}'")
-        search_tags, search_url = _search_of(store, info.search_name)
+        search_tags, search_url = _search_of(store, info.search_id)
         running = {
             **info.tags,
             **search_tags,
@@ -159,17 +159,18 @@ def quotable(text: str) -> str:
     return re.sub(r"['\"`\\%$]", "-", text)
 
 
-def _search_of(store: Store, name: str | None) -> tuple[dict[str, str], str]:
+def _search_of(store: Store, search_id: str | None) -> tuple[dict[str, str], str]:
     """Tags that link to a search, and the address of its run, as far as the store has it."""
-    if name is None:
+    if search_id is None:
         return {}, ""
-    tags = {"search_id": quotable(name), "search": name}
-    found = store.find_runs(f"tags.search_id = '{quotable(name)}' and tags.role = 'search'")
+    name = quotable(search_id)
+    found = store.find_runs(f"tags.search_id = '{name}' and tags.role = 'search'")
     if not found:
-        return tags, ""
-    parent = found[0]
-    tags |= {"search": parent.tags.get("search", name), "search_run_id": parent.run_id}
-    return tags, run_url(store.experiment_id, parent.run_id)
+        return {"search_id": name}, ""
+    tags = {"search_id": name, "search_run_id": found[0].run_id}
+    if "search" in found[0].tags:
+        tags["search"] = found[0].tags["search"]
+    return tags, run_url(store.experiment_id, found[0].run_id)
 
 
 def _log_epochs(run: _Run, trial: Trial) -> None:

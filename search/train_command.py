@@ -16,10 +16,11 @@ from rich.console import Console
 from search.console import make_console
 from search.errors import RunFailed, RunInterrupted
 from search.files import make_writable, only_driver, write_json
-from search.log_file import log_file
 from search.model_card import Measured, summary
+from search.provenance import git_commit, machine, versions
 from search.recipe_file import write_recipe
 from search.saved_model import MODEL_FILE, loading_code
+from search.session import log_file, terminated_like_interrupted
 from search.tracking_store import DatasetInfo
 from search.tracking_train import TrainInfo, TrainTracker
 from search.tracking_trials import fixed_point
@@ -38,6 +39,7 @@ from spaces.errors import InputError
 from spaces.recipe import Recipe
 from spaces.units import to_effective
 from trainable.datasets import Dataset
+from trainable.precision import Diverged
 from trainable.trainer import Trainer
 
 log = logging.getLogger("search")
@@ -95,7 +97,7 @@ def train(asked: Asked | None, place: Place) -> None:
         make_writable(path)
         write_recipe(path / RECIPE_FILE, job.recipe, comments=[f"Trained as {name}."])
         write_json(path / JOB_FILE, job.to_dict())
-    with only_driver(path), log_file(path / "log.txt"):
+    with only_driver(path), log_file(path / "log.txt"), terminated_like_interrupted():
         _work(job, trainer, path, place, console)
 
 
@@ -114,13 +116,19 @@ def _work(
     measured = run.measured
     try:
         if trainer is None or measured is not None:
-            console.print(f"{path} is trained already.", highlight=False)
+            _say(console, f"{path} is trained already.")
         else:
             _tell_plan(console, job, run)
             measured = _train(run, trainer, tracker, console, job)
     except KeyboardInterrupt:
         tracker.close("KILLED", run.trial)
         raise RunInterrupted(f"Interrupted. Go on with: {again}") from None
+    except Diverged as error:
+        tracker.close("FAILED", run.trial)
+        raise RunFailed(
+            f"{error} It would again: lower LR, or raise the warmup, under another RUN_NAME. The "
+            f"log is {path / 'log.txt'}."
+        ) from error
     except Exception as error:
         log.exception("the training failed")
         tracker.close("FAILED", run.trial)
@@ -137,7 +145,7 @@ def _work(
     )
     _tell_result(console, job, measured, path)
     for problem in tracker.problems:
-        console.print(f"Tracking: {problem}", style="yellow")
+        _say(console, f"Tracking: {problem}")
 
 
 def _train(
@@ -160,7 +168,9 @@ def _trainer(job: TrainJob, dataset: Dataset) -> Trainer:
 def _made_up_name(asked: Asked | None) -> str:
     if asked is None:
         raise InputError("`--config` must be given: a recipe file, for example best.yaml of a run.")
-    return f"train-{asked.config.resolve().parent.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder = asked.config.resolve().parent
+    stem = folder.name if (folder / "config.json").is_file() else asked.config.stem
+    return f"train-{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def _flag_of(place: Place) -> str:
@@ -174,7 +184,13 @@ def _info(job: TrainJob, name: str) -> TrainInfo:
         train_id=job.train_id,
         run_name=name,
         params={**_params(recipe), **_effective(job), "num_train": str(job.num_train)},
-        tags={"dataset": job.data_name, "model": recipe.model},
+        tags={
+            "dataset": job.data_name,
+            "model": recipe.model,
+            "commit": git_commit(),
+            "machine": machine(),
+            **{f"version.{name}": version for name, version in versions().items()},
+        },
         dataset=DatasetInfo(
             name=job.data_name,
             digest=job.digest,
@@ -182,7 +198,7 @@ def _info(job: TrainJob, name: str) -> TrainInfo:
             num_val=0,
             num_test=job.num_test,
         ),
-        search_name=job.from_search.name if job.from_search else None,
+        search_id=job.from_search.search_id if job.from_search else None,
     )
 
 
@@ -215,7 +231,7 @@ def _tell_plan(console: Console, job: TrainJob, run: TrainRun) -> None:
     if run.trial.epoch:
         lines.append(f"Going on with a run that has {run.trial.epoch} epochs behind it.")
     for line in lines:
-        console.print(line, highlight=False)
+        _say(console, line)
 
 
 def _tell_result(console: Console, job: TrainJob, measured: Measured, path: Path) -> None:
@@ -243,11 +259,13 @@ def _tell_result(console: Console, job: TrainJob, measured: Measured, path: Path
             )
         )
     rows += [("Model:", str(path / MODEL_FILE)), ("Card:", str(path / CARD_FILE))]
-    console.print()
+    _say(console, "")
     for label, text in rows:
-        console.print(f"{label:<20}{text}", highlight=False)
-    console.print("\nLoad it:\n", highlight=False)
+        _say(console, f"{label:<20}{text}")
     code = loading_code(job.recipe, num_classes=len(job.class_names))
-    console.print(
-        code.replace(f'"{MODEL_FILE}"', f'"{path / MODEL_FILE}"'), highlight=False, markup=False
-    )
+    _say(console, "\nLoad it:\n\n" + code.replace(MODEL_FILE, str(path / MODEL_FILE)))
+
+
+def _say(console: Console, text: str) -> None:
+    """Print text as it is: a path must not be broken, a name in brackets is no markup."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -66,7 +66,8 @@ class FromSearch:
     """What the search behind a recipe said; kept, because its directory may move or vanish.
 
     Attributes:
-        name: Name of the search's run, by which its tracking knows it.
+        name: Name of the search's run.
+        search_id: What its tracking store knows it by.
         sentence: Its verdict in one sentence, or empty.
         confirmed: ``test/...`` of the exported recipe, means over ``seeds`` fresh seeds.
         seeds: How many.
@@ -74,6 +75,7 @@ class FromSearch:
     """
 
     name: str
+    search_id: str
     sentence: str
     confirmed: Mapping[str, float]
     seeds: int
@@ -326,7 +328,8 @@ def _from_search(origin: Origin | None) -> FromSearch | None:
     verdict = origin.verdict or {}
     confirmed = verdict.get("confirmed") or {}
     return FromSearch(
-        name=origin.search_name,
+        name=origin.config.run_name,
+        search_id=origin.search_id,
         sentence=verdict.get("sentence", ""),
         confirmed=confirmed.get(verdict.get("exported", "best"), {}),
         seeds=confirmed.get("seeds", 0),

@@ -157,4 +157,5 @@ def print_epoch(console: Console, trial: Trial, num_epochs: int) -> None:
         f"epoch {trial.epoch}/{num_epochs}: train loss {metrics['train/loss']:.3f}, "
         f"{metrics['cost/train_s']:.1f} s",
         highlight=False,
+        soft_wrap=True,
     )
