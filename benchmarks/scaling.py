@@ -1,7 +1,7 @@
 """Where does each strength's best value lie, in data sets of 300 to 10 000 images?
 
-    python benchmarks/scaling.py                       # 25 minutes on two cores
-    python benchmarks/scaling.py --arms scratch --seeds 5
+    python -m benchmarks.scaling                       # about 45 minutes on two cores
+    python -m benchmarks.scaling --arms scratch --sizes 300 1000 --seeds 5
 
 Fashion-MNIST is thinned out to several sizes. Around the size-scaled default of each size
 (`spaces.anchors`), one strength at a time takes the values of a grid in effective units. Runs of
@@ -25,15 +25,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from spaces.anchors import scaled_strengths
 from spaces.recipe import Recipe
+from spaces.strengths import STRENGTH_NAMES
 from spaces.task import Task
 from spaces.units import limits, to_effective, to_raw
+from trainable.batch_augment import Normalizer
 from trainable.datasets import Dataset, load_dataset
 from trainable.models import describe_model
-from trainable.splits import subset
+from trainable.optimizers import refresh_batch_norm
+from trainable.splits import Split, subset
 from trainable.trainer import Trainer
 
 DATA = Path(__file__).with_suffix(".csv")
@@ -42,6 +46,10 @@ COLUMNS = (
     *("top1", "nll", "nll_refined", "clean_train_top1", "clean_train_nll", "train_s"),
 )
 EMA_WINDOWS = (0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 1 / 3)
+REFRESHED = "ema_decay, BatchNorm refreshed"
+"""The windows again, with BatchNorm's statistics measured anew on the averaged weights."""
+MOST_REFRESHED = 1024
+"""Training images that statistics are measured anew on."""
 SAME = 1.2
 """Two values of a grid that differ by less than this factor are one."""
 COARSE_FROM = 10_000
@@ -97,7 +105,7 @@ class Run:
         arm: Name in `ARMS`.
         num_train: Training images.
         seed: Of everything random, the choice of training images included.
-        strength: The strength that differs; None is the default itself.
+        strength: The strength that differs; None is the default itself, and so is `REFRESHED`.
         effective: Its value in effective units; 0 for the default.
     """
 
@@ -110,6 +118,8 @@ class Run:
     @property
     def name(self) -> str:
         """Unique, and the same in every process: what tells a finished run."""
+        if self.strength == REFRESHED:
+            return f"{self.arm}-{self.num_train}-seed{self.seed}-refreshed"
         value = f"{self.strength}={self.effective:.4g}" if self.strength else "default"
         return f"{self.arm}-{self.num_train}-seed{self.seed}-{value}"
 
@@ -143,6 +153,7 @@ def runs_of(arm_name: str, num_train: int, seed: int) -> Iterator[Run]:
     arm = ARMS[arm_name]
     recipe, task = recipe_and_task(arm, num_train)
     yield Run(arm=arm_name, num_train=num_train, seed=seed)
+    yield Run(arm=arm_name, num_train=num_train, seed=seed, strength=REFRESHED)
     for strength, values in arm.grid.items():
         values = values[:: 2 if num_train >= COARSE_FROM else 1]
         default = to_effective(strength, recipe.strengths.as_dict()[strength], task)
@@ -161,26 +172,31 @@ def carry_out(run: Run, dataset: Dataset) -> list[dict[str, object]]:
     recipe, task = recipe_and_task(arm, run.num_train)
     recipe = replace(recipe, seed=run.seed)
     decays: dict[str, float] = {}
-    if run.strength is None:
-        default = to_effective("ema_decay", recipe.strengths.ema_decay, task)
-        # A window of one step or less is no average: it is measured on the raw weights.
-        windows = [f for f in EMA_WINDOWS if f * task.total_steps > SAME and _differ(f, default)]
-        decays = {f"window{i}": to_raw("ema_decay", f, task) for i, f in enumerate(windows)}
-        raw = recipe.strengths.as_dict()
-    else:
+    raw = recipe.strengths.as_dict()
+    if run.strength in raw:
         raw = {run.strength: to_raw(run.strength, run.effective, task)}
         recipe = recipe.with_strengths(**raw)
+    else:
+        # A window of one step or less is no average: it is measured on the raw weights.
+        windows = [f for f in EMA_WINDOWS if f * task.total_steps > SAME]
+        decays = {f"window{i}": to_raw("ema_decay", f, task) for i, f in enumerate(windows)}
+        decays["none"] = 0.0
 
     split = subset(dataset.split, dataset.labels, run.num_train, seed=run.seed)
     split = replace(split, val=dataset.split.val[: arm.num_val])
     trainer = Trainer(recipe, dataset, split, ema_levels=decays)
     train_s = sum(trainer.train_epoch()["cost/train_s"] for _ in range(recipe.epochs))
+    if run.strength == REFRESHED:
+        _refresh(trainer, dataset, split)
     metrics = trainer.evaluate("val")
 
-    measured = [(strength, value, "") for strength, value in raw.items()]
-    measured += [("ema_decay", decay, f".{level}") for level, decay in decays.items()]
-    if run.strength is None:
-        measured.append(("ema_decay", 0.0, "_raw"))
+    if run.strength == REFRESHED:
+        raw = {}
+    elif run.strength is None:
+        del raw["ema_decay"]  # Its own window is among the levels.
+    ema_name = REFRESHED if run.strength == REFRESHED else "ema_decay"
+    measured = [(name, value, "") for name, value in raw.items()]
+    measured += [(ema_name, decay, f".{level}") for level, decay in decays.items()]
     return [
         {
             "arm": run.arm,
@@ -189,7 +205,7 @@ def carry_out(run: Run, dataset: Dataset) -> list[dict[str, object]]:
             "run": run.name,
             "seed": run.seed,
             "strength": strength,
-            "effective": f"{to_effective(strength, value, task):.6g}",
+            "effective": f"{to_effective(base_name(strength), value, task):.6g}",
             "raw": f"{value:.8g}",
             "top1": f"{metrics[f'val{suffix}/top1']:.5f}",
             "nll": f"{metrics[f'val{suffix}/nll']:.6f}",
@@ -200,6 +216,21 @@ def carry_out(run: Run, dataset: Dataset) -> list[dict[str, object]]:
         }
         for strength, value, suffix in measured
     ]
+
+
+def base_name(name: str) -> str:
+    """The strength itself, whatever else is said of how it was measured."""
+    return name.partition(",")[0]
+
+
+def _refresh(trainer: Trainer, dataset: Dataset, split: Split) -> None:
+    info = describe_model(trainer.recipe.model)
+    normalize = Normalizer(info.mean, info.std, trainer.device)
+    order = np.random.default_rng(0).permutation(split.train)[:MOST_REFRESHED]
+    parts = np.array_split(order, -(-len(order) // 128))
+    for level in trainer.ema.decays:
+        with trainer.ema.averaged(level):
+            refresh_batch_norm(trainer.model, (normalize(dataset.images[part]) for part in parts))
 
 
 def finished_runs(path: Path) -> set[str]:
@@ -247,6 +278,7 @@ def main() -> None:
     parser.add_argument("--budget-min", type=float, default=60.0, help="Begin no run after this.")
     parser.add_argument("--data-dir", type=Path, default=Path("data"))
     parser.add_argument("--sizes", type=int, nargs="+", help="Training images. [default: all]")
+    parser.add_argument("--strengths", nargs="+", choices=STRENGTH_NAMES, default=STRENGTH_NAMES)
     args = parser.parse_args()
 
     started, done = time.monotonic(), finished_runs(DATA)
@@ -258,7 +290,7 @@ def main() -> None:
         for num_train in args.sizes or ARMS[arm].epochs
         if num_train in ARMS[arm].epochs
         for run in runs_of(arm, num_train, seed)
-        if run.name not in done
+        if run.strength in (None, REFRESHED, *args.strengths) and run.name not in done
     ]
     print(f"{len(done)} runs are finished, {len(missing)} to go.", flush=True)
     for size in {ARMS[run.arm].recipe.image_size for run in missing}:

@@ -82,7 +82,8 @@ class Curve:
     @property
     def means(self) -> Floats:
         """Mean over seeds for each value."""
-        return self.metric.mean(axis=1)
+        means: Floats = self.metric.mean(axis=1)
+        return means
 
     @property
     def half_width(self) -> float:
@@ -144,4 +145,5 @@ def _unimodal(values: Floats, place: int) -> Floats:
     down = isotonic_regression(values[: place + 1], increasing=False).x
     up = isotonic_regression(values[place:], increasing=True).x
     floor = min(down[-1], up[0])
-    return np.concatenate([down[:-1], [floor], up[1:]])
+    fit: Floats = np.concatenate([down[:-1], [floor], up[1:]])
+    return fit

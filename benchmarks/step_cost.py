@@ -384,9 +384,7 @@ def stored_images(
             yield photo[top : top + 256, left : left + 256], place % NUM_CLASSES
         return
     stored_px = {"digits": 8, "fashion-mnist": 28}[source]
-    dataset = load_dataset(
-        source, image_size=stored_px, data_dir=data_dir, num_train=None, seed=0
-    )
+    dataset = load_dataset(source, image_size=stored_px, data_dir=data_dir, num_train=None, seed=0)
     by_class = [iter(np.flatnonzero(dataset.labels == label)) for label in range(NUM_CLASSES)]
     for place in range(num_images):
         label = place % NUM_CLASSES

@@ -1,5 +1,6 @@
 """From the journal to the verdict: pure functions of what was planned and what was measured."""
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +15,20 @@ from search.dials import decide
 from search.divergence import divergence_by_level
 from search.effects import Effect, Run, estimate_effects
 from search.experiment import experiment_factors, same_role
+from search.files import read_json
 from search.fit_state import FitEvidence, fit_state, is_undertrained
 from search.interactions import estimate_interactions, strong_interactions
 from search.journal import Journal
 from search.plan import Plan
-from search.selection import pick
+from search.selection import pick, ranked
 from search.trials import Trial
 from search.verdict import Confirmed, Cost, Dial, Estimate, Verdict
 from search.wording import verdict_sentence
+from spaces.edges import edge_warnings
 from spaces.recipe import Recipe
+
+NUM_BEST = 5
+"""Best trials of the search that may crowd the end of an axis."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +41,7 @@ class Analysis:
         factors: Strengths that the experiment varied.
         effects: By strength and metric.
         measured: Mean over fresh seeds by role, then by metric.
+        edges: Sentences on axes whose end the best trials crowd, with the range to try next.
         verdict: The answer.
     """
 
@@ -43,6 +50,7 @@ class Analysis:
     factors: Factors
     effects: dict[str, dict[str, Effect]]
     measured: dict[str, dict[str, float]]
+    edges: tuple[str, ...]
     verdict: Verdict
 
 
@@ -89,6 +97,7 @@ def analyse(journal: Journal, plan: Plan, config: RunConfig) -> Analysis:
         factors=what,
         effects=effects,
         measured={role: _means(trials) for role, trials in by_role.items()},
+        edges=_edges(journal.of_stage("search"), plan, config),
         verdict=verdict,
     )
 
@@ -157,6 +166,12 @@ def _at_level(trial: Trial, level: str) -> dict[str, float]:
     return {name.replace(f".{level}/", "/"): value for name, value in marked.items()}
 
 
+def _edges(trials: Sequence[Trial], plan: Plan, config: RunConfig) -> tuple[str, ...]:
+    order = ranked(trials, metric=config.metric, num_val=plan.data.num_val)
+    best = [trial.spec.positions for trial in order[:NUM_BEST] if trial.spec.positions]
+    return tuple(warning.message for warning in edge_warnings(plan.space, best)) if best else ()
+
+
 def _by_role(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
     """Confirmation runs that ended with a result, by role."""
     roles: dict[str, list[Trial]] = {}
@@ -183,7 +198,7 @@ def _confirmed(by_role: dict[str, list[Trial]], plan: Plan, config: RunConfig) -
         role: {
             trial.spec.recipe.seed: SeedResult(
                 metrics=trial.records[-1].metrics,
-                images={"test/top1": read_predictions(config.path, trial, plan.data.num_test)},
+                images=read_predictions(config.path, trial, plan.data.num_test),
             )
             for trial in trials
             if trial.is_full_length
@@ -194,11 +209,17 @@ def _confirmed(by_role: dict[str, list[Trial]], plan: Plan, config: RunConfig) -
     return confirm(results, num_images=plan.data.num_test)
 
 
-def read_predictions(run_dir: Path, trial: Trial, num_images: int) -> NDArray[np.float64]:
-    """Which test images a confirmation run recognised, 1 or 0 each, in the order of the dataset."""
-    packed = bytes.fromhex((run_dir / "predictions" / f"{trial.spec.trial_id}.hex").read_text())
-    bits = np.unpackbits(np.frombuffer(packed, dtype=np.uint8), count=num_images)
-    return bits.astype(np.float64)
+def read_predictions(
+    run_dir: Path, trial: Trial, num_images: int
+) -> dict[str, NDArray[np.float64]]:
+    """Top-1 (1 or 0) and log-loss of each test image, in the order of the dataset."""
+    packed = read_json(run_dir / "predictions" / f"{trial.spec.trial_id}.json")
+    bits = np.frombuffer(base64.b64decode(packed["correct"]), dtype=np.uint8)
+    nll = np.frombuffer(base64.b64decode(packed["nll"]), dtype="<f2")
+    return {
+        "test/top1": np.unpackbits(bits, count=num_images).astype(np.float64),
+        "test/nll": nll.astype(np.float64),
+    }
 
 
 def _scaled_gain(by_role: dict[str, list[Trial]]) -> Estimate | None:

@@ -11,8 +11,11 @@ are, and that can be neither read nor trained further.
 """
 
 import json
+import logging
+import os
 import re
 import tempfile
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -180,10 +183,16 @@ def _log_model(
 
 def _build(folder: Path, described: object, model_file: Path, images: NDArray[np.uint8]) -> None:
     """Write MLflow's form of the model into a folder."""
-    import mlflow.pyfunc
+    with warnings.catch_warnings():
+        # MLflow complains of type hints of its own while it is imported.
+        warnings.simplefilter("ignore", UserWarning)
+        import mlflow.pyfunc
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
+    # Bars and remarks on steps that take a fraction of a second, in the middle of our own output.
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
     metadata = read_metadata(model_file)
     side, num_classes = metadata["image_size"], len(metadata["class_names"])
     num_shown = max(1, min(len(images), _LARGEST_EXAMPLE // (3 * side * side)))

@@ -12,7 +12,7 @@ import numpy as np
 import timm
 import torch
 from mlflow.models import set_model
-from mlflow.pyfunc import PythonModel, PythonModelContext
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 BATCH_SIZE = 128
 
 
-class Champion(PythonModel):  # type: ignore[misc]  # MLflow ships no types for it.
+class Champion(PythonModel):
     """Images in as they lie in the dataset, class probabilities out."""
 
     def load_context(self, context: PythonModelContext) -> None:
@@ -57,7 +57,7 @@ class Champion(PythonModel):  # type: ignore[misc]  # MLflow ships no types for 
         """
         images = torch.as_tensor(np.asarray(model_input)).permute(0, 3, 1, 2)
         with torch.inference_mode():
-            parts = [self._probabilities(part) for part in images.split(BATCH_SIZE)]
+            parts = [self._probabilities(part) for part in torch.split(images, BATCH_SIZE)]
         return torch.cat(parts).numpy()
 
     def _probabilities(self, images: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ class Champion(PythonModel):  # type: ignore[misc]  # MLflow ships no types for 
         return logits.softmax(dim=1)
 
 
-def _create(name: str, args: dict[str, int]) -> nn.Module:
+def _create(name: str, args: dict[str, Any]) -> nn.Module:
     if name == "resnet18_cifar":
         # Not one of timm's: its source is packed beside this file.
         from trainable.resnet_cifar import ResNet18Cifar

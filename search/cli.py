@@ -197,6 +197,10 @@ def _config(given: dict[str, Any], **settings: Any) -> RunConfig:
             values[name] = str(Path(values[name]).resolve())
     stem = Path(values["dataset"]).name
     values.setdefault("run_name", f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}")
+    if "gpus_per_trial" not in values:
+        import torch
+
+        values["gpus_per_trial"] = 1.0 if torch.cuda.is_available() else 0.0
     created = time.strftime("%Y-%m-%d %H:%M:%S")
     return RunConfig(**values | settings, created=created)
 

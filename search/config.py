@@ -1,6 +1,6 @@
 """Everything the user asked for, resolved to plain values, as kept in ``config.json``."""
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -128,7 +128,8 @@ class RunConfig:
         """
         values = {key: value for key, value in data.items() if key != "schema"}
         known = {f.name for f in fields(cls)}
-        if data.get("schema") != SCHEMA or set(values) - known:
+        needed = {f.name for f in fields(cls) if f.default is f.default_factory is MISSING}
+        if data.get("schema") != SCHEMA or set(values) - known or needed - set(values):
             raise InputError(f"{path / 'config.json'} is not a {SCHEMA} file of this version.")
         for name in ("stages", "ranges", "fixed"):
             values[name] = tuple(values[name])

@@ -54,9 +54,7 @@ def export_run(
     notes: tuple[str, ...] = ()
     if is_moved:
         recipe, notes = rescaled_recipe(recipe, _task(origin, recipe), **wanted)
-        plan = replace(
-            plan, data=replace(plan.data, num_train=num_train or plan.data.num_train)
-        )
+        plan = replace(plan, data=replace(plan.data, num_train=num_train or plan.data.num_train))
         sentence = "\n".join((sentence, "", "Moved to another size:", *notes))
     make_writable(run_dir)
     with only_driver(run_dir):

@@ -19,7 +19,7 @@ from search.figures_drawing import DARK, LIGHT, Drawing, svg
 from search.figures_fit import errors, fit_map
 from search.figures_ladder import has_ladder, ladder
 from search.figures_png import png
-from search.figures_response import has_responses, response_curves
+from search.figures_response import response_curves, search_evidence
 from search.files import write_text
 from search.plan import Plan
 from search.trials import Trial
@@ -88,8 +88,9 @@ def figures(plan: Plan, trials: Sequence[Trial], analysis: Analysis | None) -> d
         found.append(_figure("confirmed", draw))
     if has_ladder(trials):
         found.append(_figure("ema_ladder", partial(ladder, plan, trials)))
-    if has_responses(plan, trials):
-        found.append(_figure("responses", partial(response_curves, plan, trials, best)))
+    evidence = search_evidence(plan, trials)
+    if evidence is not None:
+        found.append(_figure("responses", partial(response_curves, plan, evidence, best)))
     if curve_trials(plan, trials, best):
         draw = partial(learning_curves, plan, trials, best)
         found.append(_figure("learning_curves", draw))
@@ -112,8 +113,8 @@ def _figure(name: str, draw: Callable[[float], Drawing]) -> Figure:
 _WORDS = {
     "dials": (
         "What each strength changes",
-        "To the right of the line is better; a bar is the 95 % interval, and inside the grey zone "
-        "a difference makes no difference in practice.",
+        "To the right of the line is better; a bar is the 95 % interval, and what lies inside "
+        "the grey zone is too small to matter.",
     ),
     "fit_map": (
         "Fit map",

@@ -1,6 +1,7 @@
 """Response curves: what the search's full-length trials say about each strength."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from search.figures_axes import TICK_SIZE, TOP1, WIDE, Box, Scale, padded, tick_texts
 from search.figures_drawing import Drawing, Item, Mark, Stroke, Text
@@ -18,23 +19,39 @@ _HEAD = 30.0
 _BELOW = 50.0
 
 
-def response_trials(plan: Plan, trials: Sequence[Trial]) -> list[Trial]:
-    """The trials that `response_curves` rests on, see `search.surrogate`."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchEvidence:
+    """What the curves are drawn from, see `search.surrogate`.
+
+    Attributes:
+        trials: Full-length trials inside the space.
+        curves: By searched axis.
+        shares: Importances by axis, largest first.
+    """
+
+    trials: Sequence[Trial]
+    curves: Mapping[str, Response]
+    shares: Mapping[str, float]
+
+
+def search_evidence(plan: Plan, trials: Sequence[Trial]) -> SearchEvidence | None:
+    """The evidence of a search, or None if there are too few trials or nothing is searched."""
     names = plan.space.free_names
-    return usable_trials(trials, names, _METRIC) if names else []
-
-
-def has_responses(plan: Plan, trials: Sequence[Trial]) -> bool:
-    """Whether there are trials enough."""
-    return len(response_trials(plan, trials)) >= MIN_TRIALS
+    used = usable_trials(trials, names, _METRIC)
+    if len(used) < MIN_TRIALS or not names:
+        return None
+    return SearchEvidence(
+        trials=used,
+        curves=responses(used, names, _METRIC),
+        shares=importances(used, names, _METRIC),
+    )
 
 
 def response_curves(
-    plan: Plan, trials: Sequence[Trial], best: Recipe | None, width: float
+    plan: Plan, evidence: SearchEvidence, best: Recipe | None, width: float
 ) -> Drawing:
     """A panel per searched axis, and one for the importances."""
-    names, used = plan.space.free_names, response_trials(plan, trials)
-    curves = responses(used, names, _METRIC)
+    names, used, curves = plan.space.free_names, evidence.trials, evidence.curves
     measured = [TOP1.scale * trial.records[-1].metrics[_METRIC] for trial in used]
     drawn = [TOP1.scale * value for curve in curves.values() for value in curve.mean]
     low, high = padded([*measured, *drawn], least=TOP1.least)
@@ -50,7 +67,7 @@ def response_curves(
     for name, box in zip(names, boxes[:-1], strict=True):
         y = Scale(low=low, high=min(high, 101.0), start=box.bottom, end=box.top)
         items += _panel(plan, name, used, curves[name], best, box, y)
-    items += _importances(importances(used, names, _METRIC), boxes[-1])
+    items += _importances(evidence.shares, boxes[-1])
     return Drawing(width=width, height=boxes[-1].bottom + _BELOW, items=tuple(items))
 
 

@@ -1,6 +1,6 @@
 """What a trained model is, how well it does and how it is used, as Markdown and as numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,15 +125,15 @@ def _measured(job: TrainJob, measured: Measured) -> str:
     search = job.from_search
     lines = [
         _table(("", "value"), rows),
-        f"One run with seed {job.recipe.seed}. The test part ({job.num_test} images) was looked at "
-        "once, after the last epoch, and decided nothing. 95 % interval of test top-1 by the "
-        f"number of images alone: {100 * low:.2f} to {100 * high:.2f} %; another seed would move "
-        "it further.",
+        f"One run with seed {job.recipe.seed}. It looked at the test part ({job.num_test} images) "
+        "once, after its last epoch. 95 % interval of test top-1 by the number of images alone: "
+        f"{100 * low:.2f} to {100 * high:.2f} %; another seed would move it further.",
     ]
     if search and "test/top1" in search.confirmed:
         lines.append(
-            f"The search measured {search.confirmed['test/top1']:.1%} as the mean of "
-            f"{search.seeds} fresh seeds trained on {search.num_train} images each."
+            f"The search had confirmed the recipe on the same test images: "
+            f"{search.confirmed['test/top1']:.1%} as the mean of {search.seeds} fresh seeds, "
+            f"trained on {search.num_train} images each."
         )
     return "\n\n".join(lines)
 
@@ -177,7 +177,7 @@ def _origin(job: TrainJob) -> str:
     return f"The search `{search.name}`. Its verdict: {search.sentence}"
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

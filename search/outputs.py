@@ -7,6 +7,7 @@ from search.analysis import Analysis
 from search.config import RunConfig
 from search.export_timm import timm_args, write_timm
 from search.export_torchvision import torchvision_flags
+from search.figures import figures, write_figures
 from search.files import write_json, write_text
 from search.journal import Journal
 from search.plan import Plan
@@ -35,7 +36,9 @@ def write_outputs(config: RunConfig, plan: Plan, journal: Journal, analysis: Ana
     write_tables(config, plan, journal.trials.values())
     write_json(config.path / "verdict.json", analysis.verdict.to_dict())
     write_recipes(config, plan, analysis.exported, sentence=analysis.verdict.sentence)
-    write_report(config, plan, list(journal.trials.values()), analysis)
+    trials = list(journal.trials.values())
+    write_report(config, plan, trials, analysis)
+    write_figures(config.path / "figures", figures(plan, trials, analysis))
 
 
 def write_recipes(config: RunConfig, plan: Plan, recipe: Recipe, *, sentence: str) -> None:

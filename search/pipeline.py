@@ -21,6 +21,7 @@ from search.files import make_writable, only_driver, read_json, write_json
 from search.journal import Journal
 from search.outputs import ReportSoFar, write_outputs, write_tables
 from search.plan import Plan, make_plan
+from search.plan_command import show
 from search.progress import Progress
 from search.run_stages import expected_trials, stage_makers
 from search.run_tracking import make_tracker, open_search
@@ -51,6 +52,8 @@ def run_new(config: RunConfig) -> None:
     make_writable(config.path)
     write_json(config.path / "config.json", config.to_dict())
     write_json(config.path / "plan.json", plan.to_dict())
+    estimate_s = show(make_console(), config, plan, dataset)
+    write_json(config.path / "plan.json", {**plan.to_dict(), "estimate_s": round(estimate_s, 1)})
     _work(config, plan, dataset)
 
 

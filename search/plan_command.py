@@ -1,10 +1,13 @@
 """``make plan``: the plan of a run, and how long it would take; nothing is started."""
 
+from rich.console import Console
+
 from search.config import RunConfig
 from search.console import make_console
 from search.estimate import estimate_s
-from search.plan import device_of, make_plan, num_threads
+from search.plan import Plan, device_of, make_plan, num_threads
 from search.plan_text import plan_text
+from trainable.datasets import Dataset
 from trainable.timing import time_run
 
 
@@ -15,10 +18,17 @@ def print_plan(config: RunConfig) -> None:
         InputError: If anything given is wrong.
     """
     plan, dataset = make_plan(config)
+    show(make_console(), config, plan, dataset)
+
+
+def show(console: Console, config: RunConfig, plan: Plan, dataset: Dataset) -> float:
+    """Print a plan with the time it will take, worked out from a few timed steps; return that."""
     timing = time_run(
         plan.reference,
         dataset,
         device=device_of(config),
         num_threads=num_threads(config),
     )
-    make_console().print(plan_text(plan, config, estimate_s=estimate_s(plan, config, timing)))
+    seconds = estimate_s(plan, config, timing)
+    console.print(plan_text(plan, config, estimate_s=seconds))
+    return seconds

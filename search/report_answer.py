@@ -35,11 +35,11 @@ _MEASURED = {
 def headline(verdict: Verdict) -> Markup:
     """The sentence: what to turn in large letters, what is confirmed under it, then a strip."""
     basis = confirmed_sentence(verdict.confirmed, verdict.exported)
-    head, found, _ = verdict.sentence.partition(basis)
+    head = verdict.sentence.replace(basis, "").strip()
     return joined(
         [
-            element("h1", head.strip() if found and head.strip() else verdict.sentence),
-            element("p", basis, css_class="lead") if found and head.strip() else None,
+            element("h1", head or verdict.sentence),
+            element("p", basis, css_class="lead") if head else None,
             element("ul", *(_cell(dial) for dial in verdict.dials), css_class="strip"),
         ]
     )
@@ -72,7 +72,7 @@ def in_progress(config: RunConfig, plan: Plan, trials: Sequence[Trial]) -> Marku
 
 
 def dial_section(analysis: Analysis) -> Markup:
-    """The table under the tornado, the interactions, and how decisions were made."""
+    """The table under the tornado, interactions, crowded ends, and how decisions were made."""
     verdict = analysis.verdict
     tried = analysis.best.strengths.as_dict()
     head = (
@@ -96,7 +96,7 @@ def dial_section(analysis: Analysis) -> Markup:
         [
             table(head, rows, numeric=(2, 3, 4), css_class="cards"),
             element("ul", *remarks, css_class="notes") if remarks else None,
-            *(element("p", coded(sentence)) for sentence in verdict.interactions),
+            *(element("p", coded(said)) for said in (*verdict.interactions, *analysis.edges)),
             element(
                 "p",
                 "An effect is what changes on full-length runs when only this strength goes from "
@@ -150,7 +150,7 @@ def confirmed_section(plan: Plan, analysis: Analysis) -> Markup:
         f"{change_with_interval(metric, gain)} of {metric_words(metric)}"
         for metric, gain in gains.items()
     ]
-    words = f"Best less reference: {listed(sentences)}. " if sentences else ""
+    words = f"Best minus reference: {listed(sentences)}. " if sentences else ""
     return joined(
         [
             element(
@@ -162,7 +162,7 @@ def confirmed_section(plan: Plan, analysis: Analysis) -> Markup:
                 "else was decided; the intervals are paired over seeds and images.",
             ),
             table(
-                ["mean over fresh seeds", *(WORDS[role] for role in shown)],
+                ["mean", *(WORDS[role] for role in shown)],
                 rows,
                 numeric=range(1, len(shown) + 1),
             ),

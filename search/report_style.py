@@ -57,7 +57,8 @@ th[aria-sort=descending] button::after{content:" ↓"}
 body{padding:18px 16px 48px;font-size:15.5px}
 h1{font-size:22px}p.lead{font-size:16.5px}
 #trials{width:auto;left:0;transform:none}
-table,table code{font-size:12px}table.cards,table.cards code{font-size:14px}th,td{padding-right:7px}
+table{font-size:12px}table code{font-size:11px}thead th{font-size:11px}
+table.cards,table.cards code{font-size:14px}th,td{padding-right:5px}
 ul.strip{grid-template-columns:1fr}
 ul.strip li{display:grid;grid-template-columns:118px 1fr;column-gap:8px;padding:7px 0}
 ul.strip .sure{grid-column:2}ul.strip .value{grid-column:2;font-size:16px}

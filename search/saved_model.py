@@ -12,7 +12,7 @@ from typing import Any
 
 import timm
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from spaces.recipe import Recipe
@@ -70,8 +70,9 @@ def save_model(
         "metrics": json.dumps(dict(metrics)),
     }
     partial = path.with_name(f".{path.name}.partial")
-    save_file(dict(weights), partial, metadata=metadata)
-    with partial.open("rb") as file:
+    with partial.open("wb") as file:
+        file.write(save(dict(weights), metadata=metadata))
+        file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
 

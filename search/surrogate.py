@@ -26,6 +26,8 @@ MIN_TRIALS = 6
 A search of 24 trials stops two of three early and so ends with about seven.
 """
 _NORMAL_95 = 1.96
+_NUM_TREES, _MAX_DEPTH = 32, 6
+"""Trees deep enough for some hundred trials in half a second; whole ones take 9 s for 500."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,7 +118,7 @@ def importances(
             for place, value in zip(places, values, strict=True)
         ]
     )
-    evaluator = FanovaImportanceEvaluator(seed=seed)
+    evaluator = FanovaImportanceEvaluator(n_trees=_NUM_TREES, max_depth=_MAX_DEPTH, seed=seed)
     found = optuna.importance.get_param_importances(study, evaluator=evaluator)
     return {name: float(share) for name, share in found.items()}
 

@@ -24,7 +24,7 @@ def print_verdict(console: Console, config: RunConfig, plan: Plan, analysis: Ana
     for dial in verdict.dials:
         if dial.remark and dial.turn != "leave":
             console.print(f"  {dial.strength}: {dial.remark}", highlight=False)
-    for sentence in verdict.interactions:
+    for sentence in (*verdict.interactions, *analysis.edges):
         console.print(f"  {sentence}", highlight=False)
     console.print()
     console.print(comparison_table(plan, analysis))

@@ -19,22 +19,15 @@ from search.files import make_writable, only_driver, write_json
 from search.model_card import Measured, summary
 from search.provenance import git_commit, machine, versions
 from search.recipe_file import write_recipe
-from search.saved_model import MODEL_FILE, loading_code
+from search.saved_model import MODEL_FILE
 from search.session import log_file, terminated_like_interrupted
 from search.tracking_store import DatasetInfo
 from search.tracking_train import TrainInfo, TrainTracker
 from search.tracking_trials import fixed_point
-from search.train_job import (
-    JOB_FILE,
-    Asked,
-    TrainJob,
-    check_same,
-    device,
-    load_data,
-    make_job,
-    read_job,
-)
+from search.train_job import JOB_FILE, Asked, TrainJob, read_job
+from search.train_plan import check_same, device, load_data, make_job
 from search.train_run import CARD_FILE, METRICS_FILE, RECIPE_FILE, TrainRun, shown_epochs
+from search.train_text import say, tell_plan, tell_result
 from spaces.errors import InputError
 from spaces.recipe import Recipe
 from spaces.units import to_effective
@@ -116,9 +109,9 @@ def _work(
     measured = run.measured
     try:
         if trainer is None or measured is not None:
-            _say(console, f"{path} is trained already.")
+            say(console, f"{path} is trained already.")
         else:
-            _tell_plan(console, job, run)
+            tell_plan(console, job, run.trial.epoch)
             measured = _train(run, trainer, tracker, console, job)
     except KeyboardInterrupt:
         tracker.close("KILLED", run.trial)
@@ -135,6 +128,8 @@ def _work(
         raise RunFailed(
             f"{type(error).__name__}: {error} The log is {path / 'log.txt'}; go on with: {again}"
         ) from error
+    finally:
+        run.close()
     assert measured is not None
     tracker.close(
         "FINISHED",
@@ -143,9 +138,9 @@ def _work(
         note=f"**{summary(job, measured)}**\n\nThe weights lie in `{path / MODEL_FILE}`.",
         files=[path / CARD_FILE, path / RECIPE_FILE, path / METRICS_FILE],
     )
-    _tell_result(console, job, measured, path)
+    tell_result(console, job, measured, path)
     for problem in tracker.problems:
-        _say(console, f"Tracking: {problem}")
+        say(console, f"Tracking: {problem}")
 
 
 def _train(
@@ -218,54 +213,3 @@ def _effective(job: TrainJob) -> dict[str, str]:
         f"effective.{name}": fixed_point(to_effective(name, value, job.task))
         for name, value in strengths.items()
     }
-
-
-def _tell_plan(console: Console, job: TrainJob, run: TrainRun) -> None:
-    recipe = job.recipe
-    lines = [
-        f"Training {recipe.model} on {job.num_train} images of {job.data_name} "
-        f"({job.num_train - job.num_val} train + {job.num_val} validation), {recipe.epochs} epochs "
-        f"= {job.task.total_steps} steps, seed {recipe.seed}; tested once on {job.num_test}."
-    ]
-    lines += [f"  {note}" for note in job.notes]
-    if run.trial.epoch:
-        lines.append(f"Going on with a run that has {run.trial.epoch} epochs behind it.")
-    for line in lines:
-        _say(console, line)
-
-
-def _tell_result(console: Console, job: TrainJob, measured: Measured, path: Path) -> None:
-    metrics, (low, high) = measured.metrics, measured.test_top1_ci95
-    search = job.from_search
-    rows = [
-        (
-            "test top-1",
-            f"{metrics['test/top1']:.1%} [{low:.1%}, {high:.1%}] of {job.num_test} images, seed "
-            f"{job.recipe.seed}; the interval is by the number of images alone",
-        ),
-        (
-            "test log-loss",
-            f"{metrics['test/nll']:.3f}, {metrics['test/nll_refined']:.3f} after temperature "
-            "scaling",
-        ),
-        ("clean-train top-1", f"{metrics['clean_train/top1']:.1%}"),
-    ]
-    if search and "test/top1" in search.confirmed:
-        rows.append(
-            (
-                "the search measured",
-                f"{search.confirmed['test/top1']:.1%} as the mean of {search.seeds} seeds, trained "
-                f"on {search.num_train} images each",
-            )
-        )
-    rows += [("Model:", str(path / MODEL_FILE)), ("Card:", str(path / CARD_FILE))]
-    _say(console, "")
-    for label, text in rows:
-        _say(console, f"{label:<20}{text}")
-    code = loading_code(job.recipe, num_classes=len(job.class_names))
-    _say(console, "\nLoad it:\n\n" + code.replace(MODEL_FILE, str(path / MODEL_FILE)))
-
-
-def _say(console: Console, text: str) -> None:
-    """Print text as it is: a path must not be broken, a name in brackets is no markup."""
-    console.print(text, highlight=False, markup=False, soft_wrap=True)

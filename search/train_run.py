@@ -22,6 +22,7 @@ METRICS_FILE = "metrics.json"
 CARD_FILE = "model_card.md"
 RECIPE_FILE = "recipe.yaml"
 CHECKPOINT_EVERY_S = 20.0
+"""Seconds of training after which the state is saved at the end of an epoch."""
 _CHECKPOINTS = "checkpoint"
 _PART = "test"
 
@@ -32,15 +33,11 @@ class TrainRun:
     Args:
         job: What is trained.
         run_dir: Its directory; must exist.
-        checkpoint_every_s: Seconds of training that may be lost.
     """
 
-    def __init__(
-        self, job: TrainJob, run_dir: Path, *, checkpoint_every_s: float = CHECKPOINT_EVERY_S
-    ) -> None:
+    def __init__(self, job: TrainJob, run_dir: Path) -> None:
         self._job = job
         self._run_dir = run_dir
-        self._checkpoint_every_s = checkpoint_every_s
         self._journal = Journal(run_dir)
         spec = TrialSpec(
             stage="train", number=0, role="train", recipe=job.recipe, evaluate_on=_PART
@@ -87,15 +84,18 @@ class TrainRun:
             if self._journal.report(record):
                 on_epoch(self.trial)
             is_last = trainer.epoch == self._job.recipe.epochs
-            if is_last or time.monotonic() - saved_at >= self._checkpoint_every_s:
+            if is_last or time.monotonic() - saved_at >= CHECKPOINT_EVERY_S:
                 checkpoint.save(trainer, folder)
                 saved_at = time.monotonic()
         measured = self._measure(trainer)
         self._save(trainer, measured)
         shutil.rmtree(folder)  # Twice the model and more, which a finished run needs no longer.
         self._journal.end(self._trial_id, "finished")
-        self._journal.close()
         return measured
+
+    def close(self) -> None:
+        """Close the files."""
+        self._journal.close()
 
     def _measure(self, trainer: Trainer) -> Measured:
         parts = (f"{_PART}/", "clean_train/")

@@ -18,7 +18,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from search.conductor import Conductor, Wait
-from search.files import write_text
+from search.files import write_json
 from search.trials import Record, TrialSpec
 from trainable.datasets import Dataset
 from trainable.ray_trainable import RecipeTrainable
@@ -110,10 +110,12 @@ class ConductedScheduler(_NotPickled, FIFOScheduler):
         )
         go_on: str = TrialScheduler.CONTINUE
         stop: str = TrialScheduler.STOP
-        if result.get("correct"):
+        # Tune flattens what a trial reports.
+        by_image = {key: result.get(f"by_image/{key}") for key in ("correct", "nll")}
+        if by_image["nll"]:
             # Before the record: what a record stands for must be there when it is read.
             self._predictions.mkdir(exist_ok=True)
-            write_text(self._predictions / f"{spec.trial_id}.hex", result["correct"])
+            write_json(self._predictions / f"{spec.trial_id}.json", by_image)
         return go_on if self._conductor.report(record) else stop
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
@@ -163,6 +165,7 @@ def run(conductor: Conductor, *, dataset: Dataset, resources: Resources, run_dir
             search_alg=ConductedSearcher(conductor),
             scheduler=ConductedScheduler(conductor, run_dir),
             num_samples=-1,
+            max_concurrent_trials=_num_places(resources),
             reuse_actors=True,
             trial_name_creator=_trial_name,
             trial_dirname_creator=_trial_name,
@@ -196,6 +199,22 @@ def start_ray(resources: Resources) -> float:
         logging_level=logging.ERROR,
     )
     return float(ray.cluster_resources()["CPU"])  # type: ignore[no-untyped-call]
+
+
+def _num_places(resources: Resources) -> int | None:
+    """Trials that fit on this machine at once; None for a cluster, which may grow.
+
+    With a number Tune starts that many workers side by side, without one it waits for each before
+    it starts the next. It also asks for a trial only when there is a place for it, so that a
+    proposal knows every result that came before it.
+    """
+    if resources.ray_address:
+        return None
+    found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    places = [found["CPU"] // resources.cpus_per_trial]
+    if resources.gpus_per_trial:
+        places.append(found.get("GPU", 0.0) // resources.gpus_per_trial)
+    return max(1, int(min(places)))
 
 
 def _trial_name(trial: Any) -> str:

@@ -1,5 +1,6 @@
 """Wrong input is one line on stderr, exit code 2, and nothing is written."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from search.cli import main
+from search.cli import cli, main
+from search.recipe_file import read_recipe
+from tests.toy_training import write_run
 
 
 def write_folder(root: Path, *, classes: int = 2, images: int = 6) -> Path:
@@ -133,3 +136,88 @@ def test_help_answers_without_heavy_imports() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["train"], "`--config` must be given"),
+        (["train", "--run-name", "x"], "There is no training run"),
+        (["train", "--run-name", "x", "--epochs", "3"], "`--config` must be given"),
+        (["train", "--config", "nothing.yaml"], "`--dataset` must be given"),
+        (["train", "--config", "nothing.yaml", "--dataset", "digits"], "there is no such file"),
+        (["train", "--config", "{mine}", "--dataset", "digitz"], "Did you mean 'digits'?"),
+        (["train", "--config", "{mine}", "--dataset", "digits", "--lr", "nan"], "lr"),
+        (["train", "--config", "{mine}", "--dataset", "digits", "--num-train", "3"], "num_train"),
+        (["train", "--config", "{wrong}", "--dataset", "digits"], "resnet1888"),
+        (["export"], "`--run` must be given"),
+        (["export", "--run", "nothing"], "There is no run 'nothing'"),
+        (["export", "--run", "nothing", "--epochs", "many"], "'many' is not a valid integer"),
+        (["diff"], "`--config` must be given"),
+        (["diff", "--config", "{mine}", "--reference", "imagnet"], "`reference` must be"),
+        (["schedule"], "`--config` must be given"),
+        (["schedule", "--config", "{mine}", "--num-train", "-1"], "`num_train >= 1` must hold"),
+    ],
+)
+def test_wrong_input_of_the_commands_behind_a_search_is_one_line(
+    arguments: list[str],
+    says: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text("epochs: 3")
+    (tmp_path / "wrong.yaml").write_text("model: resnet1888")
+    before = sorted(tmp_path.iterdir())
+    code = main([word.format(mine="mine.yaml", wrong="wrong.yaml") for word in arguments])
+    captured = capsys.readouterr()
+    assert code == 2
+    assert captured.out == ""
+    assert len(captured.err.splitlines()) == 1
+    assert says in captured.err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_run_is_exported_by_name_or_path_and_moved_as_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_run(tmp_path / "runs")
+    assert main(["export", "--run", "r1", "--run-dir", str(tmp_path / "runs")]) == 0
+    assert str(run / "best.timm.yaml") in capsys.readouterr().out
+    sizes = ["--num-train", "1281167", "--epochs", "300", "--batch-size", "1024"]
+    assert main(["export", "--run", str(run), *sizes]) == 0
+    assert "epochs 10 becomes 300, as asked." in capsys.readouterr().out
+    assert read_recipe(run / "best.yaml", defaults=None).batch_size == 1024
+
+
+def test_differences_are_no_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.yaml").write_text("optimizer: adam")
+    arguments = ["diff", "--config", str(tmp_path / "mine.yaml"), "--reference", "convnext_tiny"]
+    assert main(arguments) == 0
+    assert "1. plain Adam" in capsys.readouterr().out
+    for flag in (["--json"], ["--json", "1"]):  # As a person and as Make spell it.
+        assert main([*arguments, *flag]) == 0
+        first, *_ = json.loads(capsys.readouterr().out)["differences"]
+        assert first["name"] == "optimizer"
+
+
+def test_a_schedule_is_drawn_where_it_is_told_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.yaml").write_text("epochs: 3")
+    arguments = ["schedule", "--config", str(tmp_path / "mine.yaml"), "--num-train", "320"]
+    assert main([*arguments, "--out", str(tmp_path / "drawn")]) == 0
+    assert "3 epochs of 10 steps = 30 steps" in capsys.readouterr().out
+    assert (tmp_path / "drawn" / "schedule.png").exists()
+
+
+@pytest.mark.parametrize("command", sorted(cli.commands))
+def test_every_flag_of_a_command_is_explained(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "--help"]) == 0
+    out = capsys.readouterr().out
+    for option in cli.commands[command].params:
+        assert option.opts[0] in out
+        assert getattr(option, "help", None), option.name

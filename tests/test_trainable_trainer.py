@@ -249,11 +249,13 @@ def test_evaluation_leaves_training_as_it_was(dataset: Dataset) -> None:
     assert same(weights(looked), weights(blind))
 
 
-def test_correct_bits_agree_with_test_accuracy(dataset: Dataset) -> None:
+def test_results_by_image_agree_with_test_metrics(dataset: Dataset) -> None:
     run = trainer(dataset)
     for _ in range(4):
         run.train_epoch()
-    assert run.correct("test").mean() == pytest.approx(run.evaluate("test")["test/top1"])
+    images, metrics = run.by_image("test"), run.evaluate("test")
+    assert images.correct.mean() == pytest.approx(metrics["test/top1"])
+    assert images.nll.mean() == pytest.approx(metrics["test/nll"], rel=1e-5)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_with_sound_weights(dataset: Dataset) -> None:

@@ -1,5 +1,6 @@
 """The recipe as a Ray Tune trainable: one step is one epoch, one actor serves many trials."""
 
+import base64
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from trainable.datasets import Dataset
 from trainable.precision import Diverged
 from trainable.readback import require_arrived
 from trainable.splits import resplit
-from trainable.trainer import Trainer
+from trainable.trainer import ImageResults, Trainer
 
 WORST = {"top1": 0.0, "nll": 1e3, "nll_refined": 1e3}
 """What a diverged trial reports: finite, and worse than any trial that did not diverge."""
@@ -51,7 +52,7 @@ class RecipeTrainable(tune.Trainable):
         """Train one epoch, and evaluate if it is due."""
         spec = self.config["spec"]
         metrics: dict[str, float] = {}
-        correct = ""
+        by_image: dict[str, str] = {}
         try:
             metrics |= self._trainer.train_epoch()
             epoch = self._trainer.epoch
@@ -60,8 +61,7 @@ class RecipeTrainable(tune.Trainable):
                 tests = is_last and spec["evaluate_on"] == "test"
                 metrics |= self._trainer.evaluate("val", *(["test"] if tests else []))
                 if tests:
-                    # One bit an image: what a paired interval over images needs.
-                    correct = np.packbits(self._trainer.correct("test")).tobytes().hex()
+                    by_image = _packed(self._trainer.by_image("test"))
         except Diverged as error:
             for part in ("val", "clean_train"):
                 metrics |= {f"{part}/{key}": worst for key, worst in WORST.items()}
@@ -72,7 +72,7 @@ class RecipeTrainable(tune.Trainable):
         return {
             "epoch": epoch,
             "metrics": metrics,
-            "correct": correct,
+            "by_image": by_image,
             tune.result.SHOULD_CHECKPOINT: is_due,
         }
 
@@ -104,3 +104,11 @@ class RecipeTrainable(tune.Trainable):
         self._saved_at = time.monotonic()
         if config.get("checkpoint"):
             self.load_checkpoint(config["checkpoint"])
+
+
+def _packed(images: ImageResults) -> dict[str, str]:
+    """What a paired interval over images needs, as text: a bit and two bytes an image."""
+    return {
+        "correct": base64.b64encode(np.packbits(images.correct).tobytes()).decode(),
+        "nll": base64.b64encode(images.nll.astype("<f2").tobytes()).decode(),
+    }

@@ -38,7 +38,7 @@ def time_run(recipe: Recipe, dataset: Dataset, *, device: str, num_threads: int)
         trainer.train_epoch()
         seconds = [trainer.train_epoch()["cost/train_s"] for _ in range(NUM_STEPS)]
         started = time.perf_counter()
-        trainer.correct("val")
+        trainer.by_image("val")
         evaluated_s = (time.perf_counter() - started) / len(short.split.val)
     return Timing(step_s=statistics.median(seconds), evaluated_image_s=evaluated_s)
 

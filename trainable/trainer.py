@@ -6,11 +6,13 @@ Read `Trainer.train_epoch` and `Trainer._step` from top to bottom: they are the 
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -32,6 +34,19 @@ EVAL_BATCH_SIZE = 128
 """Images per forward pass of an evaluation; measured fastest per image on a CPU at 32 px."""
 OWN = "own"
 """Name of the average with the recipe's own decay."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageResults:
+    """One value per image.
+
+    Attributes:
+        correct: Whether it is recognised.
+        nll: Its log-loss in nats.
+    """
+
+    correct: NDArray[np.bool_]
+    nll: NDArray[np.float32]
 
 
 class Trainer:
@@ -204,11 +219,14 @@ class Trainer:
                     metrics |= {f"{part}{suffix}/{key}": value for key, value in values.items()}
         return metrics | {"cost/eval_s": time.perf_counter() - started}
 
-    def correct(self, on: str) -> NDArray[np.bool_]:
-        """Which images of a part of the split the shipped weights recognise."""
-        indices = getattr(self._split, on)
-        predicted = self._logits(OWN, indices).argmax(dim=1)
-        return (predicted == self._labels[indices]).numpy()
+    def by_image(self, part: str) -> ImageResults:
+        """What the shipped weights make of each image of a part of the split, in its order."""
+        indices = getattr(self._split, part)
+        logits, labels = self._logits(OWN, indices), self._labels[indices]
+        return ImageResults(
+            correct=(logits.argmax(dim=1) == labels).numpy(),
+            nll=F.cross_entropy(logits, labels, reduction="none").numpy(),
+        )
 
     def _clean_batches(self) -> Iterator[Tensor]:
         for start in range(0, len(self._clean_train), EVAL_BATCH_SIZE):
