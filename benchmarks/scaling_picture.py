@@ -65,7 +65,7 @@ def draw(measured: Mapping[str, Sequence[Measured]], title: str, path: Path) -> 
             _draw_minima(rows[row + 2, column], name, unit, measured[name])
             rows[row + 2, column].set_ylabel(f"{label}  ({unit})")
             rows[row + 2, column].set_xlabel("training images (optimizer steps)")
-        rows[0, column].set_title(name, fontweight="bold")
+        rows[0, column].set_title(name.replace(", ", ",\n"), fontweight="bold")
     for row in (0, 1):
         rows[row, 0].set_ylabel("refined validation log-loss\nabove the best of the grid, nats")
     rows[0, 0].legend(frameon=False, fontsize=9)

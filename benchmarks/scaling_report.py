@@ -27,7 +27,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 PICTURES = {"scratch": "scaling.png", "transfer": "scaling_transfer.png"}
 METRIC = "nll_refined"
-NAMES = (*STRENGTH_NAMES, REFRESHED)
+NAMES = (*STRENGTH_NAMES[:4], REFRESHED, *STRENGTH_NAMES[4:])
 _SOFT_ZERO = {"weight_decay": 0.5, "warmup_fraction": 10.0}
 """Effective values below which a scale is linear, so that 0 has a place on it."""
 
@@ -58,7 +58,7 @@ def measured_of(
     # An average follows the very run it is compared with, which makes it far less noisy.
     averages = ("ema_decay", REFRESHED)
     runs = [table.to_numpy() for name, table in tables.items() if name not in averages]
-    noise = {name: Noise.of(*runs) for name in tables}
+    noise = {name: Noise.of(*runs) for name in tables if name not in averages}
     noise |= {name: Noise.of(tables[name].to_numpy()) for name in averages if name in tables}
     axes = strength_axes(task)
     for name, table in tables.items():
@@ -88,7 +88,9 @@ def _table(rows: pd.DataFrame, name: str, metric: str) -> pd.DataFrame:
     chosen = rows[rows["strength"] == name]
     table = chosen.pivot(index="effective", columns="seed", values=metric)
     # A seed that has not come far yet would cost all others their values.
-    return table.loc[:, table.notna().mean() == table.notna().mean().max()].dropna()
+    filled = table.notna().mean()
+    complete: pd.DataFrame = table.loc[:, filled == filled.max()].dropna()
+    return complete
 
 
 def _raw(name: str, effective: Sequence[float] | Floats, task: Task) -> Floats:
@@ -121,6 +123,8 @@ def sizes_table(rows: pd.DataFrame) -> Iterator[str]:
     for (images, steps), group in defaults.groupby(["num_train", "total_steps"]):
         cells = [
             f"{group[metric].mean():.3f} ± {group[metric].std():.3f}"
+            if len(group) > 1
+            else f"{group[metric].mean():.3f}"
             for metric in ("top1", "nll", METRIC, "clean_train_top1")
         ]
         yield f"| {images} | {steps} | {len(group)} | {' | '.join(cells)} |"
@@ -129,12 +133,12 @@ def sizes_table(rows: pd.DataFrame) -> Iterator[str]:
 def optima_table(rows: pd.DataFrame, measured: Mapping[str, Sequence[Measured]]) -> Iterator[str]:
     """Where the minima lie."""
     yield (
-        "| strength | images | n | best, effective | 90 % | within noise of it | by top-1 "
-        "| best, raw | 90 % | default, effective | it costs | noise |"
+        "| strength | images | n | best, effective | within noise of it | by top-1 | best, raw "
+        "| default, effective | it costs | noise of a run |"
     )
-    yield "| :-- | --: | --: | --: | :-- | :-- | :-- | --: | :-- | --: | --: | --: |"
-    for name in NAMES:
-        for size in measured[name]:
+    yield "| :-- | --: | --: | :-- | :-- | :-- | :-- | --: | --: | --: |"
+    for name, sizes in measured.items():
+        for size in sizes:
             best, low, high = size.places["effective"]
             raw, *ends = size.places["raw"]
             near = size.values["effective"][size.optimum.near]
@@ -144,12 +148,10 @@ def optima_table(rows: pd.DataFrame, measured: Mapping[str, Sequence[Measured]])
                 f"`{name}`",
                 str(size.num_train),
                 str(size.curve.metric.shape[1]),
-                f"**{plain(best)}**",
-                f"{plain(low)} to {plain(high)}",
+                f"**{plain(best)}** ({plain(low)} to {plain(high)})",
                 _list(near),
                 _list(by_top1),
-                _raw_text(name, raw),
-                " to ".join(_raw_text(name, end) for end in sorted(ends)),
+                f"{_raw_text(name, raw)} ({' to '.join(_raw_text(name, end) for end in ends)})",
                 plain(size.default["effective"]),
                 f"{size.curve.excess(at_default):.3f} ± {size.curve.half_width:.3f}",
                 f"{size.curve.noise.sd:.3f}",
@@ -165,7 +167,9 @@ def carried_table(measured: Mapping[str, Sequence[Measured]]) -> Iterator[str]:
     )
     yield "| :-- | --: | --: | --: | --: | --: |"
     for name in ("weight_decay", "ema_decay", REFRESHED, "warmup_fraction"):
-        sizes = measured[name]
+        sizes = measured.get(name, ())
+        if len(sizes) < 2:
+            continue
         cells = []
         for unit in ("raw", "effective"):
             costs = [
@@ -217,6 +221,9 @@ def main() -> None:
             recipe, task = recipe_and_task(arm, int(str(num_train)))
             for name, size in measured_of(of_size, task, recipe.strengths.as_dict()):
                 measured[name].append(size)
+        measured = {name: sizes for name, sizes in measured.items() if sizes}
+        if not measured:
+            continue
         picture = PICTURES[str(arm_name)]
         title = f"Fashion-MNIST, {arm.recipe.model}: where the best strength lies"
         draw(measured, title, DOCS / picture)

@@ -38,11 +38,14 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
-from timm.data import FastCollateMixup, create_dataset, create_loader
-from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
-from timm.optim import create_optimizer_v2
-from timm.scheduler import create_scheduler_v2
-from timm.utils import ModelEmaV3, dispatch_clip_grad
+from timm.data.dataset_factory import create_dataset
+from timm.data.loader import create_loader
+from timm.data.mixup import FastCollateMixup
+from timm.loss.cross_entropy import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
+from timm.optim._optim_factory import create_optimizer_v2
+from timm.scheduler.scheduler_factory import create_scheduler_v2
+from timm.utils.clip_grad import dispatch_clip_grad
+from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
 
 from spaces.recipe import RandAugment, Recipe
@@ -216,7 +219,7 @@ class TimmTrainer:
         augments = recipe.randaugment is not None
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         self._num_threads = num_threads
-        mixing = FastCollateMixup(
+        mixing = FastCollateMixup(  # type: ignore[no-untyped-call]
             mixup_alpha=recipe.mixup_alpha,
             cutmix_alpha=recipe.cutmix_alpha,
             label_smoothing=strengths.label_smoothing,
@@ -245,9 +248,10 @@ class TimmTrainer:
             recipe.model, num_classes=NUM_CLASSES, drop_path_rate=strengths.drop_path_rate
         )
         self._model = model.to(memory_format=self._format).train()
-        self._criterion: nn.Module = SoftTargetCrossEntropy()
+        self._criterion: nn.Module = SoftTargetCrossEntropy()  # type: ignore[no-untyped-call]
         if not mixes:
-            self._criterion = LabelSmoothingCrossEntropy(strengths.label_smoothing)
+            smoothing = strengths.label_smoothing
+            self._criterion = LabelSmoothingCrossEntropy(smoothing)  # type: ignore[no-untyped-call]
         self._optimizer = create_optimizer_v2(
             self._model, opt="adamw", lr=recipe.lr, weight_decay=strengths.weight_decay
         )
@@ -388,7 +392,8 @@ def stored_images(
     by_class = [iter(np.flatnonzero(dataset.labels == label)) for label in range(NUM_CLASSES)]
     for place in range(num_images):
         label = place % NUM_CLASSES
-        yield dataset.images[int(next(by_class[label]))], label
+        index = np.array([next(by_class[label])])
+        yield dataset.images[index][0], label
 
 
 def print_cuda(cases: Sequence[tuple[str, int]], *, rounds: int, steps_per_block: int = 50) -> None:

@@ -201,17 +201,19 @@ def measure_stock(num_trials: int, scratch: Path) -> dict[str, float]:
     started = time.perf_counter()
     results = tuner.fit()
     run_s = time.perf_counter() - started
-    epochs = sum((result.metrics or {}).get("training_iteration", 0) for result in results)
+    epochs = sum(
+        (results[place].metrics or {}).get("training_iteration", 0) for place in range(len(results))
+    )
     ray.shutdown()
     return {"trials": len(results), "epochs": epochs, "start_s": start_s, "run_s": run_s}
 
 
 def measure_syne(num_trials: int, scratch: Path) -> dict[str, float]:
     """Run Syne Tune's local back end, whose trials are scripts; returns seconds."""
-    from syne_tune import StoppingCriterion, Tuner
-    from syne_tune.backend import LocalBackend
-    from syne_tune.config_space import loguniform, uniform
-    from syne_tune.optimizer.baselines import ASHA
+    from syne_tune import StoppingCriterion, Tuner  # type: ignore[import-not-found]
+    from syne_tune.backend import LocalBackend  # type: ignore[import-not-found]
+    from syne_tune.config_space import loguniform, uniform  # type: ignore[import-not-found]
+    from syne_tune.optimizer.baselines import ASHA  # type: ignore[import-not-found]
 
     scheduler = ASHA(
         config_space={
@@ -334,7 +336,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if "--trial_id" in sys.argv:  # As Syne Tune's back end starts a trial.
+    if "--st_checkpoint_dir" in sys.argv:  # As Syne Tune's back end starts a trial.
         run_one_syne_trial(sys.argv[1:])
     else:
         main()

@@ -11,14 +11,14 @@ from search.console import make_console
 from search.files import make_writable, only_driver, write_json
 from search.journal import Journal
 from search.outputs import write_recipes
-from search.recipe_origin import EXPORT_FILE, Origin, read_origin
+from search.recipe_origin import EXPORT_FILE, EXPORTED_RECIPES, Origin, read_origin
 from search.rescaled_recipe import rescaled_recipe
 from spaces.errors import InputError
 from spaces.recipe import Recipe
 from spaces.task import Task
 
 SCHEMA = "export/1"
-FILES = ("best.yaml", "best.timm.yaml", "best.torchvision.txt")
+FILES = (*EXPORTED_RECIPES, "best.torchvision.txt")
 
 
 def export_run(

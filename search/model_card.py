@@ -129,9 +129,9 @@ def _measured(job: TrainJob, measured: Measured) -> str:
         "once, after its last epoch. 95 % interval of test top-1 by the number of images alone: "
         f"{100 * low:.2f} to {100 * high:.2f} %; another seed would move it further.",
     ]
-    if search and "test/top1" in search.confirmed:
+    if search and search.is_exported and "test/top1" in search.confirmed:
         lines.append(
-            f"The search had confirmed the recipe on the same test images: "
+            f"The search had confirmed its recipe on the same test images: "
             f"{search.confirmed['test/top1']:.1%} as the mean of {search.seeds} fresh seeds, "
             f"trained on {search.num_train} images each."
         )
@@ -172,6 +172,8 @@ def _origin(job: TrainJob) -> str:
     search = job.from_search
     if search is None:
         return "A recipe file of its own; no search chose it."
+    if not search.is_exported:
+        return f"A file beside the search `{search.name}`; not the recipe that it exported."
     if not search.sentence:
         return f"The search `{search.name}`, which has no verdict yet."
     return f"The search `{search.name}`. Its verdict: {search.sentence}"

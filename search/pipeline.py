@@ -20,7 +20,7 @@ from search.errors import RunFailed, RunInterrupted
 from search.files import make_writable, only_driver, read_json, write_json
 from search.journal import Journal
 from search.outputs import ReportSoFar, write_outputs, write_tables
-from search.plan import Plan, make_plan
+from search.plan import Plan, load_images, make_plan
 from search.plan_command import show
 from search.progress import Progress
 from search.run_stages import expected_trials, stage_makers
@@ -72,7 +72,8 @@ def run_again(path: Path, *, tracking_uri: str | None = None) -> None:
         config = replace(config, tracking_uri=tracking_uri)
         write_json(config.path / "config.json", config.to_dict())
     plan = Plan.from_dict(read_json(path / "plan.json"), config=config)
-    _, dataset = make_plan(config)
+    # Not planned anew: the reference's file may be gone, and timing precision could differ.
+    dataset = load_images(config, image_size=plan.reference.image_size)
     if dataset.digest != plan.data.digest:
         raise InputError(
             f"{config.dataset} has changed since {path} began; start a new run on the new data."

@@ -105,13 +105,7 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
     info = describe_model(base.model, image_size=base.image_size)
     if not info.takes_drop_path:
         notes.append(f"{base.model} takes no drop path; drop_path_rate is fixed to 0.")
-    dataset = load_dataset(
-        config.dataset,
-        image_size=base.image_size,
-        data_dir=Path(config.data_dir),
-        num_train=config.num_train,
-        seed=config.seed,
-    )
+    dataset = load_images(config, image_size=base.image_size)
     facts = DataFacts(
         name=dataset.name,
         digest=dataset.digest,
@@ -154,6 +148,21 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
         notes=(*notes, *dataset.notes),
     )
     return plan, dataset
+
+
+def load_images(config: RunConfig, *, image_size: int) -> Dataset:
+    """The dataset of a run.
+
+    Raises:
+        InputError: If it is not there or breaks a rule.
+    """
+    return load_dataset(
+        config.dataset,
+        image_size=image_size,
+        data_dir=Path(config.data_dir),
+        num_train=config.num_train,
+        seed=config.seed,
+    )
 
 
 def _base(config: RunConfig) -> tuple[Recipe, list[str]]:

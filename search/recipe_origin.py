@@ -9,6 +9,8 @@ from search.config import SCHEMA, RunConfig
 from search.files import read_json
 from search.plan import Plan
 
+EXPORTED_RECIPES = ("best.yaml", "best.timm.yaml")
+"""Files of a run directory that hold the recipe its search recommends."""
 EXPORT_FILE = "export.json"
 """Says for how many images the recipe files beside it are, where `export` has moved them."""
 

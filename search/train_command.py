@@ -6,6 +6,7 @@ only shown again.
 """
 
 import logging
+import shlex
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -105,7 +106,7 @@ def _work(
         experiment=place.experiment,
         info=_info(job, path.name),
     )
-    again = f"make train RUN_NAME={path.name}" + _flag_of(place)
+    again = f"make train RUN_NAME={shlex.quote(path.name)}" + _flags_of(place)
     measured = run.measured
     try:
         if trainer is None or measured is not None:
@@ -168,9 +169,12 @@ def _made_up_name(asked: Asked | None) -> str:
     return f"train-{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def _flag_of(place: Place) -> str:
-    words = "" if place.run_dir == Path("runs").resolve() else f" RUN_DIR={place.run_dir}"
-    return words + (f" TRACKING_URI={place.tracking_uri}" if place.tracking_uri else "")
+def _flags_of(place: Place) -> str:
+    flags = {
+        "RUN_DIR": str(place.run_dir) if place.run_dir != Path("runs").resolve() else None,
+        "TRACKING_URI": place.tracking_uri,
+    }
+    return "".join(f" {name}={shlex.quote(value)}" for name, value in flags.items() if value)
 
 
 def _info(job: TrainJob, name: str) -> TrainInfo:

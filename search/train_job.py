@@ -50,6 +50,8 @@ class FromSearch:
     Attributes:
         name: Name of the search's run.
         search_id: What its tracking store knows it by.
+        is_exported: Whether the recipe is the one that the search exported, and not another file
+            that lies in its directory.
         sentence: Its verdict in one sentence, or empty.
         confirmed: ``test/...`` of the exported recipe, means over ``seeds`` fresh seeds.
         seeds: How many.
@@ -58,6 +60,7 @@ class FromSearch:
 
     name: str
     search_id: str
+    is_exported: bool
     sentence: str
     confirmed: Mapping[str, float]
     seeds: int

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from search.recipe_file import read_recipe
-from search.recipe_origin import Origin, origin_of
+from search.recipe_origin import EXPORTED_RECIPES, Origin, origin_of
 from search.train_job import Asked, FromSearch, TrainJob, task_of
 from spaces.errors import InputError
 from spaces.recipe import Recipe
@@ -63,7 +63,7 @@ def make_job(asked: Asked, *, name: str) -> tuple[TrainJob, Dataset]:
         num_val=len(dataset.split.val),
         num_test=len(dataset.split.test),
         class_names=dataset.class_names,
-        from_search=_from_search(origin),
+        from_search=_from_search(asked.config, origin),
     )
     return job, pooled
 
@@ -188,7 +188,7 @@ def _moved(
     return recipe, (why, *moved) if moved else ()
 
 
-def _from_search(origin: Origin | None) -> FromSearch | None:
+def _from_search(config: Path, origin: Origin | None) -> FromSearch | None:
     if origin is None:
         return None
     verdict = origin.verdict or {}
@@ -196,6 +196,7 @@ def _from_search(origin: Origin | None) -> FromSearch | None:
     return FromSearch(
         name=origin.config.run_name,
         search_id=origin.search_id,
+        is_exported=config.name in EXPORTED_RECIPES,
         sentence=verdict.get("sentence", ""),
         confirmed=confirmed.get(verdict.get("exported", "best"), {}),
         seeds=confirmed.get("seeds", 0),

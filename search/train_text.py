@@ -20,7 +20,7 @@ def tell_plan(console: Console, job: TrainJob, epochs_done: int) -> None:
     ]
     lines += [f"  {note}" for note in job.notes]
     if epochs_done:
-        lines.append(f"Going on with a run that has {epochs_done} epochs behind it.")
+        lines.append(f"Going on with a run that has reported {epochs_done} epochs.")
     for line in lines:
         say(console, line)
 
@@ -42,7 +42,7 @@ def tell_result(console: Console, job: TrainJob, measured: Measured, path: Path)
         ),
         ("clean-train top-1", f"{metrics['clean_train/top1']:.1%}"),
     ]
-    if search and "test/top1" in search.confirmed:
+    if search and search.is_exported and "test/top1" in search.confirmed:
         rows.append(
             (
                 "the search measured",

@@ -269,8 +269,12 @@ def test_the_file_says_all_that_is_needed_to_use_the_model(run: Path) -> None:
     assert metadata["metrics"] == json.loads((path / "metrics.json").read_text())["metrics"]
 
 
-def test_the_card_tells_data_recipe_verdict_and_what_numbers_rest_on(run: Path) -> None:
-    card = (trained(run, "card", seed=3) / "model_card.md").read_text()
+def test_the_card_tells_data_recipe_verdict_and_what_numbers_rest_on(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_recipe(run / "best.yaml", TOY)
+    train(Asked(config=run / "best.yaml", seed=3), place(run.parent, "card"))
+    card = (run.parent / "card" / "model_card.md").read_text()
     for said in (
         "24 + 12 = 36",
         "| tested on | 12 |",
@@ -282,6 +286,16 @@ def test_the_card_tells_data_recipe_verdict_and_what_numbers_rest_on(run: Path) 
         "red, green, blue",
     ):
         assert said in card
+    assert "the search measured 94.0%" in " ".join(capsys.readouterr().out.split())
+
+
+def test_numbers_of_the_search_are_not_lent_to_another_recipe_beside_it(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card = (trained(run, "other") / "model_card.md").read_text()
+    assert "not the recipe that it exported" in card
+    assert "94.0%" not in card
+    assert "the search measured" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("ema_decay", [0.0, 0.5])

@@ -65,6 +65,8 @@ def write_run(root: Path, *, exported: str = "best", name: str = "r1") -> Path:
     write_json(config.path / "plan.json", plan.to_dict())
     journal = Journal(config.path)
     for trial in finished_run.search_trials(2):
+        if trial.spec.role == "anchor:scaled":
+            continue  # It would win, and then could not be told from the best of the search.
         journal.start(trial.spec)
         for record in trial.records:
             journal.report(record)

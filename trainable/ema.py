@@ -139,8 +139,11 @@ class EmaBank:
                 tensor.copy_(saved[slot_name])
 
     def _live(self) -> list[Tensor]:
-        """The model's tensors of now, without a walk through the module tree at every step."""
-        return [getattr(module, leaf).detach() for _, module, leaf in self._slots]
+        """The model's tensors of now, without a walk through the module tree at every step.
+
+        Not detached, which would cost as much again: callers run without gradients.
+        """
+        return [getattr(module, leaf) for _, module, leaf in self._slots]
 
     def _swap(self, name: str) -> None:
         average = self._averages[name]
