@@ -1,6 +1,6 @@
 """Where does each strength's best value lie, in data sets of 300 to 10 000 images?
 
-    python -m benchmarks.scaling                       # about 45 minutes on two cores
+    python -m benchmarks.scaling                       # about an hour on two cores
     python -m benchmarks.scaling --arms scratch --sizes 300 1000 --seeds 5
 
 Fashion-MNIST is thinned out to several sizes. Around the size-scaled default of each size

@@ -8,7 +8,7 @@ from scipy.optimize import isotonic_regression
 from scipy.stats import t as student_t
 
 Floats = NDArray[np.float64]
-NUM_RESAMPLES = 2000
+NUM_RESAMPLES = 1000
 LEVEL = 0.9
 """Of the intervals; what is within noise of the best is tested at ``1 - LEVEL``, two-sided."""
 

@@ -140,7 +140,7 @@ def decide_dials(
 ) -> tuple[dict[str, dict[str, Effect]], tuple[Dial, ...]]:
     """Effects and dials of the experiment as far as it has come."""
     what = experiment_factors(plan, best)
-    effects = estimate_effects(runs, what.trajectory, ema=what.ema) if runs else {}
+    effects = estimate_effects(runs, what.trajectory, ema=what.ema)
     num_rounds = len({run.block for run in runs}) // blocks_per_look(len(what.trajectory))
     dials = decide(
         effects,
@@ -193,7 +193,8 @@ def _means(trials: Sequence[Trial]) -> dict[str, float]:
     return {m: float(np.mean([f[m] for f in finished])) for m in (finished[0] if finished else {})}
 
 
-def _confirmed(by_role: dict[str, list[Trial]], plan: Plan, config: RunConfig) -> Confirmed:
+def _confirmed(by_role: dict[str, list[Trial]], plan: Plan, config: RunConfig) -> Confirmed | None:
+    """What the test images showed; None where reference or best never got to the end."""
     results = {
         role: {
             trial.spec.recipe.seed: SeedResult(
@@ -206,6 +207,9 @@ def _confirmed(by_role: dict[str, list[Trial]], plan: Plan, config: RunConfig) -
         for role, trials in by_role.items()
         if role != "scaled"
     }
+    shared = set(results.get("reference", {})) & set(results.get("best", {}))
+    if not shared or not results.get("off"):
+        return None
     return confirm(results, num_images=plan.data.num_test)
 
 

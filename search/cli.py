@@ -190,9 +190,10 @@ def _config(given: dict[str, Any], **settings: Any) -> RunConfig:
         raise InputError("`--dataset` must be given: a dataset's name or an image folder.")
     values["ranges"] = _words(values.pop("set", ()))
     values["fixed"] = _words(values.pop("fix", ()))
-    for name in ("data_dir", "run_dir"):
-        values[name] = str(Path(values[name]).resolve())
-    for name in ("dataset", "reference", "best", "storage"):
+    for name in ("data_dir", "run_dir", "storage"):
+        if name in values and "://" not in values[name]:
+            values[name] = str(Path(values[name]).resolve())
+    for name in ("dataset", "reference", "best"):
         if name in values and "://" not in values[name] and Path(values[name]).exists():
             values[name] = str(Path(values[name]).resolve())
     stem = Path(values["dataset"]).name

@@ -37,7 +37,8 @@ class Conductor:
     """Asks the current stage for trials and writes every answer into the journal first.
 
     Args:
-        journal: Memory of the run; trials found running in it are started again before others.
+        journal: Memory of the run. Trials found running in it are started again before others, and
+            so are trials of its last stage that failed: what made them fail may be mended.
         stages: Makers of the stages, in order; each is called when its stage begins, with all
             earlier stages over.
         on_change: Called with every trial that started, reported or ended.
@@ -54,7 +55,12 @@ class Conductor:
         self._stages = list(stages)
         self._stage: Stage | None = None
         self._on_change = on_change
-        self._to_restart = [t for t in journal.trials.values() if t.status == "running"]
+        last = next(reversed(journal.trials.values())).spec.stage if journal.trials else ""
+        self._to_restart = [
+            t
+            for t in journal.trials.values()
+            if t.status == "running" or (t.status == "failed" and t.spec.stage == last)
+        ]
         self._running = {t.spec.trial_id for t in self._to_restart}
 
     @property
@@ -72,7 +78,7 @@ class Conductor:
             trial = self._to_restart.pop(0)
             while self._stage is None or self._stage.name != trial.spec.stage:
                 self._begin_stage()
-            return trial
+            return self._journal.restart(trial.spec.trial_id) if trial.status == "failed" else trial
         while True:
             if self._stage is None:
                 if not self._stages:
@@ -93,7 +99,7 @@ class Conductor:
         """Note a reported epoch and say whether the trial is trained further."""
         is_new = self._journal.report(record)
         trial = self._journal.trials[record.trial_id]
-        if not is_new and record.epoch < trial.epoch:
+        if not is_new and record.epoch < trial.epoch and not record.metrics.get("diverged"):
             return True
         if record.metrics.get("diverged"):
             self._end(record.trial_id, "diverged", f"diverged in epoch {record.epoch}")

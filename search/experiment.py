@@ -47,16 +47,19 @@ def attribute_stage(
     def round_of_blocks(number: int) -> Sequence[TrialSpec]:
         if not what.names:
             return []
-        if number >= config.min_blocks:
-            is_late = deadline is not None and time.monotonic() > deadline
-            if number >= config.max_blocks or is_late or is_decided():
-                return []
         size = blocks_per_look(len(what.trajectory))
-        return [
+        specs = [
             spec
             for block in range(number * size, (number + 1) * size)
             for spec in block_specs(plan, best, what, block=block, seed=config.seed)
         ]
+        # What has been begun is finished: half a block is no look at the data.
+        has_begun = any(spec.trial_id in journal.trials for spec in specs)
+        if number >= config.min_blocks and not has_begun:
+            is_late = deadline is not None and time.monotonic() > deadline
+            if number >= config.max_blocks or is_late or is_decided():
+                return []
+        return specs
 
     return ListedStage("attribute", journal, round_of_blocks, num_sure=config.min_blocks)
 
@@ -74,15 +77,17 @@ def block_specs(
         "best": best.strengths.ema_decay,
         NO_AVERAGE: 0.0,
     }
-    # A strength that does not differ noticeably stays at the reference's value in every cell.
+    # A strength that does not differ noticeably stays at the reference's value in every cell. What
+    # is no strength (a searched learning rate, say) is the best's in every cell: it is a nuisance.
     return [
         TrialSpec(
             stage="attribute",
             number=block * len(layout) + i,
             role="cell",
             recipe=replace(
-                plan.reference.with_strengths(
+                best.with_strengths(
                     **{n: (changed if level > 0 else reference)[n] for n, level in levels.items()},
+                    **{n: reference[n] for n in what.unchanged},
                     ema_decay=ema_levels["best"] if what.ema else ema_levels["reference"],
                 ),
                 seed=block_seed,
@@ -141,6 +146,6 @@ def same_role(plan: Plan, best: Recipe) -> dict[str, str]:
     """For each role the first role with the same recipe: itself, unless two are equal."""
     roles = confirm_roles(plan, best)
     return {
-        role: next(other for other, same in roles.items() if same.strengths == recipe.strengths)
+        role: next(other for other, same in roles.items() if same == recipe)
         for role, recipe in roles.items()
     }

@@ -83,7 +83,7 @@ def fit_state(evidence: Mapping[str, FitEvidence], *, dials: Sequence[Dial] = ()
         lost, kept = evidence[role].num_diverged, len(evidence[role].metrics)
         if lost:
             reasons.append(f"{lost} of {lost + kept} runs of {_WORDS[role]} diverged.")
-        if lost >= kept:
+        if lost and lost >= kept:
             states[role] = "diverged"
             continue
         state, reason = _state(role, recipes, undertrained, dials if role == "reference" else ())

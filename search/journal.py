@@ -76,6 +76,11 @@ class Journal:
         self._event({"event": "start", "trial_id": spec.trial_id, "spec": spec.to_dict()})
         return self.trials[spec.trial_id]
 
+    def restart(self, trial_id: str) -> Trial:
+        """Note that a trial that had failed is run again."""
+        self._event({"event": "restart", "trial_id": trial_id})
+        return self.trials[trial_id]
+
     def report(self, record: Record) -> bool:
         """Note one reported epoch.
 
@@ -128,6 +133,8 @@ class Journal:
         trial_id = event["trial_id"]
         if event["event"] == "start":
             self.trials[trial_id] = Trial(spec=TrialSpec.from_dict(event["spec"]))
+        elif event["event"] == "restart":
+            self.trials[trial_id] = replace(self.trials[trial_id], status="running", reason="")
         elif event["event"] == "checkpoint":
             self.trials[trial_id] = replace(self.trials[trial_id], checkpoint=event["path"])
         else:
@@ -142,6 +149,7 @@ class Journal:
     def _write(self, path: Path, line: dict[str, Any]) -> None:
         text = json.dumps(line, allow_nan=False) + "\n"
         if path not in self._open_files:  # A journal that is only read needs no writable directory.
+            _cut_torn_line(path)
             self._open_files[path] = path.open("a", encoding="utf-8")
         file = self._open_files[path]
         file.write(text)
@@ -150,14 +158,18 @@ class Journal:
 
 
 def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield each whole line; cut off a last line that a crash left torn."""
+    """Yield each whole line."""
     if not path.exists():
         return
-    num_whole_bytes = 0
     with path.open("rb") as file:
         for line in file:
             if not line.endswith(b"\n"):
-                os.truncate(path, num_whole_bytes)
-                return
+                return  # A crash left it torn; `_write` cuts it off.
             yield json.loads(line)
-            num_whole_bytes += len(line)
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Cut off what a crash left of a last line."""
+    if path.exists():
+        content = path.read_bytes()
+        os.truncate(path, content.rfind(b"\n") + 1)

@@ -1,7 +1,7 @@
 """Every file a run leaves for people: tables while it runs, the rest at its end."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 
 from search.analysis import Analysis
 from search.config import RunConfig
@@ -18,6 +18,8 @@ from search.trials import Trial
 from spaces.recipe import Recipe
 from spaces.units import to_effective
 
+TABLES_EVERY_S = 5.0
+"""Seconds between two versions of the tables; both are rewritten whole."""
 REPORT_EVERY_S = 60.0
 """Seconds between two reports of a run in progress; one takes a fraction of a second."""
 
@@ -55,16 +57,21 @@ def effective(plan: Plan, recipe: Recipe) -> dict[str, float]:
     return {name: to_effective(name, value, plan.task) for name, value in strengths.items()}
 
 
-class ReportSoFar:
-    """The report of a run in progress, written once a minute at most."""
+class SoFar:
+    """Tables and report of a run in progress, not written more often than they are read."""
 
     def __init__(self, config: RunConfig, plan: Plan) -> None:
         self._config = config
         self._plan = plan
-        self._due_at = time.monotonic() + REPORT_EVERY_S
+        self._tables_due_at = 0.0
+        self._report_due_at = time.monotonic() + REPORT_EVERY_S
 
-    def offer(self, trials: Sequence[Trial]) -> None:
-        """Write the report if it is due."""
-        if time.monotonic() >= self._due_at:
-            write_report(self._config, self._plan, trials, None)
-            self._due_at = time.monotonic() + REPORT_EVERY_S
+    def offer(self, trials: Collection[Trial]) -> None:
+        """Write what is due."""
+        now = time.monotonic()
+        if now >= self._tables_due_at:
+            write_tables(self._config, self._plan, trials)
+            self._tables_due_at = now + TABLES_EVERY_S
+        if now >= self._report_due_at:
+            write_report(self._config, self._plan, list(trials), None)
+            self._report_due_at = now + REPORT_EVERY_S

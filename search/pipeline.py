@@ -1,10 +1,7 @@
 """The main job from top to bottom: plan, search, attribute, confirm, tell."""
 
 import logging
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,12 +16,13 @@ from search.console import make_console
 from search.errors import RunFailed, RunInterrupted
 from search.files import make_writable, only_driver, read_json, write_json
 from search.journal import Journal
-from search.outputs import ReportSoFar, write_outputs, write_tables
+from search.outputs import SoFar, write_outputs
 from search.plan import Plan, load_images, make_plan
 from search.plan_command import show
 from search.progress import Progress
 from search.run_stages import expected_trials, stage_makers
 from search.run_tracking import make_tracker, open_search
+from search.session import log_file, terminated_like_interrupted
 from search.terminal import print_verdict
 from search.tracking import Tracker
 from search.trials import Trial
@@ -45,15 +43,15 @@ def run_new(config: RunConfig) -> None:
     """
     if config.path.exists() and any(config.path.iterdir()):
         raise InputError(
-            f"{config.path} exists; go on with `make resume RUN={config.run_name}`, "
+            f"{config.path} exists; go on with `make resume RUN={config.path}`, "
             "or choose another RUN_NAME."
         )
     plan, dataset = make_plan(config)
-    make_writable(config.path)
-    write_json(config.path / "config.json", config.to_dict())
-    write_json(config.path / "plan.json", plan.to_dict())
     estimate_s = show(make_console(), config, plan, dataset)
-    write_json(config.path / "plan.json", {**plan.to_dict(), "estimate_s": round(estimate_s, 1)})
+    make_writable(config.path)
+    write_json(config.path / "plan.json", {**plan.to_dict(), "estimate_s": estimate_s})
+    # Last, for a directory with a config is a run that can be gone on with.
+    write_json(config.path / "config.json", config.to_dict())
     _work(config, plan, dataset)
 
 
@@ -86,8 +84,8 @@ def _work(config: RunConfig, plan: Plan, dataset: Dataset) -> None:
     console = make_console()
     with (
         only_driver(config.path),
-        _log_file(config.path / "log.txt"),
-        _terminated_like_interrupted(),
+        log_file(config.path / "log.txt"),
+        terminated_like_interrupted(),
     ):
         tracker = make_tracker(config, plan, store_dir=STORE_DIR)
         journal = Journal(config.path)
@@ -100,14 +98,14 @@ def _work(config: RunConfig, plan: Plan, dataset: Dataset) -> None:
         except KeyboardInterrupt:
             tracker.close_search("KILLED", verdict=None, artifacts=None)
             raise RunInterrupted(
-                f"Interrupted. Go on with: make resume RUN={config.run_name}"
+                f"Interrupted. Go on with: make resume RUN={config.path}"
             ) from None
         except Exception as error:
             log.exception("the run failed")
             tracker.close_search("FAILED", verdict=None, artifacts=None)
             raise RunFailed(
                 f"{type(error).__name__}: {error} The log is {config.path / 'log.txt'}; "
-                f"go on with: make resume RUN={config.run_name}"
+                f"go on with: make resume RUN={config.path}"
             ) from error
         finally:
             journal.close()
@@ -129,13 +127,15 @@ def _train(
         cpus_per_trial=config.cpus_per_trial,
         gpus_per_trial=config.gpus_per_trial,
         ray_address=config.ray_address,
-        storage=config.storage or str(config.path),
+        storage=f"{config.storage or config.run_dir}/{config.run_name}/ray",
     )
     num_cores = tune_run.start_ray(resources)
     journal.begin_session(
         num_cores=num_cores, cores_per_trial=config.cpus_per_trial, started_at=STARTED_AT
     )
-    deadline = time.monotonic() + config.time_budget_s if config.time_budget_s else None
+    deadline = None
+    if config.time_budget_s is not None:
+        deadline = time.monotonic() + config.time_budget_s - journal.wall_s
     progress = Progress(
         console,
         totals=expected_trials(config),
@@ -144,14 +144,13 @@ def _train(
         deadline=deadline,
     )
 
-    report_so_far = ReportSoFar(config, plan)
+    so_far = SoFar(config, plan)
 
     def changed(trial: Trial) -> None:
         progress.seen(trial)
         tracker.trial_changed(trial)
         if trial.status != "running":
-            write_tables(config, plan, journal.trials.values())
-            report_so_far.offer(list(journal.trials.values()))
+            so_far.offer(journal.trials.values())
 
     stages = stage_makers(config, plan, journal, deadline=deadline)
     conductor = Conductor(journal, stages, on_change=changed)
@@ -167,31 +166,3 @@ def _tell(
     write_outputs(config, plan, journal, analysis)
     tracker.close_search("FINISHED", verdict=analysis.verdict, artifacts=config.path)
     print_verdict(console, config, plan, analysis)
-
-
-@contextmanager
-def _log_file(path: Path) -> Iterator[None]:
-    """Have everything that is logged, by us and by libraries, in one file beside the results."""
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root = logging.getLogger()
-    root.addHandler(handler)
-    try:
-        yield
-    finally:
-        root.removeHandler(handler)
-        handler.close()
-
-
-@contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """Close runs properly also where a job scheduler ends the process with SIGTERM."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -1,9 +1,12 @@
 """What a run will do, worked out before anything starts, and kept in ``plan.json``."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
+
+import torch
 
 from search.config import RunConfig
 from search.recipe_file import read_recipe
@@ -13,6 +16,7 @@ from spaces.errors import InputError
 from spaces.recipe import Recipe
 from spaces.references import REFERENCE_NAMES, reference
 from spaces.space import Space, parse_fix, parse_set
+from spaces.strengths import STRENGTH_NAMES
 from spaces.task import Task
 from trainable.datasets import Dataset, default_recipe, load_dataset
 from trainable.evaluation_epochs import evaluation_epochs
@@ -101,6 +105,7 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
     Raises:
         InputError: If anything the user gave is wrong; nothing has been written then.
     """
+    _require_places(config)
     base, notes = _base(config)
     info = describe_model(base.model, image_size=base.image_size)
     if not info.takes_drop_path:
@@ -115,6 +120,8 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
         class_names=dataset.class_names,
     )
     ref = _with_flags(_reference(config.reference, base, num_train=facts.num_train), config)
+    if not info.takes_drop_path:
+        ref = ref.with_strengths(drop_path_rate=0.0)
     ref = replace(
         ref,
         amp_dtype=amp_dtype_of(
@@ -123,8 +130,12 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
     )
     candidate = None
     if config.best:
-        candidate = _with_flags(read_recipe(Path(config.best), defaults=ref), config)
-        candidate = replace(ref, strengths=candidate.strengths)
+        given = read_recipe(Path(config.best), defaults=ref)
+        candidate = replace(ref, strengths=given.strengths)
+        if not info.takes_drop_path:
+            candidate = candidate.with_strengths(drop_path_rate=0.0)
+        if replace(_with_flags(given, config), amp_dtype=ref.amp_dtype) != candidate:
+            notes.append(f"Of {config.best} only the strengths are taken: they are what is judged.")
     task = Task.of(
         ref,
         num_train=facts.num_train,
@@ -140,7 +151,7 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
     plan = Plan(
         data=facts,
         task=task,
-        anchors=anchors(ref, task, takes_drop_path=info.takes_drop_path),
+        anchors=_anchors(ref, task, config, takes_drop_path=info.takes_drop_path),
         candidate=candidate,
         space=_space(task, config, takes_drop_path=info.takes_drop_path),
         eval_epochs=tuple(sorted({*evaluated, *rungs})),
@@ -148,6 +159,19 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
         notes=(*notes, *dataset.notes),
     )
     return plan, dataset
+
+
+def _anchors(
+    ref: Recipe, task: Task, config: RunConfig, *, takes_drop_path: bool
+) -> dict[str, Recipe]:
+    """The anchors, with what the user fixed fixed in those that are ours."""
+    made = anchors(ref, task, takes_drop_path=takes_drop_path)
+    fixed = dict(parse_fix(text) for text in config.fixed)
+    held = {name: value for name, value in fixed.items() if name in STRENGTH_NAMES}
+    return {
+        role: recipe if role == "reference" else recipe.with_strengths(**held)
+        for role, recipe in made.items()
+    }
 
 
 def load_images(config: RunConfig, *, image_size: int) -> Dataset:
@@ -220,6 +244,18 @@ def _space(task: Task, config: RunConfig, *, takes_drop_path: bool) -> Space:
     for text in config.fixed:
         space = space.fixed(*parse_fix(text))
     return space
+
+
+def _require_places(config: RunConfig) -> None:
+    """Refuse a trial that would wait for ever for what this machine does not have."""
+    if config.ray_address:
+        return
+    num_cpus, num_gpus = os.cpu_count() or 1, torch.cuda.device_count()
+    for name, has in (("cpus_per_trial", num_cpus), ("gpus_per_trial", num_gpus)):
+        if getattr(config, name) > has:
+            raise InputError(
+                f"`{name} <= {has}` must hold on this machine, but got {getattr(config, name):g}."
+            )
 
 
 def num_threads(config: RunConfig) -> int:

@@ -8,6 +8,7 @@ from search.estimate import estimate_s
 from search.plan import Plan, device_of, make_plan, num_threads
 from search.plan_text import plan_text
 from trainable.datasets import Dataset
+from trainable.precision import Diverged
 from trainable.timing import time_run
 
 
@@ -21,14 +22,20 @@ def print_plan(config: RunConfig) -> None:
     show(make_console(), config, plan, dataset)
 
 
-def show(console: Console, config: RunConfig, plan: Plan, dataset: Dataset) -> float:
-    """Print a plan with the time it will take, worked out from a few timed steps; return that."""
-    timing = time_run(
-        plan.reference,
-        dataset,
-        device=device_of(config),
-        num_threads=num_threads(config),
-    )
-    seconds = estimate_s(plan, config, timing)
+def show(console: Console, config: RunConfig, plan: Plan, dataset: Dataset) -> float | None:
+    """Print a plan with the time it will take, worked out from a few timed steps.
+
+    Returns:
+        The time in seconds; None if the reference diverges in those very steps.
+    """
+    try:
+        timing = time_run(
+            plan.reference, dataset, device=device_of(config), num_threads=num_threads(config)
+        )
+    except Diverged as error:
+        console.print(f"The reference diverges at once: {error}", style="yellow")
+        seconds = None
+    else:
+        seconds = estimate_s(plan, config, timing)
     console.print(plan_text(plan, config, estimate_s=seconds))
     return seconds

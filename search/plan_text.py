@@ -69,6 +69,12 @@ def _remarks(plan: Plan) -> list[str]:
 
 
 def _size_line(plan: Plan, config: RunConfig, estimate_s: float | None) -> str:
+    if "search" not in config.stages:
+        return (
+            f"No search: a factorial of at least {config.min_blocks} blocks between the reference "
+            f"and the other recipe, and {config.confirm_seeds} fresh seeds each on the test split."
+            + ("" if estimate_s is None else f" About {_duration(estimate_s)} in all.")
+        )
     rungs = ", ".join(str(epoch) for epoch in plan.rungs) or "none"
     time = "" if estimate_s is None else f" About {_duration(estimate_s)} in all."
     return (

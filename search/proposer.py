@@ -52,7 +52,9 @@ class Proposer:
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         path = run_dir / "optuna.journal"
-        path.unlink(missing_ok=True)
+        # A killed session may have left its lock; `search.files.only_driver` keeps others out.
+        for old in (path, path.with_name(f"{path.name}.lock")):
+            old.unlink(missing_ok=True)
         self._names = names
         self._metric = metric
         self._num_val = num_val

@@ -17,7 +17,7 @@ from search.stages import SearchSettings, SearchStage
 def expected_trials(config: RunConfig) -> dict[str, int]:
     """Trials by stage if everything goes as usual, for estimates of what is left."""
     usual = {
-        "search": config.num_samples + 2 * config.rerun_top - 1,
+        "search": config.num_samples + max(0, 2 * config.rerun_top - 1),
         "attribute": 8 * config.min_blocks,
         "confirm": 4 * config.confirm_seeds,
     }

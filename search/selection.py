@@ -79,7 +79,7 @@ def pick(trials: Sequence[Trial], *, top: int, metric: str, num_val: int) -> Rec
         scores = _rerun_scores(trials, trial, metric, num_val)
         return len(scores), sum(scores) / len(scores) if scores else -math.inf
 
-    return max(order[:top], key=standing).spec.recipe
+    return max(order[: max(1, top)], key=standing).spec.recipe
 
 
 def _rounds(trials: Sequence[Trial], top: int, metric: str, num_val: int) -> list[list[Trial]]:

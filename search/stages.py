@@ -83,7 +83,8 @@ class SearchStage:
         if number < len(self._anchors):
             role, recipe = self._anchors[number]
             return self._spec(number, f"anchor:{role}", recipe, _positions(self._space, recipe))
-        if number >= self._settings.num_samples or self._settings.is_late:
+        is_full = number >= self._settings.num_samples
+        if is_full or self._settings.is_late or self._is_closed():
             return self._rerun(trials)
         trial_id = TrialSpec(
             stage=self.name, number=number, role="proposed", recipe=self._base
@@ -102,6 +103,13 @@ class SearchStage:
             return
         self._climb(trial)
         self._proposer.observe(trial, trial.spec.positions or None)
+
+    def _is_closed(self) -> bool:
+        """Whether something rests on the trials there are: a budget ended, and the run resumed."""
+        return any(
+            trial.spec.stage != self.name or trial.spec.role == RERUN
+            for trial in self._journal.trials.values()
+        )
 
     def _rerun(self, trials: Sequence[Trial]) -> TrialSpec | Wait:
         if any(t.status == "running" and t.spec.role != RERUN for t in trials):
@@ -173,8 +181,13 @@ class ListedStage:
         """The first listed trial that has not been started."""
         while True:
             for spec in self._listed:
-                if spec.trial_id not in self._journal.trials:
+                known = self._journal.trials.get(spec.trial_id)
+                if known is None:
                     return spec
+                if known.spec.recipe != spec.recipe:
+                    raise RuntimeError(
+                        f"{spec.trial_id} was run with another recipe than it would be now."
+                    )
             trials = self._journal.of_stage(self.name)
             must_wait = self._num_batches >= self._num_sure
             if must_wait and any(trial.status == "running" for trial in trials):
@@ -195,7 +208,7 @@ class ListedStage:
 
 def _positions(space: Space, recipe: Recipe) -> dict[str, float]:
     """Where an anchor lies, or nothing if it lies outside of the space."""
-    raw = recipe.strengths.as_dict()
+    raw = space.raw_of(recipe)
     if all(space.contains(name, value) for name, value in raw.items()):
         return space.encode(raw)
     return {}

@@ -119,7 +119,9 @@ class ConductedScheduler(_NotPickled, FIFOScheduler):
         return go_on if self._conductor.report(record) else stop
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """Note a trial that failed more often than it may."""
+        """Note a trial that failed more often than it may; Tune starts the others again itself."""
+        if trial.should_recover():
+            return
         trial_id = TrialSpec.from_dict(trial.config["spec"]).trial_id
         self._conductor.failed(trial_id, _last_line(trial))
 
@@ -136,6 +138,12 @@ class CheckpointNotes(_NotPickled, tune.Callback):
         """Journal the path of a checkpoint that is completely written."""
         spec = TrialSpec.from_dict(trial.config["spec"])
         self._conductor.checkpoint(spec.trial_id, checkpoint.path)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Delete the checkpoints of a trial that is over: thousands of them fill a disk."""
+        storage = trial.storage
+        if trial.checkpoint:
+            storage.storage_filesystem.delete_dir(storage.trial_fs_path)
 
 
 def run(conductor: Conductor, *, dataset: Dataset, resources: Resources, run_dir: Path) -> None:
@@ -171,12 +179,15 @@ def run(conductor: Conductor, *, dataset: Dataset, resources: Resources, run_dir
             trial_dirname_creator=_trial_name,
         ),
         run_config=tune.RunConfig(
-            name="ray",
+            # A name of its own for each session: a checkpoint of an earlier one is never written
+            # over while it is what a trial would go on from.
+            name=time.strftime("session-%Y%m%d-%H%M%S"),
             storage_path=resources.storage,
             verbose=0,
             callbacks=[CheckpointNotes(conductor)],
             failure_config=tune.FailureConfig(max_failures=resources.max_failures),
-            checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+            # Only what a trial asks for itself: at the end of a trial nobody needs its state.
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_at_end=False),
         ),
     )
     tuner.fit()

@@ -188,7 +188,7 @@ def test_ctrl_c_closes_the_run_and_says_how_to_go_on(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 130, output
-    assert "make resume RUN=stopped" in output.splitlines()[-1]
+    assert output.splitlines()[-1].endswith(f"make resume RUN={run}")
     assert "Traceback" not in output
     client = MlflowClient(uri)
     (experiment,) = [e for e in client.search_experiments() if e.name == "recipe-strengths"]

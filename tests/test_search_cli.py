@@ -124,7 +124,7 @@ def test_an_existing_run_is_not_overwritten(
     arguments = ["run", "--dataset", "small-transfer", "--run-name", "mine"]
     code = main([*arguments, "--run-dir", str(tmp_path / "runs")])
     assert code == 2
-    assert "make resume RUN=mine" in capsys.readouterr().err
+    assert f"make resume RUN={tmp_path / 'runs' / 'mine'}" in capsys.readouterr().err
     assert (tmp_path / "runs" / "mine" / "config.json").read_text() == "{}"
 
 

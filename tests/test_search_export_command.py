@@ -25,7 +25,7 @@ IMAGENET = {"num_train": 1_281_167, "epochs": 300, "batch_size": 1024}
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    return write_run(tmp_path / "runs")
+    return write_run(tmp_path / "runs", exported="scaled")
 
 
 def contents(run: Path) -> dict[str, bytes]:

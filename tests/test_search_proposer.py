@@ -46,7 +46,8 @@ def trial(number: int, status: str, scores: list[float], epochs: int = 3) -> Tri
 
 
 def stock() -> OptunaSearch:
-    space = dict.fromkeys(NAMES, optuna.distributions.FloatDistribution(0.0, 1.0))
+    axis: optuna.distributions.BaseDistribution = optuna.distributions.FloatDistribution(0.0, 1.0)
+    space = dict.fromkeys(NAMES, axis)
     search = OptunaSearch(space=space, metric="val/top1", mode="max", seed=0)
     assert isinstance(search, OptunaSearch)
     return search

@@ -21,6 +21,11 @@ def save(trainer: Trainer, directory: Path) -> None:
     partial.replace(target)
 
 
+def exists(directory: Path) -> bool:
+    """Whether a state was saved there."""
+    return (directory / _FILE).is_file()
+
+
 def load(trainer: Trainer, directory: Path) -> None:
     """Bring a trainer to a saved state.
 

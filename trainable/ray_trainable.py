@@ -68,7 +68,8 @@ class RecipeTrainable(tune.Trainable):
             metrics |= {"diverged": 1.0}
             return {"epoch": self._reported + 1, "metrics": metrics, "note": str(error)}
         self._reported = epoch
-        is_due = time.monotonic() - self._saved_at > self._checkpoint_every_s
+        # The last epoch needs none: what it leads to is reported, and the weights are not kept.
+        is_due = not is_last and time.monotonic() - self._saved_at > self._checkpoint_every_s
         return {
             "epoch": epoch,
             "metrics": metrics,
@@ -102,7 +103,8 @@ class RecipeTrainable(tune.Trainable):
         require_arrived(self._trainer)
         self._reported = 0
         self._saved_at = time.monotonic()
-        if config.get("checkpoint"):
+        # Without it, in a run that was moved say, the trial starts over: its epochs are the same.
+        if config.get("checkpoint") and checkpoint.exists(Path(config["checkpoint"])):
             self.load_checkpoint(config["checkpoint"])
 
 

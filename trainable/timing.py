@@ -34,7 +34,9 @@ def time_run(recipe: Recipe, dataset: Dataset, *, device: str, num_threads: int)
     """Time one training step and one evaluated image with as many threads as a trial has."""
     short = _shortened(dataset, num_train=recipe.batch_size)
     with _threads(num_threads):
-        trainer = Trainer(recipe, short, short.split, device=device)
+        # As many epochs as are timed, or a short schedule would be over before.
+        longer = replace(recipe, epochs=max(recipe.epochs, NUM_STEPS + 1))
+        trainer = Trainer(longer, short, short.split, device=device)
         trainer.train_epoch()
         seconds = [trainer.train_epoch()["cost/train_s"] for _ in range(NUM_STEPS)]
         started = time.perf_counter()

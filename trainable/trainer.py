@@ -135,18 +135,19 @@ class Trainer:
         self._augment_generator.manual_seed(epoch_seed)
         order = np.random.default_rng(epoch_seed).permutation(self._split.train)
         loss_sum = torch.zeros((), device=self.device)
+        steps_before = self.precision.num_steps
         for i in range(self.task.steps_per_epoch):
             batch = order[i * batch_size : (i + 1) * batch_size]
             loss_sum += self._step(batch)
         self.precision.raise_if_diverged()  # Once an epoch: asking each step would stall a GPU.
         self.epoch += 1
         return {
-            "train/loss": float(loss_sum) / self.task.steps_per_epoch,
+            "train/loss": float(loss_sum) / max(1, self.precision.num_steps - steps_before),
             "cost/train_s": time.perf_counter() - started,
         }
 
     def _step(self, batch: NDArray[np.int64]) -> Tensor:
-        """One optimizer step; returns the loss it was taken on."""
+        """One optimizer step; returns the loss it was taken on, 0 if the scaler skipped it."""
         self.optimizer.set_lr(self.recipe.lr * self.lr_factor(self.precision.num_steps))
         # Augmented once and whole: an optimizer with a second pass must see the same images in it,
         # and in how many parts a batch is pushed through must not change what is in it.
@@ -169,8 +170,9 @@ class Trainer:
         result = self.precision.step(
             self.optimizer.inner, self._parameters, self.recipe.grad_clip_norm
         )
-        if result.stepped:  # A skipped step moves neither schedule nor averages.
-            self.ema.update(self.model)
+        if not result.stepped:  # A skipped step moves neither schedule nor averages.
+            return torch.zeros_like(loss)
+        self.ema.update(self.model)
         return loss
 
     def lr_factor(self, step: int) -> float:
