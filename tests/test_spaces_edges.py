@@ -96,7 +96,8 @@ def test_every_range_to_try_next_can_be_set_and_is_wider(space: Space, position:
 
     warnings = edge_warnings(space, everywhere)
 
-    assert warnings
+    # At the weak end of a short run everything is off, and nothing lies beyond off.
+    assert bool(warnings) != (space is SHORT and position == 0.0)
     for warning in warnings:
         if warning.raw is None:
             continue
