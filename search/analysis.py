@@ -27,6 +27,8 @@ from search.wording import verdict_sentence
 from spaces.edges import edge_warnings
 from spaces.recipe import Recipe
 
+FUTILE = 2
+"""How many times the runs that are left an open dial must need for the experiment to stop."""
 NUM_BEST = 5
 """Best trials of the search that may crowd the end of an axis."""
 
@@ -154,6 +156,21 @@ def decide_dials(
         undertrained=undertrained,
     )
     return effects, dials
+
+
+def is_settled(dials: Sequence[Dial], *, runs_left: int) -> bool:
+    """Whether the runs that may still be made would hardly change a dial.
+
+    Either every dial is decided, or what is open would need more than `FUTILE` times the runs that
+    are left, by an estimate that is itself uncertain. Stopping for that never makes a false turn
+    more likely: it only leaves open what could have been turned.
+    """
+    return all(
+        dial.turn != "inconclusive"
+        or dial.runs_to_decide is None
+        or dial.runs_to_decide > FUTILE * runs_left
+        for dial in dials
+    )
 
 
 def _at_level(trial: Trial, level: str) -> dict[str, float]:
