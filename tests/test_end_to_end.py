@@ -32,6 +32,11 @@ SMALL = [
 ]
 
 
+def heed_interrupts() -> None:
+    """A shell starts what runs in the background with SIGINT ignored, and children inherit it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def command(arguments: list[str]) -> subprocess.Popen[str]:
     environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}
     return subprocess.Popen(
@@ -42,6 +47,7 @@ def command(arguments: list[str]) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
+        preexec_fn=heed_interrupts,
     )
 
 

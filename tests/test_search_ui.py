@@ -55,6 +55,8 @@ def test_the_server_names_the_newest_search_and_ends_with_ctrl_c(tmp_path: Path)
     server = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)],
         stdout=subprocess.PIPE,
+        # A shell starts what runs in the background with SIGINT ignored, and children inherit it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         text=True,
         env=environment,
     )
