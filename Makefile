@@ -31,7 +31,7 @@ setup: $(VENV)/.ready  ## Make .venv from pyproject.toml; every other target doe
 $(VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer must be there, but $(PYTHON) is older; set PYTHON=python3.12." >&2; exit 2; }
-	@echo "Setting up $(VENV): one download of about 3 GB, a few minutes."
+	@echo "Setting up $(VENV): torch with CUDA and the rest, about 6 GB on disk, a few minutes."
 	@$(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
