@@ -94,7 +94,6 @@ def block_specs(
                 best.with_strengths(
                     **{n: (changed if level > 0 else reference)[n] for n, level in levels.items()},
                     **{n: reference[n] for n in what.unchanged},
-                    ema_decay=ema_levels["best"] if what.ema else ema_levels["reference"],
                 ),
                 seed=block_seed,
             ),

@@ -110,7 +110,6 @@ class ConductedScheduler(_NotPickled, FIFOScheduler):
         )
         go_on: str = TrialScheduler.CONTINUE
         stop: str = TrialScheduler.STOP
-        # Tune flattens what a trial reports.
         by_image = {key: result.get(f"by_image/{key}") for key in ("correct", "nll")}
         if by_image["nll"]:
             # Before the record: what a record stands for must be there when it is read.
@@ -153,7 +152,7 @@ def run(conductor: Conductor, *, dataset: Dataset, resources: Resources, run_dir
         conductor: Decides what is trained and for how long.
         dataset: Put into the object store once; trials map it, they do not copy it.
         resources: What a trial gets.
-        run_dir: Where predictions on the test images are kept, one bit an image.
+        run_dir: Where predictions on the test images are kept, image by image.
 
     Raises:
         RuntimeError: If Tune ends while the conductor still has something to do.

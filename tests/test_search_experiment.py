@@ -103,6 +103,17 @@ def test_reference_and_best_are_both_among_the_cells_and_every_run_carries_all_a
         assert spec.never_stop
 
 
+def test_an_average_that_does_not_differ_stays_the_reference_s() -> None:
+    best = REFERENCE.with_strengths(label_smoothing=0.0)
+    assert "ema_decay" in experiment_factors(plan(), best).unchanged
+    for spec in block(0, best):
+        assert spec.recipe.strengths.ema_decay == REFERENCE.strengths.ema_decay
+
+
+def test_an_average_that_differs_is_shipped_at_the_best_s_value() -> None:
+    assert {spec.recipe.strengths.ema_decay for spec in block(0)} == {BEST.strengths.ema_decay}
+
+
 def test_numbers_go_on_from_block_to_block_without_repeats() -> None:
     ids = [spec.trial_id for number in range(4) for spec in block(number)]
     assert len(ids) == len(set(ids)) == 32
