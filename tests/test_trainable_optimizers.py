@@ -13,18 +13,14 @@ from torch import Tensor, nn
 
 from spaces.recipe import OPTIMIZERS, Recipe
 from spaces.strengths import Strengths
+from trainable.batch_norm import refresh_batch_norm
+from trainable.curvature_aware import SOPHIA_CLIP, SOPHIA_PERIOD_STEPS
 from trainable.losses import cross_entropy
-from trainable.optimizers import (
-    DEFAULTS,
-    SAM_RADIUS,
-    SOPHIA_CLIP,
-    SOPHIA_PERIOD_STEPS,
-    Criterion,
-    create_optimizer,
-    refresh_batch_norm,
-)
+from trainable.optimizer_slot import Criterion
+from trainable.optimizers import DEFAULTS, create_optimizer
 from trainable.param_groups import NO_DECAY
 from trainable.precision import Diverged, Precision, StepResult
+from trainable.sharpness_aware import SAM_RADIUS
 
 CPU = torch.device("cpu")
 # Rates at which the toy task is learned in 40 steps; 0.01 for the others.
@@ -409,38 +405,3 @@ def test_schedule_free_evaluates_the_running_mean_of_its_base_iterates() -> None
     for i, weight in enumerate(toy.weights()):
         mean = torch.stack([iterate[i] for iterate in iterates]).mean(dim=0)
         torch.testing.assert_close(weight, mean, rtol=1e-4, atol=1e-6)
-
-
-def a_model_with_batch_norm() -> nn.Sequential:
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5), nn.BatchNorm1d(4), nn.Linear(4, 2))
-
-
-def test_refreshed_statistics_are_the_mean_over_batches_at_the_weights_of_now() -> None:
-    model = a_model_with_batch_norm()
-    batches = [torch.randn(16, 4) + shift for shift in (0.0, 3.0, 5.0)]
-    model[2].get_buffer("running_mean").fill_(99.0)
-    model[2].get_buffer("num_batches_tracked").fill_(50)
-    refresh_batch_norm(model, iter(batches))
-    with torch.no_grad():
-        hidden = [model[0](batch) for batch in batches]  # Without dropout, as at evaluation.
-    mean = torch.stack([h.mean(dim=0) for h in hidden]).mean(dim=0)
-    variance = torch.stack([h.var(dim=0) for h in hidden]).mean(dim=0)
-    torch.testing.assert_close(model[2].running_mean, mean)
-    torch.testing.assert_close(model[2].running_var, variance)
-
-
-def test_refreshing_leaves_modes_and_momentum_as_they_were() -> None:
-    model = a_model_with_batch_norm().train()
-    model[1].eval()  # Frozen on purpose.
-    refresh_batch_norm(model, [torch.randn(8, 4)])
-    assert [module.training for module in model] == [True, False, True, True]
-    assert model[2].momentum == 0.1
-
-
-def test_refreshing_a_model_without_batch_norm_draws_no_batch() -> None:
-    def forbidden() -> Iterator[Tensor]:
-        raise AssertionError("a batch was drawn")
-        yield
-
-    refresh_batch_norm(nn.Linear(2, 2), forbidden())

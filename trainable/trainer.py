@@ -19,13 +19,15 @@ from torch import Tensor
 from spaces.recipe import Recipe
 from spaces.task import Task
 from trainable.batch_augment import Augment, Normalizer
+from trainable.batch_norm import refresh_batch_norm
 from trainable.calibration import NonFiniteError
 from trainable.datasets import Dataset
 from trainable.ema import EmaBank
 from trainable.evaluation import predict, quick_metrics
 from trainable.losses import cross_entropy
 from trainable.models import create_model, describe_model
-from trainable.optimizers import Criterion, create_optimizer, refresh_batch_norm
+from trainable.optimizer_slot import Criterion
+from trainable.optimizers import create_optimizer
 from trainable.precision import Diverged, Precision, resolve_amp_dtype
 from trainable.schedule import lr_factor, warmup_steps_of
 from trainable.splits import Split
