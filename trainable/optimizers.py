@@ -13,7 +13,7 @@ from timm.optim.lion import Lion
 from timm.optim.muon import Muon
 from torch import nn
 
-from spaces.recipe import Recipe
+from spaces.recipe import SGD_MOMENTUM, Recipe
 from trainable.curvature_aware import SOPHIA_CLIP, SOPHIA_PERIOD_STEPS, CurvatureAware, SophiaG
 from trainable.optimizer_slot import OptimizerSlot
 from trainable.param_groups import param_groups
@@ -82,7 +82,7 @@ def create_optimizer(recipe: Recipe, model: nn.Module) -> OptimizerSlot:
         # As published, its decay is L2 in the gradient, before momentum: each unit of it pulls
         # 1 / (1 - momentum) = 10 times as much as a unit of AdamW's.
         "sgd": lambda: OptimizerSlot(
-            torch.optim.SGD(groups, lr=lr, momentum=0.9, nesterov=True, fused=True), model
+            torch.optim.SGD(groups, lr=lr, momentum=SGD_MOMENTUM, nesterov=True, fused=True), model
         ),
         "lion": lambda: OptimizerSlot(Lion(groups, lr=lr), model),
         # Matrices and flattened kernels; AdamW for what has no two dimensions worth the name.
