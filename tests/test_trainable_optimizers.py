@@ -258,7 +258,7 @@ def pull_without_gradient(name: str, total_pull: float) -> float:
     precision = Precision(None, CPU)
 
     def nothing(_criterion: Criterion) -> Tensor:
-        loss = 0.0 * model(torch.ones(1, 4)).sum()
+        loss: Tensor = 0.0 * model(torch.ones(1, 4)).sum()
         precision.backward(loss)
         return loss.detach()
 
@@ -273,7 +273,7 @@ def pull_without_gradient(name: str, total_pull: float) -> float:
         slot.gather_gradients(nothing, plain_loss, precision)
         slot.inner.step()
     slot.eval()
-    left = (model.weight.detach() / start).mean().item()
+    left = float((model.weight.detach() / start).mean())
     return -2 * math.log(left)
 
 

@@ -22,6 +22,7 @@ from trainable.batch_augment import Augment, Normalizer
 from trainable.batch_norm import refresh_batch_norm
 from trainable.calibration import NonFiniteError
 from trainable.datasets import Dataset
+from trainable.device_images import DeviceImages
 from trainable.ema import EmaBank
 from trainable.evaluation import predict, quick_metrics
 from trainable.losses import cross_entropy
@@ -34,6 +35,9 @@ from trainable.splits import Split
 
 EVAL_BATCH_SIZE = 128
 """Images per forward pass of an evaluation; measured fastest per image on a CPU at 32 px."""
+ASK_EVERY_STEPS = 200
+"""How often the host asks an accelerator whether the run has diverged, and waits for the answer;
+asking in every step would cost the device the time that the host needs to prepare the next one."""
 OWN = "own"
 """Name of the average with the recipe's own decay."""
 
@@ -63,6 +67,8 @@ class Trainer:
         split: Which of them to train and evaluate on.
         device: Where to train.
         ema_levels: Decays of further averages to carry, by level name.
+        images: The images of ``dataset`` on ``device``, where an earlier trial has put them there;
+            None puts them there.
 
     Attributes:
         epoch: Epochs trained so far.
@@ -76,11 +82,12 @@ class Trainer:
         *,
         device: torch.device | str = "cpu",
         ema_levels: Mapping[str, float] | None = None,
+        images: DeviceImages | None = None,
     ) -> None:
         self.recipe = recipe
         self.device = torch.device(device)
-        self._dataset = dataset
         self._split = split
+        self._images = images or DeviceImages(dataset, self.device)
         self._labels = torch.from_numpy(np.array(dataset.labels))
         num_classes = len(dataset.class_names)
         self._num_classes = num_classes
@@ -141,7 +148,9 @@ class Trainer:
         for i in range(self.task.steps_per_epoch):
             batch = order[i * batch_size : (i + 1) * batch_size]
             loss_sum += self._step(batch)
-        self.precision.raise_if_diverged()  # Once an epoch: asking each step would stall a GPU.
+            if (i + 1) % ASK_EVERY_STEPS == 0:
+                self.precision.raise_if_diverged()
+        self.precision.raise_if_diverged()
         self.epoch += 1
         return {
             "train/loss": float(loss_sum) / max(1, self.precision.num_steps - steps_before),
@@ -188,9 +197,7 @@ class Trainer:
         )
 
     def _augmented(self, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        images = torch.as_tensor(self._dataset.images[indices]).to(self.device, non_blocking=True)
-        labels = self._labels[indices].to(self.device, non_blocking=True)
-        images, targets = self._augment(images, labels, self._num_classes)
+        images, targets = self._augment(*self._images.batch(indices), self._num_classes)
         return self._normalize(images), targets
 
     def evaluate(self, *parts: str) -> dict[str, float]:
@@ -235,7 +242,7 @@ class Trainer:
     def _clean_batches(self) -> Iterator[Tensor]:
         for start in range(0, len(self._clean_train), EVAL_BATCH_SIZE):
             indices = self._clean_train[start : start + EVAL_BATCH_SIZE]
-            yield self._normalize(self._dataset.images[indices])
+            yield self._normalize(self._images[indices])
 
     def _measure(
         self, name: str, parts: Mapping[str, NDArray[np.int64]]
@@ -253,7 +260,7 @@ class Trainer:
         with weights, self.precision.autocast():
             return predict(
                 self.model,
-                self._dataset.images,
+                self._images,
                 indices,
                 batch_size=EVAL_BATCH_SIZE,
                 device=self.device,
