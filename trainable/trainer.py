@@ -4,10 +4,9 @@ Read `Trainer.train_epoch` and `Trainer._step` from top to bottom: they are the 
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from trainable.datasets import Dataset
 from trainable.device_images import DeviceImages
 from trainable.ema import EmaBank
 from trainable.evaluation import predict, quick_metrics
-from trainable.losses import cross_entropy
+from trainable.forward_loss import ForwardLoss
 from trainable.models import create_model, describe_model
 from trainable.optimizer_slot import Criterion
 from trainable.optimizers import create_optimizer
@@ -102,14 +101,13 @@ class Trainer:
         self.model = create_model(recipe, num_classes=num_classes).to(self.device)
         # Faster on every device for convolutions, and nothing to a transformer.
         self.model = self.model.to(memory_format=torch.channels_last)
-        self._forward: Callable[[Tensor], Tensor] = (
-            torch.compile(self.model) if recipe.compile else self.model
+        self.loss = ForwardLoss(
+            self.model, recipe.strengths.label_smoothing, self.device, compile=recipe.compile
         )
         self._normalize = Normalizer(info.mean, info.std, self.device)
         self.optimizer = create_optimizer(recipe, self.model)
         self.precision = Precision(resolve_amp_dtype(recipe.amp_dtype, self.device), self.device)
         self._parameters = [p for p in self.model.parameters() if p.requires_grad]
-        self.criterion = partial(cross_entropy, label_smoothing=recipe.strengths.label_smoothing)
         own = {OWN: recipe.strengths.ema_decay}
         self.ema = EmaBank(self.model, own | dict(ema_levels or {}))
         self._augment_generator = torch.Generator()
@@ -172,12 +170,12 @@ class Trainer:
             loss = torch.zeros((), device=self.device)
             for images, targets in micro_batches:
                 with self.precision.autocast():
-                    part = criterion(self._forward(images), targets) * (len(images) / len(batch))
+                    part = self.loss(criterion, images, targets) * (len(images) / len(batch))
                 self.precision.backward(part)
                 loss += part.detach()
             return loss
 
-        loss = self.optimizer.gather_gradients(batch_pass, self.criterion, self.precision)
+        loss = self.optimizer.gather_gradients(batch_pass, self.loss.criterion, self.precision)
         result = self.precision.step(
             self.optimizer.inner, self._parameters, self.recipe.grad_clip_norm
         )
