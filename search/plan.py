@@ -86,7 +86,9 @@ class Plan:
     def from_dict(cls, data: Mapping[str, Any], *, config: RunConfig) -> Self:
         """Read ``plan.json``; a finished run opens without its dataset."""
         facts = data["data"]
-        task = Task(**{f.name: data["task"][f.name] for f in fields(Task)})
+        task = Task(
+            **{f.name: data["task"][f.name] for f in fields(Task) if f.name in data["task"]}
+        )
         return cls(
             data=DataFacts(**facts | {"class_names": tuple(facts["class_names"])}),
             task=task,

@@ -12,6 +12,7 @@ from ray import tune
 from spaces.recipe import Recipe
 from trainable import checkpoint
 from trainable.datasets import Dataset
+from trainable.device_images import DeviceImages
 from trainable.precision import Diverged
 from trainable.readback import require_arrived
 from trainable.splits import resplit
@@ -40,6 +41,9 @@ class RecipeTrainable(tune.Trainable):
         torch.set_num_threads(num_threads)
         self._reported = 0
         self._dataset = dataset
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        # Copied to the device once, for all trials of this actor.
+        self._images = DeviceImages(dataset, self._device) if dataset else None
         self._checkpoint_every_s = checkpoint_every_s
         self._start(config)
 
@@ -97,8 +101,9 @@ class RecipeTrainable(tune.Trainable):
             Recipe.from_dict(spec["recipe"]),
             self._dataset,
             split,
-            device="cuda" if torch.cuda.is_available() else "cpu",
+            device=self._device,
             ema_levels=spec["ema_levels"],
+            images=self._images,
         )
         require_arrived(self._trainer)
         self._reported = 0
