@@ -108,6 +108,15 @@ def block_specs(
 
 def confirm_stage(journal: Journal, plan: Plan, config: RunConfig, *, best: Recipe) -> ListedStage:
     """Reference, best, off and the size-scaled default on the test split, each with fresh seeds."""
+
+    def batch(number: int) -> Sequence[TrialSpec]:
+        return confirm_specs(plan, config, best=best) if number == 0 else []
+
+    return ListedStage("confirm", journal, batch)
+
+
+def confirm_specs(plan: Plan, config: RunConfig, *, best: Recipe) -> list[TrialSpec]:
+    """The runs of the confirm stage, seed by seed."""
     # Equal recipes are run once: `same_role` says which run stands for which role.
     stands_in = same_role(plan, best)
     roles = {
@@ -115,26 +124,20 @@ def confirm_stage(journal: Journal, plan: Plan, config: RunConfig, *, best: Reci
         for role, recipe in confirm_roles(plan, best).items()
         if role == stands_in[role]
     }
-
-    def batch(number: int) -> Sequence[TrialSpec]:
-        if number > 0:
-            return []
-        seeds = [_SEED_STEP * (config.seed + 1) + 2000 + i for i in range(config.confirm_seeds)]
-        return [
-            TrialSpec(
-                stage="confirm",
-                number=i * len(roles) + j,
-                role=role,
-                recipe=replace(recipe, seed=seed),
-                split_seed=seed,
-                evaluate_on="test",
-                block=i,
-            )
-            for i, seed in enumerate(seeds)
-            for j, (role, recipe) in enumerate(roles.items())
-        ]
-
-    return ListedStage("confirm", journal, batch)
+    seeds = [_SEED_STEP * (config.seed + 1) + 2000 + i for i in range(config.confirm_seeds)]
+    return [
+        TrialSpec(
+            stage="confirm",
+            number=i * len(roles) + j,
+            role=role,
+            recipe=replace(recipe, seed=seed),
+            split_seed=seed,
+            evaluate_on="test",
+            block=i,
+        )
+        for i, seed in enumerate(seeds)
+        for j, (role, recipe) in enumerate(roles.items())
+    ]
 
 
 def confirm_roles(plan: Plan, best: Recipe) -> dict[str, Recipe]:
