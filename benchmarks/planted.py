@@ -29,6 +29,7 @@ case and has a level of its own in them, for averages do not act back on trainin
 import argparse
 import csv
 import io
+import itertools
 import math
 import os
 import tempfile
@@ -65,6 +66,8 @@ NUM_FRESH = 6
 """Further seeds for the fit state, of which a diagnosis draws three."""
 NUM_RANDOM = 32
 """Trials of the random search: the runs of four blocks."""
+
+MOST_ROUNDS = 5
 
 TASKS: Mapping[str, Mapping[str, Any]] = {
     # EfficientNet-Lite0 with ImageNet weights, 300 digits, 135 steps: 9 s a run.
@@ -296,20 +299,23 @@ def candidate_of(plan: Plan) -> Recipe:
     return plan.candidate or plan.anchors["scaled"]
 
 
-def runs_of(name: str, plan: Plan, config: RunConfig) -> Iterator[Run]:
-    """All runs of a case, in an order in which a part of them is useful."""
+def runs_of(name: str, plan: Plan, config: RunConfig, *, round_number: int) -> Iterator[Run]:
+    """The runs of a case that belong to one round: a pair of blocks, and what goes with it.
+
+    Cases take turns round by round, so that what is there when time is up can be evaluated.
+    """
     case, best = CASES[name], candidate_of(plan)
-    for pair in range(case.pairs):
-        for block in (2 * pair, 2 * pair + 1):
+    if round_number < case.pairs:
+        for block in (2 * round_number, 2 * round_number + 1):
             for spec in _of_block(plan, best, config, block):
                 yield Run(case=name, kind="block", spec=spec)
-        for spec in _singles(plan, best, config, block=2 * pair):
+        for spec in _singles(plan, best, config, block=2 * round_number):
             yield Run(case=name, kind="single", spec=spec)
-        if pair == 1:
-            yield from _fresh(name, plan, best, config)
-            if case.searched:
-                for number in range(NUM_RANDOM):
-                    yield Run(case=name, kind="random", spec=_random(plan, best, config, number))
+    if round_number == 1:
+        yield from _fresh(name, plan, best, config)
+    if round_number == 2 and case.searched:
+        for number in range(NUM_RANDOM):
+            yield Run(case=name, kind="random", spec=_random(plan, best, config, number))
 
 
 def _of_block(plan: Plan, best: Recipe, config: RunConfig, block: int) -> list[TrialSpec]:
@@ -456,19 +462,22 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     started, done = time.monotonic(), finished_runs(args.table)
-    for name in args.cases or [name for name, case in CASES.items() if case.task in args.tasks]:
+    names = args.cases or [name for name, case in CASES.items() if case.task in args.tasks]
+    plans = {}
+    for name in names:
         config = config_of(name, work_dir=args.work_dir, data_dir=args.data_dir)
-        plan, dataset = make_plan(config)
-        what = experiment_factors(plan, candidate_of(plan))
-        print(f"{name}: {plan.task.total_steps} steps, varies {', '.join(what.names)}", flush=True)
-        for run in runs_of(name, plan, config):
+        plans[name] = (config, *make_plan(config))
+    for round_number, name in itertools.product(range(MOST_ROUNDS), names):
+        config, plan, dataset = plans[name]
+        for run in runs_of(name, plan, config, round_number=round_number):
             if run.key in done:
                 continue
             if time.monotonic() - started > 60 * args.budget_min:
                 return
             append(args.table, carry_out(run, dataset))
             done.add(run.key)
-        print(f"{(time.monotonic() - started) / 60:6.1f} min  {name} is done", flush=True)
+        minutes = (time.monotonic() - started) / 60
+        print(f"{minutes:6.1f} min  round {round_number} of {name} is done", flush=True)
 
 
 if __name__ == "__main__":

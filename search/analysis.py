@@ -14,7 +14,7 @@ from search.design import Factors, blocks_per_look
 from search.dials import decide
 from search.divergence import divergence_by_level
 from search.effects import Effect, Run, estimate_effects
-from search.experiment import experiment_factors, same_role
+from search.experiment import experiment_factors, runs_per_look, same_role
 from search.files import read_json
 from search.fit_state import FitEvidence, fit_state, is_undertrained
 from search.interactions import estimate_interactions, strong_interactions
@@ -156,6 +156,13 @@ def decide_dials(
         undertrained=undertrained,
     )
     return effects, dials
+
+
+def is_decided_by(runs: Sequence[Run], plan: Plan, config: RunConfig, best: Recipe) -> bool:
+    """Whether the experiment may stop with these runs, before the most it may do."""
+    _, dials = decide_dials(runs, plan, config, best)
+    size = runs_per_look(plan, best)
+    return is_settled(dials, runs_left=(config.max_blocks - len(runs) // size) * size)
 
 
 def is_settled(dials: Sequence[Dial], *, runs_left: int) -> bool:
