@@ -67,7 +67,7 @@ NUM_FRESH = 6
 NUM_RANDOM = 32
 """Trials of the random search: the runs of four blocks."""
 
-MOST_ROUNDS = 5
+MOST_ROUNDS = 4
 
 TASKS: Mapping[str, Mapping[str, Any]] = {
     # EfficientNet-Lite0 with ImageNet weights, 300 digits, 135 steps: 9 s a run.
@@ -117,7 +117,7 @@ class Case:
     averages: Mapping[str, float] = field(default_factory=dict)
     best: Mapping[str, float] = field(default_factory=dict)
     epochs: int | None = None
-    pairs: int = 5
+    pairs: int = 3
     fits: tuple[str, ...] = ("balanced", "overfit")
     searched: bool = True
 
@@ -313,7 +313,7 @@ def runs_of(name: str, plan: Plan, config: RunConfig, *, round_number: int) -> I
             yield Run(case=name, kind="single", spec=spec)
     if round_number == 1:
         yield from _fresh(name, plan, best, config)
-    if round_number == 2 and case.searched:
+    if round_number == 3 and case.searched:
         for number in range(NUM_RANDOM):
             yield Run(case=name, kind="random", spec=_random(plan, best, config, number))
 

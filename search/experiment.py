@@ -19,8 +19,8 @@ _SEED_STEP = 1_000_003
 
 
 def experiment_factors(plan: Plan, best: Recipe) -> Factors:
-    """The strengths in which reference and best differ noticeably."""
-    return factors(plan.reference.strengths, best.strengths, plan.task)
+    """The strengths and extra axes in which reference and best differ noticeably."""
+    return factors(plan.dial_values(plan.reference), plan.dial_values(best), plan.task)
 
 
 def attribute_stage(
@@ -75,25 +75,30 @@ def block_specs(
 ) -> list[TrialSpec]:
     """The runs of one block; all share a fresh split, initial weights and batch order."""
     block_seed = _SEED_STEP * (seed + 1) + 1000 + block
-    reference = plan.reference.strengths.as_dict()
-    changed = best.strengths.as_dict()
+    reference, changed = plan.dial_values(plan.reference), plan.dial_values(best)
+    base = best
+    if "randaugment_magnitude" in changed and best.randaugment is None:
+        # Switched on again, it must have the reference's number of operations.
+        base = replace(best, randaugment=plan.reference.randaugment)
     layout = cells(what.trajectory, block=block)
     ema_levels = {
         "reference": plan.reference.strengths.ema_decay,
         "best": best.strengths.ema_decay,
         NO_AVERAGE: 0.0,
     }
-    # A strength that does not differ noticeably stays at the reference's value in every cell. What
-    # is no strength (a searched learning rate, say) is the best's in every cell: it is a nuisance.
+    # What does not differ noticeably stays at the reference's value in every cell. What gets no
+    # dial (a searched learning rate, say) is the best's in every cell: it is a nuisance.
     return [
         TrialSpec(
             stage="attribute",
             number=block * len(layout) + i,
             role="cell",
             recipe=replace(
-                best.with_strengths(
-                    **{n: (changed if level > 0 else reference)[n] for n, level in levels.items()},
-                    **{n: reference[n] for n in what.unchanged},
+                plan.space.apply(
+                    base,
+                    changed
+                    | {n: reference[n] for n, level in levels.items() if level < 0}
+                    | {n: reference[n] for n in what.unchanged},
                 ),
                 seed=block_seed,
             ),
