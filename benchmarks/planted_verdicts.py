@@ -65,6 +65,7 @@ class Recorded:
         plan: The product's plan, with the reference of this case.
         config: What ``make diagnose`` would be asked.
         planted: Names of the strengths that were planted.
+        fits: Fit states of the reference that are right.
         blocks: Runs by number of the block, for blocks that are whole.
         singles: By number of the block, the runs of a one-at-a-time ablation by what they change;
             the empty text is the reference.
@@ -77,6 +78,7 @@ class Recorded:
     plan: Plan
     config: RunConfig
     planted: tuple[str, ...]
+    fits: tuple[str, ...]
     blocks: Mapping[int, Sequence[Run]]
     singles: Mapping[int, Mapping[str, Run]]
     fresh: Mapping[str, Mapping[int, Mapping[str, float]]]
@@ -197,6 +199,7 @@ def _recorded(
         plan=plan,
         config=config,
         planted=tuple(case.planted) if is_own else (EMA_FACTOR,),
+        fits=case.fits if is_own else ("underfit",),
         blocks={b: sorted(runs, key=_order) for b, runs in blocks.items() if len(runs) == size},
         singles={b: of for b, of in singles.items() if len(of) == len(names) + 1},
         fresh=_fresh(name, rows, own="own" if is_own else level),
@@ -341,18 +344,26 @@ def must_turn(recorded: Recorded, strength: str) -> str | None:
     return None
 
 
-def is_right(recorded: Recorded, dial: Dial, *, without: Iterable[int]) -> bool | None:
-    """Whether a turn helps in the long run, beyond noise, by the metric it rests on.
+def is_right(
+    recorded: Recorded, strength: str, metric: str | None, *, without: Iterable[int]
+) -> bool:
+    """Whether a turn helps in the long run.
 
-    None if too few blocks are left to say.
+    It does if the metric it rests on gets better beyond noise and accuracy does not get worse
+    beyond noise. Where fewer than two blocks are left, all blocks have to do.
     """
-    metric = dial.decided_by or "val/top1"
-    if metric == DIVERGED:
-        metric = "val/top1"
-    found = truth(recorded, dial.strength, metric, without=without)
-    if found is None:
-        return None
-    return bool(found.sign()) and gain(metric, found.mean) > 0.0
+    metric = metric if metric in MARGINS else "val/top1"
+    excluded = tuple(without)
+    for asked in dict.fromkeys((metric, "val/top1")):
+        found = truth(recorded, strength, asked, without=excluded) or truth(
+            recorded, strength, asked
+        )
+        if found is None:
+            return False
+        better = gain(asked, found.mean) * abs(found.sign())
+        if better < 0.0 or (asked == metric and better == 0.0):
+            return False
+    return True
 
 
 def is_covered(

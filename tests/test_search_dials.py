@@ -154,6 +154,26 @@ def test_where_accuracy_does_not_decide_log_loss_does(
     assert ("calibration matter" in dial.remark) == is_calibration
 
 
+@pytest.mark.parametrize(
+    ("accuracy", "loss", "turn"),
+    [
+        # 1.38 standard errors are the 80 % interval with nine degrees of freedom.
+        (-1.3, -0.3, "down"),
+        (-1.5, -0.3, "inconclusive"),
+        (1.5, -0.3, "down"),
+        (1.5, 0.3, "inconclusive"),
+        (-1.5, 0.3, "leave"),
+    ],
+)
+def test_log_loss_does_not_decide_against_what_accuracy_seems_to_say(
+    accuracy: float, loss: float, turn: str
+) -> None:
+    effects = NOTHING | {"val/top1": effect(0.006 * accuracy), "val/nll": effect(loss)}
+    dial = decided({"label_smoothing": effects})["label_smoothing"]
+    assert dial.turn == turn
+    assert dial.remark.endswith("while log-loss points the other way") == (turn == "inconclusive")
+
+
 def test_log_loss_may_decide_where_accuracy_does_not_care() -> None:
     effects = {"val/top1": effect(0.0, 0.001), "val/nll": effect(-0.3)}
     dial = decided({"label_smoothing": effects})["label_smoothing"]
