@@ -2,43 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from benchmarks.planted_verdicts import Diagnosis, Recorded, truth
+from benchmarks.planted_scores import Evaluated, Score, turns_of
+from benchmarks.planted_verdicts import truth
 
 PLANTED, OTHER, FALSE = "#d95f02", "#2a7f9e", "#8c2d3a"
 
 
-class Drawn(Protocol):
-    """A case with its diagnoses."""
-
-    @property
-    def recorded(self) -> Recorded:
-        """The case."""
-
-    @property
-    def drawn(self) -> Sequence[Diagnosis]:
-        """Its diagnoses."""
-
-
-class Scored(Protocol):
-    """How one way of judging did."""
-
-    @property
-    def found(self) -> float:
-        """Share of the culprits that were turned."""
-
-    @property
-    def false(self) -> float:
-        """Share of all turns that were false."""
-
-
-def draw(cases: Sequence[Drawn], scores: Mapping[str, Scored], path: Path) -> None:
+def draw(cases: Sequence[Evaluated], scores: Mapping[str, Score], path: Path) -> None:
     """Two panels; what turning a dial gains in truth against how often it is turned, and scores.
 
     Args:
@@ -54,7 +30,7 @@ def draw(cases: Sequence[Drawn], scores: Mapping[str, Scored], path: Path) -> No
     figure.savefig(path)
 
 
-def _turned(axes: Axes, cases: Sequence[Drawn]) -> None:
+def _turned(axes: Axes, cases: Sequence[Evaluated]) -> None:
     for is_planted, color, label in ((False, OTHER, "not planted"), (True, PLANTED, "planted")):
         points = []
         for case in cases:
@@ -62,12 +38,7 @@ def _turned(axes: Axes, cases: Sequence[Drawn]) -> None:
                 found = truth(case.recorded, name, "val/top1")
                 if found is None or (name in case.recorded.planted) != is_planted:
                     continue
-                share = np.mean(
-                    [
-                        any(d.strength == name and d.turn in ("down", "up") for d in one.dials)
-                        for one in case.drawn
-                    ]
-                )
+                share = np.mean([name in dict(turns_of(one)) for one in case.drawn])
                 points.append((100 * found.mean, float(share), 100 * found.half))
         if not points:
             continue
@@ -86,7 +57,7 @@ def _turned(axes: Axes, cases: Sequence[Drawn]) -> None:
     axes.grid(alpha=0.25)
 
 
-def _compared(axes: Axes, scores: Mapping[str, Scored]) -> None:
+def _compared(axes: Axes, scores: Mapping[str, Score]) -> None:
     places = np.arange(len(scores))[::-1]
     bars = (
         (0.19, PLANTED, "culprits found", [100 * at.found for at in scores.values()]),

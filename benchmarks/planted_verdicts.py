@@ -22,15 +22,8 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from benchmarks.planted import (
-    CASES,
-    DIVERGED,
-    METRICS,
-    Case,
-    candidate_of,
-    config_of,
-    fresh_owner,
-)
+from benchmarks.planted import DIVERGED, METRICS
+from benchmarks.planted_cases import CASES, Case, candidate_of, config_of, fresh_owner
 from search.analysis import decide_dials, is_decided_by
 from search.config import RunConfig
 from search.design import EMA_FACTOR

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from search.config import RunConfig
-from search.design import Factors, blocks_per_look, cells, factors
+from search.design import EMA_FACTOR, Factors, blocks_per_look, cells, factors
 from search.journal import Journal
 from search.plan import Plan
 from search.stages import ListedStage
@@ -62,6 +62,11 @@ def attribute_stage(
         return specs
 
     return ListedStage("attribute", journal, round_of_blocks, num_sure=config.min_blocks)
+
+
+def usual_runs_per_block(plan: Plan) -> int:
+    """Runs of one block if all that gets a dial differs, for estimates before a best is known."""
+    return len(cells(tuple(name for name in plan.dial_names if name != EMA_FACTOR), block=0))
 
 
 def runs_per_look(plan: Plan, best: Recipe) -> int:

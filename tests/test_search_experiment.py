@@ -13,6 +13,7 @@ from search.experiment import (
     confirm_stage,
     experiment_factors,
     same_role,
+    usual_runs_per_block,
 )
 from search.journal import Journal
 from search.plan import DataFacts, Plan
@@ -132,6 +133,8 @@ def test_a_searched_extra_axis_is_a_factor_and_the_learning_rate_is_not() -> Non
     assert what.trajectory == ("label_smoothing", "mixup_alpha", "randaugment_magnitude")
     specs = block_specs(wide, best, what, block=0, seed=0)
     assert len(specs) == 8
+    # With all that could differ, six factors; without the extras, four.
+    assert (usual_runs_per_block(wide), usual_runs_per_block(plan())) == (16, 8)
     for spec in specs:
         level = {name: at > 0 for name, at in spec.levels.items()}
         assert spec.recipe.mixup_alpha == (0.0 if level["mixup_alpha"] else 0.8)
