@@ -3,6 +3,7 @@
 import os
 
 from search.config import RunConfig
+from search.experiment import usual_runs_per_block
 from search.plan import Plan
 from trainable.timing import Timing
 
@@ -26,7 +27,7 @@ def estimate_s(plan: Plan, config: RunConfig, timing: Timing) -> float:
         proposed = max(0, config.num_samples - len(plan.anchors))
         reruns = 2 * config.rerun_top - 1 if config.rerun_top > 1 else 0
         total_s += (len(plan.anchors) + proposed * _kept(plan, config)) * full_s + reruns * short_s
-    total_s += 8 * config.min_blocks * short_s
+    total_s += usual_runs_per_block(plan) * config.min_blocks * short_s
     test_s = 2 * plan.data.num_test * timing.evaluated_image_s
     total_s += 4 * config.confirm_seeds * (short_s + test_s)
     return STARTUP_S + OVERHEAD * total_s / num_workers(config)

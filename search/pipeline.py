@@ -138,7 +138,7 @@ def _train(
         deadline = time.monotonic() + config.time_budget_s - journal.wall_s
     progress = Progress(
         console,
-        totals=expected_trials(config),
+        totals=expected_trials(config, plan),
         metric=config.metric,
         num_val=plan.data.num_val,
         deadline=deadline,

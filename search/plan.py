@@ -11,6 +11,7 @@ import torch
 from search.config import RunConfig
 from search.recipe_file import read_recipe
 from search.rungs import rung_epochs
+from search.wording import listed
 from spaces.anchors import anchors
 from spaces.errors import InputError
 from spaces.recipe import Recipe
@@ -18,6 +19,7 @@ from spaces.references import REFERENCE_NAMES, reference
 from spaces.space import Space, parse_fix, parse_set
 from spaces.strengths import STRENGTH_NAMES
 from spaces.task import Task
+from spaces.units import EXTRA_NAMES
 from trainable.datasets import Dataset, default_recipe, load_dataset
 from trainable.evaluation_epochs import evaluation_epochs
 from trainable.models import describe_model
@@ -67,6 +69,17 @@ class Plan:
     def reference(self) -> Recipe:
         """The recipe the user would otherwise run."""
         return self.anchors["reference"]
+
+    @property
+    def dial_names(self) -> tuple[str, ...]:
+        """What gets a dial: the strengths, and every extra axis but the learning rate."""
+        searched = set(self.space.free_names) - {"lr"}
+        return (*STRENGTH_NAMES, *(name for name in EXTRA_NAMES if name in searched))
+
+    def dial_values(self, recipe: Recipe) -> dict[str, float]:
+        """Raw values of a recipe for everything that gets a dial."""
+        held = self.space.raw_of(recipe)
+        return {name: held[name] for name in self.dial_names}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values as written to ``plan.json``."""
@@ -130,20 +143,14 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
             ref, dataset, device=device_of(config), num_threads=num_threads(config)
         ),
     )
-    candidate = None
-    if config.best:
-        given = read_recipe(Path(config.best), defaults=ref)
-        candidate = replace(ref, strengths=given.strengths)
-        if not info.takes_drop_path:
-            candidate = candidate.with_strengths(drop_path_rate=0.0)
-        if replace(_with_flags(given, config), amp_dtype=ref.amp_dtype) != candidate:
-            notes.append(f"Of {config.best} only the strengths are taken: they are what is judged.")
     task = Task.of(
         ref,
         num_train=facts.num_train,
         num_classes=len(facts.class_names),
         num_blocks=info.num_blocks,
     )
+    space = _space(task, config, takes_drop_path=info.takes_drop_path)
+    candidate, said = _candidate(config, ref, space)
     rungs = _rungs(config, ref.epochs)
     evaluated = evaluation_epochs(
         ref.epochs,
@@ -155,12 +162,28 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
         task=task,
         anchors=_anchors(ref, task, config, takes_drop_path=info.takes_drop_path),
         candidate=candidate,
-        space=_space(task, config, takes_drop_path=info.takes_drop_path),
+        space=space,
         eval_epochs=tuple(sorted({*evaluated, *rungs})),
         rungs=rungs,
-        notes=(*notes, *dataset.notes),
+        notes=(*notes, *said, *dataset.notes),
     )
     return plan, dataset
+
+
+def _candidate(config: RunConfig, ref: Recipe, space: Space) -> tuple[Recipe | None, list[str]]:
+    """The recipe to hold against the reference, if one was given, and what is not taken of it."""
+    if config.best is None:
+        return None, []
+    given = read_recipe(Path(config.best), defaults=ref)
+    held = space.raw_of(given)
+    asked = {name: held[name] for name in EXTRA_NAMES if name in space.free_names and name != "lr"}
+    candidate = space.apply(replace(ref, strengths=given.strengths), asked)
+    if not space.task.num_blocks:
+        candidate = candidate.with_strengths(drop_path_rate=0.0)
+    if replace(_with_flags(given, config), amp_dtype=ref.amp_dtype) == candidate:
+        return candidate, []
+    taken = listed(["the strengths", *asked])
+    return candidate, [f"Of {config.best} only {taken} are taken: they are what is judged."]
 
 
 def _anchors(
