@@ -116,6 +116,10 @@ def confirm_stage(journal: Journal, plan: Plan, config: RunConfig, *, best: Reci
         if role == stands_in[role]
     }
 
+    # Any of them may turn out to be the one that is exported, and then is the champion; of which
+    # seed is settled before any result is known.
+    exportable = {stands_in[role] for role in ("reference", "best", "scaled")}
+
     def batch(number: int) -> Sequence[TrialSpec]:
         if number > 0:
             return []
@@ -129,6 +133,7 @@ def confirm_stage(journal: Journal, plan: Plan, config: RunConfig, *, best: Reci
                 split_seed=seed,
                 evaluate_on="test",
                 block=i,
+                keep_weights=i == 0 and role in exportable,
             )
             for i, seed in enumerate(seeds)
             for j, (role, recipe) in enumerate(roles.items())
