@@ -136,13 +136,14 @@ def schedule(**given: Any) -> None:
 
 
 @cli.command()
-@flags("host port")
+@flags("host port tracking-uri")
 def ui(**given: Any) -> None:
     """Serve MLflow and print the address of the newest search."""
     from search.pipeline import STORE_DIR
+    from search.tracking_opening import embedded_uri
     from search.ui import serve
 
-    serve(STORE_DIR, given["host"], given["port"])
+    serve(given["tracking_uri"] or embedded_uri(STORE_DIR), given["host"], given["port"])
 
 
 def main(arguments: Sequence[str]) -> int:

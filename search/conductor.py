@@ -119,6 +119,8 @@ class Conductor:
 
     def failed(self, trial_id: str, reason: str) -> None:
         """Note that a trial failed for good; the others go on."""
+        if self._journal.trials[trial_id].is_full_length:
+            return  # Its result is there; only the weights it was to leave are lost.
         self._end(trial_id, "failed", reason)
 
     def _begin_stage(self) -> None:

@@ -134,6 +134,9 @@ def confirm_specs(plan: Plan, config: RunConfig, *, best: Recipe) -> list[TrialS
         for role, recipe in confirm_roles(plan, best).items()
         if role == stands_in[role]
     }
+    # Any of them may turn out to be the one that is exported, and then is the champion; of which
+    # seed is settled before any result is known.
+    exportable = {stands_in[role] for role in ("reference", "best", "scaled")}
     seeds = [_SEED_STEP * (config.seed + 1) + 2000 + i for i in range(config.confirm_seeds)]
     return [
         TrialSpec(
@@ -144,6 +147,7 @@ def confirm_specs(plan: Plan, config: RunConfig, *, best: Recipe) -> list[TrialS
             split_seed=seed,
             evaluate_on="test",
             block=i,
+            keep_weights=i == 0 and role in exportable,
         )
         for i, seed in enumerate(seeds)
         for j, (role, recipe) in enumerate(roles.items())

@@ -20,6 +20,7 @@ from search.outputs import SoFar, write_outputs
 from search.plan import Plan, load_images, make_plan
 from search.plan_command import show
 from search.progress import Progress
+from search.run_champion import make_champion
 from search.run_stages import expected_trials, stage_makers
 from search.run_tracking import make_tracker, open_search
 from search.session import log_file, terminated_like_interrupted
@@ -94,7 +95,7 @@ def _work(config: RunConfig, plan: Plan, dataset: Dataset) -> None:
             tracker.sync(journal.trials.values())
             if not (config.path / "verdict.json").exists():  # Written when all stages are over.
                 _train(config, plan, dataset, journal, tracker, console)
-            _tell(config, plan, journal, tracker, console)
+            _tell(config, plan, dataset, journal, tracker, console)
         except KeyboardInterrupt:
             tracker.close_search("KILLED", verdict=None, artifacts=None)
             raise RunInterrupted(
@@ -159,10 +160,24 @@ def _train(
 
 
 def _tell(
-    config: RunConfig, plan: Plan, journal: Journal, tracker: Tracker, console: Console
+    config: RunConfig,
+    plan: Plan,
+    dataset: Dataset,
+    journal: Journal,
+    tracker: Tracker,
+    console: Console,
 ) -> None:
     """Draw the verdict, write every file, hand everything to the store, print the answer."""
     analysis = analyse(journal, plan, config)
     write_outputs(config, plan, journal, analysis)
-    tracker.close_search("FINISHED", verdict=analysis.verdict, artifacts=config.path)
+    try:
+        champion = make_champion(config, plan, dataset, journal, analysis)
+    except OSError as error:  # The answer stands without a model.
+        champion = None
+        log.warning("no champion model: %s", error)
+    tracker.close_search(
+        "FINISHED", verdict=analysis.verdict, artifacts=config.path, champion=champion
+    )
     print_verdict(console, config, plan, analysis)
+    if champion is None:
+        console.print("No champion model: its weights are not there; see log.txt.", style="yellow")

@@ -141,7 +141,7 @@ class CheckpointNotes(_NotPickled, tune.Callback):
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Delete the checkpoints of a trial that is over: thousands of them fill a disk."""
         storage = trial.storage
-        if trial.checkpoint:
+        if trial.checkpoint and not trial.config["spec"]["keep_weights"]:
             storage.storage_filesystem.delete_dir(storage.trial_fs_path)
 
 

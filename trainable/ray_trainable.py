@@ -72,8 +72,9 @@ class RecipeTrainable(tune.Trainable):
             metrics |= {"diverged": 1.0}
             return {"epoch": self._reported + 1, "metrics": metrics, "note": str(error)}
         self._reported = epoch
-        # The last epoch needs none: what it leads to is reported, and the weights are not kept.
-        is_due = not is_last and time.monotonic() - self._saved_at > self._checkpoint_every_s
+        # The last epoch of most trials needs none: what it led to is reported.
+        is_due = time.monotonic() - self._saved_at > self._checkpoint_every_s
+        is_due = spec["keep_weights"] if is_last else is_due
         return {
             "epoch": epoch,
             "metrics": metrics,
