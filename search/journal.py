@@ -12,9 +12,11 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from io import FileIO
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
+from search.files import sync_directory
 from search.trials import Record, Trial, TrialSpec
 
 
@@ -33,7 +35,7 @@ class Journal:
         self._earlier_wall_s = 0.0
         self._session_started = self._last_event = 0.0
         self._num_cores = self._cores_per_trial = 0.0
-        self._open_files: dict[Path, TextIO] = {}
+        self._open_files: dict[Path, FileIO] = {}
         self._records_path = run_dir / "records.jsonl"
         self._events_path = run_dir / "trials.jsonl"
         for event in _read_lines(self._events_path):
@@ -150,11 +152,22 @@ class Journal:
         text = json.dumps(line, allow_nan=False) + "\n"
         if path not in self._open_files:  # A journal that is only read needs no writable directory.
             _cut_torn_line(path)
-            self._open_files[path] = path.open("a", encoding="utf-8")
-        file = self._open_files[path]
-        file.write(text)
-        file.flush()
+            self._open_files[path] = path.open("ab", buffering=0)
+            sync_directory(path.parent)
+        _append(self._open_files[path], path, text.encode())
+
+
+def _append(file: FileIO, path: Path, line: bytes) -> None:
+    """Write a line and have it on disk, or leave the file as it was and raise."""
+    size = os.fstat(file.fileno()).st_size
+    try:
+        written = 0
+        while written < len(line):  # A disk that gets full takes a part.
+            written += os.write(file.fileno(), line[written:])
         os.fsync(file.fileno())  # Power loss must not undo what a decision was based on.
+    except OSError as error:
+        os.ftruncate(file.fileno(), size)
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _read_lines(path: Path) -> Iterator[dict[str, Any]]:

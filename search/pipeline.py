@@ -10,6 +10,7 @@ from rich.console import Console
 
 from search import tune_run
 from search.analysis import analyse
+from search.cluster_watch import ClusterLost, leave
 from search.conductor import Conductor
 from search.config import RunConfig
 from search.console import make_console
@@ -96,6 +97,9 @@ def _work(config: RunConfig, plan: Plan, dataset: Dataset) -> None:
             if not (config.path / "verdict.json").exists():  # Written when all stages are over.
                 _train(config, plan, dataset, journal, tracker, console)
             _tell(config, plan, dataset, journal, tracker, console)
+        except ClusterLost as lost:
+            tracker.close_search("FAILED", verdict=None, artifacts=None)
+            leave(lost)
         except KeyboardInterrupt:
             tracker.close_search("KILLED", verdict=None, artifacts=None)
             raise RunInterrupted(

@@ -3,14 +3,21 @@
 import logging
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+
+class _LogFile(logging.FileHandler):
+    """A log that is left out where it cannot be written: the disk is full, and others say so."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  As logging spells it.
+        pass
 
 
 @contextmanager
 def log_file(path: Path) -> Iterator[None]:
     """Have everything that is logged, by us and by libraries, in one file beside the results."""
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _LogFile(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)
@@ -18,7 +25,8 @@ def log_file(path: Path) -> Iterator[None]:
         yield
     finally:
         root.removeHandler(handler)
-        handler.close()
+        with suppress(OSError):  # It writes once more what did not go in.
+            handler.close()
 
 
 @contextmanager

@@ -69,8 +69,7 @@ class TrainRun:
         """
         folder = self._run_dir / _CHECKPOINTS
         folder.mkdir(exist_ok=True)
-        if any(folder.glob("*.pt")):
-            checkpoint.load(trainer, folder)
+        checkpoint.load(trainer, folder)
         saved_at = time.monotonic()
         while trainer.epoch < self._job.recipe.epochs:
             metrics = trainer.train_epoch()

@@ -7,6 +7,7 @@ after a crash a new Tune run goes on from the journal.
 
 import logging
 import os
+import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from search.cluster_watch import ClusterWatch
 from search.conductor import Conductor, Wait
 from search.files import write_json
 from search.trials import Record, TrialSpec
@@ -155,6 +157,7 @@ def run(conductor: Conductor, *, dataset: Dataset, resources: Resources, run_dir
         run_dir: Where predictions on the test images are kept, image by image.
 
     Raises:
+        ClusterLost: If the cluster is gone.
         RuntimeError: If Tune ends while the conductor still has something to do.
     """
     trainable = tune.with_resources(
@@ -189,7 +192,9 @@ def run(conductor: Conductor, *, dataset: Dataset, resources: Resources, run_dir
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_at_end=False),
         ),
     )
-    tuner.fit()
+    # A restarted head of a shared cluster is waited for; one of our own does not come back.
+    with ClusterWatch(run_dir, patience_s=45.0 if resources.ray_address else 3.0):
+        tuner.fit()
     if not conductor.is_over:
         raise RuntimeError("Ray Tune ended before the last stage was over.")
 
@@ -202,12 +207,14 @@ def start_ray(resources: Resources) -> float:
     """
     for name, value in _TUNE_SETTINGS.items():
         os.environ.setdefault(name, value)
+    sigterm = signal.getsignal(signal.SIGTERM)
     ray.init(
         address=resources.ray_address or "local",
         include_dashboard=None if resources.ray_address else False,
         log_to_driver=False,
         logging_level=logging.ERROR,
     )
+    signal.signal(signal.SIGTERM, sigterm)  # Ray takes it for itself and ends without a word.
     return float(ray.cluster_resources()["CPU"])  # type: ignore[no-untyped-call]
 
 

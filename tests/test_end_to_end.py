@@ -11,6 +11,7 @@ import random
 import signal
 import time
 from collections import Counter
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -152,22 +153,41 @@ def test_the_champion_loads_by_alias_and_predicts_with_the_confirmed_accuracy(
     assert holder.tags["recipe"] == origin.verdict["exported"]
 
 
+STAGES = {"search": 24, "attribute": 9, "confirm": 30}
+"""Records that each stage surely makes, among which the moments of death are drawn."""
+
+
 @pytest.mark.parametrize(
-    "num_kills", [2, pytest.param(20, marks=[pytest.mark.stress, pytest.mark.timeout(7200)])]
+    ("seed", "stages"),
+    [
+        (0, ("search", "confirm")),
+        # Twenty deaths, each stage six or seven times, in pieces of a few minutes.
+        *(
+            pytest.param(seed, stages, marks=pytest.mark.stress)
+            for seed, stages in enumerate(
+                [*combinations(STAGES, 2)] * 3 + [("search", "search")], start=1
+            )
+        ),
+    ],
 )
 def test_a_search_killed_without_warning_goes_on_without_loss(
-    tmp_path: Path, num_kills: int
+    tmp_path: Path, seed: int, stages: tuple[str, ...]
 ) -> None:
-    """Moments are counted in records, so that they fall into every stage on any machine."""
+    """Moments are counted in records of a stage, so that each is hit on any machine."""
+    rng = random.Random(seed)
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     run = tmp_path / "killed"
     arguments = ["run", *SMALL, "--run-dir", str(tmp_path), "--run-name", "killed"]
     process = command([*arguments, "--tracking-uri", uri])
-    for moment in sorted(random.Random(0).sample(range(1, 110), num_kills)):
+    for stage in stages:
+        earlier = num_records_of(run, stage)
+        moment = earlier + rng.randrange(1, STAGES[stage] // stages.count(stage))
         deadline = time.monotonic() + 300
-        while len(lines_so_far(run / "records.jsonl")) < moment and process.poll() is None:
+        while num_records_of(run, stage) < moment:
+            assert process.poll() is None, process.communicate()[0]
             assert time.monotonic() < deadline, "the search does not get on"
-            time.sleep(0.1)
+            time.sleep(0.02)
+        time.sleep(rng.random())  # Also between two records: while something is written.
         os.killpg(process.pid, signal.SIGKILL)  # The driver and, a moment later, all its workers.
         process.communicate()
         process = command(["resume", "--run", "killed", "--run-dir", str(tmp_path)])
@@ -175,6 +195,10 @@ def test_a_search_killed_without_warning_goes_on_without_loss(
     assert "What to change in the recipe" in output
     assert require_whole(run)["search"] == 6 + 2
     require_mirrored(run, uri)
+
+
+def num_records_of(run: Path, stage: str) -> int:
+    return sum(f'"stage": "{stage}"' in line for line in lines_so_far(run / "records.jsonl"))
 
 
 def test_ctrl_c_closes_the_run_and_says_how_to_go_on(tmp_path: Path) -> None:

