@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import torch
+from pyarrow.fs import FileSystem, FileType
 
 from trainable.trainer import Trainer
 
@@ -21,15 +22,25 @@ def save(trainer: Trainer, directory: Path) -> None:
     partial.replace(target)
 
 
-def exists(directory: Path) -> bool:
-    """Whether a state was saved there."""
-    return (directory / _FILE).is_file()
+def exists(location: Path | str) -> bool:
+    """Whether a state was saved in a directory, or under a URI that pyarrow opens."""
+    filesystem, path = _file(location)
+    return bool(filesystem.get_file_info(path).type == FileType.File)
 
 
-def load(trainer: Trainer, directory: Path) -> None:
-    """Bring a trainer to a saved state.
+def load(trainer: Trainer, location: Path | str) -> None:
+    """Bring a trainer to the state that was saved in a directory, or under a URI.
 
     Only tensors and plain containers are read (``weights_only=True``): no checkpoint can run code.
     """
-    state = torch.load(directory / _FILE, map_location=trainer.device, weights_only=True)
+    filesystem, path = _file(location)
+    with filesystem.open_input_file(path) as file:
+        state = torch.load(file, map_location=trainer.device, weights_only=True)
     trainer.load_state_dict(state)
+
+
+def _file(location: Path | str) -> tuple[FileSystem, str]:
+    text = str(location)
+    # Of plain paths pyarrow takes absolute ones only.
+    filesystem, path = FileSystem.from_uri(text if "://" in text else str(Path(text).absolute()))
+    return filesystem, f"{path.rstrip('/')}/{_FILE}"
