@@ -113,6 +113,10 @@ class Conductor:
             return False
         return True
 
+    def place(self, trial_id: str, *, node: str, host: str) -> None:
+        """Note on which node a trial runs."""
+        self._journal.place(trial_id, node=node, host=host)
+
     def checkpoint(self, trial_id: str, path: str) -> None:
         """Note where the newest checkpoint of a trial lies."""
         self._journal.checkpoint(trial_id, path)

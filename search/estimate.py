@@ -34,7 +34,14 @@ def estimate_s(plan: Plan, config: RunConfig, timing: Timing) -> float:
 
 
 def num_workers(config: RunConfig) -> int:
-    """Trials that run at once on this machine."""
+    """Trials that run at once, on this machine or on the nodes that the cluster has now."""
+    if config.ray_address:
+        from search.cluster import num_places
+
+        return max(
+            1,
+            num_places(cpus_per_trial=config.cpus_per_trial, gpus_per_trial=config.gpus_per_trial),
+        )
     if config.gpus_per_trial > 0:
         import torch
 

@@ -37,8 +37,11 @@ _flag("cpus-per-trial", type=float, help="CPU cores per trial. [default: 1]")
 _flag("gpus-per-trial", type=float, help="Share of a GPU per trial. [default: 1 if there is one]")
 _flag("time-budget-s", type=float, help="Seconds after which the search starts nothing new.")
 _flag("amp-dtype", help="Precision: auto, none, bfloat16 or float16. [default: auto]")
-_flag("ray-address", help="Address of a running Ray cluster, or auto. [default: this machine]")
-_flag("storage", help="Directory or URI for checkpoints. [default: the run directory]")
+_flag("ray-address", help="A running Ray cluster: auto or host:port. [default: this machine]")
+_flag(
+    "storage",
+    help="Directory or URI (s3://bucket/runs) for checkpoints, reached by all nodes. [the run's]",
+)
 _flag("tracking-uri", help="MLflow server or store. [default: sqlite under mlflow/store]")
 _flag("run-dir", default="runs", help="Directory that holds runs. [default: runs]")
 _flag("run-name", help="Name of this run. [default: dataset and time]")

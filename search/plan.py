@@ -1,10 +1,10 @@
 """What a run will do, worked out before anything starts, and kept in ``plan.json``."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ParamSpec, Self, TypeVar
 
 import torch
 
@@ -24,7 +24,10 @@ from trainable.datasets import Dataset, default_recipe, load_dataset
 from trainable.evaluation_epochs import evaluation_epochs
 from trainable.models import describe_model
 from trainable.pretrained import require_weights
-from trainable.timing import amp_dtype_of
+from trainable.timing import amp_dtype_of, excerpt
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 SCHEMA = "plan/1"
 
@@ -139,8 +142,13 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
         ref = ref.with_strengths(drop_path_rate=0.0)
     ref = replace(
         ref,
-        amp_dtype=amp_dtype_of(
-            ref, dataset, device=device_of(config), num_threads=num_threads(config)
+        amp_dtype=where_trials_run(
+            config,
+            amp_dtype_of,
+            ref,
+            excerpt(dataset, num_train=ref.batch_size),
+            device=device_of(config),
+            num_threads=num_threads(config),
         ),
     )
     task = Task.of(
@@ -281,6 +289,24 @@ def _require_places(config: RunConfig) -> None:
             raise InputError(
                 f"`{name} <= {has}` must hold on this machine, but got {getattr(config, name):g}."
             )
+
+
+def where_trials_run(
+    config: RunConfig, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Call a function on a machine that trials run on, with what a trial gets.
+
+    The machine of the driver is one of them, or the head of a cluster, perhaps without a GPU.
+    """
+    if not config.ray_address:
+        return function(*args, **kwargs)
+    import ray  # Takes a second, and only a cluster needs it to plan.
+
+    task = ray.remote(num_cpus=config.cpus_per_trial, num_gpus=config.gpus_per_trial, max_calls=1)(
+        function
+    )
+    answer: T = ray.get(task.remote(*args, **kwargs))
+    return answer
 
 
 def num_threads(config: RunConfig) -> int:

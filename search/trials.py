@@ -119,7 +119,8 @@ class Trial:
         records: Reported epochs in order, without gaps or repeats.
         status: One of `STATUSES`; ``stopped`` is stopped early by the scheduler.
         reason: One sentence why it ended, empty while running or finished.
-        checkpoint: Where its newest checkpoint lies, or None.
+        checkpoint: Where its newest checkpoint lies, a path or a URI, or None.
+        node: Id of the Ray node that it ran on last, or nothing.
     """
 
     spec: TrialSpec
@@ -127,6 +128,7 @@ class Trial:
     status: str = "running"
     reason: str = ""
     checkpoint: str | None = None
+    node: str = ""
 
     @property
     def epoch(self) -> int:
