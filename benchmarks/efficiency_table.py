@@ -6,7 +6,6 @@ Ray. `benchmarks.efficiency_record` makes the table.
 
 import csv
 import gzip
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -165,3 +164,68 @@ def _log_or_0(share: float, low: float, high: float) -> float:
 
 def _linear_or_0(share: float, high: float) -> float:
     return high * (share - 0.12) / 0.88 if share > 0.12 else 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Table:
+    """The recorded recipes of one problem that did not diverge, in the order of the plan.
+
+    Attributes:
+        problem: What they were trained on.
+        strengths: ``[N, 5]``, raw, in the order of `spaces.strengths.STRENGTH_NAMES`.
+        point: Which training run a recipe belongs to, with ``seed``; ``[N]``.
+        seed: ``[N]``.
+        curves: On validation after each epoch, ``[N, epochs, 3]`` in the order of `METRICS`.
+        folds: At the end, by size of the validation set, ``[N, NUM_FOLDS, 3]``.
+        test: At the end on the judging test images, ``[N, 3]``.
+    """
+
+    problem: Problem
+    strengths: NDArray[np.float64]
+    point: NDArray[np.str_]
+    seed: NDArray[np.int64]
+    curves: NDArray[np.float64]
+    folds: Mapping[int, NDArray[np.float64]]
+    test: NDArray[np.float64]
+
+    def only(self, rows: NDArray[np.bool_]) -> "Table":
+        """Some of the recipes."""
+        return replace(
+            self,
+            strengths=self.strengths[rows],
+            point=self.point[rows],
+            seed=self.seed[rows],
+            curves=self.curves[rows],
+            folds={size: values[rows] for size, values in self.folds.items()},
+            test=self.test[rows],
+        )
+
+
+def load_table(problem: Problem, path: Path = PATH) -> Table:
+    """Read the recorded recipes of a problem."""
+    with gzip.open(path, "rt", newline="") as file:
+        rows = [
+            row
+            for row in csv.DictReader(file)
+            if row["problem"] == problem.name and row["test/nll"]  # Empty where it diverged.
+        ]
+
+    def numbers(*names: str) -> NDArray[np.float64]:
+        return np.array([[float(row[name]) for name in names] for row in rows])
+
+    epochs = range(1, problem.recipe.epochs + 1)
+    return Table(
+        problem=problem,
+        strengths=numbers(*STRENGTH_NAMES),
+        point=np.array([row["point"] for row in rows]),
+        seed=np.array([int(row["seed"]) for row in rows]),
+        curves=np.stack([numbers(*(f"val/{m}@{e}" for m in METRICS)) for e in epochs], axis=1),
+        folds={
+            size: np.stack(
+                [numbers(*(f"val{size}.{i}/{m}" for m in METRICS)) for i in range(NUM_FOLDS)],
+                axis=1,
+            )
+            for size in VAL_SIZES
+        },
+        test=numbers(*(f"test/{metric}" for metric in METRICS)),
+    )
