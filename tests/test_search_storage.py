@@ -84,7 +84,7 @@ def test_a_trial_goes_on_from_wherever_its_state_lies(
         monkeypatch.setattr(tune, "Checkpoint", lambda location: opened(inside[location]))
     spec = TrialSpec(stage="search", number=0, role="proposed", recipe=TOY)
     trial = Trial(config={"spec": spec.to_dict(), "checkpoint": locations[kind]})
-    again = trial.train()
+    again = trial.train()  # type: ignore[no-untyped-call]
     if kind == "gone":
         assert again["epoch"] == 1
     else:

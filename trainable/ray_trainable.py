@@ -135,8 +135,9 @@ class RecipeTrainable(tune.Trainable):
     def _fetch(self, location: str) -> None:
         """Load what an earlier session saved under a path or URI."""
         saved = tune.Checkpoint(location)
+        files = saved.filesystem
         # In a run that was moved it is no longer there; the trial then starts over.
-        if saved.filesystem.get_file_info(saved.path).type != FileType.NotFound:
+        if files and files.get_file_info(saved.path).type != FileType.NotFound:
             with saved.as_directory() as directory:
                 self.load_checkpoint(directory)
 
