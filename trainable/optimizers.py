@@ -15,6 +15,7 @@ from torch import nn
 
 from spaces.recipe import SGD_MOMENTUM, Recipe
 from trainable.curvature_aware import SOPHIA_CLIP, SOPHIA_PERIOD_STEPS, CurvatureAware, SophiaG
+from trainable.fused_adam import FusedAdam, FusedAdamW
 from trainable.optimizer_slot import OptimizerSlot
 from trainable.param_groups import param_groups
 from trainable.sharpness_aware import SharpnessAware
@@ -77,8 +78,8 @@ def create_optimizer(recipe: Recipe, model: nn.Module) -> OptimizerSlot:
     )
     lr = recipe.lr
     slots: dict[str, Callable[[], OptimizerSlot]] = {
-        "adamw": lambda: OptimizerSlot(torch.optim.AdamW(groups, lr=lr, fused=True), model),
-        "adam": lambda: OptimizerSlot(torch.optim.Adam(groups, lr=lr, fused=True), model),
+        "adamw": lambda: OptimizerSlot(FusedAdamW(groups, lr=lr), model),
+        "adam": lambda: OptimizerSlot(FusedAdam(groups, lr=lr), model),
         # As published, its decay is L2 in the gradient, before momentum: each unit of it pulls
         # 1 / (1 - momentum) = 10 times as much as a unit of AdamW's.
         "sgd": lambda: OptimizerSlot(
@@ -87,7 +88,7 @@ def create_optimizer(recipe: Recipe, model: nn.Module) -> OptimizerSlot:
         "lion": lambda: OptimizerSlot(Lion(groups, lr=lr), model),
         # Matrices and flattened kernels; AdamW for what has no two dimensions worth the name.
         "muon": lambda: OptimizerSlot(Muon(groups, lr=lr), model),
-        "sam": lambda: SharpnessAware(torch.optim.AdamW(groups, lr=lr, fused=True), model),
+        "sam": lambda: SharpnessAware(FusedAdamW(groups, lr=lr), model),
         "sophia": lambda: CurvatureAware(
             SophiaG(groups, lr=lr, p=SOPHIA_CLIP, update_period=SOPHIA_PERIOD_STEPS), model
         ),

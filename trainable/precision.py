@@ -131,7 +131,9 @@ class Precision:
         self._scaler.unscale_(optimizer)
         parameters = list(parameters)
         grad_norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-        if grad_clip_norm > 0.0:
+        # A CPU can be asked for free, and clipping below the threshold is multiplying by one.
+        is_below = self._device.type == "cpu" and bool(grad_norm + 1e-6 <= grad_clip_norm)
+        if grad_clip_norm > 0.0 and not is_below:
             nn.utils.clip_grads_with_norm_(parameters, grad_clip_norm, grad_norm)
 
         # The sum is finite only if both are.
