@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import torch
-from ray.cluster_utils import Cluster
 
 from tests.cluster_search import EPOCHS, NUM_TRIALS, specs
 from tests.toy_training import toy_dataset
@@ -21,7 +20,6 @@ from trainable.trainer import Trainer
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).resolve().parent.parent
-NODE: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
 
 
 def program(module: str, *arguments: str) -> subprocess.Popen[str]:
@@ -30,10 +28,38 @@ def program(module: str, *arguments: str) -> subprocess.Popen[str]:
         cwd=ROOT,
         env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"},
         text=True,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
+
+
+class Nodes:
+    """A cluster of so many nodes with one core each; the head is the first."""
+
+    def __init__(self, num_nodes: int) -> None:
+        self._process = program("tests.cluster_nodes", str(num_nodes))
+        self.address, *self.ids = self._answer().split()
+
+    def add(self) -> str:
+        return self._answer("add")
+
+    def kill(self, node: str) -> None:
+        assert self._answer(f"kill {node}") == "killed"
+
+    def close(self) -> None:
+        self._process.communicate(timeout=60)
+
+    def _answer(self, line: str = "") -> str:
+        assert self._process.stdin
+        assert self._process.stdout
+        if line:
+            self._process.stdin.write(f"{line}\n")
+            self._process.stdin.flush()
+        answer = self._process.stdout.readline().strip()
+        assert answer, self._process.communicate()[1]
+        return answer
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -44,7 +70,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 class Search:
     """A search that a test watches and disturbs."""
 
-    cluster: Cluster
+    cluster: Nodes
     path: Path
     storage: str
     process: subprocess.Popen[str] = field(init=False)
@@ -89,28 +115,35 @@ class Outcome:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    cluster = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
-    for _ in range(2):
-        cluster.add_node(**NODE)
-    yield cluster
-    cluster.shutdown()  # type: ignore[no-untyped-call]
+def cluster() -> Iterator[Nodes]:
+    nodes = Nodes(3)
+    yield nodes
+    nodes.close()
 
 
 @pytest.fixture(scope="module")
-def outcome(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+def outcome(cluster: Nodes, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     """Spread over three nodes, kill one, let another join, kill the driver, go on."""
     path = tmp_path_factory.mktemp("cluster")
     search = Search(cluster=cluster, path=path, storage=f"file://{path}/with%20space")
+    try:
+        return disturb(search)
+    finally:
+        search.process.kill()
+        search.process.communicate()
+
+
+def disturb(search: Search) -> Outcome:
+    cluster = search.cluster
     search.start()
     search.wait_until("a trial on each node", lambda: len(search.nodes()) == 3)
-    victim = next(iter(cluster.worker_nodes))
-    search.wait_until("a checkpoint there", lambda: bool(search.running_on(victim.node_id)))
-    (moved,) = search.running_on(victim.node_id)
-    cluster.remove_node(victim, allow_graceful=False)
-    joined = cluster.add_node(**NODE)
-    search.wait_until("a trial on the new node", lambda: joined.node_id in search.nodes())
-    search.wait_until("a checkpoint there", lambda: bool(search.running_on(joined.node_id)))
+    victim = cluster.ids[-1]
+    search.wait_until("a checkpoint there", lambda: bool(search.running_on(victim)))
+    (moved,) = search.running_on(victim)
+    cluster.kill(victim)
+    joined = cluster.add()
+    search.wait_until("a trial on the new node", lambda: joined in search.nodes())
+    search.wait_until("a checkpoint there", lambda: bool(search.running_on(joined)))
     search.process.kill()
     search.process.communicate()
     saved = {event["trial_id"] for event in search.events("checkpoint")}
@@ -120,9 +153,9 @@ def outcome(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Outco
     assert search.process.returncode == 0, errors
     return Outcome(
         search=search,
-        killed_node=victim.node_id,
+        killed_node=victim,
         moved=moved,
-        joined_node=joined.node_id,
+        joined_node=joined,
         hit_by_driver=saved - ended,
     )
 
@@ -206,7 +239,7 @@ def test_nodes_run_the_code_of_the_driver_and_share_the_images(outcome: Outcome)
     ],
 )
 def test_a_storage_that_nodes_cannot_reach_is_told_in_one_line(
-    cluster: Cluster, tmp_path: Path, storage: str, says: str
+    cluster: Nodes, tmp_path: Path, storage: str, says: str
 ) -> None:
     arguments = ["--dataset", "small-transfer", "--run-dir", str(tmp_path / "runs")]
     process = program(
