@@ -213,7 +213,12 @@ def _fresh(
 ) -> dict[str, dict[int, dict[str, float]]]:
     owner = fresh_owner(name)
     found: dict[str, dict[int, dict[str, float]]] = defaultdict(dict)
-    for role, case in (("reference", name), ("best", owner), ("off", owner)):
+    for role, case in (
+        ("reference", name),
+        ("best", owner),
+        ("off", owner),
+        ("scaled", name),
+    ):
         for (seed, cell), values in rows.get((case, "fresh"), {}).items():
             level = own if role == "reference" else "own"
             if cell == role and level in values:
@@ -222,9 +227,10 @@ def _fresh(
                     "val_raw/top1": values["none"]["val/top1"],
                     "val_ema/top1": values[level]["val/top1"],
                 }
-    if "off" not in found:  # The reference has everything off itself.
-        found["off"] = found["reference"]
-    found["scaled"] = found["best"]
+    if "reference" in found and "best" in found:
+        # Equal recipes were run once.
+        found["off"] = found["off"] or found["reference"]
+        found["scaled"] = found["scaled"] or found["best"]
     return found
 
 
@@ -264,6 +270,8 @@ def diagnose(recorded: Recorded, pairs: Sequence[int], number: int) -> Diagnosis
 
 
 def _evidence(recorded: Recorded, number: int) -> dict[str, FitEvidence] | None:
+    if not {"reference", "best", "off"} <= set(recorded.fresh):
+        return None
     seeds = sorted(set.intersection(*(set(of) for of in recorded.fresh.values())))
     if len(seeds) < NUM_SEEDS:
         return None
