@@ -25,6 +25,7 @@ from scipy import stats
 from benchmarks.planted import DIVERGED, METRICS
 from benchmarks.planted_cases import CASES, Case, candidate_of, config_of, fresh_owner
 from search.analysis import decide_dials, is_decided_by
+from search.blocked_model import t_quantile
 from search.config import RunConfig
 from search.design import EMA_FACTOR
 from search.effects import Effect, Run, trajectory_level
@@ -114,10 +115,16 @@ class Diagnosis:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Truth:
-    """An effect in the long run: mean over blocks, and half of its 95 % interval."""
+    """An effect in the long run: mean over blocks, its standard error and degrees of freedom."""
 
     mean: float
-    half: float
+    error: float
+    dof: int
+
+    @property
+    def half(self) -> float:
+        """Half of the 95 % interval."""
+        return t_quantile(0.05, self.dof) * self.error
 
     def sign(self) -> int:
         """1 or -1 beyond noise, else 0."""
@@ -318,8 +325,8 @@ def truth(
     if len(left) < 2 or len(by_block) < 3:
         return None
     spread = float(np.std(list(by_block.values()), ddof=1))
-    quantile = float(stats.t.ppf(0.975, len(by_block) - 1))
-    return Truth(mean=float(np.mean(left)), half=quantile * spread / math.sqrt(len(left)))
+    error = spread / math.sqrt(len(left))
+    return Truth(mean=float(np.mean(left)), error=error, dof=len(by_block) - 1)
 
 
 def gain(metric: str, mean: float) -> float:
@@ -370,13 +377,19 @@ def is_right(
 def is_covered(
     recorded: Recorded, effect: Effect, strength: str, metric: str, used: Iterable[int]
 ) -> bool | None:
-    """Whether the interval agrees with what the other blocks say, both errors allowed for.
+    """Whether the 95 % interval agrees with what the other blocks say.
 
-    The difference of two independent means is held against the root of the sum of squares of both
-    half-widths, which covers at 95 % where each of the two does. None if either is unknown.
+    The other blocks have an error of their own, so the interval is widened to one of the difference
+    of both means: the squares of the standard errors add up, with the degrees of freedom of Welch
+    and Satterthwaite. It covers at 95 % if the product's standard error and degrees of freedom are
+    what they claim to be. None where either error is unknown.
     """
     other = truth(recorded, strength, metric, without=used)
-    low, high = effect.ci95
-    if other is None or not math.isfinite(high - low):
+    if other is None or not math.isfinite(effect.std_error) or effect.dof == 0:
         return None
-    return abs(effect.mean - other.mean) <= math.hypot((high - low) / 2, other.half)
+    squares = effect.std_error**2, other.error**2
+    if sum(squares) == 0.0:
+        return None
+    dof = sum(squares) ** 2 / (squares[0] ** 2 / effect.dof + squares[1] ** 2 / other.dof)
+    quantile = float(stats.t.ppf(0.975, dof))
+    return abs(effect.mean - other.mean) <= quantile * math.sqrt(sum(squares))
