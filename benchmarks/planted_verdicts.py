@@ -64,7 +64,6 @@ class Recorded:
         singles: By number of the block, the runs of a one-at-a-time ablation by what they change;
             the empty text is the reference.
         fresh: By role, then by seed: what the fit state needs.
-        random: Trials of the random search, in order: ``val/top1`` of what ships.
     """
 
     name: str
@@ -76,7 +75,6 @@ class Recorded:
     blocks: Mapping[int, Sequence[Run]]
     singles: Mapping[int, Mapping[str, Run]]
     fresh: Mapping[str, Mapping[int, Mapping[str, float]]]
-    random: Mapping[int, float]
 
     @property
     def best(self) -> Recipe:
@@ -203,11 +201,6 @@ def _recorded(
         blocks={b: sorted(runs, key=_order) for b, runs in blocks.items() if len(runs) == size},
         singles={b: of for b, of in singles.items() if len(of) == len(names) + 1},
         fresh=_fresh(name, rows, own="own" if is_own else level),
-        random={
-            int(cell): values["own"]["val/top1"]
-            for (_, cell), values in rows.get((name, "random"), {}).items()
-            if is_own and "own" in values
-        },
     )
 
 
