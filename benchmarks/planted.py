@@ -12,15 +12,13 @@ product would read from its journal is appended to ``benchmarks/planted.csv``, a
 weight average. More blocks are recorded than one diagnosis uses, so that many diagnoses can be
 drawn from them (`benchmarks.planted_verdicts`). What has been recorded is not run again.
 
-Four kinds of runs:
+Three kinds of runs:
 
 - ``block``: the cells of the experiment;
 - ``single``: what one-at-a-time ablation needs and the block lacks: one strength changed, with the
   block's split and seed;
 - ``fresh``: reference, best and everything-off on further seeds, for the fit state. They are
-  measured on validation images, for no test image is needed here;
-- ``random``: a random search in the box between reference and best on one split and seed, for
-  Optuna's importances.
+  measured on validation images, for no test image is needed here.
 
 A case whose reference differs from another one's in ``ema_decay`` alone shares the runs of that
 case and has a level of its own in them, for averages do not act back on training.
@@ -30,7 +28,6 @@ import argparse
 import csv
 import io
 import itertools
-import math
 import os
 import tempfile
 import time
@@ -38,7 +35,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from benchmarks.planted_cases import CASES, TASKS, candidate_of, config_of, fresh_owner
@@ -47,8 +43,6 @@ from search.experiment import block_specs, confirm_specs, experiment_factors
 from search.plan import Plan, make_plan
 from search.trials import TrialSpec
 from spaces.recipe import Recipe
-from spaces.strengths import STRENGTH_NAMES
-from spaces.units import to_effective
 from trainable.datasets import Dataset
 from trainable.precision import Diverged
 from trainable.splits import resplit
@@ -59,11 +53,8 @@ METRICS = ("val/top1", "val/nll", "val/nll_refined", "clean_train/top1", "clean_
 COLUMNS = ("case", "kind", "block", "cell", "level", *METRICS, "cpu_s")
 DIVERGED = "diverged"
 """Level of the one row of a run that diverged; it has no metrics."""
-NUM_RANDOM = 32
-"""Trials of the random search: the runs of four blocks."""
-
-MOST_ROUNDS = 4
-"""Pairs of blocks at most, and one round for what follows them."""
+MOST_ROUNDS = 3
+"""Pairs of blocks of a case, at most."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,11 +72,9 @@ class Run:
 
     @property
     def cell(self) -> str:
-        """Which run of its block: signs of the levels, a role, or a number."""
+        """Which run of its block: signs of the levels, or a role."""
         if self.kind == "fresh":
             return self.spec.role
-        if self.kind == "random":
-            return str(self.spec.number)
         return "".join("+" if level > 0 else "-" for level in self.spec.levels.values())
 
     @property
@@ -108,9 +97,6 @@ def runs_of(name: str, plan: Plan, config: RunConfig, *, round_number: int) -> I
             yield Run(case=name, kind="single", spec=spec)
     if round_number == 1:
         yield from _fresh(name, plan, best, config)
-    if round_number == 3 and case.searched:
-        for number in range(NUM_RANDOM):
-            yield Run(case=name, kind="random", spec=_random(plan, best, config, number))
 
 
 def _of_block(plan: Plan, best: Recipe, config: RunConfig, block: int) -> list[TrialSpec]:
@@ -140,54 +126,12 @@ def _fresh(name: str, plan: Plan, best: Recipe, config: RunConfig) -> Iterator[R
         yield Run(case=owner, kind="fresh", spec=replace(spec, evaluate_on="val"))
 
 
-def box_positions(number: int) -> dict[str, float]:
-    """Where trial ``number`` of the random search lies between reference (0) and best (1)."""
-    draws = np.random.default_rng([2026, number]).uniform(size=len(STRENGTH_NAMES))
-    return dict(zip(STRENGTH_NAMES, draws.tolist(), strict=True))
-
-
-def _random(plan: Plan, best: Recipe, config: RunConfig, number: int) -> TrialSpec:
-    """A trial in the box between reference and best, on scales on which strengths are searched."""
-    values = {}
-    for name, position in box_positions(number).items():
-        low, high = (
-            to_effective(name, recipe.strengths.as_dict()[name], plan.task)
-            for recipe in (plan.reference, best)
-        )
-        values[name] = _between(name, low, high, position, plan)
-    seed = 3_000_000 + config.seed
-    return TrialSpec(
-        stage="search",
-        number=number,
-        role="proposed",
-        recipe=replace(best.with_strengths(**values), seed=seed),
-        split_seed=seed,
-        block=0,
-    )
-
-
-def _between(name: str, low: float, high: float, position: float, plan: Plan) -> float:
-    """The raw value at ``position`` between two effective ones."""
-    steps, lr = plan.task.total_steps, plan.task.lr
-    if name == "weight_decay":
-        # Logarithmic where it matters, and 0 is a value.
-        pull = math.expm1((1 - position) * math.log1p(low) + position * math.log1p(high))
-        return pull / (lr * steps)
-    if name == "ema_decay":
-        window = math.exp((1 - position) * math.log(low) + position * math.log(high))
-        return max(0.0, 1.0 - 1.0 / (window * steps))
-    value = (1 - position) * low + position * high
-    return value / steps if name == "warmup_fraction" else value
-
-
 def carry_out(run: Run, dataset: Dataset) -> list[dict[str, object]]:
     """Train and measure as `trainable.ray_trainable` does; one row per weight average."""
     spec, started = run.spec, time.process_time()
     assert spec.split_seed is not None
     levels = {**spec.ema_levels, **CASES[run.case].averages}
-    if run.kind == "random":
-        levels = {}
-    elif run.kind == "fresh":
+    if run.kind == "fresh":
         levels = {"none": 0.0, **(CASES[run.case].averages if spec.role == "reference" else {})}
     trainer = Trainer(
         spec.recipe,

@@ -4,9 +4,11 @@
   seeds; validation top-1 as the recipe ships. The average's own effect is read from the reference's
   runs, for free. Either with a paired 95 % t interval that must lie above zero, or without one: the
   mean gain must be above the practical margin.
-- Optuna: a random search in the box between reference and best; a strength is turned if its fANOVA
-  importance is above an equal share and the rank correlation of its position with validation top-1
-  says that the best's end is better.
+- Optuna: a random search over the corners of the box between reference and best, drawn from the
+  recorded cells, each with the reference's or the best's average. The means of the blocks are taken
+  out, for a search keeps to one split. A strength is turned if its fANOVA importance is above an
+  equal share and the sign of its correlation with validation top-1 says that the best's end is
+  better.
 
 None of them corrects for the number of strengths, as nobody does.
 """
@@ -20,7 +22,6 @@ from optuna.distributions import FloatDistribution
 from optuna.importance import FanovaImportanceEvaluator
 from scipy import stats
 
-from benchmarks.planted import box_positions
 from benchmarks.planted_verdicts import Recorded
 from search.blocked_model import Floats
 from search.design import EMA_FACTOR
@@ -71,19 +72,35 @@ def _gain(recorded: Recorded, block: int, name: str) -> float:
 
 def by_importance(recorded: Recorded, num_runs: int, number: int) -> tuple[str, ...]:
     """Strengths that importances and signs would turn after ``num_runs`` random trials."""
-    order = np.random.default_rng([8, number]).permutation(sorted(recorded.random))[:num_runs]
-    values = np.array([recorded.random[trial] for trial in order])
-    names = recorded.names
-    places = np.array([[box_positions(int(trial))[name] for name in names] for trial in order])
-    if np.ptp(values) == 0.0:
-        return ()
-    shares = _importances(places, values, names)
-    turned = []
-    for column, name in enumerate(names):
-        correlation = float(stats.spearmanr(places[:, column], values).statistic)
-        if shares[name] > 1.0 / len(names) and correlation > 0.0:
-            turned.append(name)
-    return tuple(turned)
+    names, rng = recorded.names, np.random.default_rng([8, number])
+    cells = [run for runs in recorded.blocks.values() for run in runs if not run.diverged]
+    chosen = [cells[i] for i in rng.permutation(len(cells))[:num_runs]]
+    means = _block_means(recorded)
+    places, values = [], []
+    for run in chosen:
+        level = str(rng.choice(["reference", "best"]))
+        at = {**run.levels, EMA_FACTOR: 1 if level == "best" else -1}
+        places.append([(1.0 + at[name]) / 2 for name in names])
+        values.append(run.metrics[level][METRIC] - means[run.block])
+    at_best, shares = np.array(places), _importances(np.array(places), np.array(values), names)
+    slopes = {name: np.cov(at_best[:, column], values)[0, 1] for column, name in enumerate(names)}
+    return tuple(name for name in names if shares[name] > 1 / len(names) and slopes[name] > 0.0)
+
+
+def _block_means(recorded: Recorded) -> dict[int, float]:
+    return {
+        block: float(
+            np.mean(
+                [
+                    run.metrics[level][METRIC]
+                    for run in runs
+                    if not run.diverged
+                    for level in ("reference", "best")
+                ]
+            )
+        )
+        for block, runs in recorded.blocks.items()
+    }
 
 
 def _importances(places: Floats, values: Floats, names: Sequence[str]) -> dict[str, float]:

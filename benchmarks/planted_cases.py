@@ -57,7 +57,6 @@ class Case:
         epochs: Instead of the task's.
         pairs: Pairs of blocks to record.
         fits: Fit states of the reference that are right.
-        searched: Whether a random search is recorded.
     """
 
     task: str
@@ -68,7 +67,6 @@ class Case:
     epochs: int | None = None
     pairs: int = 3
     fits: tuple[str, ...] = ("balanced", "overfit")
-    searched: bool = True
 
     @property
     def reference(self) -> dict[str, float]:
@@ -111,7 +109,7 @@ _OVERFIT = {
     },
     "fits": ("overfit",),
 }
-_SHORT = {"epochs": 2, "fits": ("undertrained",), "searched": False}
+_SHORT = {"epochs": 2, "fits": ("undertrained",)}
 _AVERAGES = {"ema_f4": 0.9977, "ema_0.9999": 0.9999}
 
 CASES: Mapping[str, Case] = {
@@ -121,7 +119,6 @@ CASES: Mapping[str, Case] = {
         mild=_TRANSFER_MILD,
         averages={"ema_f4": 0.99815, "ema_0.9999": 0.9999},
         pairs=3,
-        searched=False,
     ),
     "small-transfer/smoothing_0.4+drop_path_0.5": Case(
         task="small-transfer",
@@ -129,7 +126,6 @@ CASES: Mapping[str, Case] = {
         mild=_TRANSFER_MILD,
         pairs=3,
         fits=_UNDER,
-        searched=False,
     ),
     "small-transfer/decay_W40+warmup_0.7": Case(
         task="small-transfer",
@@ -138,7 +134,6 @@ CASES: Mapping[str, Case] = {
         mild=_TRANSFER_MILD,
         pairs=3,
         fits=_UNDER,
-        searched=False,
     ),
     "small-transfer/short": Case(
         task="small-transfer",
@@ -147,7 +142,6 @@ CASES: Mapping[str, Case] = {
         epochs=2,
         pairs=3,
         fits=("undertrained",),
-        searched=False,
     ),
     # On the two tasks from scratch lr * wd * T is 0.54 wd.
     "fashion/none": _scratch("fashion", averages=_AVERAGES),

@@ -116,15 +116,10 @@ def scores(cases: Sequence[Evaluated]) -> dict[str, Score]:
         return [(name, "val/top1") for name in names], ()
 
     ablated = [case for case in cases if len(case.recorded.singles) >= 2]
-    searched = [case for case in cases if case.recorded.random]
     ways = {
         "this project": (cases, ours),
         "one at a time, 95 % intervals": (ablated, ablation(True)),
         "one at a time, no intervals": (ablated, ablation(False)),
+        "Optuna's importances and signs": (cases, optuna),
     }
-    if searched:
-        ways |= {
-            "this project, where a search was recorded": (searched, ours),
-            "Optuna's importances and signs": (searched, optuna),
-        }
     return {name: score(some, judged) for name, (some, judged) in ways.items()}

@@ -25,6 +25,7 @@ from scipy import stats
 from benchmarks.planted import DIVERGED, METRICS
 from benchmarks.planted_cases import CASES, Case, candidate_of, config_of, fresh_owner
 from search.analysis import decide_dials, is_decided_by
+from search.blocked_model import t_quantile
 from search.config import RunConfig
 from search.design import EMA_FACTOR
 from search.effects import Effect, Run, trajectory_level
@@ -63,7 +64,6 @@ class Recorded:
         singles: By number of the block, the runs of a one-at-a-time ablation by what they change;
             the empty text is the reference.
         fresh: By role, then by seed: what the fit state needs.
-        random: Trials of the random search, in order: ``val/top1`` of what ships.
     """
 
     name: str
@@ -75,7 +75,6 @@ class Recorded:
     blocks: Mapping[int, Sequence[Run]]
     singles: Mapping[int, Mapping[str, Run]]
     fresh: Mapping[str, Mapping[int, Mapping[str, float]]]
-    random: Mapping[int, float]
 
     @property
     def best(self) -> Recipe:
@@ -114,10 +113,16 @@ class Diagnosis:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Truth:
-    """An effect in the long run: mean over blocks, and half of its 95 % interval."""
+    """An effect in the long run: mean over blocks, its standard error and degrees of freedom."""
 
     mean: float
-    half: float
+    error: float
+    dof: int
+
+    @property
+    def half(self) -> float:
+        """Half of the 95 % interval."""
+        return t_quantile(0.05, self.dof) * self.error
 
     def sign(self) -> int:
         """1 or -1 beyond noise, else 0."""
@@ -196,11 +201,6 @@ def _recorded(
         blocks={b: sorted(runs, key=_order) for b, runs in blocks.items() if len(runs) == size},
         singles={b: of for b, of in singles.items() if len(of) == len(names) + 1},
         fresh=_fresh(name, rows, own="own" if is_own else level),
-        random={
-            int(cell): values["own"]["val/top1"]
-            for (_, cell), values in rows.get((name, "random"), {}).items()
-            if is_own and "own" in values
-        },
     )
 
 
@@ -213,7 +213,12 @@ def _fresh(
 ) -> dict[str, dict[int, dict[str, float]]]:
     owner = fresh_owner(name)
     found: dict[str, dict[int, dict[str, float]]] = defaultdict(dict)
-    for role, case in (("reference", name), ("best", owner), ("off", owner)):
+    for role, case in (
+        ("reference", name),
+        ("best", owner),
+        ("off", owner),
+        ("scaled", name),
+    ):
         for (seed, cell), values in rows.get((case, "fresh"), {}).items():
             level = own if role == "reference" else "own"
             if cell == role and level in values:
@@ -222,9 +227,10 @@ def _fresh(
                     "val_raw/top1": values["none"]["val/top1"],
                     "val_ema/top1": values[level]["val/top1"],
                 }
-    if "off" not in found:  # The reference has everything off itself.
-        found["off"] = found["reference"]
-    found["scaled"] = found["best"]
+    if "reference" in found and "best" in found:
+        # Equal recipes were run once.
+        found["off"] = found["off"] or found["reference"]
+        found["scaled"] = found["scaled"] or found["best"]
     return found
 
 
@@ -264,6 +270,8 @@ def diagnose(recorded: Recorded, pairs: Sequence[int], number: int) -> Diagnosis
 
 
 def _evidence(recorded: Recorded, number: int) -> dict[str, FitEvidence] | None:
+    if not {"reference", "best", "off"} <= set(recorded.fresh):
+        return None
     seeds = sorted(set.intersection(*(set(of) for of in recorded.fresh.values())))
     if len(seeds) < NUM_SEEDS:
         return None
@@ -310,8 +318,8 @@ def truth(
     if len(left) < 2 or len(by_block) < 3:
         return None
     spread = float(np.std(list(by_block.values()), ddof=1))
-    quantile = float(stats.t.ppf(0.975, len(by_block) - 1))
-    return Truth(mean=float(np.mean(left)), half=quantile * spread / math.sqrt(len(left)))
+    error = spread / math.sqrt(len(left))
+    return Truth(mean=float(np.mean(left)), error=error, dof=len(by_block) - 1)
 
 
 def gain(metric: str, mean: float) -> float:
@@ -362,13 +370,19 @@ def is_right(
 def is_covered(
     recorded: Recorded, effect: Effect, strength: str, metric: str, used: Iterable[int]
 ) -> bool | None:
-    """Whether the interval agrees with what the other blocks say, both errors allowed for.
+    """Whether the 95 % interval agrees with what the other blocks say.
 
-    The difference of two independent means is held against the root of the sum of squares of both
-    half-widths, which covers at 95 % where each of the two does. None if either is unknown.
+    The other blocks have an error of their own, so the interval is widened to one of the difference
+    of both means: the squares of the standard errors add up, with the degrees of freedom of Welch
+    and Satterthwaite. It covers at 95 % if the product's standard error and degrees of freedom are
+    what they claim to be. None where either error is unknown.
     """
     other = truth(recorded, strength, metric, without=used)
-    low, high = effect.ci95
-    if other is None or not math.isfinite(high - low):
+    if other is None or not math.isfinite(effect.std_error) or effect.dof == 0:
         return None
-    return abs(effect.mean - other.mean) <= math.hypot((high - low) / 2, other.half)
+    squares = effect.std_error**2, other.error**2
+    if sum(squares) == 0.0:
+        return None
+    dof = sum(squares) ** 2 / (squares[0] ** 2 / effect.dof + squares[1] ** 2 / other.dof)
+    quantile = float(stats.t.ppf(0.975, dof))
+    return abs(effect.mean - other.mean) <= quantile * math.sqrt(sum(squares))

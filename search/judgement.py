@@ -20,8 +20,9 @@ log-loss of about 0.2 is this much.
 OPPOSED_ALPHA = 0.2
 """Log-loss does not decide where accuracy points the other way by an interval that errs so often.
 
-Smoothing often helps accuracy and hurts log-loss. To hold back a turn for that takes less certainty
-than to turn, and it never makes a false turn more likely.
+To hold back a turn takes less certainty than to turn, and never makes a false turn more likely.
+Where only the plain log-loss moves, which temperature scaling would do as well, an accuracy that
+merely looks worse by the margin is enough: smoothing often helps accuracy and hurts calibration.
 """
 
 
@@ -109,7 +110,9 @@ def judge(
         if high < 0.0:
             return Judgement(outcome="hurts", decided_by="val/top1", remark=_shown(accuracy))
     by_log_loss = _by_log_loss(effects, question)
-    is_opposed = by_log_loss is not None and not is_same and _opposes(accuracy, by_log_loss)
+    is_opposed = (
+        by_log_loss is not None and not is_same and _opposes(accuracy, by_log_loss, question.margin)
+    )
     if by_log_loss is not None and not is_opposed:
         return by_log_loss
     if is_same:
@@ -121,10 +124,12 @@ def judge(
     return found
 
 
-def _opposes(accuracy: Effect, by_log_loss: Judgement) -> bool:
+def _opposes(accuracy: Effect, by_log_loss: Judgement, margin: float) -> bool:
     """Whether accuracy seems to say the opposite of what log-loss would decide."""
-    low, high = accuracy.interval(OPPOSED_ALPHA)
-    return high < 0.0 if by_log_loss.outcome == "helps" else low > 0.0
+    sign = 1.0 if by_log_loss.outcome == "helps" else -1.0
+    if by_log_loss.decided_by == "val/nll" and sign * accuracy.mean < -margin:
+        return True
+    return max(sign * end for end in accuracy.interval(OPPOSED_ALPHA)) < 0.0
 
 
 def _by_divergence(divergence: Divergence) -> Judgement:

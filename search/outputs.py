@@ -27,10 +27,14 @@ REPORT_EVERY_S = 60.0
 def write_tables(config: RunConfig, plan: Plan, trials: Iterable[Trial]) -> None:
     """Write ``trials.csv`` and ``experiment.csv`` as things stand."""
     trials = list(trials)
+    raw = plan.space.raw_of
     write_trials(
-        config.path / "trials.csv", trials, effective=lambda recipe: effective(plan, recipe)
+        config.path / "trials.csv",
+        trials,
+        raw=raw,
+        effective=lambda recipe: effective(plan, recipe),
     )
-    write_experiment(config.path / "experiment.csv", trials)
+    write_experiment(config.path / "experiment.csv", trials, raw=raw)
 
 
 def write_outputs(config: RunConfig, plan: Plan, journal: Journal, analysis: Analysis) -> None:
@@ -52,9 +56,9 @@ def write_recipes(config: RunConfig, plan: Plan, recipe: Recipe, *, sentence: st
 
 
 def effective(plan: Plan, recipe: Recipe) -> dict[str, float]:
-    """The strengths of a recipe in effective units of the plan's task."""
-    strengths = recipe.strengths.as_dict()
-    return {name: to_effective(name, value, plan.task) for name, value in strengths.items()}
+    """The strengths and extra axes of a recipe in effective units of the plan's task."""
+    raw = plan.space.raw_of(recipe)
+    return {name: to_effective(name, value, plan.task) for name, value in raw.items()}
 
 
 class SoFar:
