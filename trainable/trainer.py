@@ -22,7 +22,7 @@ from trainable.batch_augment import Augment, Normalizer
 from trainable.calibration import NonFiniteError
 from trainable.datasets import Dataset
 from trainable.ema import EmaBank
-from trainable.evaluation import predict, quick_metrics
+from trainable.evaluation import nll_errors, predict, quick_metrics
 from trainable.losses import cross_entropy
 from trainable.models import create_model, describe_model
 from trainable.optimizers import Criterion, create_optimizer, refresh_batch_norm
@@ -239,10 +239,13 @@ class Trainer:
         self, name: str, parts: Mapping[str, NDArray[np.int64]]
     ) -> dict[str, dict[str, float]]:
         try:
-            return {
-                part: quick_metrics(self._logits(name, indices), self._labels[indices])
-                for part, indices in parts.items()
-            }
+            measured = {}
+            for part, indices in parts.items():
+                logits, labels = self._logits(name, indices), self._labels[indices]
+                measured[part] = quick_metrics(logits, labels)
+                if part == "val":  # How far a search may trust a gain.
+                    measured[part] |= nll_errors(logits, labels)
+            return measured
         except NonFiniteError as error:
             raise Diverged(self.precision.num_steps, str(error)) from error
 
