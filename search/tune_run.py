@@ -34,6 +34,7 @@ _TUNE_SETTINGS = {
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # Tune's own state is never read back.
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "0",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours: close what is open, say how to resume.
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # log.txt has those of trials that failed for good.
     "RAY_AIR_NEW_OUTPUT": "0",
 }
 
