@@ -12,7 +12,6 @@ are, and that can be neither read nor trained further.
 
 import json
 import logging
-import os
 import re
 import tempfile
 import warnings
@@ -38,6 +37,26 @@ ALIAS = "champion"
 _CODE = Path(__file__).with_name("champion_code.py")
 _LIBRARIES = ("mlflow", "numpy", "safetensors", "timm", "torch")
 _LARGEST_EXAMPLE = 64 * 1024  # Bytes of images; MLflow writes each as a decimal number.
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Champion:
+    """A model to log, register, and give the alias.
+
+    Attributes:
+        model_file: From `save_champion`.
+        images: Some images as they lie in the dataset, shape image, height, width, 3, for the
+            example.
+        name: Of the registered model; what MLflow does not take in a name is replaced.
+        description: Of this version, Markdown.
+        tags: Of this version.
+    """
+
+    model_file: Path
+    images: NDArray[np.uint8]
+    name: str
+    description: str
+    tags: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,37 +116,23 @@ def save_champion(run_dir: Path, trial: Trial, *, class_names: tuple[str, ...]) 
     return path
 
 
-def log_champion(
-    client: "MlflowClient",
-    parent_run_id: str,
-    model_file: Path,
-    *,
-    images: NDArray[np.uint8],
-    name: str,
-    description: str,
-    tags: Mapping[str, str],
-) -> Registered:
+def log_champion(client: "MlflowClient", parent_run_id: str, champion: Champion) -> Registered:
     """Log a saved model on the run of its search, register it, and give it the alias.
 
     Neither starts nor ends a run: the parent keeps its status and its end time. A second call for
-    the same search logs nothing twice; the alias always moves to this search's version.
+    the same search logs nothing twice, and takes the alias from no search that came later.
 
     Args:
         client: Of the store that holds the run.
         parent_run_id: The run of the search.
-        model_file: From `save_champion`.
-        images: Some images as they lie in the dataset, shape image, height, width, 3, for the
-            example.
-        name: Of the registered model; what MLflow does not take in a name is replaced.
-        description: Of this version, Markdown.
-        tags: Of this version.
+        champion: The model.
     """
-    name = re.sub(r"[^\w.-]+", "-", name)
+    name = re.sub(r"[^\w.-]+", "-", champion.name)
     found = client.search_model_versions(f"name='{name}' and run_id='{parent_run_id}'")
     if found:
         number = str(found[0].version)
     else:
-        model_id, source = _log_model(client, parent_run_id, model_file, images, tags)
+        model_id, source = _log_model(client, parent_run_id, champion)
         if not client.search_registered_models(f"name='{name}'"):
             client.create_registered_model(name)
         number = str(
@@ -135,40 +140,36 @@ def log_champion(
                 name,
                 source,
                 run_id=parent_run_id,
-                tags=dict(tags),
-                description=description,
+                tags=dict(champion.tags),
+                description=champion.description,
                 model_id=model_id,
             ).version
         )
         shown = json.dumps([{"name": name, "version": number}])
         client.set_logged_model_tags(model_id, {"mlflow.modelVersions": shown})
-    client.set_registered_model_alias(name, ALIAS, number)
+    holder = client.get_registered_model(name).aliases.get(ALIAS)
+    if holder is None or int(holder) < int(number):
+        client.set_registered_model_alias(name, ALIAS, number)
     return Registered(name=name, version=number, uri=f"models:/{name}@{ALIAS}")
 
 
-def _log_model(
-    client: "MlflowClient",
-    run_id: str,
-    model_file: Path,
-    images: NDArray[np.uint8],
-    tags: Mapping[str, str],
-) -> tuple[str, str]:
+def _log_model(client: "MlflowClient", run_id: str, champion: Champion) -> tuple[str, str]:
     """Log the model on the run; returns its id and where the store keeps it."""
     from mlflow.entities import LoggedModelOutput
     from mlflow.models import Model
 
-    metadata = read_metadata(model_file)
+    metadata = read_metadata(champion.model_file)
     with tempfile.TemporaryDirectory() as folder:
         local = Path(folder) / "model"
         described = Model(run_id=run_id)
         # Before the store hears of it, so that a failure leaves no broken model there.
-        _build(local, described, model_file, images)
+        _build(local, described, champion.model_file, champion.images)
         params = {"model": metadata["model"], **metadata["recipe"]["strengths"]}
         logged = client.create_logged_model(
             client.get_run(run_id).info.experiment_id,
             name=ALIAS,
             source_run_id=run_id,
-            tags=dict(tags),
+            tags=dict(champion.tags),
             params={key: str(value) for key, value in params.items()},
             model_type="classifier",
         )
@@ -190,8 +191,7 @@ def _build(folder: Path, described: object, model_file: Path, images: NDArray[np
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    # Bars and remarks on steps that take a fraction of a second, in the middle of our own output.
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # Remarks on steps that take a fraction of a second, in the middle of our own output.
     logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
     metadata = read_metadata(model_file)
     side, num_classes = metadata["image_size"], len(metadata["class_names"])

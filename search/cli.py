@@ -53,12 +53,14 @@ def diagnose(**given: Any) -> None:
 
 
 @cli.command()
-@flags("run run-dir tracking-uri")
+@flags("run run-dir tracking-uri ray-address")
 def resume(**given: Any) -> None:
     """Go on with an interrupted run, whichever stage it was in."""
     from search.pipeline import run_again
 
-    run_again(_run_path(given), tracking_uri=given["tracking_uri"])
+    run_again(
+        _run_path(given), tracking_uri=given["tracking_uri"], ray_address=given["ray_address"]
+    )
 
 
 @cli.command()
@@ -136,13 +138,14 @@ def schedule(**given: Any) -> None:
 
 
 @cli.command()
-@flags("host port")
+@flags("host port tracking-uri")
 def ui(**given: Any) -> None:
     """Serve MLflow and print the address of the newest search."""
     from search.pipeline import STORE_DIR
+    from search.tracking_opening import embedded_uri
     from search.ui import serve
 
-    serve(STORE_DIR, given["host"], given["port"])
+    serve(given["tracking_uri"] or embedded_uri(STORE_DIR), given["host"], given["port"])
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -199,11 +202,20 @@ def _config(given: dict[str, Any], **settings: Any) -> RunConfig:
     stem = Path(values["dataset"]).name
     values.setdefault("run_name", f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}")
     if "gpus_per_trial" not in values:
-        import torch
-
-        values["gpus_per_trial"] = 1.0 if torch.cuda.is_available() else 0.0
+        values["gpus_per_trial"] = 1.0 if _has_gpu(values.get("ray_address")) else 0.0
     created = time.strftime("%Y-%m-%d %H:%M:%S")
     return RunConfig(**values | settings, created=created)
+
+
+def _has_gpu(ray_address: str | None) -> bool:
+    if ray_address:
+        from search import cluster
+
+        cluster.connect(ray_address)
+        return cluster.has_gpu()
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def _words(texts: Sequence[str]) -> tuple[str, ...]:

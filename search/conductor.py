@@ -113,12 +113,18 @@ class Conductor:
             return False
         return True
 
+    def place(self, trial_id: str, *, node: str, host: str) -> None:
+        """Note on which node a trial runs."""
+        self._journal.place(trial_id, node=node, host=host)
+
     def checkpoint(self, trial_id: str, path: str) -> None:
         """Note where the newest checkpoint of a trial lies."""
         self._journal.checkpoint(trial_id, path)
 
     def failed(self, trial_id: str, reason: str) -> None:
         """Note that a trial failed for good; the others go on."""
+        if self._journal.trials[trial_id].is_full_length:
+            return  # Its result is there; only the weights it was to leave are lost.
         self._end(trial_id, "failed", reason)
 
     def _begin_stage(self) -> None:

@@ -3,11 +3,16 @@
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
+from uuid import uuid4
 
 from search.objective import METRICS
 from spaces.errors import InputError
 
 SCHEMA = "config/1"
+
+
+def _new_id() -> str:
+    return uuid4().hex[:12]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +47,8 @@ class RunConfig:
         tracking_uri: Address of an MLflow server or store.
         run_dir: Absolute directory that holds runs.
         run_name: Name of this run.
-        created: When it was asked for, in local time; tells two runs of one name apart.
+        created: When it was asked for, in local time.
+        search_id: What the tracking store knows this run by, whatever its directory is renamed to.
         ranges: Ranges that replace those of the space, as ``name=low:high``.
         fixed: Strengths taken out of the search, as ``name=value``.
         min_blocks: Blocks of the experiment that are always run, at least 2; blocks of few runs
@@ -59,6 +65,7 @@ class RunConfig:
     run_name: str
     data_dir: str
     created: str
+    search_id: str = field(default_factory=_new_id)
     stages: tuple[str, ...] = ("search", "attribute", "confirm")
     model: str | None = None
     pretrained: bool | None = None
@@ -134,6 +141,8 @@ class RunConfig:
         needed = {f.name for f in fields(cls) if f.default is f.default_factory is MISSING}
         if data.get("schema") != SCHEMA or set(values) - known or needed - set(values):
             raise InputError(f"{path / 'config.json'} is not a {SCHEMA} file of this version.")
+        # Runs that were made before there was an id are in their stores under these words.
+        values.setdefault("search_id", f"{values['run_name']} of {values['created']}")
         for name in ("stages", "ranges", "fixed"):
             values[name] = tuple(values[name])
         return cls(**values | {"run_dir": str(path.parent), "run_name": path.name})

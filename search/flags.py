@@ -42,12 +42,20 @@ _flag(
 )
 _flag("time-budget-s", type=float, help="Seconds after which the search starts nothing new.")
 _flag("amp-dtype", help="Precision: auto, none, bfloat16 or float16. [default: auto]")
-_flag("ray-address", help="Address of a running Ray cluster, or auto. [default: this machine]")
-_flag("storage", help="Directory or URI for checkpoints. [default: the run directory]")
+_flag("ray-address", help="A running Ray cluster: auto or host:port. [default: this machine]")
+_flag(
+    "storage",
+    help="Directory or URI (s3://bucket/runs) for checkpoints, reached by all nodes. [the run's]",
+)
 _flag("tracking-uri", help="MLflow server or store. [default: sqlite under mlflow/store]")
 _flag("run-dir", default="runs", help="Directory that holds runs. [default: runs]")
 _flag("run-name", help="Name of this run. [default: dataset and time]")
-_flag("set", multiple=True, help="Range of a strength, as label_smoothing=0:0.3; repeatable.")
+_flag(
+    "set",
+    multiple=True,
+    help="Range of a strength, as label_smoothing=0:0.3, or of an extra axis, which then gets a "
+    "dial too: mixup_alpha, cutmix_alpha, randaugment_magnitude, layer_decay; lr gets none.",
+)
 _flag("fix", multiple=True, help="Strength to take out of the search, as drop_path_rate=0.")
 _flag("min-blocks", type=int, help="Blocks of the experiment that always run. [default: 2]")
 _flag("max-blocks", type=int, help="Most blocks of the experiment. [default: 4]")

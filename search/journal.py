@@ -1,8 +1,8 @@
 """The run directory's memory: append-only files from which every other state is rebuilt.
 
 ``records.jsonl`` holds one line per reported epoch, ``trials.jsonl`` one line per event of a trial
-(start, checkpoint, end). Both are flushed to disk before the search acts on what they say, so a
-crash at any moment loses at most work that nothing has been decided upon. Searcher, scheduler,
+(start, place, checkpoint, end). Both are flushed to disk before the search acts on what they say,
+so a crash at any moment loses at most work that nothing has been decided upon. Searcher, scheduler,
 experiment and tracking are all replayed from here; Ray's and Optuna's own state files are never
 read back.
 """
@@ -102,6 +102,11 @@ class Journal:
         self._append_record(record)
         return True
 
+    def place(self, trial_id: str, *, node: str, host: str) -> None:
+        """Note on which node of the cluster a trial runs, where that is not known already."""
+        if self.trials[trial_id].node != node:
+            self._event({"event": "place", "trial_id": trial_id, "node": node, "host": host})
+
     def checkpoint(self, trial_id: str, path: str) -> None:
         """Note where the newest checkpoint of a trial lies."""
         self._event({"event": "checkpoint", "trial_id": trial_id, "path": path})
@@ -144,6 +149,8 @@ class Journal:
         elif event["event"] == "restart":
             self._ended.pop(trial_id)
             self.trials[trial_id] = replace(self.trials[trial_id], status="running", reason="")
+        elif event["event"] == "place":
+            self.trials[trial_id] = replace(self.trials[trial_id], node=event["node"])
         elif event["event"] == "checkpoint":
             self.trials[trial_id] = replace(self.trials[trial_id], checkpoint=event["path"])
         else:

@@ -8,7 +8,7 @@ from pathlib import Path
 import ray
 from rich.console import Console
 
-from search import tune_run
+from search import cluster, tune_run
 from search.analysis import analyse
 from search.cluster_watch import ClusterLost, leave
 from search.conductor import Conductor
@@ -21,9 +21,11 @@ from search.outputs import SoFar, write_outputs
 from search.plan import Plan, load_images, make_plan
 from search.plan_command import show
 from search.progress import Progress
+from search.run_champion import make_champion
 from search.run_stages import expected_trials, stage_makers
 from search.run_tracking import make_tracker, open_search
 from search.session import log_file, terminated_like_interrupted
+from search.storage import below, delete_probe, write_probe
 from search.terminal import print_verdict
 from search.tracking import Tracker
 from search.trials import Trial
@@ -47,7 +49,9 @@ def run_new(config: RunConfig) -> None:
             f"{config.path} exists; go on with `make resume RUN={config.path}`, "
             "or choose another RUN_NAME."
         )
+    _reach(config)
     plan, dataset = make_plan(config)
+    _reach_images(config, dataset)
     estimate_s = show(make_console(), config, plan, dataset)
     make_writable(config.path)
     write_json(config.path / "plan.json", {**plan.to_dict(), "estimate_s": estimate_s})
@@ -56,19 +60,29 @@ def run_new(config: RunConfig) -> None:
     _work(config, plan, dataset)
 
 
-def run_again(path: Path, *, tracking_uri: str | None = None) -> None:
+def run_again(
+    path: Path, *, tracking_uri: str | None = None, ray_address: str | None = None
+) -> None:
     """Go on with an interrupted run; a finished one is only written out again.
 
     Args:
         path: Directory of the run.
         tracking_uri: Store to mirror the run to from now on, or None for the one it had.
+        ray_address: Cluster to go on at, ``local`` for this machine, or None for where it was.
 
     Raises:
-        InputError: If it is no run, or its dataset is not the same any more.
+        InputError: If it is no run, its dataset is not the same any more, or its cluster is not
+            there.
     """
     config = RunConfig.from_dict(read_json(path / "config.json"), path=path)
+    given = config
     if tracking_uri:
         config = replace(config, tracking_uri=tracking_uri)
+    if ray_address:
+        config = replace(config, ray_address=None if ray_address == "local" else ray_address)
+    if not (path / "verdict.json").exists():
+        _reach(config)
+    if config != given:
         write_json(config.path / "config.json", config.to_dict())
     plan = Plan.from_dict(read_json(path / "plan.json"), config=config)
     # Not planned anew: the reference's file may be gone, and timing precision could differ.
@@ -77,7 +91,35 @@ def run_again(path: Path, *, tracking_uri: str | None = None) -> None:
         raise InputError(
             f"{config.dataset} has changed since {path} began; start a new run on the new data."
         )
+    if not (path / "verdict.json").exists():
+        _reach_images(config, dataset)
     _work(config, plan, dataset)
+
+
+def _reach(config: RunConfig) -> None:
+    """Connect to the cluster if one was asked for, and see that trials can keep checkpoints.
+
+    Raises:
+        InputError: If one of both cannot be.
+    """
+    storage = config.storage or config.run_dir
+    if config.ray_address:
+        cluster.connect(config.ray_address)
+        cluster.require_reach(
+            storage, cpus_per_trial=config.cpus_per_trial, gpus_per_trial=config.gpus_per_trial
+        )
+    elif config.storage:
+        delete_probe(storage, write_probe(storage))
+
+
+def _reach_images(config: RunConfig, dataset: Dataset) -> None:
+    if config.ray_address:
+        cluster.require_images(
+            dataset.images,
+            data_dir=config.data_dir,
+            cpus_per_trial=config.cpus_per_trial,
+            gpus_per_trial=config.gpus_per_trial,
+        )
 
 
 def _work(config: RunConfig, plan: Plan, dataset: Dataset) -> None:
@@ -95,7 +137,7 @@ def _work(config: RunConfig, plan: Plan, dataset: Dataset) -> None:
             tracker.sync(journal.trials.values())
             if not (config.path / "verdict.json").exists():  # Written when all stages are over.
                 _train(config, plan, dataset, journal, tracker, console)
-            _tell(config, plan, journal, tracker, console)
+            _tell(config, plan, dataset, journal, tracker, console)
         except ClusterLost as lost:
             tracker.close_search("FAILED", verdict=None, artifacts=None)
             leave(lost)
@@ -131,7 +173,7 @@ def _train(
         cpus_per_trial=config.cpus_per_trial,
         gpus_per_trial=config.gpus_per_trial,
         ray_address=config.ray_address,
-        storage=f"{config.storage or config.run_dir}/{config.run_name}/ray",
+        storage=below(config.storage or config.run_dir, config.run_name, "ray"),
     )
     num_cores = tune_run.start_ray(resources)
     journal.begin_session(
@@ -142,7 +184,7 @@ def _train(
         deadline = time.monotonic() + config.time_budget_s - journal.wall_s
     progress = Progress(
         console,
-        totals=expected_trials(config),
+        totals=expected_trials(config, plan),
         metric=config.metric,
         num_val=plan.data.num_val,
         deadline=deadline,
@@ -163,10 +205,24 @@ def _train(
 
 
 def _tell(
-    config: RunConfig, plan: Plan, journal: Journal, tracker: Tracker, console: Console
+    config: RunConfig,
+    plan: Plan,
+    dataset: Dataset,
+    journal: Journal,
+    tracker: Tracker,
+    console: Console,
 ) -> None:
     """Draw the verdict, write every file, hand everything to the store, print the answer."""
     analysis = analyse(journal, plan, config)
     write_outputs(config, plan, journal, analysis)
-    tracker.close_search("FINISHED", verdict=analysis.verdict, artifacts=config.path)
+    try:
+        champion = make_champion(config, plan, dataset, journal, analysis)
+    except OSError as error:  # The answer stands without a model.
+        champion = None
+        log.warning("no champion model: %s", error)
+    tracker.close_search(
+        "FINISHED", verdict=analysis.verdict, artifacts=config.path, champion=champion
+    )
     print_verdict(console, config, plan, analysis)
+    if champion is None:
+        console.print("No champion model: its weights are not there; see log.txt.", style="yellow")

@@ -7,7 +7,9 @@ from rich.console import Console
 from rich.status import Status
 
 from search.objective import score
+from search.packing import in_parts
 from search.trials import Trial
+from trainable.gpu_memory import PARTS
 
 
 class Progress:
@@ -39,6 +41,7 @@ class Progress:
         self._trials: dict[str, Trial] = {}
         self._started_at = time.monotonic()
         self._status: Status | None = None
+        self._told_of_parts = False
 
     def __enter__(self) -> "Progress":
         if self._console.is_terminal:
@@ -54,6 +57,11 @@ class Progress:
         """Show that a trial started, reported or ended."""
         before = self._trials.get(trial.spec.trial_id)
         self._trials[trial.spec.trial_id] = trial
+        parts = trial.records[-1].metrics.get(PARTS) if trial.records else None
+        if parts and not self._told_of_parts:  # Where it happens once, it happens to most.
+            self._told_of_parts = True
+            told = in_parts(trial.spec.trial_id, trial.spec.recipe.batch_size, int(parts))
+            self._console.print(f"{told} Each such trial reports {PARTS}.", style="yellow")
         if self._status:
             self._status.update(self._summary(trial.spec.stage))
         elif trial.status != "running" and (before is None or before.status == "running"):

@@ -22,14 +22,12 @@ class Origin:
     Attributes:
         config: What was asked of the run, with the place where it lies now.
         plan: What was planned, the dataset's sizes among it.
-        search_id: What its tracking store knows the run by, from the name it was made with.
         verdict: Content of ``verdict.json``, or None while there is none.
         num_train: Training images that the strengths of its recipe files are meant for.
     """
 
     config: RunConfig
     plan: Plan
-    search_id: str
     verdict: Mapping[str, Any] | None
     num_train: int
 
@@ -55,15 +53,13 @@ def read_origin(run_dir: Path) -> Origin:
     Raises:
         InputError: If it holds no run of this version.
     """
-    asked = read_json(run_dir / "config.json")
-    config = RunConfig.from_dict(asked, path=run_dir)
+    config = RunConfig.from_dict(read_json(run_dir / "config.json"), path=run_dir)
     plan = Plan.from_dict(read_json(run_dir / "plan.json"), config=config)
     verdict, exported = run_dir / "verdict.json", run_dir / EXPORT_FILE
     moved = read_json(exported) if exported.is_file() else {}
     return Origin(
         config=config,
         plan=plan,
-        search_id=f"{asked['run_name']} of {config.created}",
         verdict=read_json(verdict) if verdict.is_file() else None,
         num_train=moved.get("num_train", plan.data.num_train),
     )

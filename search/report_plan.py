@@ -29,7 +29,10 @@ PACKAGES = (
     "scipy",
     "numpy",
 )
-_PLACES = ("run_dir", "run_name", "data_dir", "storage", "tracking_uri", "ray_address", "created")
+_PLACES = (
+    *("run_dir", "run_name", "data_dir", "storage", "tracking_uri", "ray_address"),
+    *("created", "search_id"),
+)
 """Where and when, not what."""
 _VALUES = "Raw values, in brackets what they amount to in this run."
 _FLAGS = {"ranges": "set", "fixed": "fix"}

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from functools import partial
 
-from search.analysis import decide_dials, experiment_runs, is_settled, pick_best
+from search.analysis import experiment_runs, is_decided_by, pick_best
 from search.conductor import Stage
 from search.config import RunConfig
-from search.experiment import attribute_stage, confirm_stage, runs_per_look
+from search.experiment import attribute_stage, confirm_stage, usual_runs_per_block
 from search.journal import Journal
 from search.plan import Plan
 from search.proposer import Proposer
@@ -14,11 +14,11 @@ from search.rungs import Rungs
 from search.stages import SearchSettings, SearchStage
 
 
-def expected_trials(config: RunConfig) -> dict[str, int]:
+def expected_trials(config: RunConfig, plan: Plan) -> dict[str, int]:
     """Trials by stage if everything goes as usual, for estimates of what is left."""
     usual = {
         "search": config.num_samples + max(0, 2 * config.rerun_top - 1),
-        "attribute": 8 * config.min_blocks,
+        "attribute": usual_runs_per_block(plan) * config.min_blocks,
         "confirm": 4 * config.confirm_seeds,
     }
     return {stage: usual[stage] for stage in config.stages}
@@ -47,10 +47,7 @@ def stage_makers(
 
         def is_decided() -> bool:
             runs = experiment_runs(journal.of_stage("attribute"))
-            _, dials = decide_dials(runs, plan, config, best)
-            num_looks = len(runs) // max(1, runs_per_look(plan, best))
-            runs_left = (config.max_blocks - num_looks) * runs_per_look(plan, best)
-            return is_settled(dials, runs_left=runs_left)
+            return is_decided_by(runs, plan, config, best)
 
         return attribute_stage(
             journal, plan, config, best=best, is_decided=is_decided, deadline=deadline

@@ -35,7 +35,7 @@ def open_search(tracker: Tracker, config: RunConfig, plan: Plan) -> None:
             **{f"task.{name}": str(value) for name, value in plan.task.to_dict().items()},
         },
         tags={
-            "search_id": f"{config.run_name} of {config.created}",
+            "search_id": config.search_id,
             "search": f"{recipe.model} on {data.name}, {config.run_name}",
             "model": recipe.model,
             "dataset": data.name,

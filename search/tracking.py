@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from search import tracking_closing, tracking_view
 from search.tracking_mirror import Mirror, SearchInfo
@@ -20,6 +20,9 @@ from search.tracking_trials import ByStrength
 from search.trials import Trial
 from search.verdict import Verdict
 from spaces.recipe import Recipe
+
+if TYPE_CHECKING:
+    from search.champion import Champion
 
 __all__ = ["DatasetInfo", "Tracker"]
 
@@ -120,6 +123,7 @@ class Tracker:
         *,
         verdict: Verdict | None,
         artifacts: Path | None,
+        champion: "Champion | None" = None,
     ) -> None:
         """Write everything that is missing, then the verdict, and end the parent run.
 
@@ -127,6 +131,7 @@ class Tracker:
             status: How the search ended; a killed one can be opened again.
             verdict: What was found, or None.
             artifacts: Run directory whose files are copied, or None.
+            champion: Model to log and register, or None.
         """
         if self._search is None:
             return  # Interrupted before it began.
@@ -139,6 +144,10 @@ class Tracker:
             self._attempt("set the saved view", self._set_view)
         upload = partial(tracking_closing.upload, run_dir=artifacts, verdict=verdict)
         files = self._attempt("copy the artifacts", upload)
+        registered = None
+        if champion is not None:
+            register = partial(tracking_closing.register, champion=champion)
+            registered = self._attempt("register the champion", register)
         publish = partial(
             tracking_closing.publish,
             status=status,
@@ -146,6 +155,7 @@ class Tracker:
             trials=trials,
             run_dir=artifacts,
             files=files or [],
+            champion=registered,
         )
         self._attempt("log the verdict", publish)
         # Last, so that a run that is over lacks nothing but what `problems` says.

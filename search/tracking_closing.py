@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from search import tracking_artifacts, tracking_notes, tracking_view
 from search.tracking_mirror import Mirror
 from search.tracking_trials import run_name
 from search.trials import Trial
 from search.verdict import Verdict
+
+if TYPE_CHECKING:
+    from search.champion import Champion, Registered
 
 _STATES = {"FINISHED": "finished", "KILLED": "interrupted", "FAILED": "failed"}
 _LINKED_FILES = (*tracking_artifacts.FILES[:5], "tables/dials.json", "tables/trials.json")
@@ -34,6 +38,14 @@ def upload(mirror: Mirror, *, run_dir: Path | None, verdict: Verdict | None) -> 
     return tracking_artifacts.upload(mirror.store, mirror.parent, run_dir, dials=dials)
 
 
+def register(mirror: Mirror, *, champion: "Champion") -> "Registered":
+    """Log the champion on the parent run, and move the alias to it."""
+    # Imports torch and timm, which a store's other users do without.
+    from search.champion import log_champion
+
+    return log_champion(mirror.store.client, mirror.parent, champion)
+
+
 def publish(
     mirror: Mirror,
     *,
@@ -42,6 +54,7 @@ def publish(
     trials: Sequence[Trial],
     run_dir: Path | None,
     files: Sequence[str],
+    champion: "Registered | None" = None,
 ) -> None:
     """Write the verdict's numbers and tags, and the description of the search.
 
@@ -52,6 +65,7 @@ def publish(
         trials: All its trials.
         run_dir: Run directory, or None.
         files: Paths of the artifacts.
+        champion: The registered model, or None.
     """
     experiment_id, parent = mirror.store.experiment_id, mirror.parent
     charts = tracking_view.chart_url(experiment_id, mirror.info.search_id)
@@ -71,6 +85,7 @@ def publish(
         },
         images=tracking_artifacts.images(run_dir, parent) if run_dir else {},
         runs=_runs_that_matter(mirror, trials),
+        champion=tracking_view.model_url(champion.name, champion.version) if champion else "",
     )
     note = tracking_notes.verdict_note(verdict, counts=counts, links=links)
     tags = tracking_notes.verdict_tags(verdict) | {"mlflow.note.content": note}

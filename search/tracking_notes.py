@@ -23,12 +23,14 @@ class Links:
         images: Artifacts to show inside the description, by caption; at most 700 px wide, a wider
             one pushes the column with status and children off the page.
         runs: Address by label of the children that matter.
+        champion: The registered model, empty without one.
     """
 
     charts: str
     artifacts: Mapping[str, str] = field(default_factory=dict)
     images: Mapping[str, str] = field(default_factory=dict)
     runs: Mapping[str, str] = field(default_factory=dict)
+    champion: str = ""
 
 
 def open_note(title: str, state: str, *, charts: str, counts: str = "") -> str:
@@ -43,8 +45,10 @@ def open_note(title: str, state: str, *, charts: str, counts: str = "") -> str:
 def verdict_note(verdict: Verdict, *, counts: str, links: Links) -> str:
     """Description of a search with a verdict: the sentence, the dials, how it was found, where."""
     head = verdict.sentence or f"Turn down: {turned(verdict, 'down')}."
+    model = {"champion model": links.champion} if links.champion else {}
     pointers = " · ".join(
-        f"[{name}]({address})" for name, address in {"charts": links.charts, **links.runs}.items()
+        f"[{name}]({address})"
+        for name, address in {"charts": links.charts, **model, **links.runs}.items()
     )
     parts = [f"**{head}**", " · ".join(part for part in (_confirmed(verdict), pointers) if part)]
     parts.append(_markdown(dial_table(verdict)))

@@ -21,8 +21,10 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    # Bars for steps that take a fraction of a second, in the middle of our own output.
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
-_SQLITE = "sqlite:///"
+SQLITE = "sqlite:///"
 _LOCK_S = 60.0
 
 
@@ -53,7 +55,7 @@ def failures() -> tuple[type[Exception], ...]:
 
 def embedded_uri(store_dir: Path) -> str:
     """Address of the database that lies in ``store_dir``."""
-    return f"{_SQLITE}{store_dir.resolve() / 'mlflow.db'}"
+    return f"{SQLITE}{store_dir.resolve() / 'mlflow.db'}"
 
 
 def open_store(uri: str | None, *, store_dir: Path, experiment: str) -> Store:
@@ -66,8 +68,8 @@ def open_store(uri: str | None, *, store_dir: Path, experiment: str) -> Store:
     """
     set_environment()
     uri = uri or embedded_uri(store_dir)
-    if uri.startswith(_SQLITE):
-        return _open_file(Path(uri.removeprefix(_SQLITE)).resolve(), experiment)
+    if uri.startswith(SQLITE):
+        return _open_file(Path(uri.removeprefix(SQLITE)).resolve(), experiment)
     _check_reachable(uri)
     # A server knows where its artifacts go; without one MLflow would put them in the working
     # directory.
@@ -81,7 +83,7 @@ def _open_file(database: Path, experiment: str) -> Store:
     # Two processes that make the tables of a new database at once make MLflow raise.
     with _locked(database.with_name(database.name + ".lock")):
         _check_writable(database)
-        return _open_experiment(f"{_SQLITE}{database}", experiment, artifacts=database.parent)
+        return _open_experiment(f"{SQLITE}{database}", experiment, artifacts=database.parent)
 
 
 def _open_experiment(uri: str, name: str, *, artifacts: Path | None) -> Store:

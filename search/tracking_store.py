@@ -1,4 +1,6 @@
-"""An MLflow tracking store reduced to what a search writes; no other module calls its client.
+"""An MLflow tracking store reduced to what a search writes.
+
+Besides this module only `search.champion` calls its client, for what concerns models.
 
 Everything here raises; `search.tracking` is the one place where failures are caught. MLflow is
 imported inside functions: it reads `search.tracking_opening.ENVIRONMENT` while it is imported.
@@ -59,18 +61,22 @@ class Store:
     Args:
         client: A client of the store.
         experiment_id: The experiment that everything is written to.
+
+    Attributes:
+        client: As given.
+        experiment_id: As given.
     """
 
     def __init__(self, client: "MlflowClient", experiment_id: str) -> None:
+        self.client = client
         self.experiment_id = experiment_id
-        self._client = client
 
     def find_runs(self, query: str) -> list[FoundRun]:
         """All runs that match, oldest first."""
         found: list[FoundRun] = []
         token: str | None = None
         while True:
-            page = self._client.search_runs(
+            page = self.client.search_runs(
                 [self.experiment_id],
                 query,
                 order_by=["attributes.start_time ASC"],
@@ -93,7 +99,7 @@ class Store:
     def create_run(self, name: str, tags: Mapping[str, str], *, start: float | None = None) -> str:
         """Create a running run that began at ``start``, else now, and return its id."""
         cut = {key: value[:_TAG_CHARACTERS] for key, value in tags.items()}
-        run_id: str = self._client.create_run(
+        run_id: str = self.client.create_run(
             self.experiment_id, start_time=_milliseconds(start), run_name=name, tags=cut
         ).info.run_id
         return run_id
@@ -117,23 +123,23 @@ class Store:
         labels = [RunTag(key, value[:_TAG_CHARACTERS]) for key, value in (tags or {}).items()]
         while len(points) > _METRICS_PER_CALL - _PARAMS_PER_CALL or len(pairs) > _PARAMS_PER_CALL:
             some = points[: _METRICS_PER_CALL - _PARAMS_PER_CALL]
-            self._client.log_batch(run_id, metrics=some, params=pairs[:_PARAMS_PER_CALL])
+            self.client.log_batch(run_id, metrics=some, params=pairs[:_PARAMS_PER_CALL])
             points, pairs = points[len(some) :], pairs[_PARAMS_PER_CALL:]
         if points or pairs or labels:
-            self._client.log_batch(run_id, metrics=points, params=pairs, tags=labels)
+            self.client.log_batch(run_id, metrics=points, params=pairs, tags=labels)
 
     def last_step(self, run_id: str, keys: Iterable[str]) -> int:
         """The highest step at which any of the metrics was logged, 0 if none was."""
-        histories = (self._client.get_metric_history(run_id, key) for key in keys)
+        histories = (self.client.get_metric_history(run_id, key) for key in keys)
         return max((point.step for history in histories for point in history), default=0)
 
     def end_run(self, run_id: str, status: str, *, end: float | None = None) -> None:
         """End a run as ``FINISHED``, ``KILLED`` or ``FAILED``, at ``end``, else now."""
-        self._client.set_terminated(run_id, status, end_time=_milliseconds(end))
+        self.client.set_terminated(run_id, status, end_time=_milliseconds(end))
 
     def reopen_run(self, run_id: str) -> None:
         """Call a run running again."""
-        self._client.update_run(run_id, status="RUNNING")
+        self.client.update_run(run_id, status="RUNNING")
 
     def log_dataset(self, run_id: str, dataset: DatasetInfo) -> None:
         """Name the dataset as an input of the run; a second time changes nothing."""
@@ -155,26 +161,26 @@ class Store:
             f"{name.removeprefix('num_')} {number:,}" for name, number in sizes.items()
         )
         tags = [InputTag("mlflow.data.context", context)]
-        self._client.log_inputs(run_id, [DatasetInput(entity, tags)])
+        self.client.log_inputs(run_id, [DatasetInput(entity, tags)])
 
     def log_text(self, run_id: str, text: str, path: str) -> None:
         """Write an artifact, over an earlier one at the same path."""
-        self._client.log_text(run_id, text, path)
+        self.client.log_text(run_id, text, path)
 
     def log_file(self, run_id: str, file: Path, folder: str | None = None) -> None:
         """Copy a file to the artifacts, over an earlier one of the same name."""
-        self._client.log_artifact(run_id, str(file), folder)
+        self.client.log_artifact(run_id, str(file), folder)
 
     def experiment_tags(self) -> dict[str, str]:
         """The tags of the experiment."""
-        return dict(self._client.get_experiment(self.experiment_id).tags)
+        return dict(self.client.get_experiment(self.experiment_id).tags)
 
     def set_experiment_tag(self, key: str, value: str | None) -> None:
         """Set a tag of the experiment; None removes it."""
         if value is None:
-            self._client.delete_experiment_tag(self.experiment_id, key)
+            self.client.delete_experiment_tag(self.experiment_id, key)
         else:
-            self._client.set_experiment_tag(self.experiment_id, key, value)
+            self.client.set_experiment_tag(self.experiment_id, key, value)
 
 
 def _milliseconds(seconds: float | None) -> int:

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from search.tracking_store import Store
 from search.tracking_trials import FINAL_METRIC, METRIC_KEYS, RANK_METRIC
@@ -54,6 +55,11 @@ def run_url(experiment_id: str, run_id: str) -> str:
     """Address of a run, relative to MLflow's page."""
     # Without the workflow type MLflow shows the page in its layout for agents.
     return f"#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
+
+
+def model_url(name: str, version: str) -> str:
+    """Address of a version of a registered model, relative to MLflow's page."""
+    return f"#/models/{quote(name)}/versions/{version}?workflowType=machine_learning"
 
 
 def set_view(store: Store, *, search_id: str, title: str) -> None:

@@ -195,7 +195,7 @@ def _from_search(config: Path, origin: Origin | None) -> FromSearch | None:
     confirmed = verdict.get("confirmed") or {}
     return FromSearch(
         name=origin.config.run_name,
-        search_id=origin.search_id,
+        search_id=origin.config.search_id,
         is_exported=config.name in EXPORTED_RECIPES,
         sentence=verdict.get("sentence", ""),
         confirmed=confirmed.get(verdict.get("exported", "best"), {}),

@@ -32,6 +32,7 @@ class TrialSpec:
         eval_epochs: Epochs after which it is evaluated; the last epoch always is.
         rerun_of: The trial whose recipe this one runs again on a fresh seed, or None.
         never_stop: Whether the scheduler must let it run to full length.
+        keep_weights: Whether its last epoch leaves a checkpoint that stays when it is over.
     """
 
     stage: str
@@ -47,6 +48,7 @@ class TrialSpec:
     eval_epochs: tuple[int, ...] = ()
     rerun_of: str | None = None
     never_stop: bool = True
+    keep_weights: bool = False
 
     @property
     def trial_id(self) -> str:
@@ -60,7 +62,7 @@ class TrialSpec:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The one conversion back from `to_dict`."""
-        values = {f.name: data[f.name] for f in fields(cls)}
+        values = {f.name: data[f.name] for f in fields(cls) if f.name in data}
         values["recipe"] = Recipe.from_dict(data["recipe"])
         values["eval_epochs"] = tuple(data["eval_epochs"])
         return cls(**values)
@@ -117,7 +119,8 @@ class Trial:
         records: Reported epochs in order, without gaps or repeats.
         status: One of `STATUSES`; ``stopped`` is stopped early by the scheduler.
         reason: One sentence why it ended, empty while running or finished.
-        checkpoint: Where its newest checkpoint lies, or None.
+        checkpoint: Where its newest checkpoint lies, a path or a URI, or None.
+        node: Id of the Ray node that it ran on last, or nothing.
     """
 
     spec: TrialSpec
@@ -125,6 +128,7 @@ class Trial:
     status: str = "running"
     reason: str = ""
     checkpoint: str | None = None
+    node: str = ""
 
     @property
     def epoch(self) -> int:

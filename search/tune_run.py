@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,11 @@ from ray.tune import TuneError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from search import cluster
 from search.cluster_watch import ClusterWatch
 from search.conductor import Conductor, Wait
 from search.files import write_json
+from search.storage import location_of
 from search.trials import Record, TrialSpec
 from trainable.datasets import Dataset
 from trainable.ray_trainable import RecipeTrainable
@@ -37,6 +40,9 @@ _TUNE_SETTINGS = {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # log.txt has those of trials that failed for good.
     "RAY_AIR_NEW_OUTPUT": "0",
 }
+_MOST_PLACES = 10_000
+"""Trials at once that Tune never sees; `_Places` counts those that fit."""
+_COUNTED_EVERY_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +53,7 @@ class Resources:
         cpus_per_trial: CPU cores, at least 1; also the number of its compute threads.
         gpus_per_trial: Share of a GPU, 0 for none.
         ray_address: Address of a running cluster, or None to start one on this machine.
-        storage: Directory or URI where trials keep checkpoints.
+        storage: Directory or URI where trials keep checkpoints; every node must reach it.
         max_failures: Times a trial whose worker died is started again.
         checkpoint_every_s: Seconds of training between checkpoints of a trial.
     """
@@ -68,25 +74,36 @@ class _NotPickled:
 
 
 class ConductedSearcher(_NotPickled, Searcher):
-    """Hands the conductor's trials to Tune."""
+    """Hands the conductor's trials to Tune.
 
-    def __init__(self, conductor: Conductor) -> None:
+    Args:
+        conductor: Has the trials.
+        num_places: Asked before each trial how many may be given out at once.
+    """
+
+    def __init__(self, conductor: Conductor, num_places: Callable[[], int]) -> None:
         super().__init__()
         self._conductor = conductor
+        self._num_places = num_places
+        self._given: set[str] = set()
 
     def suggest(self, trial_id: str) -> Any:
         """The configuration of the next trial, None to be asked again, or ``FINISHED``."""
+        if len(self._given) >= self._num_places():
+            return None
         answer = self._conductor.next_trial()
         if answer is Wait.NO_MORE:
             return Searcher.FINISHED
         if isinstance(answer, Wait):
             return None
+        self._given.add(trial_id)
         return {"spec": answer.spec.to_dict(), "checkpoint": answer.checkpoint}
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Nothing: the scheduler tells the conductor, before Tune decides anything."""
+        """Free its place; the scheduler told the conductor, before Tune decided anything."""
+        self._given.discard(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the journal is the memory."""
@@ -115,6 +132,8 @@ class ConductedScheduler(_NotPickled, FIFOScheduler):
             metrics=metrics,
             time=time.time(),
         )
+        if result.get("node"):
+            self._conductor.place(spec.trial_id, node=result["node"], host=result["hostname"])
         go_on: str = TrialScheduler.CONTINUE
         stop: str = TrialScheduler.STOP
         by_image = {key: result.get(f"by_image/{key}") for key in ("correct", "nll")}
@@ -144,20 +163,23 @@ class ConductedScheduler(_NotPickled, FIFOScheduler):
 class CheckpointNotes(_NotPickled, tune.Callback):
     """Tells the conductor where each trial's newest checkpoint lies."""
 
-    def __init__(self, conductor: Conductor) -> None:
+    def __init__(self, conductor: Conductor, storage: str) -> None:
         self._conductor = conductor
+        self._storage = storage
 
     def on_checkpoint(
         self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **info: Any
     ) -> None:
-        """Journal the path of a checkpoint that is completely written."""
+        """Journal the location of a checkpoint that is completely written."""
         spec = TrialSpec.from_dict(trial.config["spec"])
-        self._conductor.checkpoint(spec.trial_id, checkpoint.path)
+        # Tune tells the path without the file system that it is a path on.
+        location = location_of(self._storage, trial.storage.storage_fs_path, checkpoint.path)
+        self._conductor.checkpoint(spec.trial_id, location)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Delete the checkpoints of a trial that is over: thousands of them fill a disk."""
         storage = trial.storage
-        if trial.checkpoint:
+        if trial.checkpoint and not trial.config["spec"]["keep_weights"]:
             storage.storage_filesystem.delete_dir(storage.trial_fs_path)
 
 
@@ -179,18 +201,22 @@ def run(conductor: Conductor, *, dataset: Dataset, resources: Resources, run_dir
         tune.with_parameters(
             RecipeTrainable,
             dataset=dataset,
+            device="cuda" if resources.gpus_per_trial else "cpu",
             num_threads=max(1, int(resources.cpus_per_trial)),
             checkpoint_every_s=resources.checkpoint_every_s,
         ),
         {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},
     )
+    places = _Places(resources)
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
-            search_alg=ConductedSearcher(conductor),
+            search_alg=ConductedSearcher(conductor, places),
             scheduler=ConductedScheduler(conductor, run_dir),
             num_samples=-1,
-            max_concurrent_trials=_num_places(resources),
+            # With a number Tune starts that many workers side by side, without one it waits for
+            # each before it starts the next.
+            max_concurrent_trials=_MOST_PLACES,
             reuse_actors=True,
             trial_name_creator=_trial_name,
             trial_dirname_creator=_trial_name,
@@ -201,7 +227,7 @@ def run(conductor: Conductor, *, dataset: Dataset, resources: Resources, run_dir
             name=time.strftime("session-%Y%m%d-%H%M%S"),
             storage_path=resources.storage,
             verbose=0,
-            callbacks=[CheckpointNotes(conductor)],
+            callbacks=[CheckpointNotes(conductor, resources.storage)],
             failure_config=tune.FailureConfig(max_failures=resources.max_failures),
             # Only what a trial asks for itself: at the end of a trial nobody needs its state.
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_at_end=False),
@@ -227,30 +253,42 @@ def start_ray(resources: Resources) -> float:
     for name, value in _TUNE_SETTINGS.items():
         os.environ.setdefault(name, value)
     sigterm = signal.getsignal(signal.SIGTERM)
-    ray.init(
-        address=resources.ray_address or "local",
-        include_dashboard=None if resources.ray_address else False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
-    signal.signal(signal.SIGTERM, sigterm)  # Ray takes it for itself and ends without a word.
-    return float(ray.cluster_resources()["CPU"])  # type: ignore[no-untyped-call]
-
-
-def _num_places(resources: Resources) -> int | None:
-    """Trials that fit on this machine at once; None for a cluster, which may grow.
-
-    With a number Tune starts that many workers side by side, without one it waits for each before
-    it starts the next. It also asks for a trial only when there is a place for it, so that a
-    proposal knows every result that came before it.
-    """
     if resources.ray_address:
-        return None
-    found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    places = [found["CPU"] // resources.cpus_per_trial]
-    if resources.gpus_per_trial:
-        places.append(found.get("GPU", 0.0) // resources.gpus_per_trial)
-    return max(1, int(min(places)))
+        cluster.connect(resources.ray_address)
+    else:
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    signal.signal(signal.SIGTERM, sigterm)  # Ray takes it for itself and ends without a word.
+    return float(ray.cluster_resources().get("CPU", 0.0))  # type: ignore[no-untyped-call]
+
+
+class _Places:
+    """How many trials may be given out at once.
+
+    A trial is given out only when there is a place for it, so that its proposal knows every result
+    that came before it. On a cluster, where nodes come and go, places are counted again every few
+    seconds; there one trial more waits in line: an autoscaler adds nodes only if something does.
+    """
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        self._counted = 1
+        self._due_at = 0.0
+
+    def __call__(self) -> int:
+        now = time.monotonic()
+        if now >= self._due_at:
+            asked = self._resources
+            fitting = cluster.num_places(
+                cpus_per_trial=asked.cpus_per_trial, gpus_per_trial=asked.gpus_per_trial
+            )
+            self._counted = fitting + 1 if asked.ray_address else max(1, fitting)
+            self._due_at = now + _COUNTED_EVERY_S if asked.ray_address else float("inf")
+        return self._counted
 
 
 def _trial_name(trial: Any) -> str:

@@ -1,4 +1,4 @@
-"""Serves MLflow's pages over the embedded store and says where the newest search is."""
+"""Serves MLflow's pages over a SQLite store and says where the newest search is."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from search.tracking_opening import embedded_uri, set_environment
+from search.tracking_opening import SQLITE, failures, set_environment
 from search.tracking_view import chart_url
 from spaces.errors import InputError
 
@@ -21,13 +21,18 @@ _START_S = 120.0
 _STOP_S = 10.0
 _PORTS_TRIED = 50
 _UNSAFE_PORTS = (5060, 5061)  # Browsers refuse them: they belong to SIP.
+_LOOPBACK = ("127.0.0.1", "localhost")
+_NAME = "recipe.localhost"
+"""A name that browsers take for this machine (RFC 6761, 6.3). Under its plain names MLflow opens an
+assistant at a first visit, which pushes the verdict off the page.
+"""
 
 
-def serve(store_dir: Path, host: str, port: int) -> None:
+def serve(uri: str, host: str, port: int) -> None:
     """Run an MLflow server until it is interrupted, and print the address of the newest search.
 
     Args:
-        store_dir: Directory that holds ``mlflow.db``.
+        uri: Address of a SQLite database; of a server, only the newest search's address is printed.
         host: Address to listen on; 127.0.0.1 unless others may see and change everything.
         port: Port to listen on; the next free one is taken if it is in use.
 
@@ -35,17 +40,27 @@ def serve(store_dir: Path, host: str, port: int) -> None:
         InputError: If there is no store, or no free port.
         RuntimeError: If the server does not start.
     """
-    if not (store_dir / "mlflow.db").is_file():
-        raise InputError(f"`{store_dir}` must hold mlflow.db, which a first search makes.")
+    if uri.startswith(("http://", "https://")):
+        try:
+            print(f"Newest search:\n  {newest_search_url(uri, uri)}")
+        except failures() as error:
+            raise InputError(f"`{uri}` must be a server that answers, but {error}.") from error
+        return
+    database = Path(uri.removeprefix(SQLITE))
+    if not (uri.startswith(SQLITE) and database.is_file()):
+        raise InputError(f"`{uri}` must be a SQLite database, which a first search makes.")
     port = free_port(host, port)
     base_url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
     # Ending this process must end the server, also where `kill` does it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with _server(store_dir, host, port) as server:
+    with _server(database, host, port) as server:
         _wait_until_up(server, base_url)
-        address = newest_search_url(store_dir, base_url)
-        print(f"MLflow serves {store_dir} at {base_url}\n")
-        print(f"Newest search:\n  {address}\n\nCtrl-C ends the server.", flush=True)
+        address = newest_search_url(uri, f"http://{_shown(host)}:{port}")
+        print(f"MLflow serves {database} at {base_url}\n")
+        print(f"Newest search:\n  {address}\n")
+        if _NAME in address:
+            print(f"Where the browser does not know {_NAME}, put 127.0.0.1 in its place.")
+        print("Ctrl-C ends the server.", flush=True)
         if _has_desktop():
             webbrowser.open(address)
         try:
@@ -77,12 +92,12 @@ def free_port(host: str, port: int) -> int:
     raise InputError(f"`host` and `port` must be free on this machine, but got {host}:{port}.")
 
 
-def newest_search_url(store_dir: Path, base_url: str) -> str:
+def newest_search_url(uri: str, base_url: str) -> str:
     """Address of the charts of the search begun last, or of the front page before the first."""
     set_environment()
     from mlflow import MlflowClient
 
-    client = MlflowClient(embedded_uri(store_dir))
+    client = MlflowClient(uri)
     experiments = [found.experiment_id for found in client.search_experiments()]
     newest = client.search_runs(
         experiments,
@@ -98,15 +113,21 @@ def newest_search_url(store_dir: Path, base_url: str) -> str:
 
 
 @contextmanager
-def _server(store_dir: Path, host: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
+def _server(database: Path, host: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """A running server; it and its workers are gone when the context ends."""
     set_environment()
-    artifacts = (store_dir.resolve() / "artifacts").as_uri()
+    folder = database.resolve().parent
+    artifacts = (folder / "artifacts").as_uri()
     command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
     command += ["--host", host, "--port", str(port)]
-    command += ["--backend-store-uri", embedded_uri(store_dir)]
+    command += ["--backend-store-uri", f"{SQLITE}{database.resolve()}"]
     command += ["--default-artifact-root", artifacts]
-    log = store_dir / "ui.log"
+    if host in _LOOPBACK:
+        names = (*_LOOPBACK, _NAME)
+        command += ["--allowed-hosts", ",".join(f"{name}:*" for name in names)]
+        origins = ",".join(f"http://{name}:{port}" for name in names)
+        command += ["--cors-allowed-origins", origins]
+    log = folder / "ui.log"
     with log.open("wb") as output:
         server = subprocess.Popen(
             command,
@@ -141,7 +162,17 @@ def _wait_until_up(server: subprocess.Popen[bytes], base_url: str) -> None:
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
-    raise RuntimeError(f"MLflow's server did not start at {base_url}; see ui.log beside mlflow.db.")
+    raise RuntimeError(
+        f"MLflow's server did not start at {base_url}; see ui.log beside the database."
+    )
+
+
+def _shown(host: str) -> str:
+    """Name of the server in the address that is shown."""
+    if host in _LOOPBACK:
+        # Safari asks the system, which may know no other name than `localhost`.
+        return "127.0.0.1" if sys.platform == "darwin" else _NAME
+    return "127.0.0.1" if host == "0.0.0.0" else host
 
 
 def _has_desktop() -> bool:

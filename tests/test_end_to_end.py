@@ -8,61 +8,28 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from itertools import combinations
 from pathlib import Path
 
 import pytest
-from mlflow.tracking import MlflowClient
 
+from search.champion import ALIAS
+from search.plan import load_images
 from search.recipe_file import read_recipe
+from search.recipe_origin import read_origin
+from search.tracking_opening import set_environment
 from search.verdict import EFFECT_METRICS, FIT_STATES, TURNS
 from spaces.strengths import STRENGTH_NAMES
+from tests.small_search import SMALL, command, finish
 from tests.whole_run import lines, num_records_of, require_mirrored, require_whole, whole_lines
 
+set_environment()
+
+import mlflow  # noqa: E402  It reads the environment while it is imported.
+from mlflow.tracking import MlflowClient  # noqa: E402
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-
-ROOT = Path(__file__).resolve().parent.parent
-SMALL = [
-    *("--dataset", "small-transfer", "--num-train", "64", "--epochs", "5", "--num-samples", "6"),
-    *("--max-blocks", "2", "--confirm-seeds", "2", "--rerun-top", "2"),
-]
-
-
-def heed_interrupts() -> None:
-    """A shell starts what runs in the background with SIGINT ignored, and children inherit it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def command(arguments: list[str]) -> subprocess.Popen[str]:
-    environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "search", *arguments],
-        cwd=ROOT,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        preexec_fn=heed_interrupts,
-    )
-
-
-def finish(process: subprocess.Popen[str]) -> str:
-    output, _ = process.communicate(timeout=800)
-    assert process.returncode == 0, output
-    return output
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
-    home = tmp_path_factory.mktemp("whole")
-    uri = f"sqlite:///{home}/mlflow.db"
-    arguments = ["run", *SMALL, "--run-dir", str(home), "--run-name", "whole"]
-    output = finish(command([*arguments, "--tracking-uri", uri]))
-    return home / "whole", uri, output
 
 
 def test_a_search_leaves_everything_it_promises(finished: tuple[Path, str, str]) -> None:
@@ -74,7 +41,7 @@ def test_a_search_leaves_everything_it_promises(finished: tuple[Path, str, str])
     require_mirrored(run, uri)
     promised = (
         "config.json plan.json trials.csv records.jsonl experiment.csv verdict.json report.html "
-        "best.yaml best.timm.yaml best.torchvision.txt log.txt"
+        "best.yaml best.timm.yaml best.torchvision.txt model.safetensors log.txt"
     )
     for name in promised.split():
         assert (run / name).stat().st_size > 0 or name == "log.txt", name
@@ -106,6 +73,35 @@ def test_only_confirmation_ever_looks_at_the_test_split(finished: tuple[Path, st
     for record in lines(run / "records.jsonl"):
         tested = [key for key in record if key.startswith("test")]
         assert not tested or record["stage"] == "confirm"
+
+
+def test_the_champion_loads_by_alias_and_predicts_with_the_confirmed_accuracy(
+    finished: tuple[Path, str, str],
+) -> None:
+    run, uri, _ = finished
+    origin = read_origin(run)
+    assert origin.verdict is not None
+    (model,) = MlflowClient(uri).search_registered_models()
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(uri)
+    try:
+        champion = mlflow.pyfunc.load_model(f"models:/{model.name}@{ALIAS}")
+    finally:
+        mlflow.set_tracking_uri(before)
+    dataset = load_images(origin.config, image_size=origin.plan.reference.image_size)
+    test = dataset.split.test
+    predicted = champion.predict(dataset.images[test]).argmax(axis=1)
+    specs = [e["spec"] for e in lines(run / "trials.jsonl") if e["event"] == "start"]
+    kept = [s for s in specs if s["stage"] == "confirm" and s["block"] == 0]
+    exported = pytest.approx(read_recipe(run / "best.yaml", defaults=None).strengths.as_dict())
+    (spec,) = [s for s in kept if s["recipe"]["strengths"] == exported]
+    records = [r for r in lines(run / "records.jsonl") if "test/top1" in r]
+    (confirmed,) = [
+        r["test/top1"] for r in records if r["trial_id"] == f"confirm-{spec['number']:04d}"
+    ]
+    assert (predicted == dataset.labels[test]).mean() == pytest.approx(confirmed, abs=1e-9)
+    (holder,) = MlflowClient(uri).search_model_versions(f"name='{model.name}'")
+    assert holder.tags["recipe"] == origin.verdict["exported"]
 
 
 STAGES = {"search": 24, "attribute": 9, "confirm": 30}

@@ -13,7 +13,14 @@ import timm
 import torch
 from safetensors.torch import load_file
 
-from search.champion import ALIAS, Registered, champion_trial, log_champion, save_champion
+from search.champion import (
+    ALIAS,
+    Champion,
+    Registered,
+    champion_trial,
+    log_champion,
+    save_champion,
+)
 from search.saved_model import read_metadata
 from search.tracking_opening import embedded_uri, open_store, set_environment
 from search.trials import Record, Trial, TrialSpec
@@ -44,6 +51,16 @@ def a_trial(
         for epoch in range(1, recipe.epochs + 1)
     )
     return Trial(spec=spec, records=records, status=status, checkpoint=at)
+
+
+def a_champion(model_file: Path, name: str) -> Champion:
+    return Champion(
+        model_file=model_file,
+        images=SHOWN,
+        name=name,
+        description="Confirmed.",
+        tags={"search_id": "r1"},
+    )
 
 
 def confirmed(folder: Path, recipe: Recipe) -> Trial:
@@ -118,16 +135,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, Trial, 
     store.end_run(parent, "FINISHED", end=1_800_000_000.0)
     client = MlflowClient(embedded_uri(home / "store"))
     versions = [
-        log_champion(
-            client,
-            parent,
-            path,
-            images=SHOWN,
-            name="my digits/test_byobnet",
-            description="Confirmed.",
-            tags={"search_id": "r1"},
-        )
-        for _ in range(2)
+        log_champion(client, parent, a_champion(path, "my digits/test_byobnet")) for _ in range(2)
     ]
     return home / "store", parent, trial, versions
 
@@ -193,21 +201,18 @@ def test_logging_it_leaves_the_search_as_it_ended_and_makes_nothing_twice(
     ]
 
 
-def test_the_alias_moves_to_the_next_search(
+def test_the_alias_moves_to_the_next_search_and_never_back(
     logged: tuple[Path, str, Trial, list[Registered]], tmp_path: Path
 ) -> None:
     store_dir, _, trial, _ = logged
     store = open_store(None, store_dir=store_dir, experiment="mine")
     client = MlflowClient(embedded_uri(store_dir))
     path = save_champion(tmp_path, trial, class_names=NAMES)
-    other = store.create_run("r2", {"role": "search"})
-    for number in ("1", "2"):
-        registered = log_champion(
-            client, other, path, images=SHOWN, name="another", description="", tags={}
-        )
-        assert registered.version == number
-        other = store.create_run("r3", {"role": "search"})
-    assert str(client.get_model_version_by_alias("another", ALIAS).version) == "2"
+    champion = a_champion(path, "another")
+    older, newer = (store.create_run(name, {"role": "search"}) for name in ("r2", "r3"))
+    for run_id, number, holder in ((older, "1", "1"), (newer, "2", "2"), (older, "1", "2")):
+        assert log_champion(client, run_id, champion).version == number
+        assert str(client.get_model_version_by_alias("another", ALIAS).version) == holder
 
 
 def test_the_code_in_the_store_needs_nothing_of_this_project_for_a_model_of_timm() -> None:

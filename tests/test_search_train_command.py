@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from search import train_plan
 from search.errors import RunFailed, RunInterrupted
 from search.recipe_file import read_recipe, write_recipe
+from search.recipe_origin import read_origin
 from search.run_tracking import open_search
 from search.saved_model import loading_code, read_metadata, save_model, shipped_weights
 from search.tracking_opening import embedded_uri, open_store, set_environment
@@ -532,7 +533,7 @@ def test_a_run_is_tracked_once_and_linked_to_its_search(
     run: Path, store: Store, store_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard: Any = _Heard()
-    open_search(heard, finished_run.a_config(run.parent), finished_run.a_plan())
+    open_search(heard, read_origin(run).config, finished_run.a_plan())
     search = {"role": "search", "search_id": heard.tags["search_id"], "search": "a title"}
     parent = store.create_run("r1", search)
     asked, where = Asked(config=run / "toy.yaml"), place(run.parent, "tracked", store_dir=store_dir)

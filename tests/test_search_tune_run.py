@@ -7,8 +7,8 @@ import pytest
 
 from search.conductor import Conductor
 from search.journal import Journal
-from search.trials import TrialSpec
-from search.tune_run import ConductedScheduler
+from search.trials import Record, TrialSpec
+from search.tune_run import CheckpointNotes, ConductedScheduler
 from spaces.recipe import Recipe
 
 
@@ -26,3 +26,32 @@ def test_a_trial_has_failed_only_when_tune_does_not_start_it_again(
     scheduler.on_trial_error(None, trial)
     journal.close()
     assert journal.trials[spec.trial_id].status == status
+
+
+def test_a_result_is_not_lost_with_the_weights_that_were_to_stay(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    spec = TrialSpec(
+        stage="confirm", number=0, role="best", recipe=Recipe(epochs=1), keep_weights=True
+    )
+    journal.start(spec)
+    conductor = Conductor(journal, [])
+    metrics = {"test/top1": 0.5}
+    conductor.report(Record(trial_id=spec.trial_id, stage="confirm", epoch=1, metrics=metrics))
+    conductor.failed(spec.trial_id, "the disk is full")
+    journal.close()
+    assert journal.trials[spec.trial_id].status == "finished"
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_the_checkpoints_of_a_trial_that_is_over_go_unless_it_keeps_its_weights(
+    tmp_path: Path, keeps: bool
+) -> None:
+    deleted: list[str] = []
+    spec = TrialSpec(stage="confirm", number=0, role="best", recipe=Recipe(), keep_weights=keeps)
+    storage = SimpleNamespace(
+        storage_filesystem=SimpleNamespace(delete_dir=deleted.append), trial_fs_path="here"
+    )
+    trial = SimpleNamespace(config={"spec": spec.to_dict()}, storage=storage, checkpoint="here/1")
+    notes = CheckpointNotes(Conductor(Journal(tmp_path), []), str(tmp_path))
+    notes.on_trial_complete(0, [], trial)
+    assert deleted == ([] if keeps else ["here"])

@@ -12,13 +12,19 @@ from pathlib import Path
 import pytest
 
 from search import ui
+from search.tracking_opening import embedded_uri
 from spaces.errors import InputError
 
 
 def test_a_directory_without_a_store_is_refused_before_anything_starts(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"must hold mlflow\.db, which a first search makes"):
-        ui.serve(tmp_path, "127.0.0.1", 5000)
+    with pytest.raises(InputError, match=r"mlflow\.db` must be a SQLite database, which a first"):
+        ui.serve(embedded_uri(tmp_path), "127.0.0.1", 5000)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_does_not_answer_is_refused_in_one_line() -> None:
+    with pytest.raises(InputError, match=r"http://127\.0\.0\.1:9` must be a server that answers"):
+        ui.serve("http://127.0.0.1:9", "127.0.0.1", 5000)
 
 
 def test_a_port_in_use_is_passed_over() -> None:
@@ -41,13 +47,14 @@ def test_an_address_of_another_machine_is_refused(host: str) -> None:
 def test_the_server_names_the_newest_search_and_ends_with_ctrl_c(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
-        "from search.tracking import Tracker; from search.ui import serve\n"
+        "from search.tracking import Tracker; from search.tracking_opening import embedded_uri\n"
+        "from search.ui import serve\n"
         "store = Path(sys.argv[1])\n"
         "for name in ('older', 'newer'):\n"
         "    tracker = Tracker(None, store_dir=store, experiment='mine', run_name=name)\n"
         "    tracker.open_search(params={}, tags={}, dataset=None)\n"
         "print(tracker.ui_url('http://expected'), flush=True)\n"
-        "serve(store, '127.0.0.1', 5970)\n"
+        "serve(embedded_uri(store), '127.0.0.1', 5970)\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
@@ -62,9 +69,10 @@ def test_the_server_names_the_newest_search_and_ends_with_ctrl_c(tmp_path: Path)
     )
     try:
         assert server.stdout is not None
-        lines = [server.stdout.readline().strip() for _ in range(7)]
+        lines = [server.stdout.readline().strip() for _ in range(8)]
         base_url = re.findall(r" at (http://127\.0\.0\.1:\d+)", lines[1])[0]
-        assert lines[4] == lines[0].replace("http://expected", base_url)
+        named = base_url.replace("127.0.0.1", "recipe.localhost")
+        assert lines[4] in {lines[0].replace("http://expected", url) for url in (base_url, named)}
         with urllib.request.urlopen(base_url, timeout=10) as page:
             assert page.status == 200
     finally:

@@ -6,7 +6,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from mlflow.tracking import MlflowClient
+from search.tracking_opening import set_environment
+
+set_environment()
+
+from mlflow.tracking import MlflowClient  # noqa: E402  It reads the environment while imported.
 
 
 def whole_lines(path: Path) -> list[str]:

@@ -35,11 +35,6 @@ def save(trainer: Trainer, directory: Path) -> None:
             old.unlink()
 
 
-def exists(directory: Path) -> bool:
-    """Whether a whole state was saved there."""
-    return _newest(directory) is not None
-
-
 def load(trainer: Trainer, directory: Path) -> bool:
     """Bring a trainer to the newest state that is whole.
 

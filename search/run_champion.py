@@ -1,0 +1,99 @@
+"""Which weights a run hands over as its champion, and what is said of them.
+
+The champion is the recipe that the verdict *exports*: the search's best where fresh seeds confirmed
+it on the test images, else the size-scaled default or the reference. Whoever loads it by its alias
+gets what the verdict recommends, never a winner that was not confirmed.
+"""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from search.analysis import Analysis
+from search.champion import Champion, champion_trial, save_champion
+from search.config import RunConfig
+from search.experiment import same_role
+from search.journal import Journal
+from search.plan import Plan
+from search.saved_model import MODEL_FILE, loading_code, read_metadata
+from search.trials import Trial
+from search.wording import count, percent
+from trainable.datasets import Dataset
+
+_WHY = {
+    "best": "the search's best recipe, which beat the reference on test images",
+    "scaled": "the size-scaled default: the search's best did not beat the reference on test "
+    "images, this did on validation images",
+    "reference": "the reference: nothing that was found beats it beyond noise",
+}
+_SHOWN = 16  # Images to choose an example from.
+
+
+def make_champion(
+    config: RunConfig, plan: Plan, dataset: Dataset, journal: Journal, analysis: Analysis
+) -> Champion:
+    """Write the champion's weights into the run directory, unless they lie there already.
+
+    The checkpoints that they come from are deleted then: they hold three times as much.
+
+    Raises:
+        OSError: If the weights were not kept, or not on this machine.
+    """
+    exported = analysis.verdict.exported
+    trials = journal.of_stage("confirm")
+    trial = champion_trial(trials, role=same_role(plan, analysis.best)[exported])
+    if trial is None:
+        raise FileNotFoundError(
+            f"No confirmation run of the exported recipe ({exported}) left its weights."
+        )
+    model_file = config.path / MODEL_FILE
+    if not _holds(model_file, trial):
+        save_champion(config.path, trial, class_names=plan.data.class_names)
+    for other in trials:
+        if other.checkpoint is not None and other.spec.keep_weights:
+            shutil.rmtree(other.checkpoint, ignore_errors=True)
+    accuracy = trial.records[-1].metrics["test/top1"]
+    return Champion(
+        model_file=model_file,
+        images=np.asarray(dataset.images[dataset.split.train[:_SHOWN]]),
+        name=f"{plan.data.name}-{trial.spec.recipe.model}",
+        description=_description(plan, trial, analysis),
+        tags={
+            "dataset": plan.data.name,
+            "recipe": exported,
+            "test_top1": f"{accuracy:.4f}",
+            "search_id": config.search_id,
+        },
+    )
+
+
+def _holds(model_file: Path, trial: Trial) -> bool:
+    """Whether the file has the weights of that trial: a finished run is written out again."""
+    if not model_file.is_file():
+        return False
+    recipe: object = read_metadata(model_file)["recipe"]
+    return recipe == trial.spec.recipe.to_dict()
+
+
+def _description(plan: Plan, trial: Trial, analysis: Analysis) -> str:
+    """Markdown: what it is, how well it does, how to load it."""
+    exported, data, recipe = analysis.verdict.exported, plan.data, trial.spec.recipe
+    here = trial.records[-1].metrics["test/top1"]
+    mean = analysis.measured[exported]["test/top1"]
+    confirmed = analysis.verdict.confirmed
+    seeds = f", {percent(mean)} over {count(confirmed.seeds, 'fresh seed')}" if confirmed else ""
+    return "\n\n".join(
+        [
+            f"**{percent(here)} top-1 on {data.num_test:,} test images** (this seed{seeds}).",
+            f"It is {_WHY[exported]}. The weights are those of the confirmation run "
+            f"`{trial.spec.trial_id}`, the first fresh seed, not the luckiest: {recipe.model}, "
+            f"{data.num_train:,} training images of {data.name}, {recipe.epochs} epochs, seed "
+            f"{recipe.seed}.",
+            "Takes images as they lie in the dataset (uint8, image, height, width, 3), gives "
+            "probabilities of: " + ", ".join(data.class_names[:20]) + ".",
+            "Without MLflow, its `model.safetensors` loads with plain timm:\n\n```python\n"
+            + loading_code(recipe, num_classes=len(data.class_names))
+            + "```",
+        ]
+    )
