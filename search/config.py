@@ -38,6 +38,8 @@ class RunConfig:
         seed: Seed of everything.
         cpus_per_trial: CPU cores per trial, above 0.
         gpus_per_trial: Share of a GPU per trial, at least 0.
+        patience: Proposals in a row without a gain beyond noise after which the search proposes
+            nothing more, at least 1, or None for all of ``num_samples``.
         time_budget_s: Seconds after which nothing new is started.
         amp_dtype: Precision of every trial.
         ray_address: Address of a running Ray cluster.
@@ -80,6 +82,7 @@ class RunConfig:
     seed: int = 0
     cpus_per_trial: float = 1.0
     gpus_per_trial: float = 0.0
+    patience: int | None = None
     time_budget_s: float | None = None
     amp_dtype: str | None = None
     ray_address: str | None = None
@@ -110,7 +113,7 @@ class RunConfig:
                 raise InputError(
                     f"`{name} >= {minimum}` must hold, but got {getattr(self, name)!r}."
                 )
-        for name in ("cpus_per_trial", "time_budget_s", "num_train", "grace_period"):
+        for name in ("cpus_per_trial", "patience", "time_budget_s", "num_train", "grace_period"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise InputError(f"`{name} > 0` must hold, but got {value!r}.")

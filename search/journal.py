@@ -32,6 +32,7 @@ class Journal:
 
     def __init__(self, run_dir: Path) -> None:
         self.trials: dict[str, Trial] = {}
+        self._ended: dict[str, None] = {}  # As an ordered set.
         self._earlier_wall_s = 0.0
         self._session_started = self._last_event = 0.0
         self._num_cores = self._cores_per_trial = 0.0
@@ -119,6 +120,11 @@ class Journal:
         """The trials of one stage in the order they were started."""
         return [trial for trial in self.trials.values() if trial.spec.stage == stage]
 
+    def ended_of_stage(self, stage: str) -> list[Trial]:
+        """The trials of one stage that ended, in the order they did."""
+        ended = (self.trials[trial_id] for trial_id in self._ended)
+        return [trial for trial in ended if trial.spec.stage == stage]
+
     def close(self) -> None:
         """Close the files; the next write would open them again."""
         for file in self._open_files.values():
@@ -141,12 +147,14 @@ class Journal:
         if event["event"] == "start":
             self.trials[trial_id] = Trial(spec=TrialSpec.from_dict(event["spec"]))
         elif event["event"] == "restart":
+            self._ended.pop(trial_id)
             self.trials[trial_id] = replace(self.trials[trial_id], status="running", reason="")
         elif event["event"] == "place":
             self.trials[trial_id] = replace(self.trials[trial_id], node=event["node"])
         elif event["event"] == "checkpoint":
             self.trials[trial_id] = replace(self.trials[trial_id], checkpoint=event["path"])
         else:
+            self._ended[trial_id] = None
             self.trials[trial_id] = replace(
                 self.trials[trial_id], status=event["status"], reason=event["reason"]
             )

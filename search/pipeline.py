@@ -198,7 +198,7 @@ def _train(
         if trial.status != "running":
             so_far.offer(journal.trials.values())
 
-    stages = stage_makers(config, plan, journal, deadline=deadline)
+    stages = stage_makers(config, plan, journal, deadline=deadline, say=progress.say)
     conductor = Conductor(journal, stages, on_change=changed)
     with progress:
         tune_run.run(conductor, dataset=dataset, resources=resources, run_dir=config.path)

@@ -67,6 +67,10 @@ class Progress:
         elif trial.status != "running" and (before is None or before.status == "running"):
             self._console.print(self._line(trial), highlight=False, soft_wrap=True)
 
+    def say(self, text: str) -> None:
+        """Print a sentence above what changes."""
+        self._console.print(text, highlight=False, soft_wrap=True)
+
     def _summary(self, stage: str) -> str:
         of_stage = [t for t in self._trials.values() if t.spec.stage == stage]
         counts = Counter(t.status for t in of_stage)

@@ -81,6 +81,17 @@ class Proposer:
         self._asked[trial_id] = trial
         return dict(trial.params)
 
+    def enqueue(self, trial_id: str, positions: Mapping[str, float]) -> None:
+        """Count a trial that was not proposed, an anchor, as running from now on.
+
+        Each trial has its place in the study from its start, whenever it ends: with several workers
+        a resumed search could not know in which order trials ended between two proposals.
+        """
+        self.study.enqueue_trial(dict(positions))
+        trial = self.study.ask(dict.fromkeys(self._names, _POSITION))
+        trial.set_user_attr("trial_id", trial_id)
+        self._asked[trial_id] = trial
+
     def observe(self, trial: Trial, positions: Mapping[str, float] | None) -> None:
         """Learn from a trial that ended.
 
@@ -96,8 +107,9 @@ class Proposer:
         if not values:
             state = TrialState.FAIL
         asked = self._asked.pop(trial.spec.trial_id, None)
+        strengths = json.dumps(trial.spec.recipe.strengths.as_dict())
         if asked is not None:
-            asked.set_user_attr("strengths", json.dumps(trial.spec.recipe.strengths.as_dict()))
+            asked.set_user_attr("strengths", strengths)
             for epoch, value in values.items():
                 asked.report(value, epoch)
             last = values[max(values)] if state is TrialState.COMPLETE else None
@@ -110,20 +122,21 @@ class Proposer:
                     value=values[max(values)] if state is TrialState.COMPLETE else None,
                     intermediate_values=values,
                     state=state,
-                    user_attrs={"trial_id": trial.spec.trial_id},
+                    user_attrs={"trial_id": trial.spec.trial_id, "strengths": strengths},
                 )
             )
 
     def replay(self, trials: Iterable[tuple[Trial, Mapping[str, float] | None]]) -> None:
-        """Rebuild the study of an interrupted search; running trials are expected to end later."""
+        """Rebuild the study of an interrupted search; running trials are expected to end later.
+
+        Args:
+            trials: In the order they were started.
+        """
         for trial, positions in trials:
             if trial.status != "running":
                 self.observe(trial, positions)
             elif positions is not None:
-                self.study.enqueue_trial(dict(positions))
-                asked = self.study.ask(dict.fromkeys(self._names, _POSITION))
-                asked.set_user_attr("trial_id", trial.spec.trial_id)
-                self._asked[trial.spec.trial_id] = asked
+                self.enqueue(trial.spec.trial_id, positions)
 
     def _intermediate(self, trial: Trial) -> dict[int, float]:
         scores = {

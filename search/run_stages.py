@@ -25,7 +25,12 @@ def expected_trials(config: RunConfig, plan: Plan) -> dict[str, int]:
 
 
 def stage_makers(
-    config: RunConfig, plan: Plan, journal: Journal, *, deadline: float | None
+    config: RunConfig,
+    plan: Plan,
+    journal: Journal,
+    *,
+    deadline: float | None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> list[Callable[[], Stage]]:
     """What makes each stage of the run; each is called with all earlier stages over.
 
@@ -34,6 +39,7 @@ def stage_makers(
         plan: The plan.
         journal: Memory of the run.
         deadline: Time of `time.monotonic` after which nothing new is searched, or None.
+        say: Tells the user why the search ends before its time.
     """
 
     def attribute() -> Stage:
@@ -51,14 +57,20 @@ def stage_makers(
         return confirm_stage(journal, plan, config, best=pick_best(journal, plan, config))
 
     makers: dict[str, Callable[[], Stage]] = {
-        "search": partial(_search_stage, config, plan, journal, deadline),
+        "search": partial(_search_stage, config, plan, journal, deadline, say),
         "attribute": attribute,
         "confirm": confirm,
     }
     return [makers[name] for name in config.stages]
 
 
-def _search_stage(config: RunConfig, plan: Plan, journal: Journal, deadline: float | None) -> Stage:
+def _search_stage(
+    config: RunConfig,
+    plan: Plan,
+    journal: Journal,
+    deadline: float | None,
+    say: Callable[[str], None],
+) -> Stage:
     proposer = Proposer(
         config.path,
         study_name=config.run_name,
@@ -82,5 +94,7 @@ def _search_stage(config: RunConfig, plan: Plan, journal: Journal, deadline: flo
             rerun_top=config.rerun_top,
             seed=config.seed,
             deadline=deadline,
+            patience=config.patience,
         ),
+        say=say,
     )

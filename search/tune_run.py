@@ -5,6 +5,7 @@ conductor's, and every fact lies in the journal. Tune's own experiment state is 
 after a crash a new Tune run goes on from the journal.
 """
 
+import errno
 import logging
 import os
 import signal
@@ -16,6 +17,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.tune import TuneError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
@@ -28,11 +30,14 @@ from search.trials import Record, TrialSpec
 from trainable.datasets import Dataset
 from trainable.ray_trainable import RecipeTrainable
 
+log = logging.getLogger("search")
+
 _TUNE_SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # records.jsonl has it all.
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # Tune's own state is never read back.
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "0",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours: close what is open, say how to resume.
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # log.txt has those of trials that failed for good.
     "RAY_AIR_NEW_OUTPUT": "0",
 }
 _MOST_PLACES = 10_000
@@ -139,11 +144,20 @@ class ConductedScheduler(_NotPickled, FIFOScheduler):
         return go_on if self._conductor.report(record) else stop
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """Note a trial that failed more often than it may; Tune starts the others again itself."""
+        """Note a trial that failed more often than it may; Tune starts the others again itself.
+
+        Raises:
+            OSError: If it failed because a disk is full: so would all others.
+        """
         if trial.should_recover():
             return
         trial_id = TrialSpec.from_dict(trial.config["spec"]).trial_id
-        self._conductor.failed(trial_id, _last_line(trial))
+        lines = Path(trial.error_file).read_text().splitlines() if trial.error_file else []
+        log.error("%s failed for good:\n%s", trial_id, "\n".join(lines))
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        if os.strerror(errno.ENOSPC) in last:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), f"the checkpoint of {trial_id}")
+        self._conductor.failed(trial_id, last or "the worker died without a message")
 
 
 class CheckpointNotes(_NotPickled, tune.Callback):
@@ -180,6 +194,7 @@ def run(conductor: Conductor, *, dataset: Dataset, resources: Resources, run_dir
 
     Raises:
         ClusterLost: If the cluster is gone.
+        OSError: If something that must be kept could not be written: the disk is full, say.
         RuntimeError: If Tune ends while the conductor still has something to do.
     """
     trainable = tune.with_resources(
@@ -220,7 +235,11 @@ def run(conductor: Conductor, *, dataset: Dataset, resources: Resources, run_dir
     )
     # A restarted head of a shared cluster is waited for; one of our own does not come back.
     with ClusterWatch(run_dir, patience_s=45.0 if resources.ray_address else 3.0):
-        tuner.fit()
+        try:
+            tuner.fit()
+        except TuneError as error:
+            refused = _os_error(error)
+            raise refused or error from None
     if not conductor.is_over:
         raise RuntimeError("Ray Tune ended before the last stage was over.")
 
@@ -276,7 +295,9 @@ def _trial_name(trial: Any) -> str:
     return TrialSpec.from_dict(trial.config["spec"]).trial_id
 
 
-def _last_line(trial: Any) -> str:
-    path = trial.error_file
-    lines = Path(path).read_text().strip().splitlines() if path else []
-    return lines[-1] if lines else "the worker died without a message"
+def _os_error(error: BaseException) -> OSError | None:
+    """What the system refused, of which Tune made a traceback in an error of its own."""
+    inner: BaseException | None = error
+    while inner is not None and not isinstance(inner, OSError):
+        inner = inner.__cause__ or inner.__context__
+    return inner

@@ -23,7 +23,7 @@ from trainable.calibration import NonFiniteError
 from trainable.datasets import Dataset
 from trainable.device_images import DeviceImages
 from trainable.ema import EmaBank
-from trainable.evaluation import predict, quick_metrics
+from trainable.evaluation import nll_errors, predict, quick_metrics
 from trainable.forward_loss import ForwardLoss
 from trainable.models import create_model, describe_model
 from trainable.optimizer_slot import Criterion
@@ -246,10 +246,13 @@ class Trainer:
         self, name: str, parts: Mapping[str, NDArray[np.int64]]
     ) -> dict[str, dict[str, float]]:
         try:
-            return {
-                part: quick_metrics(self._logits(name, indices), self._labels[indices])
-                for part, indices in parts.items()
-            }
+            measured = {}
+            for part, indices in parts.items():
+                logits, labels = self._logits(name, indices), self._labels[indices]
+                measured[part] = quick_metrics(logits, labels)
+                if part == "val":  # How far a search may trust a gain.
+                    measured[part] |= nll_errors(logits, labels)
+            return measured
         except NonFiniteError as error:
             raise Diverged(self.precision.num_steps, str(error)) from error
 
