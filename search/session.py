@@ -6,12 +6,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from search.passwords import without_passwords
+
+
+class _Discreet(logging.Formatter):
+    """Tells no password, neither in a message nor in a traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_passwords(super().format(record))
+
 
 @contextmanager
 def log_file(path: Path) -> Iterator[None]:
     """Have everything that is logged, by us and by libraries, in one file beside the results."""
     handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_Discreet("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)
     try:
