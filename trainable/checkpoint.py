@@ -1,6 +1,7 @@
 """Saving and loading the state of a run, whole or not at all."""
 
 import os
+import pickle
 from pathlib import Path
 
 import torch
@@ -30,6 +31,17 @@ def load(trainer: Trainer, directory: Path) -> None:
     """Bring a trainer to a saved state.
 
     Only tensors and plain containers are read (``weights_only=True``): no checkpoint can run code.
+
+    Raises:
+        RuntimeError: If the file holds anything else, or is damaged.
     """
-    state = torch.load(directory / _FILE, map_location=trainer.device, weights_only=True)
+    path = directory / _FILE
+    try:
+        state = torch.load(path, map_location=trainer.device, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        # torch's own message recommends to load it without that guard.
+        raise RuntimeError(
+            f"{path} is damaged or no checkpoint of tensors ({type(error).__name__}); delete it, "
+            "and the training starts over."
+        ) from None
     trainer.load_state_dict(state)
