@@ -71,7 +71,7 @@ class Surrogate:
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read what `save` wrote."""
-        with np.load(path) as file:
+        with np.load(path, allow_pickle=False) as file:
             return cls(
                 **{name: file[name] if file[name].ndim else file[name].item() for name in file}
             )

@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 import torch.multiprocessing as mp
 import torch.nn.functional as F
@@ -28,7 +29,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.step_cost import random_dataset
+from benchmarks.step_models import random_dataset
 from spaces.recipe import Recipe
 from trainable.models import create_model
 from trainable.trainer import Trainer
@@ -125,7 +126,7 @@ class Stack:
             losses = torch.vmap(self._loss, randomness="different")(
                 self.parameters, self.buffers, images, labels
             )
-        losses.sum().backward()  # No model's loss depends on another's weights.
+        losses.sum().backward()  # type: ignore[no-untyped-call]  # No model's loss depends on another's weights.
         self._optimizer.step()
         return losses.detach()
 
@@ -142,9 +143,10 @@ def stacked(recipe: Recipe, packing: int, *, device: str, seconds: float) -> Rat
         for _ in range(packing)
     ]
     stack = Stack(models, recipe)
-    images = torch.as_tensor(dataset.images[: recipe.batch_size], device=device)
+    first = np.arange(recipe.batch_size)
+    images = torch.as_tensor(dataset.images[first], device=device)
     images = images.permute(0, 3, 1, 2).float().div(127.5).sub(1).expand(packing, -1, -1, -1, -1)
-    labels = torch.as_tensor(dataset.labels[: recipe.batch_size], device=device).expand(packing, -1)
+    labels = torch.as_tensor(dataset.labels[first], device=device).expand(packing, -1)
 
     def steps(number: int) -> None:
         for _ in range(number):

@@ -10,13 +10,13 @@ read back.
 import json
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from search.files import sync_directory
+from search.journal_lines import read_event, read_lines, read_record
 from search.trials import Record, Trial, TrialSpec
 
 
@@ -28,6 +28,9 @@ class Journal:
 
     Attributes:
         trials: All trials in the order they were started, by `TrialSpec.trial_id`.
+
+    Raises:
+        InputError: If a whole line of either file is not what a journal writes.
     """
 
     def __init__(self, run_dir: Path) -> None:
@@ -39,10 +42,10 @@ class Journal:
         self._open_files: dict[Path, FileIO] = {}
         self._records_path = run_dir / "records.jsonl"
         self._events_path = run_dir / "trials.jsonl"
-        for event in _read_lines(self._events_path):
-            self._apply(event)
-        for line in _read_lines(self._records_path):
-            self._append_record(Record.from_dict(line))
+        for where, line in read_lines(self._events_path):
+            self._apply(read_event(line, self.trials, where=where))
+        for where, line in read_lines(self._records_path):
+            self._append_record(read_record(line, self.trials, where=where))
 
     @property
     def wall_s(self) -> float:
@@ -183,17 +186,6 @@ def _append(file: FileIO, path: Path, line: bytes) -> None:
     except OSError as error:
         os.ftruncate(file.fileno(), size)
         raise OSError(error.errno, error.strerror, str(path)) from error
-
-
-def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield each whole line."""
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        for line in file:
-            if not line.endswith(b"\n"):
-                return  # A crash left it torn; `_write` cuts it off.
-            yield json.loads(line)
 
 
 def _cut_torn_line(path: Path) -> None:

@@ -4,6 +4,7 @@ import logging
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import ray
 from rich.console import Console
@@ -12,12 +13,14 @@ from search import cluster, tune_run
 from search.analysis import analyse
 from search.cluster_watch import ClusterLost, leave
 from search.conductor import Conductor
-from search.config import RunConfig
+from search.config import PLACES, RunConfig
 from search.console import make_console
 from search.errors import RunFailed, RunInterrupted
-from search.files import make_writable, only_driver, read_json, write_json
+from search.files import make_writable, only_driver, read_json, require_closed, write_json
 from search.journal import Journal
 from search.outputs import SoFar, write_outputs
+from search.passwords import with_password
+from search.plain_values import require_file_name
 from search.plan import Plan, load_images, make_plan
 from search.plan_command import show
 from search.progress import Progress
@@ -44,6 +47,8 @@ def run_new(config: RunConfig) -> None:
     Raises:
         InputError: If anything given is wrong; nothing has been written then.
     """
+    require_file_name(config.run_name, flag="run_name")
+    config = replace(config, tracking_uri=with_password(config.tracking_uri))
     if config.path.exists() and any(config.path.iterdir()):
         raise InputError(
             f"{config.path} exists; go on with `make resume RUN={config.path}`, "
@@ -60,30 +65,33 @@ def run_new(config: RunConfig) -> None:
     _work(config, plan, dataset)
 
 
-def run_again(
-    path: Path, *, tracking_uri: str | None = None, ray_address: str | None = None
-) -> None:
+def run_again(path: Path, **places: Any) -> None:
     """Go on with an interrupted run; a finished one is only written out again.
 
     Args:
         path: Directory of the run.
-        tracking_uri: Store to mirror the run to from now on, or None for the one it had.
-        ray_address: Cluster to go on at, ``local`` for this machine, or None for where it was.
+        places: By name of a field of the config, from now on: the store to mirror the run to, where
+            its data and checkpoints lie, whose cluster it runs on (``local`` for this machine).
+            None is what it had.
 
     Raises:
         InputError: If it is no run, its dataset is not the same any more, or its cluster is not
             there.
     """
-    config = RunConfig.from_dict(read_json(path / "config.json"), path=path)
-    given = config
-    if tracking_uri:
-        config = replace(config, tracking_uri=tracking_uri)
-    if ray_address:
-        config = replace(config, ray_address=None if ray_address == "local" else ray_address)
+    require_closed(path)
+    asked = read_json(path / "config.json")
+    config = RunConfig.from_dict(asked, path=path)
+    config = replace(config, **{name: place for name, place in places.items() if place})
+    if config.ray_address == "local":
+        config = replace(config, ray_address=None)
+    config = replace(config, tracking_uri=with_password(config.tracking_uri))
+    lost = [
+        name
+        for name in PLACES
+        if asked.get(name) and not getattr(config, name) and not places.get(name)
+    ]
     if not (path / "verdict.json").exists():
         _reach(config)
-    if config != given:
-        write_json(config.path / "config.json", config.to_dict())
     plan = Plan.from_dict(read_json(path / "plan.json"), config=config)
     # Not planned anew: the reference's file may be gone, and timing precision could differ.
     dataset = load_images(config, image_size=plan.reference.image_size)
@@ -93,6 +101,15 @@ def run_again(
         )
     if not (path / "verdict.json").exists():
         _reach_images(config, dataset)
+    if lost:
+        make_console().print(
+            f"{path} was not made here, so its {', '.join(lost)} no longer count: give them again "
+            "as flags if they should.",
+            style="yellow",
+        )
+    if config.to_dict() != asked:
+        with only_driver(path):
+            write_json(path / "config.json", config.to_dict())
     _work(config, plan, dataset)
 
 
@@ -130,8 +147,8 @@ def _work(config: RunConfig, plan: Plan, dataset: Dataset) -> None:
         log_file(config.path / "log.txt"),
         terminated_like_interrupted(),
     ):
-        tracker = make_tracker(config, plan, store_dir=STORE_DIR)
         journal = Journal(config.path)
+        tracker = make_tracker(config, plan, store_dir=STORE_DIR)
         try:
             open_search(tracker, config, plan)
             tracker.sync(journal.trials.values())

@@ -9,6 +9,8 @@ from typing import Any, ParamSpec, Self, TypeVar
 import torch
 
 from search.config import RunConfig
+from search.files import exists
+from search.plain_values import build
 from search.recipe_file import read_recipe
 from search.rungs import rung_epochs
 from search.wording import listed
@@ -100,21 +102,32 @@ class Plan:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, config: RunConfig) -> Self:
-        """Read ``plan.json``; a finished run opens without its dataset."""
-        facts = data["data"]
-        task = Task(
-            **{f.name: data["task"][f.name] for f in fields(Task) if f.name in data["task"]}
-        )
+        """Read ``plan.json``; a finished run opens without its dataset.
+
+        Raises:
+            InputError: If a value is missing, of the wrong type or outside its interval.
+        """
+        where = str(config.path / "plan.json")
+        kept = build(_Kept, data, where=where)
+        if missing := sorted({"reference", "scaled", "off"} - set(kept.anchors)):
+            raise InputError(f"{where}: the anchor {missing[0]!r} is missing.")
         return cls(
-            data=DataFacts(**facts | {"class_names": tuple(facts["class_names"])}),
-            task=task,
-            anchors={name: Recipe.from_dict(r) for name, r in data["anchors"].items()},
-            candidate=Recipe.from_dict(data["candidate"]) if data["candidate"] else None,
-            space=_space(task, config, takes_drop_path=task.num_blocks > 0),
-            eval_epochs=tuple(data["eval_epochs"]),
-            rungs=tuple(data["rungs"]),
-            notes=tuple(data["notes"]),
+            space=_space(kept.task, config, takes_drop_path=kept.task.num_blocks > 0),
+            **{f.name: getattr(kept, f.name) for f in fields(_Kept)},
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Kept:
+    """What ``plan.json`` says and cannot be worked out again from the rest."""
+
+    data: DataFacts
+    task: Task
+    anchors: Mapping[str, Recipe]
+    candidate: Recipe | None
+    eval_epochs: tuple[int, ...]
+    rungs: tuple[int, ...]
+    notes: tuple[str, ...]
 
 
 def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
@@ -255,7 +268,7 @@ def _reference(name: str, base: Recipe, *, num_train: int) -> Recipe:
     if name in REFERENCE_NAMES:
         return reference(name, base, num_train=num_train)
     path = Path(name)
-    if path.suffix in (".yaml", ".yml") or path.exists():
+    if path.suffix in (".yaml", ".yml") or exists(path):
         return read_recipe(path, defaults=base)
     raise InputError(
         f"`reference` must be a recipe file or one of {', '.join(REFERENCE_NAMES)}, got {name!r}."

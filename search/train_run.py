@@ -55,7 +55,7 @@ class TrainRun:
     def measured(self) -> Measured | None:
         """What was measured at the end, or None before it."""
         path = self._run_dir / METRICS_FILE
-        return read_measured(read_json(path)) if path.is_file() else None
+        return read_measured(read_json(path), where=str(path)) if path.is_file() else None
 
     def finish(self, trainer: Trainer, *, on_epoch: Callable[[Trial], None]) -> Measured:
         """Train the epochs that are left, test once, save everything.

@@ -18,7 +18,7 @@ def main(num_nodes: int) -> None:
     cluster = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
     try:
         nodes = [
-            cluster.list_all_nodes()[0],
+            cluster.list_all_nodes()[0],  # type: ignore[no-untyped-call]
             *(cluster.add_node(**NODE) for _ in range(num_nodes - 1)),
         ]
         print(cluster.address, *(node.node_id for node in nodes), flush=True)

@@ -7,6 +7,7 @@ match its name and is never trusted.
 
 import hashlib
 import os
+import pickle
 from pathlib import Path
 
 import torch
@@ -42,11 +43,22 @@ def load(trainer: Trainer, directory: Path) -> bool:
 
     Returns:
         Whether there is one; the trainer is untouched if not.
+
+    Raises:
+        RuntimeError: If the file holds anything else.
     """
     path = _newest(directory)
     if path is None:
         return False
-    trainer.load_state_dict(torch.load(path, map_location=trainer.device, weights_only=True))
+    try:
+        state = torch.load(path, map_location=trainer.device, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        # torch's own message recommends to load it without that guard.
+        raise RuntimeError(
+            f"{path} is no checkpoint of tensors ({type(error).__name__}); delete it, and the "
+            "training starts over."
+        ) from None
+    trainer.load_state_dict(state)
     return True
 
 

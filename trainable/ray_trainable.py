@@ -95,6 +95,14 @@ class RecipeTrainable(tune.Trainable):
         checkpoint.save(self._trainer, Path(checkpoint_dir))
         self._saved_at = time.monotonic()
 
+    def restore(self, checkpoint_path: Any) -> None:
+        """Go on after a failure; never from Ray's other form of a checkpoint, which is a pickle."""
+        checkpoint = getattr(checkpoint_path, "checkpoint", checkpoint_path)
+        with checkpoint.as_directory() as folder:
+            if pickles := sorted(Path(folder).glob("*.pkl")):
+                raise RuntimeError(f"A checkpoint must hold tensors only, but got {pickles[0]}.")
+        super().restore(checkpoint_path)
+
     def load_checkpoint(self, checkpoint_dir: str) -> None:  # type: ignore[override]  # Ray: dict or path
         """Go on from a saved state; without a whole one start over: the epochs are the same."""
         checkpoint.load(self._trainer, Path(checkpoint_dir))
