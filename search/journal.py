@@ -1,10 +1,10 @@
 """The run directory's memory: append-only files from which every other state is rebuilt.
 
 ``records.jsonl`` holds one line per reported epoch, ``trials.jsonl`` one line per event of a trial
-(start, place, checkpoint, end). Both are flushed to disk before the search acts on what they say,
-so a crash at any moment loses at most work that nothing has been decided upon. Searcher, scheduler,
-experiment and tracking are all replayed from here; Ray's and Optuna's own state files are never
-read back.
+(start, place, checkpoint, end). An event, and every record before it, is on disk before the search
+acts on it, so a crash at any moment loses at most work that nothing has been decided upon: nothing
+where a process ends, a second of records where power does. Searcher, scheduler, experiment and
+tracking are all replayed from here; Ray's and Optuna's own state files are never read back.
 """
 
 import json
@@ -18,6 +18,9 @@ from typing import Any
 from search.files import sync_directory
 from search.journal_lines import read_event, read_lines, read_record
 from search.trials import Record, Trial, TrialSpec
+
+SYNC_EVERY_S = 1.0
+"""Seconds of records that may wait for the disk; a sync for each would be most of a short epoch."""
 
 
 class Journal:
@@ -40,6 +43,7 @@ class Journal:
         self._session_started = self._last_event = 0.0
         self._num_cores = self._cores_per_trial = 0.0
         self._open_files: dict[Path, FileIO] = {}
+        self._are_synced, self._synced_at = True, time.monotonic()
         self._records_path = run_dir / "records.jsonl"
         self._events_path = run_dir / "trials.jsonl"
         for where, line in read_lines(self._events_path):
@@ -103,6 +107,9 @@ class Journal:
             )
         self._write(self._records_path, record.to_dict())
         self._append_record(record)
+        self._are_synced = False
+        if time.monotonic() - self._synced_at >= SYNC_EVERY_S:
+            self._sync_records()
         return True
 
     def place(self, trial_id: str, *, node: str, host: str) -> None:
@@ -136,8 +143,15 @@ class Journal:
 
     def _event(self, event: dict[str, Any], *, at: float | None = None) -> None:
         event = {**event, "time": time.time() if at is None else at}
+        self._sync_records()  # A checkpoint of epoch 6 must not outlive the record of epoch 5.
         self._write(self._events_path, event)
+        _sync(self._open_files[self._events_path], self._events_path)
         self._apply(event)
+
+    def _sync_records(self) -> None:
+        if not self._are_synced:
+            _sync(self._open_files[self._records_path], self._records_path)
+            self._are_synced, self._synced_at = True, time.monotonic()
 
     def _apply(self, event: dict[str, Any]) -> None:
         if event["event"] == "session":
@@ -176,15 +190,22 @@ class Journal:
 
 
 def _append(file: FileIO, path: Path, line: bytes) -> None:
-    """Write a line and have it on disk, or leave the file as it was and raise."""
+    """Hand a line to the system, or leave the file as it was and raise."""
     size = os.fstat(file.fileno()).st_size
     try:
         written = 0
         while written < len(line):  # A disk that gets full takes a part.
             written += os.write(file.fileno(), line[written:])
-        os.fsync(file.fileno())  # Power loss must not undo what a decision was based on.
     except OSError as error:
         os.ftruncate(file.fileno(), size)
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _sync(file: FileIO, path: Path) -> None:
+    """Wait for the disk: power loss must not undo what a decision was based on."""
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 

@@ -19,9 +19,11 @@ from spaces.recipe import Recipe
 from spaces.units import to_effective
 
 TABLES_EVERY_S = 5.0
-"""Seconds between two versions of the tables; both are rewritten whole."""
+"""Seconds between two versions of the tables, at least; both are rewritten whole."""
 REPORT_EVERY_S = 60.0
-"""Seconds between two reports of a run in progress; one takes a fraction of a second."""
+"""Seconds between two reports of a run in progress, at least."""
+MOST_SHARE = 0.02
+"""Share of the time that writing them may take, for it grows with the number of trials."""
 
 
 def write_tables(config: RunConfig, plan: Plan, trials: Iterable[Trial]) -> None:
@@ -72,10 +74,16 @@ class SoFar:
 
     def offer(self, trials: Collection[Trial]) -> None:
         """Write what is due."""
-        now = time.monotonic()
-        if now >= self._tables_due_at:
+        started = time.monotonic()
+        if started >= self._tables_due_at:
             write_tables(self._config, self._plan, trials)
-            self._tables_due_at = now + TABLES_EVERY_S
-        if now >= self._report_due_at:
+            self._tables_due_at = _next_time(started, TABLES_EVERY_S)
+        started = time.monotonic()
+        if started >= self._report_due_at:
             write_report(self._config, self._plan, list(trials), None)
-            self._report_due_at = now + REPORT_EVERY_S
+            self._report_due_at = _next_time(started, REPORT_EVERY_S)
+
+
+def _next_time(started: float, every_s: float) -> float:
+    now = time.monotonic()
+    return now + max(every_s, (now - started) / MOST_SHARE)

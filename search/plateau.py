@@ -26,7 +26,8 @@ def is_on_plateau(ended: Sequence[Trial], *, patience: int, metric: str, num_val
     """
     told = [t for t in ended if t.spec.role != RERUN and t.status in LEARNED_FROM]
     recent = [t for t in told if not t.spec.role.startswith("anchor:")][-patience:]
-    earlier = [t for t in told if t not in recent and t.is_full_length]
+    names = {t.spec.trial_id for t in recent}
+    earlier = [t for t in told if t.spec.trial_id not in names and t.is_full_length]
     if len(recent) < patience or not earlier:
         return False
 

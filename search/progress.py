@@ -11,6 +11,9 @@ from search.packing import in_parts
 from search.trials import Trial
 from trainable.gpu_memory import PARTS
 
+SHOWN_EVERY_S = 0.25
+"""Seconds between two changes of the line in a terminal."""
+
 
 class Progress:
     """Counts trials and keeps the best so far in view.
@@ -41,6 +44,7 @@ class Progress:
         self._trials: dict[str, Trial] = {}
         self._started_at = time.monotonic()
         self._status: Status | None = None
+        self._due_at = self._started_at
         self._told_of_parts = False
 
     def __enter__(self) -> "Progress":
@@ -63,7 +67,10 @@ class Progress:
             told = in_parts(trial.spec.trial_id, trial.spec.recipe.batch_size, int(parts))
             self._console.print(f"{told} Each such trial reports {PARTS}.", style="yellow")
         if self._status:
-            self._status.update(self._summary(trial.spec.stage))
+            # The summary looks at all trials, which may be thousands.
+            if time.monotonic() >= self._due_at:
+                self._status.update(self._summary(trial.spec.stage))
+                self._due_at = time.monotonic() + SHOWN_EVERY_S
         elif trial.status != "running" and (before is None or before.status == "running"):
             self._console.print(self._line(trial), highlight=False, soft_wrap=True)
 

@@ -272,10 +272,9 @@ def a_record(epoch: int) -> Record:
     return Record(trial_id="search-0000", stage="search", epoch=epoch, metrics=metrics)
 
 
-@pytest.mark.parametrize("call", ["write", "fsync"])
 @pytest.mark.parametrize("num_bytes", [0, 1, 20])
 def test_a_line_that_did_not_fit_is_taken_back_and_written_later(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, num_bytes: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_bytes: int
 ) -> None:
     journal = Journal(tmp_path)
     journal.start(TrialSpec(stage="search", number=0, role="proposed", recipe=Recipe()))
@@ -284,20 +283,41 @@ def test_a_line_that_did_not_fit_is_taken_back_and_written_later(
     parts = [num_bytes] if num_bytes else []
     write = os.write
 
-    def full(file: int, *data: bytes) -> int:
+    def full(file: int, data: bytes) -> int:
         """What is left of the disk takes a part of the line, then nothing."""
-        if data and parts:
-            return write(file, data[0][: parts.pop()])
+        if parts:
+            return write(file, data[: parts.pop()])
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patched:
-        patched.setattr(f"search.journal.os.{call}", full)
+        patched.setattr("search.journal.os.write", full)
         with pytest.raises(OSError, match=r"No space left on device: '.*records\.jsonl'"):
             journal.report(a_record(2))
     assert (tmp_path / "records.jsonl").read_bytes() == before
     assert journal.report(a_record(2))
     journal.close()
     assert [r.epoch for r in Journal(tmp_path).trials["search-0000"].records] == [1, 2]
+
+
+@needs_linux
+def test_no_event_is_on_disk_before_the_records_it_rests_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Power loss takes what was not synced; a checkpoint then must not be ahead of the records."""
+    journal = Journal(tmp_path)
+    journal.start(TrialSpec(stage="search", number=0, role="proposed", recipe=Recipe()))
+    journal.report(a_record(1))
+    journal.report(a_record(2))
+    synced: list[tuple[str, int]] = []
+
+    def fsync(file: int) -> None:
+        path = Path(f"/proc/self/fd/{file}").readlink()
+        synced.append((path.name, len(path.read_text().splitlines())))
+
+    monkeypatch.setattr("search.journal.os.fsync", fsync)
+    journal.checkpoint("search-0000", "somewhere")
+    journal.close()
+    assert synced == [("records.jsonl", 2), ("trials.jsonl", 2)]
 
 
 def test_a_file_that_does_not_fit_leaves_the_old_one(

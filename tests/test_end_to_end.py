@@ -167,3 +167,27 @@ def test_ctrl_c_closes_the_run_and_says_how_to_go_on(tmp_path: Path) -> None:
     (experiment,) = [e for e in client.search_experiments() if e.name == "recipe-strengths"]
     statuses = [r.info.status for r in client.search_runs([experiment.experiment_id])]
     assert "RUNNING" not in statuses
+
+
+@pytest.mark.stress
+def test_the_same_seed_with_one_worker_gives_the_same_trials_and_numbers(tmp_path: Path) -> None:
+    """One worker: each trial takes all cores."""
+    seen = []
+    for name in ("first", "second"):
+        arguments = ["run", *SMALL, "--run-dir", str(tmp_path), "--run-name", name]
+        arguments += ["--cpus-per-trial", str(os.cpu_count()), "--amp-dtype", "none"]
+        finish(command([*arguments, "--tracking-uri", f"sqlite:///{tmp_path}/mlflow.db"]))
+        run = tmp_path / name
+        records = [
+            # When it was and how long it took is another matter.
+            {k: v for k, v in r.items() if k != "time" and not k.startswith("cost/")}
+            for r in lines(run / "records.jsonl")
+        ]
+        events = [
+            {k: v for k, v in e.items() if k != "time"}
+            for e in lines(run / "trials.jsonl")
+            if e["event"] in ("start", "end")
+        ]
+        verdict = json.loads((run / "verdict.json").read_text())
+        seen.append((records, events, verdict["dials"], verdict["confirmed"]))
+    assert seen[0] == seen[1]
