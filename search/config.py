@@ -4,8 +4,10 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
+from search.files import read_json
 from search.objective import METRICS
 from spaces.errors import InputError
+from spaces.recipe import OPTIMIZERS
 
 SCHEMA = "config/1"
 
@@ -50,6 +52,9 @@ class RunConfig:
         rerun_top: Trials run again on fresh seeds before one is picked.
         grace_period: First epoch at which a trial may be stopped, or None to derive it.
         reduction_factor: One in this many trials passes a rung, at least 2.
+        seeds: Blocks of an ablation or a contest of optimizers, at least 2.
+        optimizers: Those that a contest compares, the base first.
+        lr_trials: Learning rates that a contest tries for each optimizer, at least 3.
     """
 
     dataset: str
@@ -86,6 +91,9 @@ class RunConfig:
     rerun_top: int = 3
     grace_period: int | None = None
     reduction_factor: int = 3
+    seeds: int = 3
+    optimizers: tuple[str, ...] = ()
+    lr_trials: int = 5
 
     def __post_init__(self) -> None:
         at_least = {
@@ -95,6 +103,8 @@ class RunConfig:
             "confirm_seeds": 2,
             "rerun_top": 0,
             "reduction_factor": 2,
+            "seeds": 2,
+            "lr_trials": 3,
             "seed": 0,
             "gpus_per_trial": 0,
         }
@@ -109,6 +119,7 @@ class RunConfig:
                 raise InputError(f"`{name} > 0` must hold, but got {value!r}.")
         if self.metric not in METRICS:
             raise InputError(f"`metric` must be one of {', '.join(METRICS)}, got {self.metric!r}.")
+        _check_optimizers(self.optimizers)
 
     @property
     def path(self) -> Path:
@@ -131,6 +142,27 @@ class RunConfig:
         needed = {f.name for f in fields(cls) if f.default is f.default_factory is MISSING}
         if data.get("schema") != SCHEMA or set(values) - known or needed - set(values):
             raise InputError(f"{path / 'config.json'} is not a {SCHEMA} file of this version.")
-        for name in ("stages", "ranges", "fixed"):
-            values[name] = tuple(values[name])
+        for name in ("stages", "ranges", "fixed", "optimizers"):
+            values[name] = tuple(values.get(name, ()))
         return cls(**values | {"run_dir": str(path.parent), "run_name": path.name})
+
+
+def read_config(path: Path) -> RunConfig:
+    """Read the ``config.json`` of the run that lies at ``path``.
+
+    Raises:
+        InputError: If there is none of this version.
+    """
+    return RunConfig.from_dict(read_json(path / "config.json"), path=path)
+
+
+def _check_optimizers(names: tuple[str, ...]) -> None:
+    for name in names:
+        if name not in OPTIMIZERS:
+            raise InputError(
+                f"`optimizers` must be among {', '.join(OPTIMIZERS)}, but got {name!r}."
+            )
+    if len(names) == 1 or len(set(names)) < len(names):
+        raise InputError(
+            f"`optimizers` must be two or more different ones, but got {','.join(names)}."
+        )

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from search.files import write_text
@@ -32,7 +32,7 @@ def write_trials(
         }
         for trial in trials
     ]
-    _write(path, rows)
+    write_rows(path, rows)
 
 
 def write_experiment(path: Path, trials: Iterable[Trial]) -> None:
@@ -52,7 +52,7 @@ def write_experiment(path: Path, trials: Iterable[Trial]) -> None:
         for trial in trials
         if trial.spec.stage != "search"
     ]
-    _write(path, rows)
+    write_rows(path, rows)
 
 
 def _last_metrics(trial: Trial) -> dict[str, float]:
@@ -63,7 +63,8 @@ def _last_metrics(trial: Trial) -> dict[str, float]:
     return newest
 
 
-def _write(path: Path, rows: list[Row]) -> None:
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Write lines as CSV, with every column that any of them has."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")

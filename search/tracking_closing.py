@@ -4,19 +4,30 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from search import tracking_artifacts, tracking_notes, tracking_view
+from search.tracking_answer import KIND_TAG, Answer, answer_note
 from search.tracking_mirror import Mirror
 from search.tracking_trials import run_name
 from search.trials import Trial
 from search.verdict import Verdict
 
 _STATES = {"FINISHED": "finished", "KILLED": "interrupted", "FAILED": "failed"}
-_LINKED_FILES = (*tracking_artifacts.FILES[:5], "tables/dials.json", "tables/trials.json")
+_LINKED_FILES = (
+    *tracking_artifacts.FILES[:5],
+    *tracking_artifacts.ANSWER_FILES,
+    "tables/dials.json",
+    "tables/ablation.json",
+    "tables/optimizers.json",
+    "tables/trials.json",
+)
 
 
 def set_view(mirror: Mirror) -> None:
     """Store the view of the search and name the search in the experiment's description."""
     store, info = mirror.store, mirror.info
-    tracking_view.set_view(store, search_id=info.search_id, title=info.title)
+    kind = info.tags.get(KIND_TAG, "")
+    tracking_view.set_view(store, search_id=info.search_id, title=info.title, kind=kind)
+    if kind:
+        return  # The experiment's description is about searches.
     note = tracking_notes.experiment_note(
         title=info.title,
         charts=tracking_view.chart_url(store.experiment_id, info.search_id),
@@ -42,6 +53,7 @@ def publish(
     trials: Sequence[Trial],
     run_dir: Path | None,
     files: Sequence[str],
+    answer: Answer | None = None,
 ) -> None:
     """Write the verdict's numbers and tags, and the description of the search.
 
@@ -52,13 +64,18 @@ def publish(
         trials: All its trials.
         run_dir: Run directory, or None.
         files: Paths of the artifacts.
+        answer: What a run that is no search found, instead of a verdict.
     """
     experiment_id, parent = mirror.store.experiment_id, mirror.parent
     charts = tracking_view.chart_url(experiment_id, mirror.info.search_id)
     counts = tracking_notes.count(trials)
-    if verdict is None:
+    if verdict is None and answer is None:
         note = tracking_notes.open_note(
-            mirror.info.title, _STATES[status], charts=charts, counts=counts
+            mirror.info.title,
+            _STATES[status],
+            charts=charts,
+            counts=counts,
+            kind=mirror.info.tags.get(KIND_TAG, ""),
         )
         mirror.summarise(metrics={}, tags={"mlflow.note.content": note})
         return
@@ -72,6 +89,11 @@ def publish(
         images=tracking_artifacts.images(run_dir, parent) if run_dir else {},
         runs=_runs_that_matter(mirror, trials),
     )
+    if answer is not None:
+        note = answer_note(answer, links=links, counts=counts)
+        mirror.summarise(metrics=answer.metrics, tags={"mlflow.note.content": note})
+        return
+    assert verdict is not None
     note = tracking_notes.verdict_note(verdict, counts=counts, links=links)
     tags = tracking_notes.verdict_tags(verdict) | {"mlflow.note.content": note}
     mirror.summarise(metrics=tracking_notes.verdict_metrics(verdict), tags=tags)

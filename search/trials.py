@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from spaces.recipe import Recipe
 
-STAGES = ("search", "attribute", "confirm")
+STAGES = ("search", "attribute", "confirm", "ablate", "tune", "contest")
 STATUSES = ("running", "finished", "stopped", "diverged", "failed", "killed")
 
 
@@ -19,7 +19,8 @@ class TrialSpec:
         number: Place within its stage, from 0.
         role: Why it is run: ``anchor:reference``, ``anchor:scaled``, ``anchor:off``, ``proposed``
             (search), ``rerun`` (top of the search on a fresh seed), ``cell`` (attribute),
-            ``reference``, ``best`` or ``off`` (confirm).
+            ``reference``, ``best`` or ``off`` (confirm), ``full`` or ``without ...`` (ablate), an
+            optimizer's name (tune, contest).
         recipe: What to train; ``recipe.seed`` decides every random choice of the run.
         split_seed: Seed of a fresh split of the labelled pool (train + validation), or None for the
             dataset's own split. The test images are the same whatever the seed.
