@@ -10,13 +10,14 @@ RUN_PYTHON := $(VENV)/bin/python
 VARIABLES := DATASET DATA_DIR MODEL PRETRAINED REFERENCE BEST NUM_SAMPLES EPOCHS BATCH_SIZE LR \
   OPTIMIZER METRIC NUM_TRAIN IMAGE_SIZE SEED CPUS_PER_TRIAL GPUS_PER_TRIAL PATIENCE TIME_BUDGET_S AMP_DTYPE \
   RAY_ADDRESS STORAGE TRACKING_URI RUN_DIR RUN_NAME SET FIX MIN_BLOCKS MAX_BLOCKS CONFIRM_SEEDS \
-  RERUN_TOP GRACE_PERIOD REDUCTION_FACTOR RUN CONFIG OUT HOST PORT JSON
+  RERUN_TOP GRACE_PERIOD REDUCTION_FACTOR RUN CONFIG OUT HOST PORT JSON \
+  SEEDS OPTIMIZERS LR_TRIALS
 
 # Only what is typed after `make` counts: a MODEL in somebody's environment is none of our business.
 lower = $(shell echo '$(1)' | tr 'A-Z_' 'a-z-')
 flag = $(if $(filter command line,$(origin $(1))),--$(call lower,$(1)) '$($(1))')
 FLAGS = $(strip $(foreach variable,$(VARIABLES),$(call flag,$(variable))))
-COMMANDS := plan diagnose resume train export diff schedule ui
+COMMANDS := plan diagnose resume ablate train export diff schedule ui
 
 .PHONY: help setup search $(COMMANDS) test check lint types clean
 
@@ -42,6 +43,7 @@ search: setup  ## Which strengths to turn, to what, and how sure: DATASET=small-
 plan: setup  ## What a search would do and how long it would take: DATASET=...
 diagnose: setup  ## Reference against the size-scaled default, without a search: DATASET=... REFERENCE=...
 resume: setup  ## Go on with an interrupted run: RUN=...
+ablate: setup  ## What each ingredient of the recipe is worth: DATASET=... or OPTIMIZERS=adamw,lion
 train: setup  ## Train a recipe once, in full: CONFIG=best.yaml
 export: setup  ## Write the best recipe for other trainers, optionally rescaled: RUN=... NUM_TRAIN=...
 diff: setup  ## What a recipe lacks against a published one: CONFIG=mine.yaml REFERENCE=...

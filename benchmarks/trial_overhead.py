@@ -65,9 +65,11 @@ def measure_ours(num_trials: int, scratch: Path) -> dict[str, float]:
     from search import pipeline, tune_run
     from search.config import RunConfig
     from search.console import make_console
+    from search.job import Session
     from search.journal import Journal
     from search.plan import make_plan
     from search.run_tracking import make_tracker, open_search
+    from search.search_job import SEARCH
 
     class Toy(tune.Trainable):
         """The protocol of `trainable.ray_trainable.RecipeTrainable`."""
@@ -121,12 +123,20 @@ def measure_ours(num_trials: int, scratch: Path) -> dict[str, float]:
     tracker = make_tracker(config, plan, store_dir=scratch / "store")
     journal = Journal(config.path)
     open_search(tracker, config, plan)
+    session = Session(
+        config=config,
+        plan=plan,
+        dataset=dataset,
+        journal=journal,
+        tracker=tracker,
+        console=make_console(),
+    )
     with (
         mock.patch.object(tune_run, "RecipeTrainable", Toy),
         mock.patch.object(tune_run, "start_ray", timed_start),
     ):
         started = time.perf_counter()
-        pipeline._train(config, plan, dataset, journal, tracker, make_console())
+        pipeline._train(SEARCH, session)
         # What tracking has put off belongs to the trials too.
         tracker.close_search("FINISHED", verdict=None, artifacts=None)
         total_s = time.perf_counter() - started

@@ -9,8 +9,9 @@ from uuid import uuid4
 from search.objective import METRICS
 from search.passwords import refuse_passwords, require_address, without_passwords
 from search.plain_values import build, require_text
-from search.trials import STAGES
+from search.trials import SEARCH_STAGES, STAGES
 from spaces.errors import InputError
+from spaces.recipe import OPTIMIZERS
 
 SCHEMA = "config/1"
 PLACES = ("storage", "tracking_uri", "ray_address")
@@ -64,6 +65,9 @@ class RunConfig:
         rerun_top: Trials run again on fresh seeds before one is picked.
         grace_period: First epoch at which a trial may be stopped, or None to derive it.
         reduction_factor: One in this many trials passes a rung, at least 2.
+        seeds: Blocks of an ablation or a contest of optimizers, at least 2.
+        optimizers: Those that a contest compares, the base first.
+        lr_trials: Learning rates that a contest tries for each optimizer, at least 3.
     """
 
     dataset: str
@@ -72,7 +76,7 @@ class RunConfig:
     data_dir: str
     created: str
     search_id: str = field(default_factory=_new_id)
-    stages: tuple[str, ...] = STAGES
+    stages: tuple[str, ...] = SEARCH_STAGES
     model: str | None = None
     pretrained: bool | None = None
     reference: str = "imagenet"
@@ -102,6 +106,9 @@ class RunConfig:
     rerun_top: int = 3
     grace_period: int | None = None
     reduction_factor: int = 3
+    seeds: int = 3
+    optimizers: tuple[str, ...] = ()
+    lr_trials: int = 5
 
     def __post_init__(self) -> None:
         require_text(asdict(self))
@@ -115,6 +122,8 @@ class RunConfig:
             "confirm_seeds": 2,
             "rerun_top": 0,
             "reduction_factor": 2,
+            "seeds": 2,
+            "lr_trials": 3,
             "seed": 0,
             "gpus_per_trial": 0,
         }
@@ -131,6 +140,7 @@ class RunConfig:
             raise InputError(f"`stages` must be some of {', '.join(STAGES)}, got {self.stages!r}.")
         if self.metric not in METRICS:
             raise InputError(f"`metric` must be one of {', '.join(METRICS)}, got {self.metric!r}.")
+        _check_optimizers(self.optimizers)
 
     @property
     def path(self) -> Path:
@@ -171,3 +181,15 @@ class RunConfig:
             return now
         data_dir = str(Path("data").resolve())
         return replace(now, storage=None, tracking_uri=None, ray_address=None, data_dir=data_dir)
+
+
+def _check_optimizers(names: tuple[str, ...]) -> None:
+    for name in names:
+        if name not in OPTIMIZERS:
+            raise InputError(
+                f"`optimizers` must be among {', '.join(OPTIMIZERS)}, but got {name!r}."
+            )
+    if len(names) == 1 or len(set(names)) < len(names):
+        raise InputError(
+            f"`optimizers` must be two or more different ones, but got {','.join(names)}."
+        )

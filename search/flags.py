@@ -63,6 +63,12 @@ _flag("confirm-seeds", type=int, help="Fresh seeds per recipe on the test split.
 _flag("rerun-top", type=int, help="Trials rerun on fresh seeds before one is picked. [default: 3]")
 _flag("grace-period", type=int, help="First epoch at which a trial may be stopped.")
 _flag("reduction-factor", type=int, help="One trial in this many passes a rung. [default: 3]")
+_flag("seeds", type=int, help="Seeds of every recipe, each on a fresh split. [default: 3]")
+_flag(
+    "optimizers",
+    help="Compare these instead, as adamw,lion,muon: at equal epochs and in equal time.",
+)
+_flag("lr-trials", type=int, help="Learning rates tried for each of --optimizers. [default: 5]")
 _flag("run", help="A run: its name under --run-dir, or its path.")
 _flag("config", help="A recipe file: best.yaml, or timm's args.yaml.")
 _flag("host", default="127.0.0.1", help="Address to listen on. [default: 127.0.0.1]")

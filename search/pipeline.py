@@ -1,4 +1,7 @@
-"""The main job from top to bottom: plan, search, attribute, confirm, tell."""
+"""A run from top to bottom: plan, train stage by stage, tell; and going on with one.
+
+What is run and what is said of it is the job's: `search.search_job` is the main one.
+"""
 
 import logging
 import time
@@ -7,30 +10,26 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from rich.console import Console
 
 from search import cluster, tune_run
-from search.analysis import analyse
 from search.cluster_watch import ClusterLost, leave
+from search.comparison_run import comparison_job
+from search.comparison_stages import OF_INGREDIENTS, OF_OPTIMIZERS
 from search.conductor import Conductor
 from search.config import PLACES, RunConfig
 from search.console import make_console
 from search.errors import RunFailed, RunInterrupted
 from search.files import make_writable, only_driver, read_json, require_closed, write_json
+from search.job import Job, Session
 from search.journal import Journal
-from search.outputs import SoFar, write_outputs
 from search.passwords import with_password
 from search.plain_values import require_file_name
-from search.plan import Plan, load_images, make_plan
-from search.plan_command import show
+from search.plan import Plan, load_images
 from search.progress import Progress
-from search.run_champion import make_champion
-from search.run_stages import expected_trials, stage_makers
 from search.run_tracking import make_tracker, open_search
+from search.search_job import SEARCH
 from search.session import log_file, terminated_like_interrupted
 from search.storage import below, delete_probe, write_probe
-from search.terminal import print_verdict
-from search.tracking import Tracker
 from search.trials import Trial
 from spaces.errors import InputError
 from trainable.datasets import Dataset
@@ -55,14 +54,15 @@ def run_new(config: RunConfig) -> None:
             "or choose another RUN_NAME."
         )
     _reach(config)
-    plan, dataset = make_plan(config)
+    job = _job_of(config)
+    plan, dataset = job.make_plan(config)
     _reach_images(config, dataset)
-    estimate_s = show(make_console(), config, plan, dataset)
+    estimate_s = job.show(make_console(), config, plan, dataset)
     make_writable(config.path)
     write_json(config.path / "plan.json", {**plan.to_dict(), "estimate_s": estimate_s})
     # Last, for a directory with a config is a run that can be gone on with.
     write_json(config.path / "config.json", config.to_dict())
-    _work(config, plan, dataset)
+    _work(job, config, plan, dataset)
 
 
 def run_again(path: Path, **places: Any) -> None:
@@ -90,7 +90,9 @@ def run_again(path: Path, **places: Any) -> None:
         for name in PLACES
         if asked.get(name) and not getattr(config, name) and not places.get(name)
     ]
-    if not (path / "verdict.json").exists():
+    job = _job_of(config)
+    is_over = (path / job.result).exists()
+    if not is_over:
         _reach(config)
     plan = Plan.from_dict(read_json(path / "plan.json"), config=config)
     # Not planned anew: the reference's file may be gone, and timing precision could differ.
@@ -99,7 +101,7 @@ def run_again(path: Path, **places: Any) -> None:
         raise InputError(
             f"{config.dataset} has changed since {path} began; start a new run on the new data."
         )
-    if not (path / "verdict.json").exists():
+    if not is_over:
         _reach_images(config, dataset)
     if lost:
         make_console().print(
@@ -110,7 +112,19 @@ def run_again(path: Path, **places: Any) -> None:
     if config.to_dict() != asked:
         with only_driver(path):
             write_json(path / "config.json", config.to_dict())
-    _work(config, plan, dataset)
+    _work(job, config, plan, dataset)
+
+
+def _job_of(config: RunConfig) -> Job:
+    if config.stages == OF_INGREDIENTS:
+        from search.ablation import ABLATION
+
+        return comparison_job(ABLATION)
+    if config.stages == OF_OPTIMIZERS:
+        from search.contest import CONTEST
+
+        return comparison_job(CONTEST)
+    return SEARCH
 
 
 def _reach(config: RunConfig) -> None:
@@ -139,7 +153,7 @@ def _reach_images(config: RunConfig, dataset: Dataset) -> None:
         )
 
 
-def _work(config: RunConfig, plan: Plan, dataset: Dataset) -> None:
+def _work(job: Job, config: RunConfig, plan: Plan, dataset: Dataset) -> None:
     """Everything after the plan; whatever happens, the run directory can be gone on from."""
     console = make_console()
     with (
@@ -149,12 +163,20 @@ def _work(config: RunConfig, plan: Plan, dataset: Dataset) -> None:
     ):
         journal = Journal(config.path)
         tracker = make_tracker(config, plan, store_dir=STORE_DIR)
+        session = Session(
+            config=config,
+            plan=plan,
+            dataset=dataset,
+            journal=journal,
+            tracker=tracker,
+            console=console,
+        )
         try:
-            open_search(tracker, config, plan)
+            open_search(tracker, config, plan, kind=job.kind)
             tracker.sync(journal.trials.values())
-            if not (config.path / "verdict.json").exists():  # Written when all stages are over.
-                _train(config, plan, dataset, journal, tracker, console)
-            _tell(config, plan, dataset, journal, tracker, console)
+            if not (config.path / job.result).exists():
+                _train(job, session)
+            job.tell(session)
         except ClusterLost as lost:
             tracker.close_search("FAILED", verdict=None, artifacts=None)
             leave(lost)
@@ -177,15 +199,9 @@ def _work(config: RunConfig, plan: Plan, dataset: Dataset) -> None:
         console.print(f"Tracking: {problem}", style="yellow")
 
 
-def _train(
-    config: RunConfig,
-    plan: Plan,
-    dataset: Dataset,
-    journal: Journal,
-    tracker: Tracker,
-    console: Console,
-) -> None:
+def _train(job: Job, session: Session) -> None:
     """Run every stage to its end; returns at once where all of them are over."""
+    config, plan, journal = session.config, session.plan, session.journal
     resources = tune_run.Resources(
         cpus_per_trial=config.cpus_per_trial,
         gpus_per_trial=config.gpus_per_trial,
@@ -200,46 +216,21 @@ def _train(
     if config.time_budget_s is not None:
         deadline = time.monotonic() + config.time_budget_s - journal.wall_s
     progress = Progress(
-        console,
-        totals=expected_trials(config, plan),
+        session.console,
+        totals=job.totals(config, plan),
         metric=config.metric,
         num_val=plan.data.num_val,
         deadline=deadline,
     )
-
-    so_far = SoFar(config, plan)
+    ended = job.watch(session)
 
     def changed(trial: Trial) -> None:
         progress.seen(trial)
-        tracker.trial_changed(trial)
+        session.tracker.trial_changed(trial)
         if trial.status != "running":
-            so_far.offer(journal.trials.values())
+            ended(trial)
 
-    stages = stage_makers(config, plan, journal, deadline=deadline, say=progress.say)
+    stages = job.stages(session, deadline, progress.say)
     conductor = Conductor(journal, stages, on_change=changed)
     with progress:
-        tune_run.run(conductor, dataset=dataset, resources=resources, run_dir=config.path)
-
-
-def _tell(
-    config: RunConfig,
-    plan: Plan,
-    dataset: Dataset,
-    journal: Journal,
-    tracker: Tracker,
-    console: Console,
-) -> None:
-    """Draw the verdict, write every file, hand everything to the store, print the answer."""
-    analysis = analyse(journal, plan, config)
-    write_outputs(config, plan, journal, analysis)
-    try:
-        champion = make_champion(config, plan, dataset, journal, analysis)
-    except OSError as error:  # The answer stands without a model.
-        champion = None
-        log.warning("no champion model: %s", error)
-    tracker.close_search(
-        "FINISHED", verdict=analysis.verdict, artifacts=config.path, champion=champion
-    )
-    print_verdict(console, config, plan, analysis)
-    if champion is None:
-        console.print("No champion model: its weights are not there; see log.txt.", style="yellow")
+        tune_run.run(conductor, dataset=session.dataset, resources=resources, run_dir=config.path)

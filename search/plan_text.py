@@ -19,7 +19,7 @@ def plan_text(plan: Plan, config: RunConfig, *, estimate_s: float | None) -> Ren
         estimate_s: Expected wall-clock of the whole run in seconds, or None if unknown.
     """
     return Group(
-        Text(_task_line(plan)),
+        Text(task_line(plan)),
         _axes(plan),
         *(Text(f"! {remark}", style="yellow") for remark in _remarks(plan)),
         *(Text(f"  {note}") for note in plan.notes),
@@ -27,7 +27,8 @@ def plan_text(plan: Plan, config: RunConfig, *, estimate_s: float | None) -> Ren
     )
 
 
-def _task_line(plan: Plan) -> str:
+def task_line(plan: Plan) -> str:
+    """Data, model and length of a run."""
     task, data, recipe = plan.task, plan.data, plan.reference
     origin = "ImageNet weights" if task.pretrained else "from scratch"
     return (
@@ -73,10 +74,10 @@ def _size_line(plan: Plan, config: RunConfig, estimate_s: float | None) -> str:
         return (
             f"No search: a factorial of at least {config.min_blocks} blocks between the reference "
             f"and the other recipe, and {config.confirm_seeds} fresh seeds each on the test split."
-            + ("" if estimate_s is None else f" About {_duration(estimate_s)} in all.")
+            + ("" if estimate_s is None else f" About {duration(estimate_s)} in all.")
         )
     rungs = ", ".join(str(epoch) for epoch in plan.rungs) or "none"
-    time = "" if estimate_s is None else f" About {_duration(estimate_s)} in all."
+    time = "" if estimate_s is None else f" About {duration(estimate_s)} in all."
     return (
         f"{config.num_samples} trials (anchors first), stopped early at epochs: {rungs}; then the "
         f"best {config.rerun_top} again on fresh seeds, a factorial of at least "
@@ -85,7 +86,8 @@ def _size_line(plan: Plan, config: RunConfig, estimate_s: float | None) -> str:
     )
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time in the unit that a person would use."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:

@@ -8,14 +8,22 @@ from search.outputs import effective
 from search.plan import Plan
 from search.provenance import git_commit, machine, versions
 from search.tracking import DatasetInfo, Tracker
+from search.tracking_answer import KIND_TAG
 from spaces.recipe import Recipe
 
 EXPERIMENT = "recipe-strengths"
 """MLflow experiment of all searches."""
 
 
-def open_search(tracker: Tracker, config: RunConfig, plan: Plan) -> None:
-    """Begin the parent run, or go on with it: task, space, budget, reference, versions."""
+def open_search(tracker: Tracker, config: RunConfig, plan: Plan, *, kind: str = "") -> None:
+    """Begin the parent run, or go on with it: task, space, budget, reference, versions.
+
+    Args:
+        tracker: The tracker of the run.
+        config: What was asked.
+        plan: The plan.
+        kind: What the run is if it is no search.
+    """
     data, recipe = plan.data, plan.reference
     tracker.open_search(
         params={
@@ -39,6 +47,7 @@ def open_search(tracker: Tracker, config: RunConfig, plan: Plan) -> None:
             "search": f"{recipe.model} on {data.name}, {config.run_name}",
             "model": recipe.model,
             "dataset": data.name,
+            **({KIND_TAG: kind} if kind else {}),
             "commit": git_commit(),
             "machine": machine(),
             **{f"version.{name}": version for name, version in versions().items()},

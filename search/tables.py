@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from search.files import write_text
@@ -34,7 +34,7 @@ def write_trials(path: Path, trials: Iterable[Trial], *, raw: Values, effective:
         }
         for trial in trials
     ]
-    _write(path, rows)
+    write_rows(path, rows)
 
 
 def write_experiment(path: Path, trials: Iterable[Trial], *, raw: Values) -> None:
@@ -54,7 +54,7 @@ def write_experiment(path: Path, trials: Iterable[Trial], *, raw: Values) -> Non
         for trial in trials
         if trial.spec.stage != "search"
     ]
-    _write(path, rows)
+    write_rows(path, rows)
 
 
 def _last_metrics(trial: Trial) -> dict[str, float]:
@@ -65,7 +65,8 @@ def _last_metrics(trial: Trial) -> dict[str, float]:
     return newest
 
 
-def _write(path: Path, rows: list[Row]) -> None:
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Write lines as CSV, with every column that any of them has."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from search import tracking_closing, tracking_view
+from search.tracking_answer import Answer
 from search.tracking_mirror import Mirror, SearchInfo
 from search.tracking_opening import failures, open_store
 from search.tracking_patience import Patience
@@ -130,6 +131,7 @@ class Tracker:
         verdict: Verdict | None,
         artifacts: Path | None,
         champion: "Champion | None" = None,
+        answer: Answer | None = None,
     ) -> None:
         """Write everything that is missing, then the verdict, and end the parent run.
 
@@ -138,6 +140,7 @@ class Tracker:
             verdict: What was found, or None.
             artifacts: Run directory whose files are copied, or None.
             champion: Model to log and register, or None.
+            answer: What a run that is no search found, instead of a verdict.
         """
         if self._search is None:
             return  # Interrupted before it began.
@@ -162,6 +165,7 @@ class Tracker:
             run_dir=artifacts,
             files=files or [],
             champion=registered,
+            answer=answer,
         )
         self._attempt("log the verdict", publish)
         # Last, so that a run that is over lacks nothing but what `problems` says.

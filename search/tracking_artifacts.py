@@ -25,10 +25,15 @@ FILES = (
     "log.txt",
 )
 """What a run directory hands over, most wanted first; Ray's own state stays where it is."""
+ANSWER_FILES = ("ablation.json", "ablation.csv", "optimizers.json", "optimizers.csv")
+"""What an ablation or a contest of optimizers leaves instead of a verdict."""
 ENVIRONMENT = "environment.txt"
 _FIGURES = "figures"
 _MAX_IMAGE_PX = 700
-_TABLES = {"trials.csv": "tables/trials.json", "experiment.csv": "tables/experiment.json"}
+_TABLES = {
+    f"{name}.csv": f"tables/{name}.json"
+    for name in ("trials", "experiment", "ablation", "optimizers")
+}
 _DIALS = "tables/dials.json"
 
 _Row = list[str | float | None]
@@ -46,7 +51,7 @@ def upload(
         dials: Rows of the dial table.
     """
     written = []
-    for name in FILES:
+    for name in (*FILES, *ANSWER_FILES):
         if (run_dir / name).is_file():
             store.log_file(run_id, run_dir / name)
             written.append(name)

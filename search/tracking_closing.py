@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search import tracking_artifacts, tracking_notes, tracking_view
+from search.tracking_answer import KIND_TAG, Answer, answer_note
 from search.tracking_mirror import Mirror
 from search.tracking_trials import run_name
 from search.trials import Trial
@@ -14,13 +15,23 @@ if TYPE_CHECKING:
     from search.champion import Champion, Registered
 
 _STATES = {"FINISHED": "finished", "KILLED": "interrupted", "FAILED": "failed"}
-_LINKED_FILES = (*tracking_artifacts.FILES[:5], "tables/dials.json", "tables/trials.json")
+_LINKED_FILES = (
+    *tracking_artifacts.FILES[:5],
+    *tracking_artifacts.ANSWER_FILES,
+    "tables/dials.json",
+    "tables/ablation.json",
+    "tables/optimizers.json",
+    "tables/trials.json",
+)
 
 
 def set_view(mirror: Mirror) -> None:
     """Store the view of the search and name the search in the experiment's description."""
     store, info = mirror.store, mirror.info
-    tracking_view.set_view(store, search_id=info.search_id, title=info.title)
+    kind = info.tags.get(KIND_TAG, "")
+    tracking_view.set_view(store, search_id=info.search_id, title=info.title, kind=kind)
+    if kind:
+        return  # The experiment's description is about searches.
     note = tracking_notes.experiment_note(
         title=info.title,
         charts=tracking_view.chart_url(store.experiment_id, info.search_id),
@@ -55,6 +66,7 @@ def publish(
     run_dir: Path | None,
     files: Sequence[str],
     champion: "Registered | None" = None,
+    answer: Answer | None = None,
 ) -> None:
     """Write the verdict's numbers and tags, and the description of the search.
 
@@ -66,13 +78,18 @@ def publish(
         run_dir: Run directory, or None.
         files: Paths of the artifacts.
         champion: The registered model, or None.
+        answer: What a run that is no search found, instead of a verdict.
     """
     experiment_id, parent = mirror.store.experiment_id, mirror.parent
     charts = tracking_view.chart_url(experiment_id, mirror.info.search_id)
     counts = tracking_notes.count(trials)
-    if verdict is None:
+    if verdict is None and answer is None:
         note = tracking_notes.open_note(
-            mirror.info.title, _STATES[status], charts=charts, counts=counts
+            mirror.info.title,
+            _STATES[status],
+            charts=charts,
+            counts=counts,
+            kind=mirror.info.tags.get(KIND_TAG, ""),
         )
         mirror.summarise(metrics={}, tags={"mlflow.note.content": note})
         return
@@ -87,6 +104,11 @@ def publish(
         runs=_runs_that_matter(mirror, trials),
         champion=tracking_view.model_url(champion.name, champion.version) if champion else "",
     )
+    if answer is not None:
+        note = answer_note(answer, links=links, counts=counts)
+        mirror.summarise(metrics=answer.metrics, tags={"mlflow.note.content": note})
+        return
+    assert verdict is not None
     note = tracking_notes.verdict_note(verdict, counts=counts, links=links)
     tags = tracking_notes.verdict_tags(verdict) | {"mlflow.note.content": note}
     mirror.summarise(metrics=tracking_notes.verdict_metrics(verdict), tags=tags)

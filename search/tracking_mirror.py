@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from search import tracking_notes, tracking_ranks
 from search import tracking_trials as shown
+from search.tracking_answer import KIND_TAG
 from search.tracking_store import DatasetInfo, FoundRun, Point, Store
 from search.tracking_view import chart_url
 from search.trials import Trial
@@ -179,7 +180,10 @@ class Mirror:
     def _open_parent(self) -> str:
         info, store = self.info, self.store
         note = tracking_notes.open_note(
-            info.title, "running", charts=chart_url(store.experiment_id, info.search_id)
+            info.title,
+            "running",
+            charts=chart_url(store.experiment_id, info.search_id),
+            kind=info.tags.get(KIND_TAG, ""),
         )
         query = f"tags.search_id = '{info.search_id}' and tags.role = 'search'"
         found = store.find_runs(query)

@@ -7,9 +7,20 @@ from dataclasses import dataclass, field
 
 from search.trials import Trial
 from search.verdict import Dial, Estimate, Verdict
+from search.wording import count as counted
 
 _TURN_WORDS = {"down": "⬇️ down", "up": "⬆️ up", "leave": "= leave", "inconclusive": "? inconclusive"}
 _DECIMALS = 4
+_PROMISES = {
+    "": "which strengths to turn down, to what, and how sure that is",
+    "ablation": "what each ingredient of the recipe is worth, and how sure that is",
+    "optimizers": "which optimizers can be told apart, at equal epochs and in equal time",
+}
+_OTHER_STAGES = {
+    "ablate": "run of the ablation",
+    "tune": "run in search of a learning rate",
+    "contest": "run of the contest",
+}
 _GAP = "&nbsp;&nbsp;&nbsp;"  # MLflow's tables have no borders and no room between columns.
 
 
@@ -33,12 +44,13 @@ class Links:
     champion: str = ""
 
 
-def open_note(title: str, state: str, *, charts: str, counts: str = "") -> str:
+def open_note(title: str, state: str, *, charts: str, counts: str = "", kind: str = "") -> str:
     """Description of a search that has no verdict; ``state`` says why, as in "interrupted"."""
+    what = "run" if kind else "search"
     return (
         f"**{title}: {state}, no verdict yet.** [Charts of its trials]({charts}). {counts}\n\n"
-        "When the search is over, this text says which strengths to turn down, to what, and how "
-        "sure that is. An interrupted search goes on with `make resume`."
+        f"When the {what} is over, this text says {_PROMISES[kind]}. An interrupted {what} goes on "
+        "with `make resume`."
     )
 
 
@@ -51,7 +63,7 @@ def verdict_note(verdict: Verdict, *, counts: str, links: Links) -> str:
         for name, address in {"charts": links.charts, **model, **links.runs}.items()
     )
     parts = [f"**{head}**", " · ".join(part for part in (_confirmed(verdict), pointers) if part)]
-    parts.append(_markdown(dial_table(verdict)))
+    parts.append(markdown(dial_table(verdict)))
     parts.append(_how(verdict, counts))
     parts += [f"![{caption}]({address})" for caption, address in links.images.items()]
     if links.artifacts:
@@ -65,6 +77,9 @@ def count(trials: Iterable[Trial]) -> str:
     trials = list(trials)
     ends = Counter(t.status for t in trials if t.spec.stage == "search")
     stages = Counter(t.spec.stage for t in trials)
+    others = [counted(stages[s], what) for s, what in _OTHER_STAGES.items() if stages[s]]
+    if others:
+        return ", ".join(others) + "."
     said = ", ".join(f"{number} {status}" for status, number in ends.most_common())
     parts = [f"{ends.total()} trials of the search ({said})" if said else "No trial of the search"]
     if stages["attribute"]:
@@ -180,7 +195,8 @@ def _remarks(verdict: Verdict) -> dict[str, list[str]]:
     return found
 
 
-def _markdown(rows: Sequence[Mapping[str, str]]) -> str:
+def markdown(rows: Sequence[Mapping[str, str]]) -> str:
+    """Rows with the same columns as a table of MLflow's description; empty without rows."""
     if not rows:
         return ""
     lines = [[f"{name}{_GAP}" for name in rows[0]], ["---"] * len(rows[0])]

@@ -56,6 +56,17 @@ _COLOURS = {
     "failed": "#DC2626",
     "killed": "#6B7280",
 }
+_RECIPE_PARAMS = (
+    "optimizer",
+    "lr",
+    "epochs",
+    "schedule",
+    "no_decay_split",
+    "amp_dtype",
+    "mixup_alpha",
+    "cutmix_alpha",
+    "randaugment",
+)
 DECIMALS = 4
 """To which metrics are rounded: the pages print a double as it is."""
 _SHORT = {
@@ -65,7 +76,17 @@ _SHORT = {
     "ema_decay": "ema",
     "warmup_fraction": "wu",
 }
-_PREFIX = {"search": "t", "attribute": "a", "confirm": "c"}
+_PREFIX = {
+    "search": "t",
+    "attribute": "a",
+    "confirm": "c",
+    "ablate": "w",
+    "tune": "l",
+    "contest": "o",
+}
+_COMPARED = ("ablate", "tune", "contest")
+"""Stages whose recipes differ in more than strengths, and in how long a step takes."""
+_TRAIN_S = "cost/train_s"
 
 
 def run_name(trial: Trial) -> str:
@@ -84,6 +105,10 @@ def _what(trial: Trial) -> str:
         return f"rerun of t{int(number):03d}, seed {spec.recipe.seed}"
     if spec.stage == "confirm":
         return f"{spec.role} seed {spec.recipe.seed}"
+    if spec.stage == "tune":
+        return f"{spec.role} lr {spec.recipe.lr:.3g}"
+    if spec.stage in _COMPARED:
+        return f"block {spec.block} {spec.role}"
     if spec.levels:
         signs = " ".join(
             f"{_SHORT.get(name, name)}{'+' if level > 0 else '-'}"
@@ -133,7 +158,14 @@ def params(trial: Trial, *, dials: ByStrength, effective: ByStrength) -> dict[st
         text["block"] = str(spec.block)
     if spec.split_seed is not None:
         text["split_seed"] = str(spec.split_seed)
+    if spec.stage in _COMPARED:
+        recipe = spec.recipe.to_dict()
+        text |= {name: _as_param(recipe[name]) for name in _RECIPE_PARAMS}
     return text | {"seed": str(spec.recipe.seed)}
+
+
+def _as_param(value: object) -> str:
+    return fixed_point(value) if isinstance(value, float) else str(value)
 
 
 def fixed_point(value: float) -> str:
@@ -149,6 +181,8 @@ def points(trial: Trial, *, after: int) -> Iterator[Point]:
     """
     best: dict[str, float] = {}
     keys = {*EPOCH_METRICS, *(f"val.{level}/top1" for level in trial.spec.ema_levels)}
+    if trial.spec.stage in _COMPARED:
+        keys.add(_TRAIN_S)
     for record in trial.records:
         for name, value in record.metrics.items():
             # Two comparisons are false for NaN.

@@ -20,6 +20,8 @@ from search.tracking_trials import FINAL_METRIC, METRIC_KEYS, RANK_METRIC
 from spaces.strengths import STRENGTH_NAMES
 
 TEMPLATE = Path(__file__).resolve().parent.parent / "mlflow" / "views" / "search.json"
+COMPARISON = TEMPLATE.with_name("comparison.json")
+"""View of a run that is no search: an ablation or a contest of optimizers."""
 MAX_CHARACTERS = 5000
 """Length of an experiment tag in MLflow 3.15; 3.17 takes 20,000."""
 _TAG = "mlflow.sharedViewState."
@@ -62,9 +64,9 @@ def model_url(name: str, version: str) -> str:
     return f"#/models/{quote(name)}/versions/{version}?workflowType=machine_learning"
 
 
-def set_view(store: Store, *, search_id: str, title: str) -> None:
+def set_view(store: Store, *, search_id: str, title: str, kind: str = "") -> None:
     """Store the view of a search, over its earlier one; of many, the newest are kept."""
-    value = view_value(search_id=search_id, title=title)
+    value = view_value(search_id=search_id, title=title, kind=kind)
     tags = store.experiment_tags()
     own = _TAG + view_id(search_id)
     views = [key for key in tags if key.startswith(_TAG + _PREFIX) and key != own]
@@ -86,9 +88,11 @@ def set_experiment_note(store: Store, note: str) -> None:
     store.set_experiment_tag(_NOTE_TAG, note)
 
 
-def view_value(*, search_id: str, title: str) -> dict[str, Any]:
-    """The value of the tag that holds the view."""
+def view_value(*, search_id: str, title: str, kind: str = "") -> dict[str, Any]:
+    """The value of the tag that holds the view; ``kind`` is empty for a search."""
+    template = COMPARISON if kind else TEMPLATE
     words = {
+        "$ID": search_id,
         "$FILTER": f"tags.search_id = '{search_id}' and tags.stage = 'search'",
         "$METRIC": _MAIN_METRIC,
         "$FINAL": FINAL_METRIC,
@@ -96,7 +100,7 @@ def view_value(*, search_id: str, title: str) -> dict[str, Any]:
         "$TRAIN": "clean_train/top1",
     }
     lists = {"$S": STRENGTH_NAMES, "$MUTE": METRIC_KEYS, "$CURVE": _CURVES}
-    state = fill(json.loads(TEMPLATE.read_text(encoding="utf-8")), words=words, lists=lists)
+    state = fill(json.loads(template.read_text(encoding="utf-8")), words=words, lists=lists)
     packed = base64.b64encode(zlib.compress(json.dumps(state).encode(), 9)).decode()
     now = int(time.time() * 1000)
     return {"name": title, "createdAt": now, "updatedAt": now, "state": f"deflate;{packed}"}

@@ -9,7 +9,8 @@ from search.plain_values import build
 from spaces.errors import InputError
 from spaces.recipe import Recipe
 
-STAGES = ("search", "attribute", "confirm")
+SEARCH_STAGES = ("search", "attribute", "confirm")
+STAGES = (*SEARCH_STAGES, "ablate", "tune", "contest")
 _STAGE = re.compile(r"[a-z_]{1,40}")
 STATUSES = ("running", "finished", "stopped", "diverged", "failed", "killed")
 
@@ -23,7 +24,8 @@ class TrialSpec:
         number: Place within its stage, from 0.
         role: Why it is run: ``anchor:reference``, ``anchor:scaled``, ``anchor:off``, ``proposed``
             (search), ``rerun`` (top of the search on a fresh seed), ``cell`` (attribute),
-            ``reference``, ``best`` or ``off`` (confirm).
+            ``reference``, ``best`` or ``off`` (confirm), ``full`` or ``without ...`` (ablate), an
+            optimizer's name (tune, contest).
         recipe: What to train; ``recipe.seed`` decides every random choice of the run.
         split_seed: Seed of a fresh split of the labelled pool (train + validation), or None for the
             dataset's own split. The test images are the same whatever the seed.

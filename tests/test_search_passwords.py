@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 
@@ -17,6 +17,7 @@ from search import pipeline
 from search.cli import main
 from search.config import RunConfig
 from search.files import read_json, write_json
+from search.job import Job, Session
 from search.passwords import (
     MASK,
     hand_to_mlflow,
@@ -25,6 +26,7 @@ from search.passwords import (
     with_password,
     without_passwords,
 )
+from search.search_job import SEARCH
 from search.tracking import Tracker
 from search.train_command import Place, _flags_of
 from spaces.errors import InputError
@@ -202,12 +204,13 @@ def test_a_run_that_fails_tells_everything_but_the_password(
     uri = f"{scheme}://user:{CANARY}@127.0.0.1:9/db"
     plan = finished_run.a_plan()
 
-    def fails(config: RunConfig, *given: Any) -> None:
+    def fails(job: Job, session: Session) -> None:
+        config = session.config
         logging.getLogger("somebody").error("cannot reach %s", config.tracking_uri)
         raise OSError(f"no answer from {config.tracking_uri}")
 
-    environment.setattr(pipeline, "make_plan", lambda config: (plan, toy_dataset()))
-    environment.setattr(pipeline, "show", lambda *given: 1.0)
+    job = replace(SEARCH, make_plan=lambda _: (plan, toy_dataset()), show=lambda *given: 1.0)
+    environment.setattr(pipeline, "SEARCH", job)
     dataset = replace(toy_dataset(), digest=plan.data.digest)
     environment.setattr(pipeline, "load_images", lambda *given, **more: dataset)
     environment.setattr(pipeline, "STORE_DIR", tmp_path / "store")
