@@ -21,11 +21,17 @@ def set_view(mirror: Mirror) -> None:
     """Store the view of the search and name the search in the experiment's description."""
     store, info = mirror.store, mirror.info
     tracking_view.set_view(store, search_id=info.search_id, title=info.title)
+    _set_experiment_note(mirror)
+
+
+def _set_experiment_note(mirror: Mirror, **answer: str) -> None:
+    store, info = mirror.store, mirror.info
     note = tracking_notes.experiment_note(
         title=info.title,
         charts=tracking_view.chart_url(store.experiment_id, info.search_id),
         table=tracking_view.table_url(store.experiment_id, info.search_id),
         verdict=tracking_view.run_url(store.experiment_id, mirror.parent),
+        **answer,
     )
     tracking_view.set_experiment_note(store, note)
 
@@ -90,6 +96,7 @@ def publish(
     note = tracking_notes.verdict_note(verdict, counts=counts, links=links)
     tags = tracking_notes.verdict_tags(verdict) | {"mlflow.note.content": note}
     mirror.summarise(metrics=tracking_notes.verdict_metrics(verdict), tags=tags)
+    _set_experiment_note(mirror, answer=tracking_notes.answer(verdict))
 
 
 def _runs_that_matter(mirror: Mirror, trials: Sequence[Trial]) -> Mapping[str, str]:
