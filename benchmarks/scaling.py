@@ -34,9 +34,9 @@ from spaces.strengths import STRENGTH_NAMES
 from spaces.task import Task
 from spaces.units import limits, to_effective, to_raw
 from trainable.batch_augment import Normalizer
+from trainable.batch_norm import refresh_batch_norm
 from trainable.datasets import Dataset, load_dataset
 from trainable.models import describe_model
-from trainable.optimizers import refresh_batch_norm
 from trainable.splits import Split, subset
 from trainable.trainer import Trainer
 

@@ -1,7 +1,7 @@
 """From the journal to the verdict: pure functions of what was planned and what was measured."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from search.design import Factors, blocks_per_look
 from search.dials import decide
 from search.divergence import divergence_by_level
 from search.effects import Effect, Run, estimate_effects
-from search.experiment import experiment_factors, same_role
+from search.experiment import experiment_factors, runs_per_look, same_role
 from search.files import read_json
 from search.fit_state import FitEvidence, fit_state, is_undertrained
 from search.interactions import estimate_interactions, strong_interactions
@@ -39,6 +39,7 @@ class Analysis:
 
     Attributes:
         best: Recipe that was held against the reference.
+        tried: Its raw values by dial: what the effects are about.
         exported: Recipe that is worth training with, after confirmation.
         factors: Strengths that the experiment varied.
         effects: By strength and metric.
@@ -48,6 +49,7 @@ class Analysis:
     """
 
     best: Recipe
+    tried: Mapping[str, float]
     exported: Recipe
     factors: Factors
     effects: dict[str, dict[str, Effect]]
@@ -71,13 +73,16 @@ def analyse(journal: Journal, plan: Plan, config: RunConfig) -> Analysis:
     effects, dials = decide_dials(runs, plan, config, best, undertrained=is_undertrained(evidence))
     fit = fit_state(evidence, dials=dials)
     confirmed = _confirmed(by_role, plan, config)
-    exported = choose_export(confirmed, scaled_minus_reference=_scaled_gain(by_role))
+    # The size-scaled default is no second choice where it is the best that was just confirmed.
+    is_second = same_role(plan, best)["scaled"] != "best"
+    gain = _scaled_gain(by_role) if is_second else None
+    exported = choose_export(confirmed, scaled_minus_reference=gain)
     recipes = {"best": best, "scaled": plan.anchors["scaled"], "reference": plan.reference}
     interactions = strong_interactions(
         estimate_interactions(runs, what.trajectory, ema=what.ema),
         effects,
-        reference=plan.reference.strengths.as_dict(),
-        best=best.strengths.as_dict(),
+        reference=plan.dial_values(plan.reference),
+        best=plan.dial_values(best),
     )
     verdict = Verdict(
         run=config.run_name,
@@ -95,6 +100,7 @@ def analyse(journal: Journal, plan: Plan, config: RunConfig) -> Analysis:
     )
     return Analysis(
         best=best,
+        tried=plan.dial_values(best),
         exported=recipes[exported],
         factors=what,
         effects=effects,
@@ -146,8 +152,8 @@ def decide_dials(
     num_rounds = len({run.block for run in runs}) // blocks_per_look(len(what.trajectory))
     dials = decide(
         effects,
-        reference=plan.reference.strengths,
-        best=best.strengths,
+        reference=plan.dial_values(plan.reference),
+        best=plan.dial_values(best),
         task=plan.task,
         look=max(1, num_rounds - 1),
         max_looks=max(1, config.max_blocks - 1, num_rounds - 1),
@@ -156,6 +162,13 @@ def decide_dials(
         undertrained=undertrained,
     )
     return effects, dials
+
+
+def is_decided_by(runs: Sequence[Run], plan: Plan, config: RunConfig, best: Recipe) -> bool:
+    """Whether the experiment may stop with these runs, before the most it may do."""
+    _, dials = decide_dials(runs, plan, config, best)
+    size = runs_per_look(plan, best)
+    return is_settled(dials, runs_left=(config.max_blocks - len(runs) // size) * size)
 
 
 def is_settled(dials: Sequence[Dial], *, runs_left: int) -> bool:

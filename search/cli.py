@@ -3,6 +3,7 @@
 Heavy libraries are imported inside the commands, so that ``--help`` answers at once.
 """
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -14,7 +15,10 @@ from click.core import ParameterSource
 
 from search.config import RunConfig
 from search.errors import RunFailed, RunInterrupted
+from search.files import exists
 from search.flags import PLANNING, flags
+from search.passwords import without_passwords
+from search.plain_values import plain_name
 from spaces.errors import InputError
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -53,12 +57,14 @@ def diagnose(**given: Any) -> None:
 
 
 @cli.command()
-@flags("run run-dir tracking-uri")
+@flags("run run-dir tracking-uri storage ray-address data-dir")
 def resume(**given: Any) -> None:
     """Go on with an interrupted run, whichever stage it was in."""
     from search.pipeline import run_again
 
-    run_again(_run_path(given), tracking_uri=given["tracking_uri"])
+    typed = ["tracking_uri", "storage", "ray_address", "data_dir"]
+    places = {name: given[name] for name in typed if _was_typed(name)}
+    run_again(_run_path(given), **_absolute(places))
 
 
 @cli.command()
@@ -88,7 +94,7 @@ def train(**given: Any) -> None:
             **{name: given[name] for name in names},
         )
     place = Place(
-        run_dir=Path(given["run_dir"]).resolve(),
+        run_dir=Path(os.path.realpath(given["run_dir"])),
         run_name=given["run_name"],
         tracking_uri=given["tracking_uri"],
         store_dir=STORE_DIR,
@@ -168,7 +174,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _complain(message: str, code: int) -> int:
-    print(" ".join(message.split()), file=sys.stderr)
+    print(" ".join(without_passwords(message).split()), file=sys.stderr)
     return code
 
 
@@ -191,20 +197,38 @@ def _config(given: dict[str, Any], **settings: Any) -> RunConfig:
         raise InputError("`--dataset` must be given: a dataset's name or an image folder.")
     values["ranges"] = _words(values.pop("set", ()))
     values["fixed"] = _words(values.pop("fix", ()))
-    for name in ("data_dir", "run_dir", "storage"):
-        if name in values and "://" not in values[name]:
-            values[name] = str(Path(values[name]).resolve())
+    values |= _absolute(values)
     for name in ("dataset", "reference", "best"):
-        if name in values and "://" not in values[name] and Path(values[name]).exists():
-            values[name] = str(Path(values[name]).resolve())
-    stem = Path(values["dataset"]).name
+        if name in values and "://" not in values[name] and exists(values[name]):
+            values[name] = os.path.realpath(values[name])
+    stem = plain_name(Path(values["dataset"]).name)
     values.setdefault("run_name", f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}")
     if "gpus_per_trial" not in values:
-        import torch
-
-        values["gpus_per_trial"] = 1.0 if torch.cuda.is_available() else 0.0
+        values["gpus_per_trial"] = 1.0 if _has_gpu(values.get("ray_address")) else 0.0
     created = time.strftime("%Y-%m-%d %H:%M:%S")
     return RunConfig(**values | settings, created=created)
+
+
+def _has_gpu(ray_address: str | None) -> bool:
+    if ray_address:
+        from search import cluster
+
+        cluster.connect(ray_address)
+        return cluster.has_gpu()
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _absolute(values: dict[str, Any]) -> dict[str, Any]:
+    """The same, with absolute paths where directories are named."""
+    # Not Path.resolve, which raises where links lead in a circle.
+    return {
+        name: os.path.realpath(value)
+        if name in ("data_dir", "run_dir", "storage") and "://" not in value
+        else value
+        for name, value in values.items()
+    }
 
 
 def _words(texts: Sequence[str]) -> tuple[str, ...]:
@@ -217,6 +241,6 @@ def _run_path(given: dict[str, Any]) -> Path:
     if not run:
         raise InputError("`--run` must be given: a run's name under --run-dir, or its path.")
     for path in (Path(given["run_dir"]) / run, Path(run)):
-        if (path / "config.json").exists():
-            return path.resolve()
+        if exists(path / "config.json"):
+            return Path(os.path.realpath(path))
     raise InputError(f"There is no run {run!r}, neither under {given['run_dir']} nor as a path.")

@@ -55,12 +55,12 @@ class Conductor:
         self._stages = list(stages)
         self._stage: Stage | None = None
         self._on_change = on_change
-        last = next(reversed(journal.trials.values())).spec.stage if journal.trials else ""
-        self._to_restart = [
-            t
-            for t in journal.trials.values()
-            if t.status == "running" or (t.status == "failed" and t.spec.stage == last)
-        ]
+        trials = list(journal.trials.values())
+        for trial in trials:
+            if trial.status == "failed" and trial.spec.stage == trials[-1].spec.stage:
+                # Before a stage is made of the journal: its proposer must know that it runs.
+                journal.restart(trial.spec.trial_id)
+        self._to_restart = [t for t in journal.trials.values() if t.status == "running"]
         self._running = {t.spec.trial_id for t in self._to_restart}
 
     @property
@@ -78,7 +78,7 @@ class Conductor:
             trial = self._to_restart.pop(0)
             while self._stage is None or self._stage.name != trial.spec.stage:
                 self._begin_stage()
-            return self._journal.restart(trial.spec.trial_id) if trial.status == "failed" else trial
+            return trial
         while True:
             if self._stage is None:
                 if not self._stages:
@@ -112,6 +112,10 @@ class Conductor:
             self._end(record.trial_id, "stopped", f"stopped at epoch {record.epoch}")
             return False
         return True
+
+    def place(self, trial_id: str, *, node: str, host: str) -> None:
+        """Note on which node a trial runs."""
+        self._journal.place(trial_id, node=node, host=host)
 
     def checkpoint(self, trial_id: str, path: str) -> None:
         """Note where the newest checkpoint of a trial lies."""

@@ -1,14 +1,20 @@
 """Everything the user asked for, resolved to plain values, as kept in ``config.json``."""
 
-from dataclasses import MISSING, asdict, dataclass, field, fields
+import os
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
 
 from search.objective import METRICS
+from search.passwords import refuse_passwords, require_address, without_passwords
+from search.plain_values import build, require_text
+from search.trials import STAGES
 from spaces.errors import InputError
 
 SCHEMA = "config/1"
+PLACES = ("storage", "tracking_uri", "ray_address")
+"""Where a run writes and whom it talks to outside its directory, besides ``data_dir``."""
 
 
 def _new_id() -> str:
@@ -38,6 +44,8 @@ class RunConfig:
         seed: Seed of everything.
         cpus_per_trial: CPU cores per trial, above 0.
         gpus_per_trial: Share of a GPU per trial, at least 0.
+        patience: Proposals in a row without a gain beyond noise after which the search proposes
+            nothing more, at least 1, or None for all of ``num_samples``.
         time_budget_s: Seconds after which nothing new is started.
         amp_dtype: Precision of every trial.
         ray_address: Address of a running Ray cluster.
@@ -64,7 +72,7 @@ class RunConfig:
     data_dir: str
     created: str
     search_id: str = field(default_factory=_new_id)
-    stages: tuple[str, ...] = ("search", "attribute", "confirm")
+    stages: tuple[str, ...] = STAGES
     model: str | None = None
     pretrained: bool | None = None
     reference: str = "imagenet"
@@ -80,11 +88,12 @@ class RunConfig:
     seed: int = 0
     cpus_per_trial: float = 1.0
     gpus_per_trial: float = 0.0
+    patience: int | None = None
     time_budget_s: float | None = None
     amp_dtype: str | None = None
     ray_address: str | None = None
     storage: str | None = None
-    tracking_uri: str | None = None
+    tracking_uri: str | None = field(default=None, repr=False)  # It may hold a password.
     ranges: tuple[str, ...] = field(default_factory=tuple)
     fixed: tuple[str, ...] = field(default_factory=tuple)
     min_blocks: int = 2
@@ -95,6 +104,10 @@ class RunConfig:
     reduction_factor: int = 3
 
     def __post_init__(self) -> None:
+        require_text(asdict(self))
+        for name in ("storage", "ray_address"):
+            refuse_passwords(name, getattr(self, name))
+        require_address("tracking_uri", self.tracking_uri)
         at_least = {
             "num_samples": 4,
             "min_blocks": 2,
@@ -110,10 +123,12 @@ class RunConfig:
                 raise InputError(
                     f"`{name} >= {minimum}` must hold, but got {getattr(self, name)!r}."
                 )
-        for name in ("cpus_per_trial", "time_budget_s", "num_train", "grace_period"):
+        for name in ("cpus_per_trial", "patience", "time_budget_s", "num_train", "grace_period"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise InputError(f"`{name} > 0` must hold, but got {value!r}.")
+        if not self.stages or set(self.stages) - set(STAGES):
+            raise InputError(f"`stages` must be some of {', '.join(STAGES)}, got {self.stages!r}.")
         if self.metric not in METRICS:
             raise InputError(f"`metric` must be one of {', '.join(METRICS)}, got {self.metric!r}.")
 
@@ -123,23 +138,36 @@ class RunConfig:
         return Path(self.run_dir) / self.run_name
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values as written to ``config.json``."""
-        return {"schema": SCHEMA, **asdict(self)}
+        """Plain values as written to ``config.json``, without the password of the store."""
+        values = asdict(self)
+        if self.tracking_uri:
+            values["tracking_uri"] = without_passwords(self.tracking_uri)
+        return {"schema": SCHEMA, **values}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], *, path: Path) -> Self:
         """Read ``config.json``; ``path`` is where the run lies now, wherever it was made.
 
+        A run that was moved may be somebody else's: it names no place to write to and no server to
+        talk to any more (`PLACES`). `search.pipeline.run_again` asks for them anew.
+
         Raises:
-            InputError: If a key is unknown or missing.
+            InputError: If a key is unknown or missing, or a value has the wrong type or is outside
+                its interval.
         """
+        file = path / "config.json"
+        if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+            raise InputError(f"{file} is not a {SCHEMA} file of this version.")
         values = {key: value for key, value in data.items() if key != "schema"}
-        known = {f.name for f in fields(cls)}
-        needed = {f.name for f in fields(cls) if f.default is f.default_factory is MISSING}
-        if data.get("schema") != SCHEMA or set(values) - known or needed - set(values):
-            raise InputError(f"{path / 'config.json'} is not a {SCHEMA} file of this version.")
         # Runs that were made before there was an id are in their stores under these words.
-        values.setdefault("search_id", f"{values['run_name']} of {values['created']}")
-        for name in ("stages", "ranges", "fixed"):
-            values[name] = tuple(values[name])
-        return cls(**values | {"run_dir": str(path.parent), "run_name": path.name})
+        values.setdefault("search_id", f"{values.get('run_name')} of {values.get('created')}")
+        unknown = sorted(set(values) - {f.name for f in fields(cls)})
+        if unknown:
+            raise InputError(f"{file} is of another version: its key {unknown[0]!r} is unknown.")
+        asked = build(cls, values, where=str(file))
+        now = replace(asked, run_dir=str(path.parent), run_name=path.name)
+        # Not Path.resolve, which raises where links lead in a circle.
+        if os.path.realpath(asked.path) == os.path.realpath(path):
+            return now
+        data_dir = str(Path("data").resolve())
+        return replace(now, storage=None, tracking_uri=None, ray_address=None, data_dir=data_dir)

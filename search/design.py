@@ -1,13 +1,12 @@
 """Which strengths the experiment varies, and the cells that one block of it runs."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import combinations, islice
 
 import pydoe
 
-from spaces.strengths import STRENGTH_NAMES, Strengths
 from spaces.task import Task
 from spaces.units import to_effective
 
@@ -28,7 +27,7 @@ class Factors:
     """What the experiment varies between the reference and the best recipe.
 
     Attributes:
-        trajectory: Strengths that change how the weights move, each run having one level of each.
+        trajectory: What changes how the weights move, each run having one level of each.
         ema: Whether the weight average differs; both averages are measured within every run.
         unchanged: Strengths that do not differ noticeably; they get no effect.
     """
@@ -39,12 +38,12 @@ class Factors:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All strengths that get an effect, in the order of `STRENGTH_NAMES`."""
+        """Everything that gets an effect."""
         return self.trajectory + ((EMA_FACTOR,) if self.ema else ())
 
 
-def factors(reference: Strengths, best: Strengths, task: Task) -> Factors:
-    """Split the strengths into those that differ noticeably in effective units and the rest.
+def factors(reference: Mapping[str, float], best: Mapping[str, float], task: Task) -> Factors:
+    """Split what gets a dial into what differs noticeably in effective units and the rest.
 
     Noticeable means, with T the total steps of ``task``:
 
@@ -55,17 +54,25 @@ def factors(reference: Strengths, best: Strengths, task: Task) -> Factors:
     - ``ema_decay``: the window by a quarter or more; no average counts as a window of one step.
     - ``warmup_fraction``: ``15 + steps`` by a quarter or more, so that 5 against 10 steps is one
       difference and 1000 against 1300 another, or by a twentieth of the run.
+    - ``mixup_alpha``, ``cutmix_alpha``: ``0.1 + alpha`` by a quarter or more.
+    - ``randaugment_magnitude``: by 3 of 30 or more, or on against off.
+    - ``layer_decay``: by 0.02 or more of the learning rate per block.
 
     The bar is low on purpose: an added factor costs no runs up to four of them, a factor left out
     stays without an answer.
+
+    Args:
+        reference: Raw values of the reference by name.
+        best: Raw values of the best; the same names.
+        task: Gives effective units their scale.
     """
     changed = tuple(
-        name for name in STRENGTH_NAMES if _differs[name](*_pair(name, reference, best, task), task)
+        name for name in reference if _differs[name](*_pair(name, reference, best, task), task)
     )
     return Factors(
         trajectory=tuple(name for name in changed if name != EMA_FACTOR),
         ema=EMA_FACTOR in changed,
-        unchanged=tuple(name for name in STRENGTH_NAMES if name not in changed),
+        unchanged=tuple(name for name in reference if name not in changed),
     )
 
 
@@ -142,11 +149,10 @@ def _signs(num_generated: int, block: int) -> list[str]:
     return ["-" if pattern >> i & 1 else "+" for i in range(num_generated)]
 
 
-def _pair(name: str, reference: Strengths, best: Strengths, task: Task) -> tuple[float, float]:
-    return (
-        to_effective(name, reference.as_dict()[name], task),
-        to_effective(name, best.as_dict()[name], task),
-    )
+def _pair(
+    name: str, reference: Mapping[str, float], best: Mapping[str, float], task: Task
+) -> tuple[float, float]:
+    return to_effective(name, reference[name], task), to_effective(name, best[name], task)
 
 
 def _pull_differs(a: float, b: float, task: Task) -> bool:
@@ -166,10 +172,22 @@ def _warmup_differs(a: float, b: float, task: Task) -> bool:
     return ratio >= _NOTICEABLE_RATIO or abs(a - b) >= 0.05 * task.total_steps
 
 
+def _mixing_differs(a: float, b: float, task: Task) -> bool:
+    return abs(math.log((0.1 + a) / (0.1 + b))) >= _NOTICEABLE_RATIO
+
+
+def _magnitude_differs(a: float, b: float, task: Task) -> bool:
+    return abs(a - b) >= 3.0 or (a == 0.0) != (b == 0.0)
+
+
 _differs: dict[str, Callable[[float, float, Task], bool]] = {
     "weight_decay": _pull_differs,
     "label_smoothing": _rate_differs,
     "drop_path_rate": _rate_differs,
     "ema_decay": _window_differs,
     "warmup_fraction": _warmup_differs,
+    "mixup_alpha": _mixing_differs,
+    "cutmix_alpha": _mixing_differs,
+    "randaugment_magnitude": _magnitude_differs,
+    "layer_decay": _rate_differs,
 }

@@ -9,7 +9,6 @@ from search.judgement import Judgement, Question, judge
 from search.sequential import PRACTICAL_MARGIN
 from search.verdict import Dial, Estimate
 from search.wording import raw
-from spaces.strengths import STRENGTH_NAMES, Strengths
 from spaces.task import Task
 from spaces.units import EFFECTIVE_UNITS, to_effective
 
@@ -22,8 +21,8 @@ _UNFINISHED = (
 def decide(
     effects: Mapping[str, Mapping[str, Effect]],
     *,
-    reference: Strengths,
-    best: Strengths,
+    reference: Mapping[str, float],
+    best: Mapping[str, float],
     task: Task,
     look: int,
     max_looks: int,
@@ -32,7 +31,7 @@ def decide(
     undertrained: bool = False,
     margin: float = PRACTICAL_MARGIN,
 ) -> tuple[Dial, ...]:
-    """Decide all five dials from the effects of the strengths that the experiment varied.
+    """Decide every dial from the effects of the strengths that the experiment varied.
 
     In this order, each question with its share of the error control of `search.sequential`:
 
@@ -42,7 +41,8 @@ def decide(
     3. If accuracy does not decide, log-loss does, when its decision interval leaves out zero and
        the change is `search.judgement.LOG_LOSS_MARGIN` or more: first the refined one, which tells
        better from worse predictions, then the plain one. If only the plain one moves, it is a
-       calibration matter, and the remark says so.
+       calibration matter, and the remark says so. It stays open where accuracy seems to say the
+       opposite (`search.judgement.OPPOSED_ALPHA`).
     4. Else ``leave`` if accuracy does not care, and ``inconclusive`` if that is open too.
 
     A change that helps is a turn, ``down`` or ``up`` by effective values (for ``ema_decay`` down is
@@ -53,8 +53,8 @@ def decide(
 
     Args:
         effects: By strength and metric; strengths that are missing were not varied.
-        reference: Strengths of the reference.
-        best: Strengths of the best.
+        reference: Raw values of the reference: the strengths, then extra axes.
+        best: Raw values of the best; the same names.
         task: Gives effective units their scale.
         look: Number of this look, from 1 after the second block.
         max_looks: Looks planned: the largest number of blocks, less one.
@@ -67,13 +67,13 @@ def decide(
     question = Question(
         look=look,
         max_looks=max_looks,
-        num_dials=max(1, sum(name in effects for name in STRENGTH_NAMES)),
+        num_dials=max(1, len(effects)),
         runs_per_block=runs_per_block,
         margin=margin,
     )
     dials = []
-    for name in STRENGTH_NAMES:
-        values = reference.as_dict()[name], best.as_dict()[name]
+    for name in reference:
+        values = reference[name], best[name]
         if name not in effects:
             dials.append(_unchanged(name, values, task))
             continue
@@ -119,8 +119,8 @@ def _dial(
 def _unchanged(name: str, values: tuple[float, float], task: Task) -> Dial:
     reference, best = values
     effective = to_effective(name, reference, task)
-    same = "the search chose the same value"
-    near = f"the search chose {raw(best)}, which makes no noticeable difference here"
+    same = "the best recipe has the same value"
+    near = f"the best recipe has {raw(best)}, which makes no noticeable difference here"
     return Dial(
         strength=name,
         turn="leave",

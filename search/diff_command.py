@@ -4,6 +4,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from search.files import exists
 from search.import_timm import Described
 from search.recipe_diff import diff, to_json, to_lines
 from search.recipe_file import read_described
@@ -82,7 +83,7 @@ def _reference(name: str, *, num_train: int | None) -> _Reference:
             remarks=tuple(f"{name}: {caveat}." for caveat in original.caveats),
         )
     path = Path(name)
-    if path.suffix not in (".yaml", ".yml") and not path.exists():
+    if path.suffix not in (".yaml", ".yml") and not exists(path):
         raise InputError(
             f"`reference` must be a recipe file or one of {', '.join(REFERENCE_NAMES)}, "
             f"got {name!r}."

@@ -13,6 +13,8 @@ from trainable.schedule import lr_factor, warmup_steps_of
 
 NO_SCHEDULE = ("adamw_schedulefree",)
 """Optimizers whose rate is never lowered: they warm up and stay."""
+MAX_STEPS = 10_000_000
+"""Steps drawn at most, which takes half a minute; the longest published runs have half as many."""
 MAX_POINTS = 2000
 """Points drawn of a curve; a run of a million steps looks the same."""
 
@@ -29,7 +31,7 @@ def draw(recipe: Recipe, total_steps: int, out_dir: Path) -> tuple[Path, Path]:
         The paths of both.
 
     Raises:
-        InputError: If ``total_steps`` is below 1.
+        InputError: If ``total_steps`` is below 1 or above `MAX_STEPS`.
     """
     lines = curves(recipe, total_steps)
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -43,10 +45,10 @@ def curves(recipe: Recipe, total_steps: int) -> dict[str, tuple[float, ...]]:
     """The learning rate of every optimizer step, by the name of the curve; the recipe's own first.
 
     Raises:
-        InputError: If ``total_steps`` is below 1.
+        InputError: If ``total_steps`` is below 1 or above `MAX_STEPS`.
     """
-    if total_steps < 1:
-        raise InputError(f"`total_steps >= 1` must hold, but got {total_steps}.")
+    if not 1 <= total_steps <= MAX_STEPS:
+        raise InputError(f"`1 <= total_steps <= {MAX_STEPS}` must hold, but got {total_steps}.")
     warmup_steps = warmup_steps_of(recipe.strengths.warmup_fraction, total_steps)
     own = "constant" if recipe.optimizer in NO_SCHEDULE else recipe.schedule
     other = "cosine" if own == "one_cycle" else "one_cycle"
@@ -62,7 +64,7 @@ def summary(recipe: Recipe, total_steps: int) -> tuple[str, ...]:
     """One line per curve: its first rates, its peak and where it lies, and its last rates.
 
     Raises:
-        InputError: If ``total_steps`` is below 1.
+        InputError: If ``total_steps`` is below 1 or above `MAX_STEPS`.
     """
     return tuple(
         f"{name}: {_listed(rates[:3])} ... {max(rates):.4g} at step {rates.index(max(rates))} ... "

@@ -3,6 +3,7 @@
 import os
 
 from search.config import RunConfig
+from search.experiment import usual_runs_per_block
 from search.plan import Plan
 from trainable.timing import Timing
 
@@ -26,14 +27,21 @@ def estimate_s(plan: Plan, config: RunConfig, timing: Timing) -> float:
         proposed = max(0, config.num_samples - len(plan.anchors))
         reruns = 2 * config.rerun_top - 1 if config.rerun_top > 1 else 0
         total_s += (len(plan.anchors) + proposed * _kept(plan, config)) * full_s + reruns * short_s
-    total_s += 8 * config.min_blocks * short_s
+    total_s += usual_runs_per_block(plan) * config.min_blocks * short_s
     test_s = 2 * plan.data.num_test * timing.evaluated_image_s
     total_s += 4 * config.confirm_seeds * (short_s + test_s)
     return STARTUP_S + OVERHEAD * total_s / num_workers(config)
 
 
 def num_workers(config: RunConfig) -> int:
-    """Trials that run at once on this machine."""
+    """Trials that run at once, on this machine or on the nodes that the cluster has now."""
+    if config.ray_address:
+        from search.cluster import num_places
+
+        return max(
+            1,
+            num_places(cpus_per_trial=config.cpus_per_trial, gpus_per_trial=config.gpus_per_trial),
+        )
     if config.gpus_per_trial > 0:
         import torch
 

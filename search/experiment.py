@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from search.config import RunConfig
-from search.design import Factors, blocks_per_look, cells, factors
+from search.design import EMA_FACTOR, Factors, blocks_per_look, cells, factors
 from search.journal import Journal
 from search.plan import Plan
 from search.stages import ListedStage
@@ -19,8 +19,8 @@ _SEED_STEP = 1_000_003
 
 
 def experiment_factors(plan: Plan, best: Recipe) -> Factors:
-    """The strengths in which reference and best differ noticeably."""
-    return factors(plan.reference.strengths, best.strengths, plan.task)
+    """The strengths and extra axes in which reference and best differ noticeably."""
+    return factors(plan.dial_values(plan.reference), plan.dial_values(best), plan.task)
 
 
 def attribute_stage(
@@ -64,6 +64,11 @@ def attribute_stage(
     return ListedStage("attribute", journal, round_of_blocks, num_sure=config.min_blocks)
 
 
+def usual_runs_per_block(plan: Plan) -> int:
+    """Runs of one block if all that gets a dial differs, for estimates before a best is known."""
+    return len(cells(tuple(name for name in plan.dial_names if name != EMA_FACTOR), block=0))
+
+
 def runs_per_look(plan: Plan, best: Recipe) -> int:
     """Runs that the experiment grows by before it is looked at once more."""
     names = experiment_factors(plan, best).trajectory
@@ -75,25 +80,30 @@ def block_specs(
 ) -> list[TrialSpec]:
     """The runs of one block; all share a fresh split, initial weights and batch order."""
     block_seed = _SEED_STEP * (seed + 1) + 1000 + block
-    reference = plan.reference.strengths.as_dict()
-    changed = best.strengths.as_dict()
+    reference, changed = plan.dial_values(plan.reference), plan.dial_values(best)
+    base = best
+    if "randaugment_magnitude" in changed and best.randaugment is None:
+        # Switched on again, it must have the reference's number of operations.
+        base = replace(best, randaugment=plan.reference.randaugment)
     layout = cells(what.trajectory, block=block)
     ema_levels = {
         "reference": plan.reference.strengths.ema_decay,
         "best": best.strengths.ema_decay,
         NO_AVERAGE: 0.0,
     }
-    # A strength that does not differ noticeably stays at the reference's value in every cell. What
-    # is no strength (a searched learning rate, say) is the best's in every cell: it is a nuisance.
+    # What does not differ noticeably stays at the reference's value in every cell. What gets no
+    # dial (a searched learning rate, say) is the best's in every cell: it is a nuisance.
     return [
         TrialSpec(
             stage="attribute",
             number=block * len(layout) + i,
             role="cell",
             recipe=replace(
-                best.with_strengths(
-                    **{n: (changed if level > 0 else reference)[n] for n, level in levels.items()},
-                    **{n: reference[n] for n in what.unchanged},
+                plan.space.apply(
+                    base,
+                    changed
+                    | {n: reference[n] for n, level in levels.items() if level < 0}
+                    | {n: reference[n] for n in what.unchanged},
                 ),
                 seed=block_seed,
             ),
@@ -108,6 +118,15 @@ def block_specs(
 
 def confirm_stage(journal: Journal, plan: Plan, config: RunConfig, *, best: Recipe) -> ListedStage:
     """Reference, best, off and the size-scaled default on the test split, each with fresh seeds."""
+
+    def batch(number: int) -> Sequence[TrialSpec]:
+        return confirm_specs(plan, config, best=best) if number == 0 else []
+
+    return ListedStage("confirm", journal, batch)
+
+
+def confirm_specs(plan: Plan, config: RunConfig, *, best: Recipe) -> list[TrialSpec]:
+    """The runs of the confirm stage, seed by seed."""
     # Equal recipes are run once: `same_role` says which run stands for which role.
     stands_in = same_role(plan, best)
     roles = {
@@ -115,31 +134,24 @@ def confirm_stage(journal: Journal, plan: Plan, config: RunConfig, *, best: Reci
         for role, recipe in confirm_roles(plan, best).items()
         if role == stands_in[role]
     }
-
     # Any of them may turn out to be the one that is exported, and then is the champion; of which
     # seed is settled before any result is known.
     exportable = {stands_in[role] for role in ("reference", "best", "scaled")}
-
-    def batch(number: int) -> Sequence[TrialSpec]:
-        if number > 0:
-            return []
-        seeds = [_SEED_STEP * (config.seed + 1) + 2000 + i for i in range(config.confirm_seeds)]
-        return [
-            TrialSpec(
-                stage="confirm",
-                number=i * len(roles) + j,
-                role=role,
-                recipe=replace(recipe, seed=seed),
-                split_seed=seed,
-                evaluate_on="test",
-                block=i,
-                keep_weights=i == 0 and role in exportable,
-            )
-            for i, seed in enumerate(seeds)
-            for j, (role, recipe) in enumerate(roles.items())
-        ]
-
-    return ListedStage("confirm", journal, batch)
+    seeds = [_SEED_STEP * (config.seed + 1) + 2000 + i for i in range(config.confirm_seeds)]
+    return [
+        TrialSpec(
+            stage="confirm",
+            number=i * len(roles) + j,
+            role=role,
+            recipe=replace(recipe, seed=seed),
+            split_seed=seed,
+            evaluate_on="test",
+            block=i,
+            keep_weights=i == 0 and role in exportable,
+        )
+        for i, seed in enumerate(seeds)
+        for j, (role, recipe) in enumerate(roles.items())
+    ]
 
 
 def confirm_roles(plan: Plan, best: Recipe) -> dict[str, Recipe]:

@@ -70,11 +70,18 @@ def export_run(
 
 
 def exported_recipe(run_dir: Path, origin: Origin) -> Recipe:
-    """The recipe that the verdict of a run says is worth training with."""
+    """The recipe that the verdict of a run says is worth training with.
+
+    Raises:
+        InputError: If the journal of the run does not hold it.
+    """
     assert origin.verdict is not None
     role = origin.verdict["exported"]
     if role == "best":
-        return pick_best(Journal(run_dir), origin.plan, origin.config)
+        try:
+            return pick_best(Journal(run_dir), origin.plan, origin.config)
+        except RuntimeError as error:
+            raise InputError(f"The journal in {run_dir} is not whole: {error}") from error
     return origin.plan.anchors[role]
 
 

@@ -78,8 +78,8 @@ def figures(plan: Plan, trials: Sequence[Trial], analysis: Analysis | None) -> d
     best = analysis.best if analysis else None
     found = []
     if analysis is not None:
-        tried = analysis.best.strengths.as_dict()
-        found.append(_figure("dials", partial(tornado, analysis.verdict.dials, tried)))
+        draw = partial(tornado, analysis.verdict.dials, analysis.tried)
+        found.append(_figure("dials", draw))
     if any(errors(trial) for trial in trials):
         found.append(_figure("fit_map", partial(fit_map, plan, trials, best)))
     if analysis is not None and analysis.verdict.confirmed is not None:

@@ -52,7 +52,7 @@ def tornado(dials: Sequence[Dial], tried: Mapping[str, float], width: float) -> 
     """One row per strength and one panel per metric; to the right of the line is better.
 
     Args:
-        dials: All five.
+        dials: All of them.
         tried: The best's raw values, which the effects are about.
         width: In pixels; below `WIDE` the panels stand above each other.
     """

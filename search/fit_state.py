@@ -24,7 +24,10 @@ LARGE_GAP = 0.10
 The one convention here: noise can tell that a gap exists, not that it is much.
 """
 
-REGULARIZERS = ("weight_decay", "label_smoothing", "drop_path_rate")
+REGULARIZERS = (
+    *("weight_decay", "label_smoothing", "drop_path_rate"),
+    *("mixup_alpha", "cutmix_alpha", "randaugment_magnitude"),
+)
 """Strengths of which more is simply stronger: turned up they answer an overfit."""
 
 _ROLES = ("reference", "best", "scaled", "off")

@@ -35,14 +35,27 @@ _flag("image-size", type=int, help="Side of the input in pixels. [default: by da
 _flag("seed", type=int, help="Seed of everything. [default: 0]")
 _flag("cpus-per-trial", type=float, help="CPU cores per trial. [default: 1]")
 _flag("gpus-per-trial", type=float, help="Share of a GPU per trial. [default: 1 if there is one]")
+_flag(
+    "patience",
+    type=int,
+    help="Stop searching after this many trials in a row without a gain beyond noise. [off]",
+)
 _flag("time-budget-s", type=float, help="Seconds after which the search starts nothing new.")
 _flag("amp-dtype", help="Precision: auto, none, bfloat16 or float16. [default: auto]")
-_flag("ray-address", help="Address of a running Ray cluster, or auto. [default: this machine]")
-_flag("storage", help="Directory or URI for checkpoints. [default: the run directory]")
+_flag("ray-address", help="A running Ray cluster: auto or host:port. [default: this machine]")
+_flag(
+    "storage",
+    help="Directory or URI (s3://bucket/runs) for checkpoints, reached by all nodes. [the run's]",
+)
 _flag("tracking-uri", help="MLflow server or store. [default: sqlite under mlflow/store]")
 _flag("run-dir", default="runs", help="Directory that holds runs. [default: runs]")
 _flag("run-name", help="Name of this run. [default: dataset and time]")
-_flag("set", multiple=True, help="Range of a strength, as label_smoothing=0:0.3; repeatable.")
+_flag(
+    "set",
+    multiple=True,
+    help="Range of a strength, as label_smoothing=0:0.3, or of an extra axis, which then gets a "
+    "dial too: mixup_alpha, cutmix_alpha, randaugment_magnitude, layer_decay; lr gets none.",
+)
 _flag("fix", multiple=True, help="Strength to take out of the search, as drop_path_rate=0.")
 _flag("min-blocks", type=int, help="Blocks of the experiment that always run. [default: 2]")
 _flag("max-blocks", type=int, help="Most blocks of the experiment. [default: 4]")
@@ -60,9 +73,9 @@ _flag("json", type=bool, is_flag=False, flag_value=True, default=False, help="Pr
 
 PLANNING = (
     "dataset data-dir model pretrained reference num-samples epochs batch-size lr optimizer metric "
-    "num-train image-size seed cpus-per-trial gpus-per-trial time-budget-s amp-dtype ray-address "
-    "storage tracking-uri run-dir run-name set fix min-blocks max-blocks confirm-seeds rerun-top "
-    "grace-period reduction-factor"
+    "num-train image-size seed cpus-per-trial gpus-per-trial patience time-budget-s amp-dtype "
+    "ray-address storage tracking-uri run-dir run-name set fix min-blocks max-blocks confirm-seeds "
+    "rerun-top grace-period reduction-factor"
 )
 """The flags of every command that starts from a dataset."""
 

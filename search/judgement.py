@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from search.divergence import Divergence
 from search.effects import NO_EFFECT, Effect
@@ -15,6 +15,14 @@ LOG_LOSS_MARGIN = 0.02
 
 Where one image in twenty is wrong, half a point of top-1 is a tenth of the errors, and a tenth of a
 log-loss of about 0.2 is this much.
+"""
+
+OPPOSED_ALPHA = 0.2
+"""Log-loss does not decide where accuracy points the other way by an interval that errs so often.
+
+To hold back a turn takes less certainty than to turn, and never makes a false turn more likely.
+Where only the plain log-loss moves, which temperature scaling would do as well, an accuracy that
+merely looks worse by the margin is enough: smoothing often helps accuracy and hurts calibration.
 """
 
 
@@ -102,12 +110,26 @@ def judge(
         if high < 0.0:
             return Judgement(outcome="hurts", decided_by="val/top1", remark=_shown(accuracy))
     by_log_loss = _by_log_loss(effects, question)
-    if by_log_loss is not None:
+    is_opposed = (
+        by_log_loss is not None and not is_same and _opposes(accuracy, by_log_loss, question.margin)
+    )
+    if by_log_loss is not None and not is_opposed:
         return by_log_loss
     if is_same:
         remark = f"{_shown(accuracy)}, inside {100 * question.margin:g} points either way"
         return Judgement(outcome="same", decided_by="val/top1", remark=remark)
-    return _open(accuracy, divergence, question, has_spread)
+    found = _open(accuracy, divergence, question, has_spread)
+    if is_opposed:
+        return replace(found, remark=f"{found.remark}, while log-loss points the other way")
+    return found
+
+
+def _opposes(accuracy: Effect, by_log_loss: Judgement, margin: float) -> bool:
+    """Whether accuracy seems to say the opposite of what log-loss would decide."""
+    sign = 1.0 if by_log_loss.outcome == "helps" else -1.0
+    if by_log_loss.decided_by == "val/nll" and sign * accuracy.mean < -margin:
+        return True
+    return max(sign * end for end in accuracy.interval(OPPOSED_ALPHA)) < 0.0
 
 
 def _by_divergence(divergence: Divergence) -> Judgement:

@@ -6,10 +6,12 @@ from typing import Any
 
 from scipy.stats import binomtest
 
+from search.plain_values import build
 from search.provenance import versions
 from search.recipe_file import number_text, to_yaml
 from search.saved_model import MODEL_FILE, loading_code
 from search.train_job import TrainJob
+from spaces.errors import InputError
 from spaces.units import EFFECTIVE_UNITS, plain, to_effective
 from trainable.models import describe_model
 
@@ -68,10 +70,27 @@ def metrics_dict(job: TrainJob, measured: Measured) -> dict[str, Any]:
     }
 
 
-def read_measured(data: Mapping[str, Any]) -> Measured:
-    """The one conversion back from `metrics_dict`."""
-    low, high = data["ci95"]["test/top1"]
-    return Measured(metrics=data["metrics"], test_top1_ci95=(low, high), train_s=data["train_s"])
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Kept:
+    """What ``metrics.json`` says that its job does not."""
+
+    metrics: Mapping[str, float]
+    ci95: Mapping[str, tuple[float, float]]
+    train_s: float
+
+
+def read_measured(data: Mapping[str, Any], *, where: str = "metrics.json") -> Measured:
+    """The one conversion back from `metrics_dict`.
+
+    Raises:
+        InputError: If a value is missing or of the wrong type.
+    """
+    kept = build(_Kept, data, where=where)
+    if missing := sorted(set(_SHOWN) - set(kept.metrics)) or sorted({"test/top1"} - set(kept.ci95)):
+        raise InputError(f"{where}: {missing[0]!r} is missing.")
+    return Measured(
+        metrics=kept.metrics, test_top1_ci95=kept.ci95["test/top1"], train_s=kept.train_s
+    )
 
 
 def model_card(job: TrainJob, measured: Measured) -> str:

@@ -19,18 +19,24 @@ from spaces.recipe import Recipe
 from spaces.units import to_effective
 
 TABLES_EVERY_S = 5.0
-"""Seconds between two versions of the tables; both are rewritten whole."""
+"""Seconds between two versions of the tables, at least; both are rewritten whole."""
 REPORT_EVERY_S = 60.0
-"""Seconds between two reports of a run in progress; one takes a fraction of a second."""
+"""Seconds between two reports of a run in progress, at least."""
+MOST_SHARE = 0.02
+"""Share of the time that writing them may take, for it grows with the number of trials."""
 
 
 def write_tables(config: RunConfig, plan: Plan, trials: Iterable[Trial]) -> None:
     """Write ``trials.csv`` and ``experiment.csv`` as things stand."""
     trials = list(trials)
+    raw = plan.space.raw_of
     write_trials(
-        config.path / "trials.csv", trials, effective=lambda recipe: effective(plan, recipe)
+        config.path / "trials.csv",
+        trials,
+        raw=raw,
+        effective=lambda recipe: effective(plan, recipe),
     )
-    write_experiment(config.path / "experiment.csv", trials)
+    write_experiment(config.path / "experiment.csv", trials, raw=raw)
 
 
 def write_outputs(config: RunConfig, plan: Plan, journal: Journal, analysis: Analysis) -> None:
@@ -52,9 +58,9 @@ def write_recipes(config: RunConfig, plan: Plan, recipe: Recipe, *, sentence: st
 
 
 def effective(plan: Plan, recipe: Recipe) -> dict[str, float]:
-    """The strengths of a recipe in effective units of the plan's task."""
-    strengths = recipe.strengths.as_dict()
-    return {name: to_effective(name, value, plan.task) for name, value in strengths.items()}
+    """The strengths and extra axes of a recipe in effective units of the plan's task."""
+    raw = plan.space.raw_of(recipe)
+    return {name: to_effective(name, value, plan.task) for name, value in raw.items()}
 
 
 class SoFar:
@@ -68,10 +74,16 @@ class SoFar:
 
     def offer(self, trials: Collection[Trial]) -> None:
         """Write what is due."""
-        now = time.monotonic()
-        if now >= self._tables_due_at:
+        started = time.monotonic()
+        if started >= self._tables_due_at:
             write_tables(self._config, self._plan, trials)
-            self._tables_due_at = now + TABLES_EVERY_S
-        if now >= self._report_due_at:
+            self._tables_due_at = _next_time(started, TABLES_EVERY_S)
+        started = time.monotonic()
+        if started >= self._report_due_at:
             write_report(self._config, self._plan, list(trials), None)
-            self._report_due_at = now + REPORT_EVERY_S
+            self._report_due_at = _next_time(started, REPORT_EVERY_S)
+
+
+def _next_time(started: float, every_s: float) -> float:
+    now = time.monotonic()
+    return now + max(every_s, (now - started) / MOST_SHARE)

@@ -4,19 +4,23 @@ import logging
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import ray
 from rich.console import Console
 
-from search import tune_run
+from search import cluster, tune_run
 from search.analysis import analyse
+from search.cluster_watch import ClusterLost, leave
 from search.conductor import Conductor
-from search.config import RunConfig
+from search.config import PLACES, RunConfig
 from search.console import make_console
 from search.errors import RunFailed, RunInterrupted
-from search.files import make_writable, only_driver, read_json, write_json
+from search.files import make_writable, only_driver, read_json, require_closed, write_json
 from search.journal import Journal
 from search.outputs import SoFar, write_outputs
+from search.passwords import with_password
+from search.plain_values import require_file_name
 from search.plan import Plan, load_images, make_plan
 from search.plan_command import show
 from search.progress import Progress
@@ -24,6 +28,7 @@ from search.run_champion import make_champion
 from search.run_stages import expected_trials, stage_makers
 from search.run_tracking import make_tracker, open_search
 from search.session import log_file, terminated_like_interrupted
+from search.storage import below, delete_probe, write_probe
 from search.terminal import print_verdict
 from search.tracking import Tracker
 from search.trials import Trial
@@ -42,12 +47,16 @@ def run_new(config: RunConfig) -> None:
     Raises:
         InputError: If anything given is wrong; nothing has been written then.
     """
+    require_file_name(config.run_name, flag="run_name")
+    config = replace(config, tracking_uri=with_password(config.tracking_uri))
     if config.path.exists() and any(config.path.iterdir()):
         raise InputError(
             f"{config.path} exists; go on with `make resume RUN={config.path}`, "
             "or choose another RUN_NAME."
         )
+    _reach(config)
     plan, dataset = make_plan(config)
+    _reach_images(config, dataset)
     estimate_s = show(make_console(), config, plan, dataset)
     make_writable(config.path)
     write_json(config.path / "plan.json", {**plan.to_dict(), "estimate_s": estimate_s})
@@ -56,20 +65,33 @@ def run_new(config: RunConfig) -> None:
     _work(config, plan, dataset)
 
 
-def run_again(path: Path, *, tracking_uri: str | None = None) -> None:
+def run_again(path: Path, **places: Any) -> None:
     """Go on with an interrupted run; a finished one is only written out again.
 
     Args:
         path: Directory of the run.
-        tracking_uri: Store to mirror the run to from now on, or None for the one it had.
+        places: By name of a field of the config, from now on: the store to mirror the run to, where
+            its data and checkpoints lie, whose cluster it runs on (``local`` for this machine).
+            None is what it had.
 
     Raises:
-        InputError: If it is no run, or its dataset is not the same any more.
+        InputError: If it is no run, its dataset is not the same any more, or its cluster is not
+            there.
     """
-    config = RunConfig.from_dict(read_json(path / "config.json"), path=path)
-    if tracking_uri:
-        config = replace(config, tracking_uri=tracking_uri)
-        write_json(config.path / "config.json", config.to_dict())
+    require_closed(path)
+    asked = read_json(path / "config.json")
+    config = RunConfig.from_dict(asked, path=path)
+    config = replace(config, **{name: place for name, place in places.items() if place})
+    if config.ray_address == "local":
+        config = replace(config, ray_address=None)
+    config = replace(config, tracking_uri=with_password(config.tracking_uri))
+    lost = [
+        name
+        for name in PLACES
+        if asked.get(name) and not getattr(config, name) and not places.get(name)
+    ]
+    if not (path / "verdict.json").exists():
+        _reach(config)
     plan = Plan.from_dict(read_json(path / "plan.json"), config=config)
     # Not planned anew: the reference's file may be gone, and timing precision could differ.
     dataset = load_images(config, image_size=plan.reference.image_size)
@@ -77,7 +99,44 @@ def run_again(path: Path, *, tracking_uri: str | None = None) -> None:
         raise InputError(
             f"{config.dataset} has changed since {path} began; start a new run on the new data."
         )
+    if not (path / "verdict.json").exists():
+        _reach_images(config, dataset)
+    if lost:
+        make_console().print(
+            f"{path} was not made here, so its {', '.join(lost)} no longer count: give them again "
+            "as flags if they should.",
+            style="yellow",
+        )
+    if config.to_dict() != asked:
+        with only_driver(path):
+            write_json(path / "config.json", config.to_dict())
     _work(config, plan, dataset)
+
+
+def _reach(config: RunConfig) -> None:
+    """Connect to the cluster if one was asked for, and see that trials can keep checkpoints.
+
+    Raises:
+        InputError: If one of both cannot be.
+    """
+    storage = config.storage or config.run_dir
+    if config.ray_address:
+        cluster.connect(config.ray_address)
+        cluster.require_reach(
+            storage, cpus_per_trial=config.cpus_per_trial, gpus_per_trial=config.gpus_per_trial
+        )
+    elif config.storage:
+        delete_probe(storage, write_probe(storage))
+
+
+def _reach_images(config: RunConfig, dataset: Dataset) -> None:
+    if config.ray_address:
+        cluster.require_images(
+            dataset.images,
+            data_dir=config.data_dir,
+            cpus_per_trial=config.cpus_per_trial,
+            gpus_per_trial=config.gpus_per_trial,
+        )
 
 
 def _work(config: RunConfig, plan: Plan, dataset: Dataset) -> None:
@@ -88,14 +147,17 @@ def _work(config: RunConfig, plan: Plan, dataset: Dataset) -> None:
         log_file(config.path / "log.txt"),
         terminated_like_interrupted(),
     ):
-        tracker = make_tracker(config, plan, store_dir=STORE_DIR)
         journal = Journal(config.path)
+        tracker = make_tracker(config, plan, store_dir=STORE_DIR)
         try:
             open_search(tracker, config, plan)
             tracker.sync(journal.trials.values())
             if not (config.path / "verdict.json").exists():  # Written when all stages are over.
                 _train(config, plan, dataset, journal, tracker, console)
             _tell(config, plan, dataset, journal, tracker, console)
+        except ClusterLost as lost:
+            tracker.close_search("FAILED", verdict=None, artifacts=None)
+            leave(lost)
         except KeyboardInterrupt:
             tracker.close_search("KILLED", verdict=None, artifacts=None)
             raise RunInterrupted(
@@ -128,7 +190,7 @@ def _train(
         cpus_per_trial=config.cpus_per_trial,
         gpus_per_trial=config.gpus_per_trial,
         ray_address=config.ray_address,
-        storage=f"{config.storage or config.run_dir}/{config.run_name}/ray",
+        storage=below(config.storage or config.run_dir, config.run_name, "ray"),
     )
     num_cores = tune_run.start_ray(resources)
     journal.begin_session(
@@ -139,7 +201,7 @@ def _train(
         deadline = time.monotonic() + config.time_budget_s - journal.wall_s
     progress = Progress(
         console,
-        totals=expected_trials(config),
+        totals=expected_trials(config, plan),
         metric=config.metric,
         num_val=plan.data.num_val,
         deadline=deadline,
@@ -153,7 +215,7 @@ def _train(
         if trial.status != "running":
             so_far.offer(journal.trials.values())
 
-    stages = stage_makers(config, plan, journal, deadline=deadline)
+    stages = stage_makers(config, plan, journal, deadline=deadline, say=progress.say)
     conductor = Conductor(journal, stages, on_change=changed)
     with progress:
         tune_run.run(conductor, dataset=dataset, resources=resources, run_dir=config.path)

@@ -1,16 +1,19 @@
 """What a run will do, worked out before anything starts, and kept in ``plan.json``."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ParamSpec, Self, TypeVar
 
 import torch
 
 from search.config import RunConfig
+from search.files import exists
+from search.plain_values import build
 from search.recipe_file import read_recipe
 from search.rungs import rung_epochs
+from search.wording import listed
 from spaces.anchors import anchors
 from spaces.errors import InputError
 from spaces.recipe import Recipe
@@ -18,11 +21,15 @@ from spaces.references import REFERENCE_NAMES, reference
 from spaces.space import Space, parse_fix, parse_set
 from spaces.strengths import STRENGTH_NAMES
 from spaces.task import Task
+from spaces.units import EXTRA_NAMES
 from trainable.datasets import Dataset, default_recipe, load_dataset
 from trainable.evaluation_epochs import evaluation_epochs
 from trainable.models import describe_model
 from trainable.pretrained import require_weights
-from trainable.timing import amp_dtype_of
+from trainable.timing import amp_dtype_of, excerpt
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 SCHEMA = "plan/1"
 
@@ -68,6 +75,17 @@ class Plan:
         """The recipe the user would otherwise run."""
         return self.anchors["reference"]
 
+    @property
+    def dial_names(self) -> tuple[str, ...]:
+        """What gets a dial: the strengths, and every extra axis but the learning rate."""
+        searched = set(self.space.free_names) - {"lr"}
+        return (*STRENGTH_NAMES, *(name for name in EXTRA_NAMES if name in searched))
+
+    def dial_values(self, recipe: Recipe) -> dict[str, float]:
+        """Raw values of a recipe for everything that gets a dial."""
+        held = self.space.raw_of(recipe)
+        return {name: held[name] for name in self.dial_names}
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values as written to ``plan.json``."""
         return {
@@ -84,19 +102,32 @@ class Plan:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, config: RunConfig) -> Self:
-        """Read ``plan.json``; a finished run opens without its dataset."""
-        facts = data["data"]
-        task = Task(**{f.name: data["task"][f.name] for f in fields(Task)})
+        """Read ``plan.json``; a finished run opens without its dataset.
+
+        Raises:
+            InputError: If a value is missing, of the wrong type or outside its interval.
+        """
+        where = str(config.path / "plan.json")
+        kept = build(_Kept, data, where=where)
+        if missing := sorted({"reference", "scaled", "off"} - set(kept.anchors)):
+            raise InputError(f"{where}: the anchor {missing[0]!r} is missing.")
         return cls(
-            data=DataFacts(**facts | {"class_names": tuple(facts["class_names"])}),
-            task=task,
-            anchors={name: Recipe.from_dict(r) for name, r in data["anchors"].items()},
-            candidate=Recipe.from_dict(data["candidate"]) if data["candidate"] else None,
-            space=_space(task, config, takes_drop_path=task.num_blocks > 0),
-            eval_epochs=tuple(data["eval_epochs"]),
-            rungs=tuple(data["rungs"]),
-            notes=tuple(data["notes"]),
+            space=_space(kept.task, config, takes_drop_path=kept.task.num_blocks > 0),
+            **{f.name: getattr(kept, f.name) for f in fields(_Kept)},
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Kept:
+    """What ``plan.json`` says and cannot be worked out again from the rest."""
+
+    data: DataFacts
+    task: Task
+    anchors: Mapping[str, Recipe]
+    candidate: Recipe | None
+    eval_epochs: tuple[int, ...]
+    rungs: tuple[int, ...]
+    notes: tuple[str, ...]
 
 
 def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
@@ -124,24 +155,23 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
         ref = ref.with_strengths(drop_path_rate=0.0)
     ref = replace(
         ref,
-        amp_dtype=amp_dtype_of(
-            ref, dataset, device=device_of(config), num_threads=num_threads(config)
+        amp_dtype=where_trials_run(
+            config,
+            amp_dtype_of,
+            ref,
+            excerpt(dataset, num_train=ref.batch_size),
+            device=device_of(config),
+            num_threads=num_threads(config),
         ),
     )
-    candidate = None
-    if config.best:
-        given = read_recipe(Path(config.best), defaults=ref)
-        candidate = replace(ref, strengths=given.strengths)
-        if not info.takes_drop_path:
-            candidate = candidate.with_strengths(drop_path_rate=0.0)
-        if replace(_with_flags(given, config), amp_dtype=ref.amp_dtype) != candidate:
-            notes.append(f"Of {config.best} only the strengths are taken: they are what is judged.")
     task = Task.of(
         ref,
         num_train=facts.num_train,
         num_classes=len(facts.class_names),
         num_blocks=info.num_blocks,
     )
+    space = _space(task, config, takes_drop_path=info.takes_drop_path)
+    candidate, said = _candidate(config, ref, space)
     rungs = _rungs(config, ref.epochs)
     evaluated = evaluation_epochs(
         ref.epochs,
@@ -153,12 +183,28 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
         task=task,
         anchors=_anchors(ref, task, config, takes_drop_path=info.takes_drop_path),
         candidate=candidate,
-        space=_space(task, config, takes_drop_path=info.takes_drop_path),
+        space=space,
         eval_epochs=tuple(sorted({*evaluated, *rungs})),
         rungs=rungs,
-        notes=(*notes, *dataset.notes),
+        notes=(*notes, *said, *dataset.notes),
     )
     return plan, dataset
+
+
+def _candidate(config: RunConfig, ref: Recipe, space: Space) -> tuple[Recipe | None, list[str]]:
+    """The recipe to hold against the reference, if one was given, and what is not taken of it."""
+    if config.best is None:
+        return None, []
+    given = read_recipe(Path(config.best), defaults=ref)
+    held = space.raw_of(given)
+    asked = {name: held[name] for name in EXTRA_NAMES if name in space.free_names and name != "lr"}
+    candidate = space.apply(replace(ref, strengths=given.strengths), asked)
+    if not space.task.num_blocks:
+        candidate = candidate.with_strengths(drop_path_rate=0.0)
+    if replace(_with_flags(given, config), amp_dtype=ref.amp_dtype) == candidate:
+        return candidate, []
+    taken = listed(["the strengths", *asked])
+    return candidate, [f"Of {config.best} only {taken} are taken: they are what is judged."]
 
 
 def _anchors(
@@ -222,7 +268,7 @@ def _reference(name: str, base: Recipe, *, num_train: int) -> Recipe:
     if name in REFERENCE_NAMES:
         return reference(name, base, num_train=num_train)
     path = Path(name)
-    if path.suffix in (".yaml", ".yml") or path.exists():
+    if path.suffix in (".yaml", ".yml") or exists(path):
         return read_recipe(path, defaults=base)
     raise InputError(
         f"`reference` must be a recipe file or one of {', '.join(REFERENCE_NAMES)}, got {name!r}."
@@ -256,6 +302,24 @@ def _require_places(config: RunConfig) -> None:
             raise InputError(
                 f"`{name} <= {has}` must hold on this machine, but got {getattr(config, name):g}."
             )
+
+
+def where_trials_run(
+    config: RunConfig, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Call a function on a machine that trials run on, with what a trial gets.
+
+    The machine of the driver is one of them, or the head of a cluster, perhaps without a GPU.
+    """
+    if not config.ray_address:
+        return function(*args, **kwargs)
+    import ray  # Takes a second, and only a cluster needs it to plan.
+
+    task = ray.remote(num_cpus=config.cpus_per_trial, num_gpus=config.gpus_per_trial, max_calls=1)(
+        function
+    )
+    answer: T = ray.get(task.remote(*args, **kwargs))
+    return answer
 
 
 def num_threads(config: RunConfig) -> int:

@@ -5,11 +5,12 @@ from rich.console import Console
 from search.config import RunConfig
 from search.console import make_console
 from search.estimate import estimate_s
-from search.plan import Plan, device_of, make_plan, num_threads
+from search.packing import in_parts, require_fitting
+from search.plan import Plan, device_of, make_plan, num_threads, where_trials_run
 from search.plan_text import plan_text
 from trainable.datasets import Dataset
 from trainable.precision import Diverged
-from trainable.timing import time_run
+from trainable.timing import excerpt, time_run
 
 
 def print_plan(config: RunConfig) -> None:
@@ -18,6 +19,10 @@ def print_plan(config: RunConfig) -> None:
     Raises:
         InputError: If anything given is wrong.
     """
+    if config.ray_address:
+        from search.cluster import connect
+
+        connect(config.ray_address)
     plan, dataset = make_plan(config)
     show(make_console(), config, plan, dataset)
 
@@ -27,15 +32,29 @@ def show(console: Console, config: RunConfig, plan: Plan, dataset: Dataset) -> f
 
     Returns:
         The time in seconds; None if the reference diverges in those very steps.
+
+    Raises:
+        InputError: If more trials are to share a GPU than fit into its memory.
     """
     try:
-        timing = time_run(
-            plan.reference, dataset, device=device_of(config), num_threads=num_threads(config)
+        timing = where_trials_run(
+            config,
+            time_run,
+            plan.reference,
+            excerpt(dataset, num_train=plan.reference.batch_size),
+            device=device_of(config),
+            num_threads=num_threads(config),
         )
     except Diverged as error:
         console.print(f"The reference diverges at once: {error}", style="yellow")
         seconds = None
     else:
+        require_fitting(timing.memory, gpus_per_trial=config.gpus_per_trial)
+        if timing.grad_accum_steps > 1:
+            console.print(
+                in_parts("The reference", plan.reference.batch_size, timing.grad_accum_steps),
+                style="yellow",
+            )
         seconds = estimate_s(plan, config, timing)
     console.print(plan_text(plan, config, estimate_s=seconds))
     return seconds

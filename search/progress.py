@@ -7,7 +7,12 @@ from rich.console import Console
 from rich.status import Status
 
 from search.objective import score
+from search.packing import in_parts
 from search.trials import Trial
+from trainable.gpu_memory import PARTS
+
+SHOWN_EVERY_S = 0.25
+"""Seconds between two changes of the line in a terminal."""
 
 
 class Progress:
@@ -39,6 +44,8 @@ class Progress:
         self._trials: dict[str, Trial] = {}
         self._started_at = time.monotonic()
         self._status: Status | None = None
+        self._due_at = self._started_at
+        self._told_of_parts = False
 
     def __enter__(self) -> "Progress":
         if self._console.is_terminal:
@@ -54,10 +61,22 @@ class Progress:
         """Show that a trial started, reported or ended."""
         before = self._trials.get(trial.spec.trial_id)
         self._trials[trial.spec.trial_id] = trial
+        parts = trial.records[-1].metrics.get(PARTS) if trial.records else None
+        if parts and not self._told_of_parts:  # Where it happens once, it happens to most.
+            self._told_of_parts = True
+            told = in_parts(trial.spec.trial_id, trial.spec.recipe.batch_size, int(parts))
+            self._console.print(f"{told} Each such trial reports {PARTS}.", style="yellow")
         if self._status:
-            self._status.update(self._summary(trial.spec.stage))
+            # The summary looks at all trials, which may be thousands.
+            if time.monotonic() >= self._due_at:
+                self._status.update(self._summary(trial.spec.stage))
+                self._due_at = time.monotonic() + SHOWN_EVERY_S
         elif trial.status != "running" and (before is None or before.status == "running"):
             self._console.print(self._line(trial), highlight=False, soft_wrap=True)
+
+    def say(self, text: str) -> None:
+        """Print a sentence above what changes."""
+        self._console.print(text, highlight=False, soft_wrap=True)
 
     def _summary(self, stage: str) -> str:
         of_stage = [t for t in self._trials.values() if t.spec.stage == stage]

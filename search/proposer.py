@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.distributions import FloatDistribution
@@ -21,6 +22,23 @@ from search.objective import score
 from search.trials import Trial
 
 _POSITION = FloatDistribution(0.0, 1.0)
+
+
+class _UnsyncedFile(JournalFileBackend):
+    """Optuna's journal without a sync and a lock for each of the twenty lines a trial makes.
+
+    It is written by one process and never read back: what a crash cuts off is rebuilt.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path))
+        self._path = path
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Add lines in one write, so that a dashboard never reads half of them for long."""
+        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        with self._path.open("ab", buffering=0) as file:
+            file.write(lines.encode())
 
 
 class Proposer:
@@ -52,9 +70,7 @@ class Proposer:
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         path = run_dir / "optuna.journal"
-        # A killed session may have left its lock; `search.files.only_driver` keeps others out.
-        for old in (path, path.with_name(f"{path.name}.lock")):
-            old.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         self._names = names
         self._metric = metric
         self._num_val = num_val
@@ -62,7 +78,7 @@ class Proposer:
         self._num_startup = num_startup
         self._asked: dict[str, optuna.Trial] = {}
         self.study = optuna.create_study(
-            storage=JournalStorage(JournalFileBackend(str(path))),
+            storage=JournalStorage(_UnsyncedFile(path)),
             study_name=study_name,
             direction="maximize",
         )
@@ -81,6 +97,17 @@ class Proposer:
         self._asked[trial_id] = trial
         return dict(trial.params)
 
+    def enqueue(self, trial_id: str, positions: Mapping[str, float]) -> None:
+        """Count a trial that was not proposed, an anchor, as running from now on.
+
+        Each trial has its place in the study from its start, whenever it ends: with several workers
+        a resumed search could not know in which order trials ended between two proposals.
+        """
+        self.study.enqueue_trial(dict(positions))
+        trial = self.study.ask(dict.fromkeys(self._names, _POSITION))
+        trial.set_user_attr("trial_id", trial_id)
+        self._asked[trial_id] = trial
+
     def observe(self, trial: Trial, positions: Mapping[str, float] | None) -> None:
         """Learn from a trial that ended.
 
@@ -96,8 +123,9 @@ class Proposer:
         if not values:
             state = TrialState.FAIL
         asked = self._asked.pop(trial.spec.trial_id, None)
+        strengths = json.dumps(trial.spec.recipe.strengths.as_dict())
         if asked is not None:
-            asked.set_user_attr("strengths", json.dumps(trial.spec.recipe.strengths.as_dict()))
+            asked.set_user_attr("strengths", strengths)
             for epoch, value in values.items():
                 asked.report(value, epoch)
             last = values[max(values)] if state is TrialState.COMPLETE else None
@@ -110,20 +138,21 @@ class Proposer:
                     value=values[max(values)] if state is TrialState.COMPLETE else None,
                     intermediate_values=values,
                     state=state,
-                    user_attrs={"trial_id": trial.spec.trial_id},
+                    user_attrs={"trial_id": trial.spec.trial_id, "strengths": strengths},
                 )
             )
 
     def replay(self, trials: Iterable[tuple[Trial, Mapping[str, float] | None]]) -> None:
-        """Rebuild the study of an interrupted search; running trials are expected to end later."""
+        """Rebuild the study of an interrupted search; running trials are expected to end later.
+
+        Args:
+            trials: In the order they were started.
+        """
         for trial, positions in trials:
             if trial.status != "running":
                 self.observe(trial, positions)
             elif positions is not None:
-                self.study.enqueue_trial(dict(positions))
-                asked = self.study.ask(dict.fromkeys(self._names, _POSITION))
-                asked.set_user_attr("trial_id", trial.spec.trial_id)
-                self._asked[trial.spec.trial_id] = asked
+                self.enqueue(trial.spec.trial_id, positions)
 
     def _intermediate(self, trial: Trial) -> dict[int, float]:
         scores = {

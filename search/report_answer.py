@@ -21,7 +21,6 @@ from search.wording import (
     metric_words,
     percent,
 )
-from spaces.strengths import STRENGTH_NAMES
 from spaces.units import plain
 
 _MEASURED = {
@@ -74,7 +73,6 @@ def in_progress(config: RunConfig, plan: Plan, trials: Sequence[Trial]) -> Marku
 def dial_section(analysis: Analysis) -> Markup:
     """The table under the tornado, interactions, crowded ends, and how decisions were made."""
     verdict = analysis.verdict
-    tried = analysis.best.strengths.as_dict()
     head = (
         "strength",
         "raw, effective",
@@ -83,7 +81,7 @@ def dial_section(analysis: Analysis) -> Markup:
         "refined log-loss",
         "rests on",
     )
-    rows = [_dial_row(dial, tried[dial.strength]) for dial in verdict.dials]
+    rows = [_dial_row(dial, analysis.tried[dial.strength]) for dial in verdict.dials]
     by_remark: dict[str, list[str]] = {}
     for dial in verdict.dials:
         by_remark.setdefault(dial.remark, []).append(f"`{dial.strength}`")
@@ -139,10 +137,10 @@ def confirmed_section(plan: Plan, analysis: Analysis) -> Markup:
         [words, *(_measured(metric, analysis.measured[role]) for role in shown)]
         for metric, words in _MEASURED.items()
     ]
-    strengths = [recipes[role].strengths.as_dict() for role in shown]
+    values = [plan.dial_values(recipes[role]) for role in shown]
     rows += [
-        [element("code", name), *(f"{values[name]:.4g}" for values in strengths)]
-        for name in STRENGTH_NAMES
+        [element("code", name), *(f"{held[name]:.4g}" for held in values)]
+        for name in plan.dial_names
     ]
     gains = verdict.confirmed.best_minus_reference if verdict.confirmed else {}
     exported = {"best": "the best recipe", "scaled": "the size-scaled default"}

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from functools import partial
 
-from search.analysis import decide_dials, experiment_runs, is_settled, pick_best
+from search.analysis import experiment_runs, is_decided_by, pick_best
 from search.conductor import Stage
 from search.config import RunConfig
-from search.experiment import attribute_stage, confirm_stage, runs_per_look
+from search.experiment import attribute_stage, confirm_stage, usual_runs_per_block
 from search.journal import Journal
 from search.plan import Plan
 from search.proposer import Proposer
@@ -14,18 +14,23 @@ from search.rungs import Rungs
 from search.stages import SearchSettings, SearchStage
 
 
-def expected_trials(config: RunConfig) -> dict[str, int]:
+def expected_trials(config: RunConfig, plan: Plan) -> dict[str, int]:
     """Trials by stage if everything goes as usual, for estimates of what is left."""
     usual = {
         "search": config.num_samples + max(0, 2 * config.rerun_top - 1),
-        "attribute": 8 * config.min_blocks,
+        "attribute": usual_runs_per_block(plan) * config.min_blocks,
         "confirm": 4 * config.confirm_seeds,
     }
     return {stage: usual[stage] for stage in config.stages}
 
 
 def stage_makers(
-    config: RunConfig, plan: Plan, journal: Journal, *, deadline: float | None
+    config: RunConfig,
+    plan: Plan,
+    journal: Journal,
+    *,
+    deadline: float | None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> list[Callable[[], Stage]]:
     """What makes each stage of the run; each is called with all earlier stages over.
 
@@ -34,6 +39,7 @@ def stage_makers(
         plan: The plan.
         journal: Memory of the run.
         deadline: Time of `time.monotonic` after which nothing new is searched, or None.
+        say: Tells the user why the search ends before its time.
     """
 
     def attribute() -> Stage:
@@ -41,10 +47,7 @@ def stage_makers(
 
         def is_decided() -> bool:
             runs = experiment_runs(journal.of_stage("attribute"))
-            _, dials = decide_dials(runs, plan, config, best)
-            num_looks = len(runs) // max(1, runs_per_look(plan, best))
-            runs_left = (config.max_blocks - num_looks) * runs_per_look(plan, best)
-            return is_settled(dials, runs_left=runs_left)
+            return is_decided_by(runs, plan, config, best)
 
         return attribute_stage(
             journal, plan, config, best=best, is_decided=is_decided, deadline=deadline
@@ -54,14 +57,20 @@ def stage_makers(
         return confirm_stage(journal, plan, config, best=pick_best(journal, plan, config))
 
     makers: dict[str, Callable[[], Stage]] = {
-        "search": partial(_search_stage, config, plan, journal, deadline),
+        "search": partial(_search_stage, config, plan, journal, deadline, say),
         "attribute": attribute,
         "confirm": confirm,
     }
     return [makers[name] for name in config.stages]
 
 
-def _search_stage(config: RunConfig, plan: Plan, journal: Journal, deadline: float | None) -> Stage:
+def _search_stage(
+    config: RunConfig,
+    plan: Plan,
+    journal: Journal,
+    deadline: float | None,
+    say: Callable[[str], None],
+) -> Stage:
     proposer = Proposer(
         config.path,
         study_name=config.run_name,
@@ -85,5 +94,7 @@ def _search_stage(config: RunConfig, plan: Plan, journal: Journal, deadline: flo
             rerun_top=config.rerun_top,
             seed=config.seed,
             deadline=deadline,
+            patience=config.patience,
         ),
+        say=say,
     )

@@ -24,6 +24,7 @@ def open_search(tracker: Tracker, config: RunConfig, plan: Plan) -> None:
             "reference": config.reference,
             "metric": config.metric,
             "num_samples": str(config.num_samples),
+            "patience": str(config.patience),
             "time_budget_s": str(config.time_budget_s),
             "seed": str(config.seed),
             **{f"reference.{k}": str(v) for k, v in recipe.strengths.as_dict().items()},

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from search.conductor import Wait
 from search.journal import Journal
 from search.objective import score
+from search.plateau import is_on_plateau
 from search.proposer import Proposer
 from search.rungs import Rungs
 from search.selection import RERUN, reruns
@@ -28,6 +29,8 @@ class SearchSettings:
         seed: Seed that fresh splits and seeds derive from.
         deadline: Time of `time.monotonic` after which nothing new starts and trials stop at their
             next report, or None.
+        patience: Proposals in a row that must bring nothing beyond noise for the search to stop
+            proposing (`search.plateau`), or None to use all samples.
     """
 
     num_samples: int
@@ -37,6 +40,7 @@ class SearchSettings:
     rerun_top: int
     seed: int
     deadline: float | None = None
+    patience: int | None = None
 
     @property
     def is_late(self) -> bool:
@@ -49,6 +53,19 @@ class SearchStage:
 
     All trials share the seed, so that they start from the same weights and see the same batches:
     what differs between two of them is their strengths.
+
+    Args:
+        journal: Memory of the run.
+        anchors: Recipes that are run first, by role.
+        base: What a proposal changes the strengths of.
+        space: Where proposals lie.
+        proposer: What proposes them.
+        rungs: What stops them.
+        settings: How long.
+        say: Tells the user why a search ends before its time.
+
+    Attributes:
+        proposer: As given.
     """
 
     name = "search"
@@ -63,12 +80,15 @@ class SearchStage:
         proposer: Proposer,
         rungs: Rungs,
         settings: SearchSettings,
+        say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._journal = journal
+        self._say = say
+        self._has_said = False
         self._anchors = list(anchors.items())
         self._base = base
         self._space = space
-        self._proposer = proposer
+        self.proposer = proposer
         self._rungs = rungs
         self._settings = settings
         earlier = [t for t in journal.of_stage(self.name) if t.spec.role != RERUN]
@@ -82,14 +102,17 @@ class SearchStage:
         number = len(trials)
         if number < len(self._anchors):
             role, recipe = self._anchors[number]
-            return self._spec(number, f"anchor:{role}", recipe, _positions(self._space, recipe))
+            spec = self._spec(number, f"anchor:{role}", recipe, _positions(self._space, recipe))
+            if spec.positions:
+                self.proposer.enqueue(spec.trial_id, spec.positions)
+            return spec
         is_full = number >= self._settings.num_samples
-        if is_full or self._settings.is_late or self._is_closed():
+        if is_full or self._settings.is_late or self._is_closed() or self._is_stuck():
             return self._rerun(trials)
         trial_id = TrialSpec(
             stage=self.name, number=number, role="proposed", recipe=self._base
         ).trial_id
-        positions = self._proposer.propose(trial_id, number)
+        positions = self.proposer.propose(trial_id, number)
         recipe = self._space.apply(self._base, self._space.decode(positions))
         return replace(self._spec(number, "proposed", recipe, positions), never_stop=False)
 
@@ -102,7 +125,16 @@ class SearchStage:
         if trial.spec.role == RERUN:
             return
         self._climb(trial)
-        self._proposer.observe(trial, trial.spec.positions or None)
+        self.proposer.observe(trial, trial.spec.positions or None)
+
+    def _is_stuck(self) -> bool:
+        settings = self._settings
+        return settings.patience is not None and is_on_plateau(
+            self._journal.ended_of_stage(self.name),
+            patience=settings.patience,
+            metric=settings.metric,
+            num_val=settings.num_val,
+        )
 
     def _is_closed(self) -> bool:
         """Whether something rests on the trials there are: a budget ended, and the run resumed."""
@@ -115,6 +147,13 @@ class SearchStage:
         if any(t.status == "running" and t.spec.role != RERUN for t in trials):
             return Wait.FOR_RUNNING
         settings = self._settings
+        num_searched = sum(t.spec.role != RERUN for t in trials)
+        if num_searched < settings.num_samples and self._is_stuck() and not self._has_said:
+            self._has_said = True
+            self._say(
+                f"The search ends after {num_searched} of {settings.num_samples} trials: the last "
+                f"{settings.patience} brought no gain beyond noise."
+            )
         missing = reruns(
             trials,
             top=settings.rerun_top,

@@ -13,10 +13,12 @@ Row = dict[str, object]
 """One line of a table, by column."""
 
 
-def write_trials(
-    path: Path, trials: Iterable[Trial], *, effective: Callable[[Recipe], Mapping[str, float]]
-) -> None:
-    """One row per trial of any stage: raw and effective strengths, how it ended, last metrics."""
+Values = Callable[[Recipe], Mapping[str, float]]
+"""The value of each axis that a recipe holds."""
+
+
+def write_trials(path: Path, trials: Iterable[Trial], *, raw: Values, effective: Values) -> None:
+    """One row per trial of any stage: raw and effective values, how it ended, last metrics."""
     rows: list[Row] = [
         {
             "trial_id": trial.spec.trial_id,
@@ -26,7 +28,7 @@ def write_trials(
             "reason": trial.reason,
             "epochs": trial.epoch,
             "seed": trial.spec.recipe.seed,
-            **trial.spec.recipe.strengths.as_dict(),
+            **raw(trial.spec.recipe),
             **{f"effective.{name}": v for name, v in effective(trial.spec.recipe).items()},
             **_last_metrics(trial),
         }
@@ -35,7 +37,7 @@ def write_trials(
     _write(path, rows)
 
 
-def write_experiment(path: Path, trials: Iterable[Trial]) -> None:
+def write_experiment(path: Path, trials: Iterable[Trial], *, raw: Values) -> None:
     """One row per run of the attribute and confirm stages: block, levels, last metrics."""
     rows: list[Row] = [
         {
@@ -46,7 +48,7 @@ def write_experiment(path: Path, trials: Iterable[Trial]) -> None:
             "block": trial.spec.block,
             "seed": trial.spec.recipe.seed,
             **{f"level.{name}": level for name, level in trial.spec.levels.items()},
-            **trial.spec.recipe.strengths.as_dict(),
+            **raw(trial.spec.recipe),
             **_last_metrics(trial),
         }
         for trial in trials

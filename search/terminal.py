@@ -76,8 +76,9 @@ def comparison_table(plan: Plan, analysis: Analysis) -> Table:
     for column in ("reference", "best", "all off"):
         table.add_column(column, justify="right")
     recipes = (plan.reference, analysis.best, plan.anchors["off"])
-    for name in plan.reference.strengths.as_dict():
-        table.add_row(name, *(f"{recipe.strengths.as_dict()[name]:.4g}" for recipe in recipes))
+    held = [plan.dial_values(recipe) for recipe in recipes]
+    for name in plan.dial_names:
+        table.add_row(name, *(f"{values[name]:.4g}" for values in held))
     table.add_section()
     for metric, label in _SHOWN.items():
         values = (

@@ -15,6 +15,7 @@ from search import tracking_closing, tracking_view
 from search.tracking_mirror import Mirror, SearchInfo
 from search.tracking_opening import failures, open_store
 from search.tracking_patience import Patience
+from search.tracking_ranks import BestSoFar
 from search.tracking_store import DatasetInfo, Store
 from search.tracking_trials import ByStrength
 from search.trials import Trial
@@ -68,6 +69,9 @@ class Tracker:
         self._effective = effective
         self._patience = patience or Patience(failures())
         self._trials: dict[str, Trial] = {}
+        # Trials that the store may know less of: a report must not cost a look at all trials.
+        self._behind: dict[str, Trial] = {}
+        self._best = BestSoFar()
         self._search: SearchInfo | None = None
         self._mirror: Mirror | None = None
         self._view_was_tried = False
@@ -113,7 +117,9 @@ class Tracker:
 
     def sync(self, trials: Iterable[Trial]) -> None:
         """Write whatever the store lacks of these trials and of earlier ones, if a call is due."""
-        self._trials |= {trial.spec.trial_id: trial for trial in trials}
+        for trial in trials:
+            self._trials[trial.spec.trial_id] = self._behind[trial.spec.trial_id] = trial
+            self._best.add(trial)
         self._catch_up()
 
     def trial_changed(self, trial: Trial) -> None:
@@ -172,20 +178,23 @@ class Tracker:
         return tracking_view.chart_url(self._store.experiment_id, search_id, base_url=base_url)
 
     def _catch_up(self, *, is_last: bool = False) -> None:
-        lagging = [t for t in self._trials.values() if not self._mirror or self._mirror.lags(t)]
-        for trial in lagging:
-            if not is_last and not self._patience.is_due:
-                return
-            self._attempt(_log(trial), partial(Mirror.update, trial=trial))
-        if is_last or (lagging and self._patience.is_due):
-            update_best = partial(Mirror.update_best, trials=self._trials.values())
-            self._attempt("log the best so far", update_best)
-        mirror = self._mirror
-        if mirror is not None and self.problems:
-            for trial in self._trials.values():
-                if not mirror.lags(trial):
+        tried: set[str] = set()
+        # Not a loop over what is there now: a mirror that is made by the way finds others behind.
+        while waiting := [name for name in self._behind if name not in tried]:
+            for name in waiting:
+                trial = self._trials[name]
+                if self._mirror is None or self._mirror.lags(trial):
+                    if not is_last and not self._patience.is_due:
+                        return
+                    tried.add(name)
+                    self._attempt(_log(trial), partial(Mirror.update, trial=trial))
+                if self._mirror is not None and not self._mirror.lags(trial):
+                    self._behind.pop(name, None)
                     # What seemed to fail has arrived after all, only its answer was lost.
                     self._patience.solved(_log(trial))
+        if is_last or (tried and self._patience.is_due):
+            update_best = partial(Mirror.update_best, best=self._best.values)
+            self._attempt("log the best so far", update_best)
         self._try_view()
 
     def _try_view(self) -> None:
@@ -208,9 +217,10 @@ class Tracker:
 
         def with_mirror() -> Result:
             self._store = store = self._store or self._connect()
-            mirror = self._mirror or Mirror(
-                store, search, dials=self._dials, effective=self._effective
-            )
+            mirror = self._mirror
+            if mirror is None:
+                mirror = Mirror(store, search, dials=self._dials, effective=self._effective)
+                self._behind = dict(self._trials)
             self._patience.solved(_OPEN)
             # After a failure it is unknown what arrived, so the next call asks the store again.
             self._mirror = None

@@ -4,7 +4,7 @@ Nothing here is remembered beyond what can be found again in the store, so a mir
 away after any failure and made again: that creates nothing twice and leaves no hole.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from search import tracking_notes, tracking_ranks
@@ -138,9 +138,8 @@ class Mirror:
                 self.store.end_run(child.run_id, "KILLED")
                 child.status, child.outcome = "KILLED", "interrupted"
 
-    def update_best(self, trials: Collection[Trial]) -> None:
+    def update_best(self, best: Sequence[float]) -> None:
         """Log the best accuracy so far over the number of the trial."""
-        best = tracking_ranks.best_so_far(trials)
         rows = [
             Point(name=BEST_METRIC, value=best[number], step=number)
             for number in range(self._num_best, len(best))

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from search.passwords import hand_to_mlflow
 from search.tracking_store import Store
 
 ENVIRONMENT = {
@@ -67,7 +68,7 @@ def open_store(uri: str | None, *, store_dir: Path, experiment: str) -> Store:
         experiment: Name of the experiment.
     """
     set_environment()
-    uri = uri or embedded_uri(store_dir)
+    uri = hand_to_mlflow(uri or embedded_uri(store_dir))
     if uri.startswith(SQLITE):
         return _open_file(Path(uri.removeprefix(SQLITE)).resolve(), experiment)
     _check_reachable(uri)

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from search.passwords import without_passwords
+
 Result = TypeVar("Result")
 
 _LOGGER = logging.getLogger(__name__)
@@ -100,7 +102,8 @@ class Patience:
         self._in_row = self._failures_in_row - 1 if self._in_row else 0
 
     def _note(self, what: str, error: Exception) -> None:
-        cause = " ".join(f"{type(error).__name__}: {error}".split())[:_MAX_CHARACTERS]
+        said = without_passwords(f"{type(error).__name__}: {error}")
+        cause = " ".join(said.split())[:_MAX_CHARACTERS]
         if not self._has_warned:
             _LOGGER.warning(
                 "MLflow could not %s (%s). The search goes on and catches up later; "

@@ -9,22 +9,33 @@ from search.trials import Trial
 _VIRIDIS = ("#440154", "#472D7B", "#3B528B", "#2C728E", "#21918C", "#28AE80", "#5EC962", "#ADDC30")
 
 
-def best_so_far(trials: Iterable[Trial]) -> list[float]:
-    """For each trial of the search in order of number, the best ``val/top1`` up to it.
+class BestSoFar:
+    """The best ``val/top1`` up to each trial of the search, in order of number.
 
-    The list ends before the first trial that still runs, so that no value changes later. Reruns are
-    left out: they measure a trial again.
+    The list ends before the first trial that has not ended, so that no value changes later. Reruns
+    are left out: they measure a trial again. A trial costs the same however many there are.
+
+    Attributes:
+        values: Best accuracy by number of the trial.
     """
-    searched = [t for t in trials if t.spec.stage == "search" and t.spec.rerun_of is None]
-    found: list[float] = []
-    best = 0.0
-    for place, trial in enumerate(sorted(searched, key=lambda t: t.spec.number)):
-        if trial.spec.number != place or trial.status == "running":
-            break
-        values = [r.metrics["val/top1"] for r in trial.records if "val/top1" in r.metrics]
-        best = max([best, *(value for value in values if value <= 1.0)])
-        found.append(round(best, DECIMALS))
-    return found
+
+    def __init__(self) -> None:
+        self.values: list[float] = []
+        self._best = 0.0
+        self._waiting: dict[int, Trial] = {}
+
+    def add(self, trial: Trial) -> None:
+        """Learn how a trial stands; only ends count."""
+        spec = trial.spec
+        is_known = spec.number < len(self.values)
+        if spec.stage != "search" or spec.rerun_of or trial.status == "running" or is_known:
+            return
+        self._waiting[spec.number] = trial
+        while len(self.values) in self._waiting:
+            ended = self._waiting.pop(len(self.values))
+            values = [r.metrics["val/top1"] for r in ended.records if "val/top1" in r.metrics]
+            self._best = max([self._best, *(value for value in values if value <= 1.0)])
+            self.values.append(round(self._best, DECIMALS))
 
 
 def rank_at_stop(trials: Sequence[Trial]) -> dict[str, float]:

@@ -6,18 +6,21 @@ only shown again.
 """
 
 import logging
+import os
 import shlex
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rich.console import Console
 
 from search.console import make_console
 from search.errors import RunFailed, RunInterrupted
-from search.files import make_writable, only_driver, write_json
+from search.files import exists, make_writable, only_driver, write_json
 from search.model_card import Measured, summary
+from search.passwords import require_address, with_password, without_passwords
+from search.plain_values import plain_name, require_file_name
 from search.provenance import git_commit, machine, versions
 from search.recipe_file import write_recipe
 from search.saved_model import MODEL_FILE
@@ -53,7 +56,7 @@ class Place:
 
     run_dir: Path
     run_name: str | None
-    tracking_uri: str | None
+    tracking_uri: str | None = field(repr=False)  # It may hold a password.
     store_dir: Path
     experiment: str
 
@@ -70,15 +73,19 @@ def train(asked: Asked | None, place: Place) -> None:
         RunFailed: If training failed.
         RunInterrupted: If the user interrupted it.
     """
+    if place.run_name is not None:
+        require_file_name(place.run_name, flag="run_name")
+    require_address("tracking_uri", place.tracking_uri)
+    place = replace(place, tracking_uri=with_password(place.tracking_uri))
     name = place.run_name or _made_up_name(asked)
     path = place.run_dir / name
     console = make_console()
-    if (path / JOB_FILE).is_file():
+    if exists(path / JOB_FILE):
         job = read_job(path)
         if asked is not None:
             check_same(asked, job)
         trainer = None if (path / METRICS_FILE).is_file() else _trainer(job, load_data(job))
-    elif path.exists() and any(path.iterdir()):
+    elif exists(path) and any(path.iterdir()):
         raise InputError(f"{path} holds something else; choose another RUN_NAME.")
     elif asked is None:
         raise InputError(
@@ -164,15 +171,15 @@ def _trainer(job: TrainJob, dataset: Dataset) -> Trainer:
 def _made_up_name(asked: Asked | None) -> str:
     if asked is None:
         raise InputError("`--config` must be given: a recipe file, for example best.yaml of a run.")
-    folder = asked.config.resolve().parent
-    stem = folder.name if (folder / "config.json").is_file() else asked.config.stem
-    return f"train-{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder = Path(os.path.realpath(asked.config)).parent
+    stem = folder.name if exists(folder / "config.json") else asked.config.stem
+    return f"train-{plain_name(stem)}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def _flags_of(place: Place) -> str:
     flags = {
         "RUN_DIR": str(place.run_dir) if place.run_dir != Path("runs").resolve() else None,
-        "TRACKING_URI": place.tracking_uri,
+        "TRACKING_URI": place.tracking_uri and without_passwords(place.tracking_uri),
     }
     return "".join(f" {name}={shlex.quote(value)}" for name, value in flags.items() if value)
 

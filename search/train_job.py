@@ -1,11 +1,12 @@
 """What one full training run will do, as kept in ``train.json``."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from search.files import read_json
+from search.plain_values import build
 from spaces.errors import InputError
 from spaces.recipe import Recipe
 from spaces.task import Task
@@ -119,16 +120,13 @@ class TrainJob:
         return {"schema": SCHEMA, **asdict(self), **recipes}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The one conversion back from `to_dict`."""
-        values = {f.name: data[f.name] for f in fields(cls)}
-        for name in ("recipe", "as_written"):
-            values[name] = Recipe.from_dict(data[name])
-        for name in ("notes", "class_names"):
-            values[name] = tuple(data[name])
-        if data["from_search"] is not None:
-            values["from_search"] = FromSearch(**data["from_search"])
-        return cls(**values)
+    def from_dict(cls, data: Mapping[str, Any], *, where: str = JOB_FILE) -> Self:
+        """The one conversion back from `to_dict`.
+
+        Raises:
+            InputError: If a value is missing, of the wrong type or outside its interval.
+        """
+        return build(cls, data, where=where)
 
 
 def read_job(run_dir: Path) -> TrainJob:
@@ -140,7 +138,7 @@ def read_job(run_dir: Path) -> TrainJob:
     data = read_json(run_dir / JOB_FILE)
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise InputError(f"{run_dir / JOB_FILE} is not a {SCHEMA} file of this version.")
-    return TrainJob.from_dict(data)
+    return TrainJob.from_dict(data, where=str(run_dir / JOB_FILE))
 
 
 def task_of(recipe: Recipe, *, num_train: int, num_classes: int) -> Task:

@@ -7,6 +7,7 @@ drop path stay as they are: they mean the same at any length, and a verdict that
 not be undone because the images happen to be more now.
 """
 
+import os
 import secrets
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from search.files import exists
 from search.recipe_file import read_recipe
 from search.recipe_origin import EXPORTED_RECIPES, Origin, origin_of
 from search.train_job import Asked, FromSearch, TrainJob, task_of
@@ -136,10 +138,9 @@ class _Where:
 
 
 def _where(asked: Asked, origin: Origin | None) -> _Where:
-    data_dir = str(Path(asked.data_dir or "data").resolve())
+    data_dir = os.path.realpath(asked.data_dir or "data")
     if asked.dataset is not None:
-        path = Path(asked.dataset)
-        found = str(path.resolve()) if path.exists() else asked.dataset
+        found = os.path.realpath(asked.dataset) if exists(asked.dataset) else asked.dataset
         return _Where(found, data_dir, asked.num_train, asked.seed or 0)
     if origin is None:
         raise InputError(

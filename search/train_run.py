@@ -55,7 +55,7 @@ class TrainRun:
     def measured(self) -> Measured | None:
         """What was measured at the end, or None before it."""
         path = self._run_dir / METRICS_FILE
-        return read_measured(read_json(path)) if path.is_file() else None
+        return read_measured(read_json(path), where=str(path)) if path.is_file() else None
 
     def finish(self, trainer: Trainer, *, on_epoch: Callable[[Trial], None]) -> Measured:
         """Train the epochs that are left, test once, save everything.
@@ -69,8 +69,7 @@ class TrainRun:
         """
         folder = self._run_dir / _CHECKPOINTS
         folder.mkdir(exist_ok=True)
-        if any(folder.glob("*.pt")):
-            checkpoint.load(trainer, folder)
+        checkpoint.load(trainer, folder)
         saved_at = time.monotonic()
         while trainer.epoch < self._job.recipe.epochs:
             metrics = trainer.train_epoch()

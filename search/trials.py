@@ -1,12 +1,16 @@
 """What a trial is, what it reported, and how it ended: the facts every later stage reads."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
+from search.plain_values import build
+from spaces.errors import InputError
 from spaces.recipe import Recipe
 
 STAGES = ("search", "attribute", "confirm")
+_STAGE = re.compile(r"[a-z_]{1,40}")
 STATUSES = ("running", "finished", "stopped", "diverged", "failed", "killed")
 
 
@@ -50,6 +54,13 @@ class TrialSpec:
     never_stop: bool = True
     keep_weights: bool = False
 
+    def __post_init__(self) -> None:
+        # Both make the trial's name, which names files.
+        if not _STAGE.fullmatch(self.stage):
+            raise InputError(f"`stage` must be a word in small letters, but got {self.stage!r}.")
+        if self.number < 0:
+            raise InputError(f"`number >= 0` must hold, but got {self.number!r}.")
+
     @property
     def trial_id(self) -> str:
         """Name of the trial in every file, for example ``search-0007``."""
@@ -60,12 +71,17 @@ class TrialSpec:
         return {**asdict(self), "recipe": self.recipe.to_dict()}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The one conversion back from `to_dict`."""
-        values = {f.name: data[f.name] for f in fields(cls) if f.name in data}
-        values["recipe"] = Recipe.from_dict(data["recipe"])
-        values["eval_epochs"] = tuple(data["eval_epochs"])
-        return cls(**values)
+    def from_dict(cls, data: Mapping[str, Any], *, where: str = "a trial") -> Self:
+        """The one conversion back from `to_dict`.
+
+        Args:
+            data: Plain values.
+            where: Starts the message of an error.
+
+        Raises:
+            InputError: If a value is missing, of the wrong type or outside its interval.
+        """
+        return build(cls, data, where=where)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,7 +135,8 @@ class Trial:
         records: Reported epochs in order, without gaps or repeats.
         status: One of `STATUSES`; ``stopped`` is stopped early by the scheduler.
         reason: One sentence why it ended, empty while running or finished.
-        checkpoint: Where its newest checkpoint lies, or None.
+        checkpoint: Where its newest checkpoint lies, a path or a URI, or None.
+        node: Id of the Ray node that it ran on last, or nothing.
     """
 
     spec: TrialSpec
@@ -127,6 +144,7 @@ class Trial:
     status: str = "running"
     reason: str = ""
     checkpoint: str | None = None
+    node: str = ""
 
     @property
     def epoch(self) -> int:

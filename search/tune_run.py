@@ -5,31 +5,44 @@ conductor's, and every fact lies in the journal. Tune's own experiment state is 
 after a crash a new Tune run goes on from the journal.
 """
 
+import errno
 import logging
 import os
+import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
+from ray.tune import TuneError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from search import cluster
+from search.cluster_watch import ClusterWatch
 from search.conductor import Conductor, Wait
 from search.files import write_json
+from search.storage import location_of
 from search.trials import Record, TrialSpec
 from trainable.datasets import Dataset
 from trainable.ray_trainable import RecipeTrainable
+
+log = logging.getLogger("search")
 
 _TUNE_SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # records.jsonl has it all.
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # Tune's own state is never read back.
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "0",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours: close what is open, say how to resume.
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # log.txt has those of trials that failed for good.
     "RAY_AIR_NEW_OUTPUT": "0",
 }
+_MOST_PLACES = 10_000
+"""Trials at once that Tune never sees; `_Places` counts those that fit."""
+_COUNTED_EVERY_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +53,7 @@ class Resources:
         cpus_per_trial: CPU cores, at least 1; also the number of its compute threads.
         gpus_per_trial: Share of a GPU, 0 for none.
         ray_address: Address of a running cluster, or None to start one on this machine.
-        storage: Directory or URI where trials keep checkpoints.
+        storage: Directory or URI where trials keep checkpoints; every node must reach it.
         max_failures: Times a trial whose worker died is started again.
         checkpoint_every_s: Seconds of training between checkpoints of a trial.
     """
@@ -61,25 +74,36 @@ class _NotPickled:
 
 
 class ConductedSearcher(_NotPickled, Searcher):
-    """Hands the conductor's trials to Tune."""
+    """Hands the conductor's trials to Tune.
 
-    def __init__(self, conductor: Conductor) -> None:
+    Args:
+        conductor: Has the trials.
+        num_places: Asked before each trial how many may be given out at once.
+    """
+
+    def __init__(self, conductor: Conductor, num_places: Callable[[], int]) -> None:
         super().__init__()
         self._conductor = conductor
+        self._num_places = num_places
+        self._given: set[str] = set()
 
     def suggest(self, trial_id: str) -> Any:
         """The configuration of the next trial, None to be asked again, or ``FINISHED``."""
+        if len(self._given) >= self._num_places():
+            return None
         answer = self._conductor.next_trial()
         if answer is Wait.NO_MORE:
             return Searcher.FINISHED
         if isinstance(answer, Wait):
             return None
+        self._given.add(trial_id)
         return {"spec": answer.spec.to_dict(), "checkpoint": answer.checkpoint}
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Nothing: the scheduler tells the conductor, before Tune decides anything."""
+        """Free its place; the scheduler told the conductor, before Tune decided anything."""
+        self._given.discard(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the journal is the memory."""
@@ -108,6 +132,8 @@ class ConductedScheduler(_NotPickled, FIFOScheduler):
             metrics=metrics,
             time=time.time(),
         )
+        if result.get("node"):
+            self._conductor.place(spec.trial_id, node=result["node"], host=result["hostname"])
         go_on: str = TrialScheduler.CONTINUE
         stop: str = TrialScheduler.STOP
         by_image = {key: result.get(f"by_image/{key}") for key in ("correct", "nll")}
@@ -118,25 +144,37 @@ class ConductedScheduler(_NotPickled, FIFOScheduler):
         return go_on if self._conductor.report(record) else stop
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """Note a trial that failed more often than it may; Tune starts the others again itself."""
+        """Note a trial that failed more often than it may; Tune starts the others again itself.
+
+        Raises:
+            OSError: If it failed because a disk is full: so would all others.
+        """
         if trial.should_recover():
             return
         trial_id = TrialSpec.from_dict(trial.config["spec"]).trial_id
-        self._conductor.failed(trial_id, _last_line(trial))
+        lines = Path(trial.error_file).read_text().splitlines() if trial.error_file else []
+        log.error("%s failed for good:\n%s", trial_id, "\n".join(lines))
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        if os.strerror(errno.ENOSPC) in last:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), f"the checkpoint of {trial_id}")
+        self._conductor.failed(trial_id, last or "the worker died without a message")
 
 
 class CheckpointNotes(_NotPickled, tune.Callback):
     """Tells the conductor where each trial's newest checkpoint lies."""
 
-    def __init__(self, conductor: Conductor) -> None:
+    def __init__(self, conductor: Conductor, storage: str) -> None:
         self._conductor = conductor
+        self._storage = storage
 
     def on_checkpoint(
         self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **info: Any
     ) -> None:
-        """Journal the path of a checkpoint that is completely written."""
+        """Journal the location of a checkpoint that is completely written."""
         spec = TrialSpec.from_dict(trial.config["spec"])
-        self._conductor.checkpoint(spec.trial_id, checkpoint.path)
+        # Tune tells the path without the file system that it is a path on.
+        location = location_of(self._storage, trial.storage.storage_fs_path, checkpoint.path)
+        self._conductor.checkpoint(spec.trial_id, location)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Delete the checkpoints of a trial that is over: thousands of them fill a disk."""
@@ -155,24 +193,30 @@ def run(conductor: Conductor, *, dataset: Dataset, resources: Resources, run_dir
         run_dir: Where predictions on the test images are kept, image by image.
 
     Raises:
+        ClusterLost: If the cluster is gone.
+        OSError: If something that must be kept could not be written: the disk is full, say.
         RuntimeError: If Tune ends while the conductor still has something to do.
     """
     trainable = tune.with_resources(
         tune.with_parameters(
             RecipeTrainable,
             dataset=dataset,
+            device="cuda" if resources.gpus_per_trial else "cpu",
             num_threads=max(1, int(resources.cpus_per_trial)),
             checkpoint_every_s=resources.checkpoint_every_s,
         ),
         {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},
     )
+    places = _Places(resources)
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
-            search_alg=ConductedSearcher(conductor),
+            search_alg=ConductedSearcher(conductor, places),
             scheduler=ConductedScheduler(conductor, run_dir),
             num_samples=-1,
-            max_concurrent_trials=_num_places(resources),
+            # With a number Tune starts that many workers side by side, without one it waits for
+            # each before it starts the next.
+            max_concurrent_trials=_MOST_PLACES,
             reuse_actors=True,
             trial_name_creator=_trial_name,
             trial_dirname_creator=_trial_name,
@@ -183,13 +227,19 @@ def run(conductor: Conductor, *, dataset: Dataset, resources: Resources, run_dir
             name=time.strftime("session-%Y%m%d-%H%M%S"),
             storage_path=resources.storage,
             verbose=0,
-            callbacks=[CheckpointNotes(conductor)],
+            callbacks=[CheckpointNotes(conductor, resources.storage)],
             failure_config=tune.FailureConfig(max_failures=resources.max_failures),
             # Only what a trial asks for itself: at the end of a trial nobody needs its state.
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_at_end=False),
         ),
     )
-    tuner.fit()
+    # A restarted head of a shared cluster is waited for; one of our own does not come back.
+    with ClusterWatch(run_dir, patience_s=45.0 if resources.ray_address else 3.0):
+        try:
+            tuner.fit()
+        except TuneError as error:
+            refused = _os_error(error)
+            raise refused or error from None
     if not conductor.is_over:
         raise RuntimeError("Ray Tune ended before the last stage was over.")
 
@@ -202,36 +252,52 @@ def start_ray(resources: Resources) -> float:
     """
     for name, value in _TUNE_SETTINGS.items():
         os.environ.setdefault(name, value)
-    ray.init(
-        address=resources.ray_address or "local",
-        include_dashboard=None if resources.ray_address else False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
-    return float(ray.cluster_resources()["CPU"])  # type: ignore[no-untyped-call]
-
-
-def _num_places(resources: Resources) -> int | None:
-    """Trials that fit on this machine at once; None for a cluster, which may grow.
-
-    With a number Tune starts that many workers side by side, without one it waits for each before
-    it starts the next. It also asks for a trial only when there is a place for it, so that a
-    proposal knows every result that came before it.
-    """
+    sigterm = signal.getsignal(signal.SIGTERM)
     if resources.ray_address:
-        return None
-    found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    places = [found["CPU"] // resources.cpus_per_trial]
-    if resources.gpus_per_trial:
-        places.append(found.get("GPU", 0.0) // resources.gpus_per_trial)
-    return max(1, int(min(places)))
+        cluster.connect(resources.ray_address)
+    else:
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    signal.signal(signal.SIGTERM, sigterm)  # Ray takes it for itself and ends without a word.
+    return float(ray.cluster_resources().get("CPU", 0.0))  # type: ignore[no-untyped-call]
+
+
+class _Places:
+    """How many trials may be given out at once.
+
+    A trial is given out only when there is a place for it, so that its proposal knows every result
+    that came before it. On a cluster, where nodes come and go, places are counted again every few
+    seconds; there one trial more waits in line: an autoscaler adds nodes only if something does.
+    """
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        self._counted = 1
+        self._due_at = 0.0
+
+    def __call__(self) -> int:
+        now = time.monotonic()
+        if now >= self._due_at:
+            asked = self._resources
+            fitting = cluster.num_places(
+                cpus_per_trial=asked.cpus_per_trial, gpus_per_trial=asked.gpus_per_trial
+            )
+            self._counted = fitting + 1 if asked.ray_address else max(1, fitting)
+            self._due_at = now + _COUNTED_EVERY_S if asked.ray_address else float("inf")
+        return self._counted
 
 
 def _trial_name(trial: Any) -> str:
     return TrialSpec.from_dict(trial.config["spec"]).trial_id
 
 
-def _last_line(trial: Any) -> str:
-    path = trial.error_file
-    lines = Path(path).read_text().strip().splitlines() if path else []
-    return lines[-1] if lines else "the worker died without a message"
+def _os_error(error: BaseException) -> OSError | None:
+    """What the system refused, of which Tune made a traceback in an error of its own."""
+    inner: BaseException | None = error
+    while inner is not None and not isinstance(inner, OSError):
+        inner = inner.__cause__ or inner.__context__
+    return inner

@@ -1,5 +1,6 @@
 """Serves MLflow's pages over a SQLite store and says where the newest search is."""
 
+import ipaddress
 import os
 import signal
 import socket
@@ -57,6 +58,8 @@ def serve(uri: str, host: str, port: int) -> None:
         _wait_until_up(server, base_url)
         address = newest_search_url(uri, f"http://{_shown(host)}:{port}")
         print(f"MLflow serves {database} at {base_url}\n")
+        if exposure := exposed(host, port):
+            print(exposure + "\n")
         print(f"Newest search:\n  {address}\n")
         if _NAME in address:
             print(f"Where the browser does not know {_NAME}, put 127.0.0.1 in its place.")
@@ -67,6 +70,20 @@ def serve(uri: str, host: str, port: int) -> None:
             server.wait()
         except KeyboardInterrupt:
             print("\nThe server is stopped.")
+
+
+def exposed(host: str, port: int) -> str:
+    """One line on who can do what where the server listens beyond this machine, else nothing."""
+    try:
+        stays = ipaddress.ip_address(socket.gethostbyname(host)).is_loopback
+    except OSError:
+        stays = False
+    if stays:
+        return ""
+    return (
+        f"Beware: {host}:{port} asks for no password. Whoever can reach it can read, change and "
+        "delete all runs, models and artifacts; an SSH tunnel to 127.0.0.1 shares it with fewer."
+    )
 
 
 def free_port(host: str, port: int) -> int:

@@ -34,7 +34,7 @@ class Fit:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dial:
-    """What is said of one strength; ``turn`` is one of `TURNS`.
+    """What is said of one strength, or of an extra axis; ``turn`` is one of `TURNS`.
 
     ``effect`` holds, per metric, what changes when only this strength goes from the reference value
     to the recommended one, averaged over the levels of the others.

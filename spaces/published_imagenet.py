@@ -17,7 +17,6 @@ _TIMM_RANDAUGMENT = (
     "timm's rand-mM-mstd0.5 applies each of two operations with probability 0.5 at magnitude M of "
     "10; one operation at 3 M of 30 does as much on average"
 )
-_SGD_PULL = "under momentum 0.9 the pull of weight decay on a weight is ten times the lr*wd*T shown"
 
 
 def imagenet() -> Published:
@@ -222,7 +221,6 @@ def torchvision() -> Published:
         source="PyTorch blog 2021; pytorch/vision issue 3995, ResNet50_Weights.IMAGENET1K_V2",
         expect="80.858 % top-1, 95.434 % top-5 on ImageNet at 224 px, on the EMA weights",
         caveats=(
-            _SGD_PULL,
             "TrivialAugmentWide draws each magnitude anew; its mean, 15 of 30, stands in for it",
             "repeated augmentation (4 views an image) is left out",
         ),
@@ -252,7 +250,7 @@ def timm_defaults() -> Published:
         task=_on_imagenet(recipe, num_blocks=16),
         source="huggingface/pytorch-image-models, train.py at aa4b5850",
         expect="nothing: defaults of a script, not a recipe that anybody reported",
-        caveats=(_SGD_PULL, "colour jitter 0.4 is left out"),
+        caveats=("colour jitter 0.4 is left out",),
     )
 
 

@@ -23,7 +23,7 @@ class Strengths:
 
     Attributes:
         weight_decay: Decoupled decay of AdamW, in ``[0, inf)``; each step multiplies a decayed
-            weight by ``1 - lr * weight_decay``.
+            weight by ``1 - lr * weight_decay``. For ``sgd`` and ``adam`` it is L2 in the gradient.
         label_smoothing: Probability mass spread evenly over all classes, in ``[0, 1)``.
         drop_path_rate: Probability that the deepest residual block is skipped, in ``[0, 1)``.
         ema_decay: Decay of the weight average per optimizer step, in ``[0, 1)``; 0 is no average.

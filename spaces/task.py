@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from spaces.errors import InputError
-from spaces.recipe import Recipe
+from spaces.recipe import SGD_MOMENTUM, Recipe
 
 SMALL_BELOW = 20_000
 """Images below which BiT-HyperRule calls a dataset small (Kolesnikov et al. 2020, section 3.3)."""
@@ -24,6 +24,8 @@ class Task:
         lr: Peak learning rate, above 0.
         pretrained: Whether training starts from ImageNet weights.
         num_blocks: Residual blocks that stochastic depth can skip, at least 0.
+        decay_momentum: Momentum that weight decay passes through on its way to a weight, in
+            ``[0, 1)``: that of ``sgd``, whose decay is L2 in the gradient; 0 where it is decoupled.
 
     Raises:
         InputError: If a number lies outside its interval.
@@ -36,6 +38,7 @@ class Task:
     lr: float
     pretrained: bool
     num_blocks: int
+    decay_momentum: float = 0.0
 
     def __post_init__(self) -> None:
         at_least = {"num_train": 1, "num_classes": 2, "batch_size": 1, "epochs": 1, "num_blocks": 0}
@@ -45,6 +48,10 @@ class Task:
                 raise InputError(f"`{name} >= {minimum}` must hold, but got {value!r}.")
         if not 0 < self.lr < float("inf"):
             raise InputError(f"`0 < lr < inf` must hold, but got {self.lr!r}.")
+        if not 0 <= self.decay_momentum < 1:
+            raise InputError(
+                f"`0 <= decay_momentum < 1` must hold, but got {self.decay_momentum!r}."
+            )
 
     @classmethod
     def of(cls, recipe: Recipe, *, num_train: int, num_classes: int, num_blocks: int) -> "Task":
@@ -57,6 +64,7 @@ class Task:
             lr=recipe.lr,
             pretrained=recipe.pretrained,
             num_blocks=num_blocks,
+            decay_momentum=SGD_MOMENTUM if recipe.optimizer == "sgd" else 0.0,
         )
 
     @property
@@ -68,6 +76,14 @@ class Task:
     def total_steps(self) -> int:
         """Optimizer steps of the whole run."""
         return self.steps_per_epoch * self.epochs
+
+    @property
+    def decay_rate(self) -> float:
+        """The share of a weight that one unit of weight decay takes in a step at the peak rate.
+
+        Momentum sums a constant pull up to ``1 / (1 - momentum)`` times itself.
+        """
+        return self.lr / (1 - self.decay_momentum)
 
     @property
     def size_class(self) -> str:

@@ -7,7 +7,9 @@ number of optimizer steps.
 
 - ``weight_decay``: total pull W = lr * wd * T. Linear warmup and cosine decay both average half the
   peak, so decay alone multiplies a weight by exp(-W / 2) over the run. Its optimum is about
-  constant over data size (Wang & Aitchison 2024, arXiv 2405.13698).
+  constant over data size (Wang & Aitchison 2024, arXiv 2405.13698). The decay of ``sgd`` is L2
+  before momentum m, so lr stands for lr / (1 - m) there (`Task.decay_rate`). ``adam``, which
+  divides its L2 by the size of the gradient, has no such unit; the number is nominal.
 - ``ema_decay``: window as a share of the run, f = 1 / ((1 - d) T). What is left of the initial
   weights in the average is d ** T, about exp(-1 / f) (Busbridge et al. 2023, arXiv 2307.13813).
 - ``warmup_fraction``: warmup steps.
@@ -63,7 +65,7 @@ def to_effective(name: str, raw: float, task: Task) -> float:
     """
     _check_raw(name, raw)
     if name == "weight_decay":
-        return task.lr * raw * task.total_steps
+        return task.decay_rate * raw * task.total_steps
     if name == "ema_decay":
         return 1 / ((1 - raw) * task.total_steps)
     if name == "warmup_fraction":
@@ -91,7 +93,7 @@ def to_raw(name: str, effective: float, task: Task) -> float:
         )
     effective = min(max(effective, low), high)
     if name == "weight_decay":
-        return min(effective / (task.lr * task.total_steps), MAX_WEIGHT_DECAY)
+        return min(effective / (task.decay_rate * task.total_steps), MAX_WEIGHT_DECAY)
     if name == "ema_decay":
         window_steps = effective * task.total_steps
         # Exactly 0 for a window of one step: "almost off" would still keep a copy of the weights.
@@ -112,7 +114,7 @@ def limits(name: str, task: Task) -> tuple[float, float]:
     steps = task.total_steps
     if name == "weight_decay":
         # Above lr * wd = 1 a step would not shrink a weight but turn its sign.
-        return 0.0, min(MAX_WEIGHT_DECAY * task.lr, 1.0) * steps
+        return 0.0, min(MAX_WEIGHT_DECAY * task.decay_rate, 1.0) * steps
     known = {
         "label_smoothing": (0.0, 0.9),
         "drop_path_rate": (0.0, 0.95),  # ConvNeXt-L at 384 px, the highest published.
@@ -141,7 +143,7 @@ def describe(name: str, raw: float, task: Task) -> str:
     steps = task.total_steps
     value = f"{name} {raw:.6g}"
     if name == "weight_decay":
-        if task.lr * raw > 1:
+        if task.decay_rate * raw > 1:
             return f"{value} at learning rate {task.lr:g} turns the sign of a weight in each step"
         if effective < 0.02:
             shrink = 100 * -math.expm1(-effective / 2)

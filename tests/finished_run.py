@@ -201,7 +201,7 @@ def a_dial(strength: str, turn: str, effect: Mapping[str, Estimate], **changes: 
 
 
 DIALS = (
-    a_dial("weight_decay", "leave", {}, remark="the search chose the same value"),
+    a_dial("weight_decay", "leave", {}, remark="the best recipe has the same value"),
     a_dial("label_smoothing", "down", an_effect(0.03, 0.01, loss=-0.20)),
     a_dial("drop_path_rate", "leave", {}),
     a_dial("ema_decay", "down", an_effect(0.83, 0.02, loss=-2.0)),
@@ -235,6 +235,7 @@ def an_analysis(dials: tuple[Dial, ...] = DIALS, **changes: Any) -> Analysis:
     }
     return Analysis(
         best=BEST,
+        tried=BEST.strengths.as_dict(),
         exported=BEST,
         factors=Factors(
             trajectory=("label_smoothing", "warmup_fraction"),

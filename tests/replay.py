@@ -11,7 +11,12 @@ Curve = Callable[[Trial, int], Mapping[str, float]]
 
 
 def replay(
-    conductor: Conductor, curve: Curve, *, num_workers: int = 1, max_events: int = 10**9
+    conductor: Conductor,
+    curve: Curve,
+    *,
+    num_workers: int = 1,
+    max_events: int = 10**9,
+    first_epoch: Callable[[Trial], int] = lambda trial: trial.epoch + 1,
 ) -> int:
     """Run a conductor on a simulated clock, one epoch a second.
 
@@ -20,11 +25,13 @@ def replay(
         curve: Metrics of a trial after an epoch.
         num_workers: Trials that run at once.
         max_events: Reports after which the process is "killed".
+        first_epoch: The epoch with which a trial begins; earlier ones repeat what is known, as
+            after a checkpoint that is older than the newest report.
 
     Returns:
         Number of reports that were made.
     """
-    running: list[tuple[float, int, Trial]] = []
+    running: list[tuple[float, int, Trial, int]] = []
     now, num_reports, order = 0.0, 0, 0
     while num_reports < max_events:
         while len(running) < num_workers:
@@ -34,9 +41,8 @@ def replay(
                     return num_reports
                 break
             order += 1
-            heapq.heappush(running, (now + 1.0, order, answer))
-        now, place, trial = heapq.heappop(running)
-        epoch = trial.epoch + 1
+            heapq.heappush(running, (now + 1.0, order, answer, first_epoch(answer)))
+        now, place, trial, epoch = heapq.heappop(running)
         record = Record(
             trial_id=trial.spec.trial_id,
             stage=trial.spec.stage,
@@ -46,7 +52,8 @@ def replay(
         )
         num_reports += 1
         if conductor.report(record):
-            heapq.heappush(running, (now + 1.0, place, conductor.trial(trial.spec.trial_id)))
+            trial = conductor.trial(trial.spec.trial_id)
+            heapq.heappush(running, (now + 1.0, place, trial, epoch + 1))
     return num_reports
 
 

@@ -4,16 +4,14 @@ The second search is killed without warning at seeded moments and gone on with: 
 nothing is done twice.
 """
 
-import csv
 import json
 import os
 import random
 import signal
 import time
 import warnings
-from collections import Counter
+from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -25,6 +23,7 @@ from search.tracking_opening import set_environment
 from search.verdict import EFFECT_METRICS, FIT_STATES, TURNS
 from spaces.strengths import STRENGTH_NAMES
 from tests.small_search import SMALL, command, finish
+from tests.whole_run import lines, num_records_of, require_mirrored, require_whole, whole_lines
 
 set_environment()
 
@@ -32,53 +31,6 @@ import mlflow  # noqa: E402  It reads the environment while it is imported.
 from mlflow.tracking import MlflowClient  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def require_whole(run: Path) -> Counter[str]:
-    """Every trial ended, its epochs are there once each and in order, and the tables agree."""
-    events = lines(run / "trials.jsonl")
-    started = [e["trial_id"] for e in events if e["event"] == "start"]
-    ended = {e["trial_id"]: e["status"] for e in events if e["event"] == "end"}
-    assert len(started) == len(set(started))
-    assert set(started) == set(ended)
-    epochs: dict[str, list[int]] = {}
-    for record in lines(run / "records.jsonl"):
-        epochs.setdefault(record["trial_id"], []).append(record["epoch"])
-    for trial_id, seen in epochs.items():
-        assert seen == list(range(1, len(seen) + 1)), trial_id
-    with (run / "trials.csv").open() as file:
-        rows = {row["trial_id"]: row for row in csv.DictReader(file)}
-    assert {t: row["status"] for t, row in rows.items()} == ended
-    assert {t: int(row["epochs"]) for t, row in rows.items()} == {
-        t: len(e) for t, e in epochs.items()
-    }
-    return Counter(trial_id.split("-")[0] for trial_id in started)
-
-
-def require_mirrored(run: Path, tracking_uri: str) -> None:
-    """MLflow holds one parent and each trial once, with the journal's status and every epoch."""
-    client = MlflowClient(tracking_uri)
-    (experiment,) = [e for e in client.search_experiments() if e.name == "recipe-strengths"]
-    runs = client.search_runs([experiment.experiment_id], max_results=1000)
-    (parent,) = [r for r in runs if r.data.tags.get("role") == "search"]
-    children = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
-    assert parent.info.status == "FINISHED"
-    expected = {"finished": "FINISHED", "stopped": "KILLED"}
-    ended = {e["trial_id"]: e["status"] for e in lines(run / "trials.jsonl") if e["event"] == "end"}
-    by_trial = {child.data.tags["trial_id"]: child for child in children}
-    assert len(by_trial) == len(children)
-    assert {t: c.info.status for t, c in by_trial.items()} == {
-        t: expected[status] for t, status in ended.items()
-    }
-    records = lines(run / "records.jsonl")
-    for trial_id, child in by_trial.items():
-        history = client.get_metric_history(child.info.run_id, "train/loss")
-        epochs = [r["epoch"] for r in records if r["trial_id"] == trial_id]
-        assert sorted(point.step for point in history) == epochs
 
 
 def test_a_search_leaves_everything_it_promises(finished: tuple[Path, str, str]) -> None:
@@ -156,22 +108,41 @@ def test_the_champion_loads_by_alias_and_predicts_with_the_confirmed_accuracy(
     assert holder.tags["recipe"] == origin.verdict["exported"]
 
 
+STAGES = {"search": 24, "attribute": 9, "confirm": 30}
+"""Records that each stage surely makes, among which the moments of death are drawn."""
+
+
 @pytest.mark.parametrize(
-    "num_kills", [2, pytest.param(20, marks=[pytest.mark.stress, pytest.mark.timeout(7200)])]
+    ("seed", "stages"),
+    [
+        (0, ("search", "confirm")),
+        # Twenty deaths, each stage six or seven times, in pieces of a few minutes.
+        *(
+            pytest.param(seed, stages, marks=pytest.mark.stress)
+            for seed, stages in enumerate(
+                [*combinations(STAGES, 2)] * 3 + [("search", "search")], start=1
+            )
+        ),
+    ],
 )
 def test_a_search_killed_without_warning_goes_on_without_loss(
-    tmp_path: Path, num_kills: int
+    tmp_path: Path, seed: int, stages: tuple[str, ...]
 ) -> None:
-    """Moments are counted in records, so that they fall into every stage on any machine."""
+    """Moments are counted in records of a stage, so that each is hit on any machine."""
+    rng = random.Random(seed)
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     run = tmp_path / "killed"
     arguments = ["run", *SMALL, "--run-dir", str(tmp_path), "--run-name", "killed"]
     process = command([*arguments, "--tracking-uri", uri])
-    for moment in sorted(random.Random(0).sample(range(1, 110), num_kills)):
+    for stage in stages:
+        earlier = num_records_of(run, stage)
+        moment = earlier + rng.randrange(1, STAGES[stage] // stages.count(stage))
         deadline = time.monotonic() + 300
-        while len(lines_so_far(run / "records.jsonl")) < moment and process.poll() is None:
+        while num_records_of(run, stage) < moment:
+            assert process.poll() is None, process.communicate()[0]
             assert time.monotonic() < deadline, "the search does not get on"
-            time.sleep(0.1)
+            time.sleep(0.02)
+        time.sleep(rng.random())  # Also between two records: while something is written.
         os.killpg(process.pid, signal.SIGKILL)  # The driver and, a moment later, all its workers.
         process.communicate()
         process = command(["resume", "--run", "killed", "--run-dir", str(tmp_path)])
@@ -187,7 +158,7 @@ def test_ctrl_c_closes_the_run_and_says_how_to_go_on(tmp_path: Path) -> None:
     arguments = ["run", *SMALL, "--run-dir", str(tmp_path), "--run-name", "stopped"]
     process = command([*arguments, "--tracking-uri", uri])
     deadline = time.monotonic() + 300
-    while len(lines_so_far(run / "records.jsonl")) < 3:
+    while len(whole_lines(run / "records.jsonl")) < 3:
         assert time.monotonic() < deadline, "the search does not get on"
         assert process.poll() is None
         time.sleep(0.1)
@@ -202,5 +173,25 @@ def test_ctrl_c_closes_the_run_and_says_how_to_go_on(tmp_path: Path) -> None:
     assert "RUNNING" not in statuses
 
 
-def lines_so_far(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.exists() else []
+@pytest.mark.stress
+def test_the_same_seed_with_one_worker_gives_the_same_trials_and_numbers(tmp_path: Path) -> None:
+    """One worker: each trial takes all cores."""
+    seen = []
+    for name in ("first", "second"):
+        arguments = ["run", *SMALL, "--run-dir", str(tmp_path), "--run-name", name]
+        arguments += ["--cpus-per-trial", str(os.cpu_count()), "--amp-dtype", "none"]
+        finish(command([*arguments, "--tracking-uri", f"sqlite:///{tmp_path}/mlflow.db"]))
+        run = tmp_path / name
+        records = [
+            # When it was and how long it took is another matter.
+            {k: v for k, v in r.items() if k != "time" and not k.startswith("cost/")}
+            for r in lines(run / "records.jsonl")
+        ]
+        events = [
+            {k: v for k, v in e.items() if k != "time"}
+            for e in lines(run / "trials.jsonl")
+            if e["event"] in ("start", "end")
+        ]
+        verdict = json.loads((run / "verdict.json").read_text())
+        seen.append((records, events, verdict["dials"], verdict["confirmed"]))
+    assert seen[0] == seen[1]

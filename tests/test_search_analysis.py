@@ -1,13 +1,21 @@
-"""When the experiment has said what it can say."""
+"""When the experiment has said what it can say, and what is exported for it."""
 
+from base64 import b64encode
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from search.analysis import is_settled
-from search.experiment import runs_per_look
+from search.analysis import analyse, is_settled, pick_best
+from search.config import RunConfig
+from search.experiment import confirm_specs, runs_per_look
+from search.files import write_json
+from search.journal import Journal
+from search.plan import Plan
+from search.trials import Record
 from search.verdict import Dial
-from tests.finished_run import BEST, REFERENCE, a_plan
+from tests.finished_run import BEST, EPOCHS, REFERENCE, a_config, a_plan, scores
 
 OPEN = Dial(
     strength="weight_decay",
@@ -46,3 +54,45 @@ def test_it_goes_on_only_while_a_dial_is_within_reach(
 def test_a_look_adds_at_least_eight_runs_however_few_factors() -> None:
     for best in (BEST, REFERENCE.with_strengths(ema_decay=0.5)):
         assert runs_per_look(a_plan(), best) >= 8
+
+
+def confirmed_run(tmp_path: Path, plan: Plan) -> tuple[Journal, RunConfig]:
+    """A diagnosis whose best wins on validation images and not on test images."""
+    config = a_config(tmp_path, stages=("attribute", "confirm"))
+    (config.path / "predictions").mkdir(parents=True)
+    journal = Journal(config.path)
+    for spec in confirm_specs(plan, config, best=pick_best(journal, plan, config)):
+        journal.start(spec)
+        val = {"reference": 0.5, "best": 0.9, "off": 0.5, "scaled": 0.8}[spec.role]
+        final = scores(val + 0.01 * (spec.block or 0), 0.98, test__top1=0.8, test__nll=0.4)
+        for epoch in range(1, EPOCHS + 1):
+            record = Record(
+                trial_id=spec.trial_id,
+                stage=spec.stage,
+                epoch=epoch,
+                metrics=final if epoch == EPOCHS else {"train/loss": 1.0},
+            )
+            journal.report(record)
+        journal.end(spec.trial_id, "finished")
+        correct = np.packbits(np.arange(plan.data.num_test) % 5 > 0).tobytes()
+        nll = np.full(plan.data.num_test, 0.4, "<f2").tobytes()
+        packed = {"correct": b64encode(correct).decode(), "nll": b64encode(nll).decode()}
+        write_json(config.path / "predictions" / f"{spec.trial_id}.json", packed)
+    return journal, config
+
+
+def test_a_scaled_default_that_failed_on_test_as_the_best_is_not_exported(tmp_path: Path) -> None:
+    journal, config = confirmed_run(tmp_path, a_plan())
+    found = analyse(journal, a_plan(), config)
+    assert found.best == a_plan().anchors["scaled"]
+    assert found.verdict.exported == "reference"
+    assert found.exported == REFERENCE
+    journal.close()
+
+
+def test_a_scaled_default_beside_a_best_that_failed_is_exported(tmp_path: Path) -> None:
+    plan = replace(a_plan(), candidate=BEST)
+    journal, config = confirmed_run(tmp_path, plan)
+    found = analyse(journal, plan, config)
+    assert (found.verdict.exported, found.exported) == ("scaled", plan.anchors["scaled"])
+    journal.close()

@@ -35,10 +35,18 @@ def test_a_run_from_before_there_was_an_id_keeps_the_one_its_store_has(tmp_path:
     assert RunConfig.from_dict(config.to_dict(), path=config.path) == config
 
 
-@pytest.mark.parametrize("change", [{"unheard_of": 1}, {"schema": "config/0"}])
-def test_a_config_of_another_version_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"unheard_of": 1}, r"config\.json is of another version: its key 'unheard_of'"),
+        ({"schema": "config/0"}, r"config\.json is not a config/1 file of this version"),
+    ],
+)
+def test_a_config_of_another_version_is_refused(
+    tmp_path: Path, change: dict[str, object], message: str
+) -> None:
     asked = a_config(tmp_path).to_dict() | change
-    with pytest.raises(InputError, match=r"config\.json is not a config/1 file of this version"):
+    with pytest.raises(InputError, match=message):
         RunConfig.from_dict(asked, path=tmp_path)
 
 

@@ -43,7 +43,7 @@ def test_only_strengths_that_differ_noticeably_in_effective_units_become_factors
         ema_decay=0.9,
         warmup_fraction=0.06,
     )
-    found = factors(PUBLISHED, best, SHORT)
+    found = factors(PUBLISHED.as_dict(), best.as_dict(), SHORT)
     assert found.trajectory == ("label_smoothing",)
     assert found.ema
     assert found.unchanged == ("weight_decay", "drop_path_rate", "warmup_fraction")
@@ -52,7 +52,7 @@ def test_only_strengths_that_differ_noticeably_in_effective_units_become_factors
 
 @pytest.mark.parametrize("strengths", [PUBLISHED, Strengths()])
 def test_equal_recipes_have_no_factors(strengths: Strengths) -> None:
-    found = factors(strengths, strengths, SHORT)
+    found = factors(strengths.as_dict(), strengths.as_dict(), SHORT)
     assert (found.trajectory, found.ema, found.unchanged) == ((), False, STRENGTH_NAMES)
 
 
@@ -78,13 +78,22 @@ def raw_weight_decay(pull: float) -> float:
         ("warmup_fraction", 5 / 135, 7 / 135, False),
         ("warmup_fraction", 5 / 135, 10 / 135, True),
         ("warmup_fraction", 80 / 135, 90 / 135, True),  # A twentieth of the run.
+        ("mixup_alpha", 0.0, 0.02, False),
+        ("mixup_alpha", 0.0, 0.03, True),
+        ("cutmix_alpha", 0.8, 1.0, False),
+        ("cutmix_alpha", 0.4, 1.0, True),
+        ("randaugment_magnitude", 9, 11, False),
+        ("randaugment_magnitude", 9, 12, True),
+        ("randaugment_magnitude", 0, 1, True),  # On against off.
+        ("layer_decay", 1.0, 0.99, False),
+        ("layer_decay", 0.75, 0.7, True),
     ],
 )
 def test_noticeable_is_judged_in_effective_units_both_ways(
     name: str, a: float, b: float, is_noticeable: bool
 ) -> None:
     for x, y in ((a, b), (b, a)):
-        found = factors(Strengths(**{name: x}), Strengths(**{name: y}), SHORT)
+        found = factors({name: x}, {name: y}, SHORT)
         assert found.names == ((name,) if is_noticeable else ())
 
 
@@ -98,7 +107,7 @@ def test_the_same_raw_weight_decay_is_noticeable_only_in_a_long_run() -> None:
         pretrained=False,
         num_blocks=12,
     )
-    a, b = Strengths(weight_decay=0.05), Strengths(weight_decay=0.02)
+    a, b = {"weight_decay": 0.05}, {"weight_decay": 0.02}
     assert factors(a, b, long_run).trajectory == ("weight_decay",)
     assert factors(a, b, SHORT).trajectory == ()
 

@@ -48,7 +48,8 @@ NOTHING = {"val/top1": effect(0.0), "val/nll": effect(0.0), "val/nll_refined": e
 
 def decided(effects: dict[str, dict[str, Effect]], **options: object) -> dict[str, Dial]:
     arguments: dict[str, object] = {"look": 1, "max_looks": 3, "runs_per_block": 8} | options
-    dials = decide(effects, reference=REFERENCE, best=BEST, task=TASK, **arguments)  # type: ignore[arg-type]
+    old, new = REFERENCE.as_dict(), BEST.as_dict()
+    dials = decide(effects, reference=old, best=new, task=TASK, **arguments)  # type: ignore[arg-type]
     assert tuple(dial.strength for dial in dials) == STRENGTH_NAMES
     for dial in dials:
         assert dial.effective_unit == EFFECTIVE_UNITS[dial.strength]
@@ -153,6 +154,31 @@ def test_where_accuracy_does_not_decide_log_loss_does(
     assert ("calibration matter" in dial.remark) == is_calibration
 
 
+@pytest.mark.parametrize(
+    ("accuracy", "metric", "loss", "turn"),
+    [
+        # 1.38 standard errors are the 80 % interval with nine degrees of freedom.
+        (-0.0080, "val/nll_refined", -0.3, "down"),
+        (-0.0085, "val/nll_refined", -0.3, "inconclusive"),
+        (0.0085, "val/nll_refined", -0.3, "down"),
+        (0.0085, "val/nll_refined", 0.3, "inconclusive"),
+        (-0.0085, "val/nll_refined", 0.3, "leave"),
+        # Calibration alone yields to half a point of accuracy, however uncertain.
+        (-0.0049, "val/nll", -0.3, "down"),
+        (-0.0051, "val/nll", -0.3, "inconclusive"),
+        (0.0051, "val/nll", 0.3, "inconclusive"),
+        (-0.0051, "val/nll", 0.3, "leave"),
+    ],
+)
+def test_log_loss_does_not_decide_against_what_accuracy_seems_to_say(
+    accuracy: float, metric: str, loss: float, turn: str
+) -> None:
+    effects = NOTHING | {"val/top1": effect(accuracy), metric: effect(loss)}
+    dial = decided({"label_smoothing": effects})["label_smoothing"]
+    assert dial.turn == turn
+    assert dial.remark.endswith("while log-loss points the other way") == (turn == "inconclusive")
+
+
 def test_log_loss_may_decide_where_accuracy_does_not_care() -> None:
     effects = {"val/top1": effect(0.0, 0.001), "val/nll": effect(-0.3)}
     dial = decided({"label_smoothing": effects})["label_smoothing"]
@@ -176,8 +202,8 @@ def test_strengths_that_were_not_varied_are_left_with_the_reason_and_no_effect()
         d.strength: d
         for d in decide(
             {"weight_decay": NOTHING},
-            reference=REFERENCE,
-            best=near,
+            reference=REFERENCE.as_dict(),
+            best=near.as_dict(),
             task=TASK,
             look=1,
             max_looks=3,
@@ -193,8 +219,26 @@ def test_strengths_that_were_not_varied_are_left_with_the_reason_and_no_effect()
             None,
         )
         assert dial.recommended == dial.reference
-    assert dials["label_smoothing"].remark == "the search chose the same value"
+    assert dials["label_smoothing"].remark == "the best recipe has the same value"
     assert "0.11, which makes no noticeable difference" in dials["drop_path_rate"].remark
+
+
+def test_an_extra_axis_gets_a_dial_after_the_five() -> None:
+    better = NOTHING | {"val/top1": effect(0.04)}
+    dials = decide(
+        {"mixup_alpha": better, "layer_decay": better},
+        reference={**REFERENCE.as_dict(), "mixup_alpha": 0.8, "layer_decay": 1.0},
+        best={**BEST.as_dict(), "mixup_alpha": 0.0, "layer_decay": 0.75},
+        task=TASK,
+        look=1,
+        max_looks=3,
+        runs_per_block=16,
+    )
+    assert [dial.strength for dial in dials] == [*STRENGTH_NAMES, "mixup_alpha", "layer_decay"]
+    mixup, layers = dials[-2:]
+    assert (mixup.turn, mixup.recommended) == ("down", 0.0)
+    # A layer decay further from 1 takes more of the learning rate away.
+    assert (layers.turn, layers.recommended_effective) == ("up", 0.25)
 
 
 def test_an_experiment_without_factors_leaves_every_dial() -> None:

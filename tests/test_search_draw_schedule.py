@@ -115,6 +115,6 @@ def test_the_picture_has_ink_and_the_page_opens_without_a_network(
 
 
 def test_a_run_without_steps_is_an_input_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="total_steps >= 1"):
+    with pytest.raises(InputError, match="1 <= total_steps"):
         draw(RECIPE, 0, tmp_path)
     assert list(tmp_path.iterdir()) == []

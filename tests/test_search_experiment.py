@@ -13,13 +13,14 @@ from search.experiment import (
     confirm_stage,
     experiment_factors,
     same_role,
+    usual_runs_per_block,
 )
 from search.journal import Journal
 from search.plan import DataFacts, Plan
 from search.trials import TrialSpec
 from spaces.anchors import anchors
-from spaces.recipe import Recipe
-from spaces.space import Space
+from spaces.recipe import RandAugment, Recipe
+from spaces.space import Space, parse_set
 from spaces.strengths import Strengths
 from spaces.task import Task
 
@@ -112,6 +113,44 @@ def test_an_average_that_does_not_differ_stays_the_reference_s() -> None:
 
 def test_an_average_that_differs_is_shipped_at_the_best_s_value() -> None:
     assert {spec.recipe.strengths.ema_decay for spec in block(0)} == {BEST.strengths.ema_decay}
+
+
+def searched(plan: Plan, *ranges: str) -> Plan:
+    space = plan.space
+    for text in ranges:
+        space = space.with_range(*parse_set(text))
+    return replace(plan, space=space)
+
+
+def test_a_searched_extra_axis_is_a_factor_and_the_learning_rate_is_not() -> None:
+    reference = replace(REFERENCE, mixup_alpha=0.8, randaugment=RandAugment(num_ops=3))
+    wide = searched(plan(), "mixup_alpha=0:1", "randaugment_magnitude=0:20", "lr=0.0001:0.01")
+    wide = replace(wide, anchors={**wide.anchors, "reference": reference})
+    best = replace(
+        reference.with_strengths(label_smoothing=0.0), mixup_alpha=0.0, randaugment=None, lr=3e-3
+    )
+    what = experiment_factors(wide, best)
+    assert what.trajectory == ("label_smoothing", "mixup_alpha", "randaugment_magnitude")
+    specs = block_specs(wide, best, what, block=0, seed=0)
+    assert len(specs) == 8
+    # With all that could differ, six factors; without the extras, four.
+    assert (usual_runs_per_block(wide), usual_runs_per_block(plan())) == (16, 8)
+    for spec in specs:
+        level = {name: at > 0 for name, at in spec.levels.items()}
+        assert spec.recipe.mixup_alpha == (0.0 if level["mixup_alpha"] else 0.8)
+        given = None if level["randaugment_magnitude"] else RandAugment(num_ops=3)
+        assert spec.recipe.randaugment == given
+        assert spec.recipe.lr == 3e-3
+
+
+def test_an_extra_that_is_not_searched_is_the_best_s_in_every_cell() -> None:
+    reference = replace(REFERENCE, mixup_alpha=0.8, randaugment=RandAugment())
+    given = replace(plan(), anchors={**plan().anchors, "reference": reference})
+    best = replace(reference.with_strengths(label_smoothing=0.0), mixup_alpha=0.2, randaugment=None)
+    what = experiment_factors(given, best)
+    assert what.trajectory == ("label_smoothing",)
+    for spec in block_specs(given, best, what, block=0, seed=0):
+        assert (spec.recipe.mixup_alpha, spec.recipe.randaugment) == (0.2, None)
 
 
 def test_numbers_go_on_from_block_to_block_without_repeats() -> None:

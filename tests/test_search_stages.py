@@ -1,13 +1,17 @@
 """The stages on replayed learning curves: what they start, stop, rerun and resume."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from search.analysis import decide_dials, experiment_runs, pick_best
 from search.conductor import Conductor
 from search.journal import Journal
 from search.proposer import Proposer
+from search.run_stages import stage_makers
 from search.rungs import Rungs
 from search.selection import RERUN, pick
 from search.stages import ListedStage, SearchSettings, SearchStage
@@ -17,6 +21,7 @@ from spaces.recipe import Recipe
 from spaces.space import Space
 from spaces.strengths import Strengths
 from spaces.task import Task
+from tests import finished_run
 from tests.replay import replay, saturating
 
 EPOCHS = 15
@@ -31,11 +36,19 @@ REFERENCE = Recipe(
     ),
 )
 TASK = Task.of(REFERENCE, num_train=300, num_classes=10, num_blocks=9)
+ANCHORS = anchors(REFERENCE, TASK)
 
 
-def search_stage(journal: Journal, run_dir: Path, **settings: object) -> SearchStage:
+def search_stage(
+    journal: Journal,
+    run_dir: Path,
+    *,
+    anchors: Mapping[str, Recipe] = ANCHORS,
+    say: Callable[[str], None] = lambda text: None,
+    **settings: Any,
+) -> SearchStage:
     space = Space.for_task(TASK)
-    values: dict[str, object] = {
+    values: dict[str, Any] = {
         "num_samples": 20,
         "metric": "val/top1",
         "num_val": 300,
@@ -45,7 +58,7 @@ def search_stage(journal: Journal, run_dir: Path, **settings: object) -> SearchS
     }
     return SearchStage(
         journal,
-        anchors=anchors(REFERENCE, TASK),
+        anchors=anchors,
         base=REFERENCE,
         space=space,
         proposer=Proposer(
@@ -57,7 +70,8 @@ def search_stage(journal: Journal, run_dir: Path, **settings: object) -> SearchS
             seed=0,
         ),
         rungs=Rungs((5,), reduction_factor=3),
-        settings=SearchSettings(**(values | settings)),  # type: ignore[arg-type]
+        settings=SearchSettings(**values | settings),
+        say=say,
     )
 
 
@@ -67,7 +81,7 @@ def heavy_is_better_late(trial: Trial, epoch: int) -> Mapping[str, float]:
     return saturating(quality=0.6 + 1.5 * smoothing, speed=0.6 - 2.0 * smoothing, epoch=epoch)
 
 
-def run(tmp_path: Path, **settings: object) -> Journal:
+def run(tmp_path: Path, **settings: Any) -> Journal:
     journal = Journal(tmp_path)
     conductor = Conductor(journal, [lambda: search_stage(journal, tmp_path, **settings)])
     replay(conductor, heavy_is_better_late, num_workers=2)
@@ -152,6 +166,181 @@ def test_a_killed_search_goes_on_to_the_very_same_trials(tmp_path: Path, kill_af
         assert [r.metrics for r in again.records] == [r.metrics for r in trial.records]
     for journal in (whole, resumed):
         journal.close()
+
+
+def strip(trials: Mapping[str, Trial]) -> dict[str, tuple[object, ...]]:
+    """Trials without the times at which they reported."""
+    return {
+        trial_id: (t.spec, t.status, [(r.epoch, r.metrics) for r in t.records])
+        for trial_id, t in trials.items()
+    }
+
+
+@pytest.mark.parametrize("kill_after", [44, 61])
+@pytest.mark.parametrize("epochs_back", [1, EPOCHS])
+def test_a_trial_that_starts_from_an_older_epoch_repeats_it_without_a_trace(
+    tmp_path: Path, kill_after: int, epochs_back: int
+) -> None:
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    whole = Journal(tmp_path / "whole")
+    stage = search_stage(whole, tmp_path / "whole")
+    num_reports = replay(Conductor(whole, [lambda: stage]), heavy_is_better_late)
+    killed = Journal(tmp_path / "killed")
+    stage = search_stage(killed, tmp_path / "killed")
+    replay(Conductor(killed, [lambda: stage]), heavy_is_better_late, max_events=kill_after)
+    killed.close()
+
+    resumed = Journal(tmp_path / "killed")
+    repeated: list[int] = []
+
+    def older(trial: Trial) -> int:
+        first = max(1, trial.epoch + 1 - epochs_back)
+        repeated.append(trial.epoch + 1 - first)
+        return first
+
+    rest = replay(
+        Conductor(resumed, [lambda: search_stage(resumed, tmp_path / "killed")]),
+        heavy_is_better_late,
+        first_epoch=older,
+    )
+    assert kill_after + rest == num_reports + sum(repeated)
+    assert strip(resumed.trials) == strip(whole.trials)
+    lines = (tmp_path / "killed" / "records.jsonl").read_text().splitlines()
+    assert len(lines) == num_reports
+    for journal in (whole, resumed):
+        journal.close()
+
+
+def told(proposer: Proposer) -> list[tuple[str, object, object, object]]:
+    """What Optuna holds, in its order."""
+    return [
+        (str(t.user_attrs["trial_id"]), t.state, t.params, t.intermediate_values)
+        for t in proposer.study.trials
+    ]
+
+
+def inside() -> dict[str, Recipe]:
+    """Anchors that lie inside the space, which the published recipe on 300 images does not."""
+    space = Space.for_task(TASK)
+    return {
+        role: space.apply(REFERENCE, space.decode(dict.fromkeys(space.free_names, position)))
+        for role, position in zip(ANCHORS, (0.2, 0.4, 0.6), strict=True)
+    }
+
+
+@pytest.mark.parametrize("num_workers", [2, 3])
+@pytest.mark.parametrize("kill_after", [16, 31, 77])
+def test_the_study_is_the_same_whether_lived_through_or_rebuilt(
+    tmp_path: Path, num_workers: int, kill_after: int
+) -> None:
+    """Anchors inside the space have their place from their start, not from their end."""
+    journal = Journal(tmp_path)
+    stage = search_stage(journal, tmp_path, anchors=inside())
+    replay(
+        Conductor(journal, [lambda: stage]),
+        heavy_is_better_late,
+        num_workers=num_workers,
+        max_events=kill_after,
+    )
+    journal.close()
+    lived = told(stage.proposer)
+    assert [trial_id for trial_id, *_ in lived] == list(journal.trials)
+    rebuilt = search_stage(Journal(tmp_path), tmp_path, anchors=inside())
+    assert told(rebuilt.proposer) == lived
+
+
+def test_a_failed_trial_that_is_tried_again_keeps_its_place_in_the_study(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    stage = search_stage(journal, tmp_path)
+    replay(Conductor(journal, [lambda: stage]), heavy_is_better_late, max_events=70)
+    (running,) = [t.spec.trial_id for t in journal.trials.values() if t.status == "running"]
+    journal.end(running, "failed", "out of memory")
+    journal.close()
+    again = Journal(tmp_path)
+    conductor = Conductor(again, [lambda: search_stage(again, tmp_path)])
+    first = conductor.next_trial()
+    assert isinstance(first, Trial)
+    assert first.spec.trial_id == running
+    replay(conductor, heavy_is_better_late, max_events=30)
+    again.close()
+    order = [trial_id for trial_id, *_ in told(search_stage(Journal(tmp_path), tmp_path).proposer)]
+    assert order == sorted(order)
+    assert len(order) == len(set(order))
+
+
+def with_effort(trial: Trial, epoch: int) -> Mapping[str, float]:
+    """Nothing beats the anchors by more than noise, except that the eleventh trial does."""
+    quality = 0.8 if trial.spec.number == 10 and trial.spec.role == "proposed" else 0.6
+    luck = 0.01 * (trial.spec.number % 3)
+    return saturating(quality + luck, speed=1.0, epoch=epoch)
+
+
+@pytest.mark.parametrize(("patience", "expected"), [(4, 3 + 4), (8, 11 + 8), (99, 25)])
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_patience_ends_the_proposals_and_a_resumed_search_ends_them_there_too(
+    tmp_path: Path, patience: int, expected: int, num_workers: int
+) -> None:
+    """With one worker trial 10 is the eighth proposal: seven in vain end the search before it."""
+    said: list[str] = []
+
+    def conductor(journal: Journal) -> Conductor:
+        return Conductor(
+            journal,
+            [
+                lambda: search_stage(
+                    journal, tmp_path, say=said.append, num_samples=25, patience=patience
+                ),
+                lambda: ListedStage("attribute", journal, lambda b: [listed(0)] if b == 0 else []),
+            ],
+        )
+
+    for max_events in (20, 35, 50, 65, 90, 10**9):
+        journal = Journal(tmp_path)
+        replay(conductor(journal), with_effort, num_workers=num_workers, max_events=max_events)
+        journal.close()
+    searched = [t for t in journal.of_stage("search") if t.spec.role != RERUN]
+    # What ran beside the last one in vain is started already.
+    assert expected <= len(searched) < expected + num_workers
+    assert bool(said) == (expected < 25)
+    assert [t.status for t in journal.of_stage("attribute")] == ["finished"]
+
+
+def test_effects_are_those_of_full_length_though_early_ranks_say_the_opposite(
+    tmp_path: Path,
+) -> None:
+    candidate = REFERENCE.with_strengths(label_smoothing=0.2, drop_path_rate=0.0)
+    plan = replace(
+        finished_run.a_plan(), task=TASK, anchors=ANCHORS, candidate=candidate, rungs=(5,)
+    )
+    config = finished_run.a_config(tmp_path, stages=("attribute",))
+    config.path.mkdir()
+
+    def curve(trial: Trial, epoch: int) -> Mapping[str, float]:
+        metrics = heavy_is_better_late(trial, epoch)
+        return {
+            name.replace("/", f".{level}/"): value
+            for level in trial.spec.ema_levels
+            for name, value in metrics.items()
+        }
+
+    def planted(epoch: int) -> float:
+        """What more smoothing changes after so many epochs."""
+        more, less = (
+            heavy_is_better_late(finished_run.a_trial("attribute", 0, "cell", recipe, {}), epoch)
+            for recipe in (candidate, REFERENCE)
+        )
+        return more["val/top1"] - less["val/top1"]
+
+    journal = Journal(config.path)
+    replay(Conductor(journal, stage_makers(config, plan, journal, deadline=None)), curve)
+    journal.close()
+    trials = journal.of_stage("attribute")
+    best = pick_best(journal, plan, config)
+    effects, _ = decide_dials(experiment_runs(trials), plan, config, best)
+    assert planted(5) < -0.01 < 0.01 < planted(EPOCHS)
+    assert effects["label_smoothing"]["val/top1"].mean == pytest.approx(planted(EPOCHS))
+    assert effects["drop_path_rate"]["val/top1"].mean == pytest.approx(0.0, abs=1e-9)
 
 
 def test_a_diverged_trial_ends_at_once_and_is_never_picked(tmp_path: Path) -> None:

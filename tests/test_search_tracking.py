@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from search.tracking import DatasetInfo, Tracker
+from search.tracking_mirror import Mirror
 from search.tracking_opening import embedded_uri, failures, set_environment
 from search.tracking_patience import Patience
 from search.trials import Record, Trial, TrialSpec
@@ -150,6 +151,24 @@ def test_a_second_driver_fills_what_the_first_left_out(
     assert steps(client, children["search-0001"]) == [1, 2, 3, 4]
     assert children["search-0001"].info.status == "KILLED"
     assert children["search-0002"].info.status == "RUNNING"
+
+
+def test_a_report_looks_at_its_own_trial_and_not_at_all_others(
+    open_tracker: Callable[[], Tracker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search of thousands of trials reports as fast as one of ten."""
+    tracker = open_tracker()
+    tracker.sync([a_trial(number, 1, "stopped") for number in range(12)])
+    looked: list[str] = []
+    whole = Mirror.lags
+
+    def counted(self: Mirror, trial: Trial) -> bool:
+        looked.append(trial.spec.trial_id)
+        return whole(self, trial)
+
+    monkeypatch.setattr(Mirror, "lags", counted)
+    tracker.trial_changed(a_trial(12, 1))
+    assert set(looked) == {"search-0012"}
 
 
 @pytest.mark.parametrize("call", ["create_run", "log_batch", "set_terminated"])

@@ -166,6 +166,13 @@ def test_times_are_those_of_the_records(status: str) -> None:
     assert {point.time for point in shown.points(trial, after=0)} == {100.0, 200.0}
 
 
+def best_so_far(trials: list[Trial]) -> list[float]:
+    best = tracking_ranks.BestSoFar()
+    for trial in trials:
+        best.add(trial)
+    return best.values
+
+
 def test_the_best_so_far_ends_before_the_first_running_trial_and_skips_reruns() -> None:
     trials = [
         a_trial(2, top1(0.4), "running"),
@@ -173,12 +180,12 @@ def test_the_best_so_far_ends_before_the_first_running_trial_and_skips_reruns() 
         a_trial(3, top1(0.9)),
         a_trial(1, [], "failed"),
     ]
-    assert tracking_ranks.best_so_far(trials) == [0.5, 0.5]
+    assert best_so_far(trials) == [0.5, 0.5]
     ended = [a_trial(2, top1(0.4, math.nan), "diverged"), *trials[1:]]
     rerun = a_trial(4, top1(1.0), role="rerun", rerun_of="search-0000")
     other = a_trial(4, top1(1.0), stage="confirm")
-    assert tracking_ranks.best_so_far([*ended, rerun, other]) == [0.5, 0.5, 0.5, 0.9]
-    assert tracking_ranks.best_so_far([]) == []
+    assert best_so_far([*ended, rerun, other]) == [0.5, 0.5, 0.5, 0.9]
+    assert best_so_far([]) == []
 
 
 def slow_rank(trials: list[Trial], trial: Trial) -> float:

@@ -52,6 +52,6 @@ def test_the_checkpoints_of_a_trial_that_is_over_go_unless_it_keeps_its_weights(
         storage_filesystem=SimpleNamespace(delete_dir=deleted.append), trial_fs_path="here"
     )
     trial = SimpleNamespace(config={"spec": spec.to_dict()}, storage=storage, checkpoint="here/1")
-    notes = CheckpointNotes(Conductor(Journal(tmp_path), []))
+    notes = CheckpointNotes(Conductor(Journal(tmp_path), []), str(tmp_path))
     notes.on_trial_complete(0, [], trial)
     assert deleted == ([] if keeps else ["here"])

@@ -77,8 +77,8 @@ def dial(strength: str, turn: str, **values: object) -> Dial:
             "top-1.",
         ),
         (
-            dial("label_smoothing", "leave", remark="the search chose the same value"),
-            "Leave `label_smoothing` at 0.1; the search chose the same value.",
+            dial("label_smoothing", "leave", remark="the best recipe has the same value"),
+            "Leave `label_smoothing` at 0.1; the best recipe has the same value.",
         ),
         (
             dial("label_smoothing", "inconclusive", runs_to_decide=24),

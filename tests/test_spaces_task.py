@@ -73,6 +73,21 @@ def test_the_learning_rate_is_above_zero_and_finite(lr: float) -> None:
         replace(TASK, lr=lr)
 
 
+@pytest.mark.parametrize("momentum", [-0.1, 1.0, math.nan])
+def test_the_momentum_of_decay_lies_below_one(momentum: float) -> None:
+    with pytest.raises(InputError, match="0 <= decay_momentum < 1"):
+        replace(TASK, decay_momentum=momentum)
+
+
+def test_decay_that_passes_through_momentum_pulls_as_often_as_momentum_repeats_it() -> None:
+    """A constant pull enters the buffer in every step: the sum of a geometric series."""
+    sgd = Task.of(Recipe(optimizer="sgd", lr=0.1), num_train=99, num_classes=2, num_blocks=0)
+    series = sum(0.1 * sgd.decay_momentum**k for k in range(400))
+    assert sgd.decay_rate == pytest.approx(series)
+    assert sgd.decay_rate == pytest.approx(1.0)
+    assert TASK.decay_rate == TASK.lr
+
+
 def test_a_recipe_poses_a_task_on_a_dataset() -> None:
     recipe = Recipe(batch_size=32, epochs=15, lr=1e-3, pretrained=True)
 

@@ -235,7 +235,7 @@ def test_a_restored_bank_goes_on_bit_for_bit() -> None:
 def test_a_state_of_another_model_is_refused() -> None:
     _, bank, _ = a_bank_after(1)
     other = EmaBank(nn.Linear(2, 2), {})
-    with pytest.raises(KeyError, match="weight"):
+    with pytest.raises(KeyError, match="bias"):
         other.load_state_dict(bank.state_dict())
 
 
@@ -266,3 +266,13 @@ def test_a_restarted_bank_is_at_the_weights_of_now() -> None:
 def test_a_decay_outside_its_interval_is_refused_by_name(decay: float) -> None:
     with pytest.raises(InputError, match=r"`0 <= ema_decay < 1` must hold, but got .* for 'best'"):
         EmaBank(Tiny(), {"best": decay})
+
+
+def test_a_model_without_vectors_is_averaged_too() -> None:
+    model = nn.Linear(2, 2, bias=False)
+    bank = EmaBank(model, {"half": 0.5})
+    before = model.weight.detach().clone()
+    model.weight.data.add_(1.0)
+    bank.update(model)
+    with bank.averaged("half"):
+        torch.testing.assert_close(model.weight.detach(), before + 0.5)

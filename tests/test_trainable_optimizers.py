@@ -4,6 +4,7 @@ import copy
 import io
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,18 +14,17 @@ from torch import Tensor, nn
 
 from spaces.recipe import OPTIMIZERS, Recipe
 from spaces.strengths import Strengths
+from spaces.task import Task
+from spaces.units import to_raw
+from trainable.batch_norm import refresh_batch_norm
+from trainable.curvature_aware import SOPHIA_CLIP, SOPHIA_PERIOD_STEPS
 from trainable.losses import cross_entropy
-from trainable.optimizers import (
-    DEFAULTS,
-    SAM_RADIUS,
-    SOPHIA_CLIP,
-    SOPHIA_PERIOD_STEPS,
-    Criterion,
-    create_optimizer,
-    refresh_batch_norm,
-)
+from trainable.optimizer_slot import Criterion
+from trainable.optimizers import DEFAULTS, create_optimizer
 from trainable.param_groups import NO_DECAY
 from trainable.precision import Diverged, Precision, StepResult
+from trainable.schedule import lr_factor
+from trainable.sharpness_aware import SAM_RADIUS
 
 CPU = torch.device("cpu")
 # Rates at which the toy task is learned in 40 steps; 0.01 for the others.
@@ -240,6 +240,54 @@ def test_decay_is_decoupled_and_takes_the_same_share_of_every_weight(name: str) 
     torch.testing.assert_close(by_decay, decayed.lr * 0.5 * start, rtol=1e-3, atol=1e-6)
 
 
+def pull_without_gradient(name: str, total_pull: float) -> float:
+    """What decay alone does to a weight over a run with warmup and cosine, ``-2 ln`` of the rest.
+
+    Both halves of the schedule average half the peak, so a total pull W leaves ``exp(-W / 2)``.
+    """
+    num_train, batch_size, epochs = 320, 8, 15
+    recipe = Recipe(optimizer=name, lr=1e-3, batch_size=batch_size, epochs=epochs)
+    task = Task.of(recipe, num_train=num_train, num_classes=2, num_blocks=0)
+    weight_decay = to_raw("weight_decay", total_pull, task)
+    recipe = replace(recipe, strengths=Strengths(weight_decay=weight_decay))
+    torch.manual_seed(0)
+    model = nn.Linear(4, 4, bias=False)
+    start = model.weight.detach().clone()
+    slot = create_optimizer(recipe, model)
+    slot.train()
+    precision = Precision(None, CPU)
+
+    def nothing(_criterion: Criterion) -> Tensor:
+        loss: Tensor = 0.0 * model(torch.ones(1, 4)).sum()
+        precision.backward(loss)
+        return loss.detach()
+
+    for step in range(task.total_steps):
+        factor = lr_factor(
+            step,
+            schedule=recipe.schedule if slot.uses_schedule else "constant",
+            total_steps=task.total_steps,
+            warmup_steps=task.total_steps // 10,
+        )
+        slot.set_lr(recipe.lr * factor)
+        slot.gather_gradients(nothing, plain_loss, precision)
+        slot.inner.step()
+    slot.eval()
+    left = float((model.weight.detach() / start).mean())
+    return -2 * math.log(left)
+
+
+@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name != "adam"])
+def test_a_total_pull_takes_the_same_from_a_weight_under_every_optimizer(name: str) -> None:
+    assert pull_without_gradient(name, 0.2) == pytest.approx(0.2, rel=0.1)
+
+
+def test_under_adam_a_weight_without_gradient_shrinks_alike_whatever_the_decay() -> None:
+    """Adam divides the penalty by its own size: why its total pull is nominal."""
+    weak, strong = (pull_without_gradient("adam", total_pull) for total_pull in (0.2, 2.0))
+    assert strong == pytest.approx(weak, rel=0.05)
+
+
 def test_adam_has_its_decay_in_the_gradient_as_a_penalty_would() -> None:
     decayed, penalized = Toy("adam", weight_decay=0.5), Toy("adam")
 
@@ -409,38 +457,3 @@ def test_schedule_free_evaluates_the_running_mean_of_its_base_iterates() -> None
     for i, weight in enumerate(toy.weights()):
         mean = torch.stack([iterate[i] for iterate in iterates]).mean(dim=0)
         torch.testing.assert_close(weight, mean, rtol=1e-4, atol=1e-6)
-
-
-def a_model_with_batch_norm() -> nn.Sequential:
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5), nn.BatchNorm1d(4), nn.Linear(4, 2))
-
-
-def test_refreshed_statistics_are_the_mean_over_batches_at_the_weights_of_now() -> None:
-    model = a_model_with_batch_norm()
-    batches = [torch.randn(16, 4) + shift for shift in (0.0, 3.0, 5.0)]
-    model[2].get_buffer("running_mean").fill_(99.0)
-    model[2].get_buffer("num_batches_tracked").fill_(50)
-    refresh_batch_norm(model, iter(batches))
-    with torch.no_grad():
-        hidden = [model[0](batch) for batch in batches]  # Without dropout, as at evaluation.
-    mean = torch.stack([h.mean(dim=0) for h in hidden]).mean(dim=0)
-    variance = torch.stack([h.var(dim=0) for h in hidden]).mean(dim=0)
-    torch.testing.assert_close(model[2].running_mean, mean)
-    torch.testing.assert_close(model[2].running_var, variance)
-
-
-def test_refreshing_leaves_modes_and_momentum_as_they_were() -> None:
-    model = a_model_with_batch_norm().train()
-    model[1].eval()  # Frozen on purpose.
-    refresh_batch_norm(model, [torch.randn(8, 4)])
-    assert [module.training for module in model] == [True, False, True, True]
-    assert model[2].momentum == 0.1
-
-
-def test_refreshing_a_model_without_batch_norm_draws_no_batch() -> None:
-    def forbidden() -> Iterator[Tensor]:
-        raise AssertionError("a batch was drawn")
-        yield
-
-    refresh_batch_norm(nn.Linear(2, 2), forbidden())

@@ -132,7 +132,7 @@ class Augment:
             )
         if recipe.erasing > 0:
             boxes = draw_erased(num, height, width, probability=recipe.erasing, generator=generator)
-            self._erase_value = self._erase_value.to(images.device)
+            self._erase_value = self._erase_value.to(images.device)  # Once: it stays there.
             inside = box_mask(boxes, height, width, images.device)
             images = torch.where(inside, self._erase_value, images)
         if not self.mixes:

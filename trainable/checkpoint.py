@@ -1,35 +1,76 @@
-"""Saving and loading the state of a run, whole or not at all."""
+"""Saving and loading the state of a run, whole or not at all.
 
+A file's name carries the digest of its content. Copying to the storage of a cluster syncs nothing,
+so that power loss may leave a file there that is cut short or full of zeros; such a file does not
+match its name and is never trusted.
+"""
+
+import hashlib
 import os
+import pickle
 from pathlib import Path
 
 import torch
 
 from trainable.trainer import Trainer
 
-_FILE = "run.pt"
+_PARTIAL = "run.partial"
 
 
 def save(trainer: Trainer, directory: Path) -> None:
     """Write the state of a run; after a crash at any moment the old file or the new one is left."""
-    target = directory / _FILE
-    partial = directory / f"{_FILE}.partial"
-    with partial.open("wb") as file:
+    partial = directory / _PARTIAL
+    with partial.open("w+b") as file:
         torch.save(trainer.state_dict(), file)
         file.flush()
         os.fsync(file.fileno())
+        file.seek(0)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    target = directory / f"run-{trainer.epoch:06d}-{digest}.pt"
     partial.replace(target)
+    folder = os.open(directory, os.O_RDONLY)
+    os.fsync(folder)  # The new name must outlive power loss before the old file goes.
+    os.close(folder)
+    for old in _files(directory):
+        if old != target:
+            old.unlink()
 
 
-def exists(directory: Path) -> bool:
-    """Whether a state was saved there."""
-    return (directory / _FILE).is_file()
-
-
-def load(trainer: Trainer, directory: Path) -> None:
-    """Bring a trainer to a saved state.
+def load(trainer: Trainer, directory: Path) -> bool:
+    """Bring a trainer to the newest state that is whole.
 
     Only tensors and plain containers are read (``weights_only=True``): no checkpoint can run code.
+
+    Returns:
+        Whether there is one; the trainer is untouched if not.
+
+    Raises:
+        RuntimeError: If the file holds anything else.
     """
-    state = torch.load(directory / _FILE, map_location=trainer.device, weights_only=True)
+    path = _newest(directory)
+    if path is None:
+        return False
+    try:
+        state = torch.load(path, map_location=trainer.device, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        # torch's own message recommends to load it without that guard.
+        raise RuntimeError(
+            f"{path} is no checkpoint of tensors ({type(error).__name__}); delete it, and the "
+            "training starts over."
+        ) from None
     trainer.load_state_dict(state)
+    return True
+
+
+def _newest(directory: Path) -> Path | None:
+    return next((path for path in reversed(_files(directory)) if _is_whole(path)), None)
+
+
+def _files(directory: Path) -> list[Path]:
+    """Saved states, the one of the latest epoch last."""
+    return sorted(directory.glob("run-*.pt"))
+
+
+def _is_whole(path: Path) -> bool:
+    with path.open("rb") as file:
+        return path.stem.endswith(hashlib.file_digest(file, "sha256").hexdigest())

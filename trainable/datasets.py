@@ -2,6 +2,7 @@
 
 import difflib
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,8 +16,8 @@ from trainable import public_datasets
 from trainable.duplicates import notes_on_duplicates
 from trainable.image_cache import load_images
 from trainable.image_decode import UNREADABLE
-from trainable.image_folder import list_image_folder
-from trainable.image_sources import TEST, TRAIN, VAL, Collection
+from trainable.image_folder import is_folder, list_image_folder
+from trainable.image_sources import TEST, TRAIN, VAL, Collection, printable
 from trainable.splits import Split, stratified_split, subset
 from trainable.streamed_images import StreamedImages
 
@@ -149,7 +150,7 @@ def load_dataset(
         readable.hashes, split, name_of=lambda i: source.name(int(readable.kept[i]))
     )
     return Dataset(
-        name=str(name_or_path) if named else Path(name_or_path).expanduser().resolve().name,
+        name=str(name_or_path) if named else _folder_name(str(name_or_path)),
         images=decoded.images,
         labels=labels,
         class_names=collection.class_names,
@@ -187,8 +188,8 @@ def _split(collection: Collection, sizes: tuple[int, int] | None, seed: int) -> 
 def _list_folder(name_or_path: str | Path) -> Collection:
     """List an image folder; what is neither a path nor a name is taken for a misspelt name."""
     text = str(name_or_path)
-    root = Path(text).expanduser()
-    if not root.exists() and "/" not in text:
+    root = _expanded(text)
+    if "/" not in text and not is_folder(root):
         close = difflib.get_close_matches(text, _NAMED, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise InputError(
@@ -196,6 +197,17 @@ def _list_folder(name_or_path: str | Path) -> Collection:
             f"got {text!r}.{hint}"
         )
     return list_image_folder(root)
+
+
+def _folder_name(text: str) -> str:
+    return printable(Path(os.path.realpath(_expanded(text))).name)
+
+
+def _expanded(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # There is no such user.
+        return Path(text)
 
 
 def _note_on_unreadable(skipped: tuple[tuple[str, str], ...], num_images: int) -> str:

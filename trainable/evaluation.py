@@ -98,6 +98,25 @@ def quick_metrics(logits: Tensor, labels: Tensor) -> dict[str, float]:
     }
 
 
+def nll_errors(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """Standard errors of both log-losses over images, that of the refined one at its temperature.
+
+    Args:
+        logits: Finite, ``[N, K]``, ``N`` at least 1.
+        labels: Class indices, ``[N]``.
+    """
+    temperature = refined_nll(logits, labels)[1]
+    return {
+        name: float(
+            F.cross_entropy(z, labels, reduction="none").std(correction=0) / len(labels) ** 0.5
+        )
+        for name, z in (
+            ("nll_se", logits.double()),
+            ("nll_refined_se", logits.double() / temperature),
+        )
+    }
+
+
 def full_metrics(logits: Tensor, labels: Tensor) -> FullMetrics:
     """All of `quick_metrics`, top-5 accuracy, Brier score, calibration error, accuracy per class.
 

@@ -1,8 +1,8 @@
 """Decode every image once, to square bytes that all trials share.
 
 The cache of a source is three files, named after what decides their content: the images and their
-hashes (`numpy.load` reads both), and a JSON file that is written last. Nothing is trusted without
-that last file, so a build that was killed at any moment is simply built again.
+hashes (in numpy's format), and a JSON file that is written last. Nothing is trusted without that
+last file, so a build that was killed at any moment is simply built again.
 """
 
 import fcntl
@@ -14,7 +14,9 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,24 +109,42 @@ class _Cache:
         self._facts = folder / f"{self._key}.json"
 
     def read(self) -> DecodedImages | None:
-        """What was built, or None if nothing was built to its end."""
+        """What was built, or None if nothing was built to its end, or something else lies there."""
         needed = [self._facts, self._hashes, *([self._images] if self._has_images else [])]
         if not all(path.is_file() for path in needed):
             return None
-        facts = json.loads(self._facts.read_text())
-        skipped = [index for index, _, _ in facts["skipped"]]
-        kept = np.setdiff1d(np.arange(len(self._source)), np.array(skipped, np.int64))
-        readable = Readable(
-            kept=kept,
-            hashes=np.load(self._hashes),
-            skipped=tuple((name, reason) for _, name, reason in facts["skipped"]),
-        )
+        skipped = self._skipped()
+        if skipped is None:
+            return None
+        kept = np.setdiff1d(np.arange(len(self._source)), np.array([*skipped], np.int64))
+        hashes = _array(self._hashes, (len(kept),), np.uint64)
+        if hashes is None:
+            return None
+        readable = Readable(kept=kept, hashes=np.array(hashes), skipped=tuple(skipped.values()))
         if not self._has_images:
             streamed = StreamedImages(self._source, kept, self._image_size)
             return DecodedImages(images=streamed, readable=readable)
+        shape = (len(kept), self._image_size, self._image_size, 3)
+        squares = _array(self._images, shape, np.uint8)
         # As a plain array: Ray copies the subclass `memmap` into every process that gets it.
-        squares = np.asarray(np.load(self._images, mmap_mode="r"))
-        return DecodedImages(images=squares, readable=readable)
+        return (
+            None
+            if squares is None
+            else DecodedImages(images=np.asarray(squares), readable=readable)
+        )
+
+    def _skipped(self) -> dict[int, tuple[str, str]] | None:
+        """Name and reason of each image that is not readable, by its number."""
+        try:
+            found = {
+                number: (name, reason)
+                for number, name, reason in json.loads(self._facts.read_bytes())["skipped"]
+            }
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return None
+        is_sound = all(type(i) is int and 0 <= i < len(self._source) for i in found)
+        texts = [text for pair in found.values() for text in pair]
+        return found if is_sound and all(isinstance(text, str) for text in texts) else None
 
     def build(self) -> None:
         """Decode into temporary files, then give them their names, the facts last."""
@@ -184,6 +204,26 @@ class _Cache:
         with file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def _array(path: Path, shape: tuple[int, ...], dtype: type) -> NDArray[Any] | None:
+    """The array in a file, mapped, or None if another one, or something else, lies there.
+
+    What the file must begin with is known, so nothing is parsed that somebody else may have
+    written: numpy's own reader ends in many ways on a broken header.
+    """
+    kind = np.lib.format.dtype_to_descr(np.dtype(dtype))
+    head = BytesIO()
+    np.lib.format.write_array_header_1_0(
+        head, {"descr": kind, "fortran_order": False, "shape": shape}
+    )
+    begin = head.getvalue()
+    with path.open("rb") as file:
+        is_sound = file.read(len(begin)) == begin
+    size = len(begin) + math.prod(shape) * np.dtype(dtype).itemsize
+    if not is_sound or path.stat().st_size != size or size == len(begin):
+        return None
+    return np.memmap(path, dtype, "r", len(begin), shape)
 
 
 def _copy_rows(squares: NDArray[np.uint8], kept: NDArray[np.int64], path: Path) -> None:

@@ -12,6 +12,8 @@ IMAGE_SUFFIXES = frozenset(
     | {".ppm", ".tif", ".tiff", ".webp"}
 )
 """Endings of the files that count as images, in lower case."""
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
+"""What Pillow may take a file for, whatever its ending says; of all it knows, EPS runs programs."""
 UNREADABLE = (
     OSError,  # Missing, truncated, or of no known format.
     SyntaxError,  # Broken PNG chunks.
@@ -34,10 +36,21 @@ def read_file(path: Path, image_size: int) -> Image.Image:
     Raises:
         UNREADABLE: If the file cannot be decoded to its end.
     """
-    with Image.open(path) as image:
+    with open_file(path) as image:
         image.draft("RGB", (2 * image_size, 2 * image_size))
         upright = ImageOps.exif_transpose(image)
         return to_rgb(upright)
+
+
+def open_file(path: Path) -> Image.Image:
+    """Open an image file and read its header.
+
+    Raises:
+        UNREADABLE: If it is no image file.
+    """
+    if not path.is_file():  # A pipe that is called x.png would never end.
+        raise FileNotFoundError("no such file, or not a regular one")
+    return Image.open(path, formats=FORMATS)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

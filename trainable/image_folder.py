@@ -9,7 +9,7 @@ import numpy as np
 
 from spaces.errors import InputError
 from trainable.image_decode import IMAGE_SUFFIXES
-from trainable.image_sources import TEST, TRAIN, VAL, Collection, FileSource
+from trainable.image_sources import TEST, TRAIN, VAL, Collection, FileSource, printable
 
 SMALLEST_CLASS = 3
 """Images that a class needs: one to train on, one to validate on, one to test on."""
@@ -30,7 +30,7 @@ def list_image_folder(root: Path) -> Collection:
         InputError: If the folder is missing or holds no classes, if a class has fewer than three
             images, or if a split is given in part or with classes that ``train`` lacks.
     """
-    if not root.is_dir():
+    if not is_folder(root):
         raise InputError(f"An image folder must exist, but {root} does not or is no folder.")
     folders = _subfolders(root)
     # A class may be called "train" too; then it holds images, not folders.
@@ -64,8 +64,14 @@ def list_image_folder(root: Path) -> Collection:
 def _listed(root: Path, classes: dict[str, list[str]], notes: list[str]) -> Collection:
     """Collect the images of each class, part by part; the part "" stands for no given split."""
     class_names = tuple(next(iter(classes.values())))
+    for name in class_names:
+        if printable(name) != name:
+            raise InputError(
+                f"The name of a class must be text without control characters, but {root} holds "
+                f"a folder {printable(name)!r}."
+            )
     if len(class_names) < 2:
-        loose = any(_is_image(path.name) for path in root.iterdir() if path.is_file())
+        loose = any(_is_image(path.name) for path in _entries(root) if path.is_file())
         raise InputError(
             f"An image folder must hold one folder per class, at least two, but {root} holds "
             f"{'only images' if loose and not class_names else len(class_names)}."
@@ -121,16 +127,32 @@ def _check_classes(collection: Collection, where: str) -> None:
 
 
 def _notes_on_loose_images(root: Path) -> list[str]:
-    loose = sorted(path.name for path in root.iterdir() if path.is_file() and _is_image(path.name))
+    loose = [path.name for path in _entries(root) if _is_image(path.name) and path.is_file()]
     if not loose:
         return []
-    return [f"{len(loose)} images beside the class folders were left out; the first: {loose[0]}."]
+    return [
+        f"{len(loose)} images beside the class folders were left out; the first: "
+        f"{printable(loose[0])}."
+    ]
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is such a folder; there is none under a name that no folder can have."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"{folder} must be readable, but is not ({error.strerror}).") from error
 
 
 def _subfolders(folder: Path) -> list[str]:
-    return sorted(
-        path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
-    )
+    return [path.name for path in _entries(folder) if is_folder(path) and path.name[0] != "."]
 
 
 def _is_image(name: str) -> bool:
@@ -143,9 +165,10 @@ def _files_below(root: Path, folder: str) -> Iterator[str]:
     def refuse(error: OSError) -> None:
         raise InputError(f"{error.filename} must be readable, but is not ({error.strerror}).")
 
-    visited = {(root / folder).resolve()}
+    # Not Path.resolve, which raises where links lead in a circle.
+    visited = {os.path.realpath(root / folder)}
     for parent, folders, files in os.walk(root / folder, followlinks=True, onerror=refuse):
-        real = {f: Path(parent, f).resolve() for f in folders if not f.startswith(".")}
+        real = {f: os.path.realpath(Path(parent, f)) for f in folders if not f.startswith(".")}
         folders[:] = [f for f in real if real[f] not in visited]
         visited.update(real.values())
         relative = Path(parent).relative_to(root).as_posix()

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from trainable.image_decode import read_file
+from trainable.image_decode import open_file, read_file
 
 TRAIN, VAL, TEST = 0, 1, 2
+_ODD = ("Cc", "Cs", "Zl", "Zp")
+"""Unicode's control characters, halves of characters, and separators of lines."""
+
+
+def printable(name: str) -> str:
+    """The name of a file as every terminal and file can hold it: names need not be text."""
+    return "".join(ascii(c)[1:-1] if unicodedata.category(c) in _ODD else c for c in name)
 
 
 class ImageSource(Protocol):
@@ -68,12 +76,12 @@ class FileSource:
 
     def size(self, index: int) -> tuple[int, int]:
         """From the file's header."""
-        with Image.open(self._root / self._paths[index]) as image:
+        with open_file(self._root / self._paths[index]) as image:
             return image.size
 
     def name(self, index: int) -> str:
-        """Path relative to the root."""
-        return self._paths[index]
+        """Path relative to the root, with escapes for what is no text that can be printed."""
+        return printable(self._paths[index])
 
     def pick(self, indices: NDArray[np.int64]) -> "FileSource":
         """Some of the files."""
@@ -83,8 +91,12 @@ class FileSource:
         """Of paths, sizes and times of last change; where the root lies does not matter."""
         digest = hashlib.blake2b(digest_size=16)
         for path in self._paths:
-            stat = (self._root / path).stat()
-            digest.update(os.fsencode(path) + f"\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+            try:
+                stat = (self._root / path).stat()
+                facts = f"{stat.st_size}\0{stat.st_mtime_ns}"
+            except OSError:  # A link to nowhere, which decoding names.
+                facts = "unreadable"
+            digest.update(os.fsencode(path) + f"\0{facts}\n".encode())
         return digest.hexdigest()
 
 

@@ -15,6 +15,7 @@ from scipy.special import betaincinv
 from torch import Tensor
 
 from trainable.spatial_augment import box_mask
+from trainable.to_device import send
 
 SWITCH_PROBABILITY = 0.5
 """How often CutMix takes an image where both are on; timm's and torchvision's default."""
@@ -52,8 +53,8 @@ def mix(
         generator=generator,
     )
     label_share = share * (1 - boxes[:, 2] * boxes[:, 3] / (height * width))
-    share = share.to(images.device, non_blocking=True).view(-1, 1, 1, 1)
-    label_share = label_share.to(images.device, non_blocking=True).view(-1, 1)
+    share = send(share, images.device).view(-1, 1, 1, 1)
+    label_share = send(label_share, images.device).view(-1, 1)
 
     weight = share * ~box_mask(boxes, height, width, images.device)
     mixed = torch.lerp(images.roll(1, 0), images, weight)

@@ -8,6 +8,7 @@ from typing import Any
 
 import timm
 import torch
+from safetensors import SafetensorError
 from timm.layers.drop import DropPath
 from torch import Tensor, nn
 
@@ -195,7 +196,7 @@ def _with_timm_weights(name: str, arguments: dict[str, Any]) -> nn.Module:
     overlay = {"file": str(path), "custom_load": path.suffix == ".npz"}
     try:
         return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **arguments)
-    except RuntimeError as error:
+    except (RuntimeError, SafetensorError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise InputError(f"{path} must hold weights of {name}, but: {reason}") from error
 

@@ -7,6 +7,7 @@ and counted, without it the run has diverged.
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from statistics import median
@@ -54,9 +55,11 @@ class StepResult:
 class Precision:
     """Runs forward passes, backward passes and optimizer steps in one floating dtype.
 
-    Where the device is a CUDA device and the optimizer's fused kernel takes `found_inf`, a
-    non-finite gradient is noted and the step suppressed on the device, without the host waiting for
-    it; `raise_if_diverged` asks afterwards, once an epoch, say. Everywhere else `step` raises.
+    On an accelerator, and if the optimizer's fused kernel takes `found_inf`, a non-finite gradient
+    is noted and the step suppressed on the device, without the host waiting for it;
+    `raise_if_diverged` asks afterwards, now and then. Everywhere else `step` raises, which on an
+    accelerator waits in every step: for optimizers without such a kernel (`lion`, `muon`, `sophia`,
+    `adamw_schedulefree`), and for float16, whose scaler must know.
 
     Attributes:
         amp_dtype: Dtype of autocast, or None for float32 throughout.
@@ -77,13 +80,13 @@ class Precision:
             amp_dtype: What `resolve_amp_dtype` returned.
             device: Where the model is.
             ask_later: Whether a fused optimizer's divergence waits for `raise_if_diverged`; by
-                default on a CUDA device only.
+                default everywhere but on a CPU, where asking is free.
         """
         self.amp_dtype = amp_dtype
         self.num_steps = 0
         self.num_skipped = 0
         self._device = device
-        self._ask_later = device.type == "cuda" if ask_later is None else ask_later
+        self._ask_later = device.type != "cpu" if ask_later is None else ask_later
         self._diverged_at = torch.full((), -1, dtype=torch.int64, device=device)
         self._loss = torch.zeros((), device=device)
         self._skips_in_a_row = 0
@@ -95,11 +98,11 @@ class Precision:
         """What `backward` multiplies a loss with; 1 without float16, where it costs no waiting."""
         return float(self._scaler.get_scale())
 
-    def autocast(self) -> torch.autocast:
+    def autocast(self) -> AbstractContextManager[object]:
         """The context for forward pass and loss, not for the backward pass."""
-        return torch.autocast(
-            self._device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None
-        )
+        if self.amp_dtype is None:
+            return nullcontext()
+        return torch.autocast(self._device.type, dtype=self.amp_dtype)
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradient of ``loss``, one micro-batch's share of the step, to the parameters."""
@@ -128,7 +131,9 @@ class Precision:
         self._scaler.unscale_(optimizer)
         parameters = list(parameters)
         grad_norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-        if grad_clip_norm > 0.0:
+        # A CPU can be asked for free, and clipping below the threshold is multiplying by one.
+        is_below = self._device.type == "cpu" and bool(grad_norm + 1e-6 <= grad_clip_norm)
+        if grad_clip_norm > 0.0 and not is_below:
             nn.utils.clip_grads_with_norm_(parameters, grad_clip_norm, grad_norm)
 
         # The sum is finite only if both are.

@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.v2 import functional as TF
 
+from trainable.to_device import send
+
 MAX_MAGNITUDE = 30
 GEOMETRIC = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
 
@@ -52,7 +54,7 @@ def apply_ops(images: Tensor, ops: Sequence[str], signs: Tensor, magnitude: int)
     for names, kernel in _KERNELS:
         rows = [row for row, op in enumerate(ops) if op in names]
         if rows:
-            index = torch.tensor(rows).to(images.device, non_blocking=True)
+            index = send(torch.tensor(rows), images.device)
             group = images.index_select(0, index)
             changed = kernel(group, strengths[rows], [ops[row] for row in rows])
             result.index_copy_(0, index, changed)
@@ -87,13 +89,13 @@ def _geometric(images: Tensor, strengths: Tensor, ops: Sequence[str]) -> Tensor:
     y = torch.arange(height, device=images.device) + (1 - height) / 2
     ones = torch.ones(height, width, device=images.device)
     pixels = torch.stack([x * ones, y[:, None] * ones, ones], dim=2).view(1, -1, 3)
-    grid = (pixels @ matrix.to(images.device, non_blocking=True)).view(-1, height, width, 2)
+    grid = (pixels @ send(matrix, images.device)).view(-1, height, width, 2)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 def _blend(images: Tensor, degenerate: Tensor, strengths: Tensor) -> Tensor:
     """Move away from a degenerate image (positive strength) or towards it (negative)."""
-    factor = (1 + 0.9 * strengths).to(images.device, non_blocking=True).view(-1, 1, 1, 1)
+    factor = send(1 + 0.9 * strengths, images.device).view(-1, 1, 1, 1)
     return torch.lerp(degenerate, images, factor).clamp_(0, 1)
 
 

@@ -2,16 +2,21 @@
 
 import base64
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import ray
 import torch
+from pyarrow.fs import FileType
 from ray import tune
 
 from spaces.recipe import Recipe
 from trainable import checkpoint
 from trainable.datasets import Dataset
+from trainable.device_images import DeviceImages
+from trainable.gpu_memory import PARTS, free_cache, in_smaller_parts
 from trainable.precision import Diverged
 from trainable.readback import require_arrived
 from trainable.splits import resplit
@@ -24,14 +29,15 @@ WORST = {"top1": 0.0, "nll": 1e3, "nll_refined": 1e3}
 class RecipeTrainable(tune.Trainable):
     """Trains the recipe of ``config["spec"]`` (`search.trials.TrialSpec.to_dict`) epoch by epoch.
 
-    Each step reports ``epoch`` and ``metrics``. It never reports ``done``: when a trial is over is
-    decided in one place, on the driver.
+    Each step reports ``epoch``, ``metrics`` and the ``node`` it ran on. It never reports ``done``:
+    when a trial is over is decided in one place, on the driver.
     """
 
     def setup(
         self,
         config: dict[str, Any],
         dataset: Dataset | None = None,
+        device: str = "cpu",
         num_threads: int = 1,
         checkpoint_every_s: float = 20.0,
     ) -> None:
@@ -40,6 +46,10 @@ class RecipeTrainable(tune.Trainable):
         torch.set_num_threads(num_threads)
         self._reported = 0
         self._dataset = dataset
+        self._device = torch.device(device)
+        # Copied to the device once, for all trials of this actor.
+        self._images = DeviceImages(dataset, self._device) if dataset else None
+        self._node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
         self._checkpoint_every_s = checkpoint_every_s
         self._start(config)
 
@@ -54,7 +64,7 @@ class RecipeTrainable(tune.Trainable):
         metrics: dict[str, float] = {}
         by_image: dict[str, str] = {}
         try:
-            metrics |= self._trainer.train_epoch()
+            metrics |= self._train_epoch()
             epoch = self._trainer.epoch
             is_last = epoch == self._trainer.recipe.epochs
             if is_last or epoch in spec["eval_epochs"]:
@@ -66,7 +76,8 @@ class RecipeTrainable(tune.Trainable):
             for part in ("val", "clean_train"):
                 metrics |= {f"{part}/{key}": worst for key, worst in WORST.items()}
             metrics |= {"diverged": 1.0}
-            return {"epoch": self._reported + 1, "metrics": metrics, "note": str(error)}
+            epoch = self._reported + 1
+            return {"epoch": epoch, "metrics": metrics, "node": self._node, "note": str(error)}
         self._reported = epoch
         # The last epoch of most trials needs none: what it led to is reported.
         is_due = time.monotonic() - self._saved_at > self._checkpoint_every_s
@@ -75,6 +86,7 @@ class RecipeTrainable(tune.Trainable):
             "epoch": epoch,
             "metrics": metrics,
             "by_image": by_image,
+            "node": self._node,
             tune.result.SHOULD_CHECKPOINT: is_due,
         }
 
@@ -83,30 +95,75 @@ class RecipeTrainable(tune.Trainable):
         checkpoint.save(self._trainer, Path(checkpoint_dir))
         self._saved_at = time.monotonic()
 
+    def restore(self, checkpoint_path: Any) -> None:
+        """Go on after a failure; never from Ray's other form of a checkpoint, which is a pickle."""
+        checkpoint = getattr(checkpoint_path, "checkpoint", checkpoint_path)
+        with checkpoint.as_directory() as folder:
+            if pickles := sorted(Path(folder).glob("*.pkl")):
+                raise RuntimeError(f"A checkpoint must hold tensors only, but got {pickles[0]}.")
+        super().restore(checkpoint_path)
+
     def load_checkpoint(self, checkpoint_dir: str) -> None:  # type: ignore[override]  # Ray: dict or path
-        """Go on from a saved state."""
+        """Go on from a saved state; without a whole one start over: the epochs are the same."""
         checkpoint.load(self._trainer, Path(checkpoint_dir))
         self._reported = self._trainer.epoch
 
+    def _train_epoch(self) -> dict[str, float]:
+        """Train an epoch; where memory is too small, the same batches in smaller parts.
+
+        The run then starts over, for the failed epoch has moved its weights; memory runs out in the
+        first steps of a run, if at all. What was reported stays: the driver keeps the first of two
+        reports of an epoch.
+        """
+        epoch = self._trainer.epoch + 1
+        while True:
+            try:
+                while self._trainer.epoch < epoch:
+                    metrics = self._trainer.train_epoch()
+                break
+            except torch.OutOfMemoryError:
+                smaller = in_smaller_parts(self._trainer.recipe)
+                if smaller is None:
+                    raise
+            # Out here, for the error held what the failed step had allocated.
+            del self._trainer
+            free_cache(self._device)
+            self._build(self.config["spec"], grad_accum_steps=smaller.grad_accum_steps)
+        parts = self._trainer.recipe.grad_accum_steps
+        asked = self.config["spec"]["recipe"]["grad_accum_steps"]
+        return metrics | ({PARTS: float(parts)} if parts != asked else {})
+
     def _start(self, config: dict[str, Any]) -> None:
-        spec = config["spec"]
+        self._build(config["spec"])
+        self._reported = 0
+        self._saved_at = time.monotonic()
+        if config.get("checkpoint"):
+            self._fetch(config["checkpoint"])
+
+    def _fetch(self, location: str) -> None:
+        """Load what an earlier session saved under a path or URI."""
+        saved = tune.Checkpoint(location)
+        files = saved.filesystem
+        # In a run that was moved it is no longer there; the trial then starts over.
+        if files and files.get_file_info(saved.path).type != FileType.NotFound:
+            with saved.as_directory() as directory:
+                self.load_checkpoint(directory)
+
+    def _build(self, spec: dict[str, Any], *, grad_accum_steps: int | None = None) -> None:
         assert self._dataset is not None
         split = self._dataset.split
         if spec["split_seed"] is not None:
             split = resplit(split, self._dataset.labels, seed=spec["split_seed"])
+        recipe = Recipe.from_dict(spec["recipe"])
         self._trainer = Trainer(
-            Recipe.from_dict(spec["recipe"]),
+            replace(recipe, grad_accum_steps=grad_accum_steps or recipe.grad_accum_steps),
             self._dataset,
             split,
-            device="cuda" if torch.cuda.is_available() else "cpu",
+            device=self._device,
             ema_levels=spec["ema_levels"],
+            images=self._images,
         )
         require_arrived(self._trainer)
-        self._reported = 0
-        self._saved_at = time.monotonic()
-        # Without it, in a run that was moved say, the trial starts over: its epochs are the same.
-        if config.get("checkpoint") and checkpoint.exists(Path(config["checkpoint"])):
-            self.load_checkpoint(config["checkpoint"])
 
 
 def _packed(images: ImageResults) -> dict[str, str]:

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trainable.to_device import send
+
 CROP_RATIO = (3 / 4, 4 / 3)
 """Width by height of a crop, both ends included, log-uniform (Szegedy et al. 2014)."""
 ERASED_SHARE = (0.02, 0.33)
@@ -62,8 +64,8 @@ def crop_and_resize(images: Tensor, boxes: Tensor) -> Tensor:
     """
     height, width = images.shape[-2:]
     top, left, box_height, box_width = boxes.unbind(dim=1)
-    rows = _source(top, box_height, height).to(images.device, non_blocking=True)
-    columns = _source(left, box_width, width).to(images.device, non_blocking=True)
+    rows = send(_source(top, box_height, height), images.device)
+    columns = send(_source(left, box_width, width), images.device)
     grid = torch.stack(
         [columns[:, None, :].expand(-1, height, -1), rows[:, :, None].expand(-1, -1, width)], dim=3
     )
@@ -93,7 +95,7 @@ def draw_erased(
 
 def box_mask(boxes: Tensor, height: int, width: int, device: torch.device) -> Tensor:
     """Which pixels lie inside each image's box, bool ``[B, 1, H, W]`` on ``device``."""
-    top, left, box_height, box_width = boxes.to(device, non_blocking=True)[:, :, None].unbind(dim=1)
+    top, left, box_height, box_width = send(boxes, device)[:, :, None].unbind(dim=1)
     rows = torch.arange(height, device=device)
     columns = torch.arange(width, device=device)
     in_rows = (rows >= top) & (rows < top + box_height)
@@ -138,4 +140,4 @@ def _source(start: Tensor, length: Tensor, size: int) -> Tensor:
 
 
 def _column(values: Tensor, device: torch.device) -> Tensor:
-    return values.to(device, non_blocking=True).view(-1, 1, 1, 1)
+    return send(values, device).view(-1, 1, 1, 1)

@@ -6,15 +6,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from spaces.recipe import Recipe
 from trainable.datasets import Dataset
+from trainable.gpu_memory import GpuMemory, free_cache, in_smaller_parts, measure
 from trainable.precision import autocast_is_faster, resolve_amp_dtype
+from trainable.splits import Split
 from trainable.trainer import EVAL_BATCH_SIZE, Trainer
 
 NUM_STEPS = 4
 """Timed steps, after one that is not."""
+MOST_LEVELS = 3
+"""Averages that a run of the experiment carries beside its own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,14 +29,34 @@ class Timing:
     Attributes:
         step_s: Seconds per optimizer step, data and augmentation included.
         evaluated_image_s: Seconds per evaluated image.
+        grad_accum_steps: Parts that a batch had to be trained in to fit into the GPU's memory.
+        memory: What it took of the GPU; None on a CPU.
     """
 
     step_s: float
     evaluated_image_s: float
+    grad_accum_steps: int = 1
+    memory: GpuMemory | None = None
 
 
 def time_run(recipe: Recipe, dataset: Dataset, *, device: str, num_threads: int) -> Timing:
-    """Time one training step and one evaluated image with as many threads as a trial has."""
+    """Time one training step and one evaluated image with as many threads as a trial has.
+
+    Raises:
+        torch.OutOfMemoryError: If not even the smallest parts of a batch fit into the GPU's memory.
+    """
+    while True:
+        try:
+            return _time_run(recipe, dataset, device=device, num_threads=num_threads)
+        except torch.OutOfMemoryError:
+            if (smaller := in_smaller_parts(recipe)) is None:
+                raise
+        # Out here, for the error held what the failed step had allocated.
+        recipe = smaller
+        free_cache(device)
+
+
+def _time_run(recipe: Recipe, dataset: Dataset, *, device: str, num_threads: int) -> Timing:
     short = _shortened(dataset, num_train=recipe.batch_size)
     with _threads(num_threads):
         # As many epochs as are timed, or a short schedule would be over before.
@@ -42,7 +67,13 @@ def time_run(recipe: Recipe, dataset: Dataset, *, device: str, num_threads: int)
         started = time.perf_counter()
         trainer.by_image("val")
         evaluated_s = (time.perf_counter() - started) / len(short.split.val)
-    return Timing(step_s=statistics.median(seconds), evaluated_image_s=evaluated_s)
+    weights = sum(p.numel() * p.element_size() for p in trainer.model.parameters())
+    return Timing(
+        step_s=statistics.median(seconds),
+        evaluated_image_s=evaluated_s,
+        grad_accum_steps=recipe.grad_accum_steps,
+        memory=measure(device, more_bytes=MOST_LEVELS * weights),
+    )
 
 
 def amp_dtype_of(recipe: Recipe, dataset: Dataset, *, device: str, num_threads: int) -> str:
@@ -58,6 +89,21 @@ def amp_dtype_of(recipe: Recipe, dataset: Dataset, *, device: str, num_threads: 
 
     dtype = resolve_amp_dtype(recipe.amp_dtype, torch.device(device), probe=is_faster)
     return "none" if dtype is None else str(dtype).removeprefix("torch.")
+
+
+def excerpt(dataset: Dataset, *, num_train: int) -> Dataset:
+    """The dataset with only what is timed here, small enough to be sent to another machine.
+
+    Images that are decoded on access stay so: decoding is part of what is timed.
+    """
+    if not isinstance(dataset.images, np.ndarray):
+        return dataset
+    train, val = dataset.split.train[:num_train], dataset.split.val[:EVAL_BATCH_SIZE]
+    chosen, numbers = np.concatenate([train, val]), np.arange(len(train) + len(val))
+    split = Split(train=numbers[: len(train)], val=numbers[len(train) :], test=numbers[:0])
+    return replace(
+        dataset, images=dataset.images[chosen], labels=dataset.labels[chosen], split=split
+    )
 
 
 @contextmanager

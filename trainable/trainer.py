@@ -4,10 +4,9 @@ Read `Trainer.train_epoch` and `Trainer._step` from top to bottom: they are the 
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,19 +18,25 @@ from torch import Tensor
 from spaces.recipe import Recipe
 from spaces.task import Task
 from trainable.batch_augment import Augment, Normalizer
+from trainable.batch_norm import refresh_batch_norm
 from trainable.calibration import NonFiniteError
 from trainable.datasets import Dataset
+from trainable.device_images import DeviceImages
 from trainable.ema import EmaBank
-from trainable.evaluation import predict, quick_metrics
-from trainable.losses import cross_entropy
+from trainable.evaluation import nll_errors, predict, quick_metrics
+from trainable.forward_loss import ForwardLoss
 from trainable.models import create_model, describe_model
-from trainable.optimizers import Criterion, create_optimizer, refresh_batch_norm
+from trainable.optimizer_slot import Criterion
+from trainable.optimizers import create_optimizer
 from trainable.precision import Diverged, Precision, resolve_amp_dtype
 from trainable.schedule import lr_factor, warmup_steps_of
 from trainable.splits import Split
 
 EVAL_BATCH_SIZE = 128
 """Images per forward pass of an evaluation; measured fastest per image on a CPU at 32 px."""
+ASK_EVERY_STEPS = 200
+"""How often the host asks an accelerator whether the run has diverged, and waits for the answer;
+asking in every step would cost the device the time that the host needs to prepare the next one."""
 OWN = "own"
 """Name of the average with the recipe's own decay."""
 
@@ -61,6 +66,8 @@ class Trainer:
         split: Which of them to train and evaluate on.
         device: Where to train.
         ema_levels: Decays of further averages to carry, by level name.
+        images: The images of ``dataset`` on ``device``, where an earlier trial has put them there;
+            None puts them there.
 
     Attributes:
         epoch: Epochs trained so far.
@@ -74,11 +81,12 @@ class Trainer:
         *,
         device: torch.device | str = "cpu",
         ema_levels: Mapping[str, float] | None = None,
+        images: DeviceImages | None = None,
     ) -> None:
         self.recipe = recipe
         self.device = torch.device(device)
-        self._dataset = dataset
         self._split = split
+        self._images = images or DeviceImages(dataset, self.device)
         self._labels = torch.from_numpy(np.array(dataset.labels))
         num_classes = len(dataset.class_names)
         self._num_classes = num_classes
@@ -93,14 +101,13 @@ class Trainer:
         self.model = create_model(recipe, num_classes=num_classes).to(self.device)
         # Faster on every device for convolutions, and nothing to a transformer.
         self.model = self.model.to(memory_format=torch.channels_last)
-        self._forward: Callable[[Tensor], Tensor] = (
-            torch.compile(self.model) if recipe.compile else self.model
+        self.loss = ForwardLoss(
+            self.model, recipe.strengths.label_smoothing, self.device, compile=recipe.compile
         )
         self._normalize = Normalizer(info.mean, info.std, self.device)
         self.optimizer = create_optimizer(recipe, self.model)
         self.precision = Precision(resolve_amp_dtype(recipe.amp_dtype, self.device), self.device)
         self._parameters = [p for p in self.model.parameters() if p.requires_grad]
-        self.criterion = partial(cross_entropy, label_smoothing=recipe.strengths.label_smoothing)
         own = {OWN: recipe.strengths.ema_decay}
         self.ema = EmaBank(self.model, own | dict(ema_levels or {}))
         self._augment_generator = torch.Generator()
@@ -139,7 +146,9 @@ class Trainer:
         for i in range(self.task.steps_per_epoch):
             batch = order[i * batch_size : (i + 1) * batch_size]
             loss_sum += self._step(batch)
-        self.precision.raise_if_diverged()  # Once an epoch: asking each step would stall a GPU.
+            if (i + 1) % ASK_EVERY_STEPS == 0:
+                self.precision.raise_if_diverged()
+        self.precision.raise_if_diverged()
         self.epoch += 1
         return {
             "train/loss": float(loss_sum) / max(1, self.precision.num_steps - steps_before),
@@ -161,12 +170,12 @@ class Trainer:
             loss = torch.zeros((), device=self.device)
             for images, targets in micro_batches:
                 with self.precision.autocast():
-                    part = criterion(self._forward(images), targets) * (len(images) / len(batch))
+                    part = self.loss(criterion, images, targets) * (len(images) / len(batch))
                 self.precision.backward(part)
                 loss += part.detach()
             return loss
 
-        loss = self.optimizer.gather_gradients(batch_pass, self.criterion, self.precision)
+        loss = self.optimizer.gather_gradients(batch_pass, self.loss.criterion, self.precision)
         result = self.precision.step(
             self.optimizer.inner, self._parameters, self.recipe.grad_clip_norm
         )
@@ -186,9 +195,7 @@ class Trainer:
         )
 
     def _augmented(self, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        images = torch.as_tensor(self._dataset.images[indices]).to(self.device, non_blocking=True)
-        labels = self._labels[indices].to(self.device, non_blocking=True)
-        images, targets = self._augment(images, labels, self._num_classes)
+        images, targets = self._augment(*self._images.batch(indices), self._num_classes)
         return self._normalize(images), targets
 
     def evaluate(self, *parts: str) -> dict[str, float]:
@@ -233,16 +240,19 @@ class Trainer:
     def _clean_batches(self) -> Iterator[Tensor]:
         for start in range(0, len(self._clean_train), EVAL_BATCH_SIZE):
             indices = self._clean_train[start : start + EVAL_BATCH_SIZE]
-            yield self._normalize(self._dataset.images[indices])
+            yield self._normalize(self._images[indices])
 
     def _measure(
         self, name: str, parts: Mapping[str, NDArray[np.int64]]
     ) -> dict[str, dict[str, float]]:
         try:
-            return {
-                part: quick_metrics(self._logits(name, indices), self._labels[indices])
-                for part, indices in parts.items()
-            }
+            measured = {}
+            for part, indices in parts.items():
+                logits, labels = self._logits(name, indices), self._labels[indices]
+                measured[part] = quick_metrics(logits, labels)
+                if part == "val":  # How far a search may trust a gain.
+                    measured[part] |= nll_errors(logits, labels)
+            return measured
         except NonFiniteError as error:
             raise Diverged(self.precision.num_steps, str(error)) from error
 
@@ -251,7 +261,7 @@ class Trainer:
         with weights, self.precision.autocast():
             return predict(
                 self.model,
-                self._dataset.images,
+                self._images,
                 indices,
                 batch_size=EVAL_BATCH_SIZE,
                 device=self.device,

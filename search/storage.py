@@ -1,0 +1,92 @@
+"""Where trials keep their checkpoints: a directory, or a URI that pyarrow opens."""
+
+import uuid
+from pathlib import PurePosixPath
+from urllib.parse import quote, urlsplit
+
+from pyarrow.fs import FileSystem
+
+from spaces.errors import InputError
+
+
+def below(storage: str, *names: str) -> str:
+    """A place further down; what a URI says of how to connect stays.
+
+    Args:
+        storage: An absolute path, or a URI as ``s3://bucket/runs?region=eu-west-1``.
+        names: Names of folders, from the outer to the inner one.
+    """
+    if "://" not in storage:
+        return str(PurePosixPath(storage, *names))
+    parts = urlsplit(storage)
+    path = "/".join([parts.path.rstrip("/"), *(quote(name) for name in names)])
+    return parts._replace(path=path).geturl()
+
+
+def location_of(storage: str, storage_path: str, path: str) -> str:
+    """What a path on an opened storage is called from everywhere.
+
+    Args:
+        storage: What was opened.
+        storage_path: Its path on the file system that pyarrow opened.
+        path: A path below it.
+    """
+    return below(storage, *PurePosixPath(path).relative_to(storage_path).parts)
+
+
+def write_probe(storage: str) -> str:
+    """Write a file into a storage, as trials do.
+
+    Returns:
+        Name of the file, to be read elsewhere and deleted with `delete_probe`.
+
+    Raises:
+        InputError: If nothing can be written there.
+    """
+    if urlsplit(storage).password is not None:
+        raise InputError(
+            "`storage` must hold no password, for it is kept in config.json; give it in the "
+            "environment of driver and nodes, as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+        )
+    name = f".probe-{uuid.uuid4().hex}"
+    try:
+        filesystem, path = FileSystem.from_uri(storage)
+        filesystem.create_dir(path)
+        with filesystem.open_output_stream(f"{path}/{name}") as file:
+            file.write(name.encode())
+    # Arrow has an own error for each kind of storage, of these two kinds.
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"`storage` must be writable, but {storage} is not: {first_line(error)}"
+        ) from error
+    return name
+
+
+def read_probe(storage: str, name: str) -> str:
+    """Read a probe and write beside it, as a trial does.
+
+    Returns:
+        What fails here, or nothing.
+    """
+    try:
+        filesystem, path = FileSystem.from_uri(storage)
+        with filesystem.open_input_stream(f"{path}/{name}") as file:
+            file.read()
+        mine = f"{path}/{name}-{uuid.uuid4().hex}"
+        with filesystem.open_output_stream(mine):
+            pass
+        filesystem.delete_file(mine)
+    except (OSError, ValueError) as error:
+        return first_line(error)
+    return ""
+
+
+def delete_probe(storage: str, name: str) -> None:
+    """Delete what `write_probe` wrote."""
+    filesystem, path = FileSystem.from_uri(storage)
+    filesystem.delete_file(f"{path}/{name}")
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, without the stack that libraries append to it."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,51 @@
+"""BatchNorm's statistics: measured anew for other weights, or left alone by an extra pass."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+@torch.no_grad()
+def refresh_batch_norm(model: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Measure BatchNorm statistics anew for the weights of now, everything else in eval mode.
+
+    Unlike `torch.optim.swa_utils.update_bn`, stochastic depth and dropout stay off while it does.
+
+    Args:
+        model: Left in the modes it was in.
+        batches: Normalized training images; each batch counts the same.
+    """
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    if not norms:
+        return
+    modes = {module: module.training for module in model.modules()}
+    momenta = {norm: norm.momentum for norm in norms}
+    model.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # The plain mean over all batches, not a moving one.
+        norm.train()
+    try:
+        for images in batches:
+            model(images)
+    finally:
+        for norm, momentum in momenta.items():
+            norm.momentum = momentum
+        for module, training in modes.items():
+            module.training = training
+
+
+@contextmanager
+def no_batch_norm_statistics(model: nn.Module) -> Iterator[None]:
+    """Have BatchNorm use, but not record, the statistics of the batches inside the ``with``."""
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
