@@ -19,14 +19,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from pyarrow.fs import FileType
+from ray import tune
 
+from search.plain_values import one_line
 from search.saved_model import MODEL_FILE, read_metadata, save_model, shipped_weights
 from search.trials import Trial
+from trainable import checkpoint
 from trainable.ema import EmaBank
 from trainable.models import RESNET18_CIFAR, create_model
 
@@ -92,19 +95,19 @@ def save_champion(run_dir: Path, trial: Trial, *, class_names: tuple[str, ...]) 
         class_names: Name of each class.
 
     Raises:
-        OSError: If the checkpoint is not on this machine.
+        OSError: If the checkpoint is not there, or does not fit the recipe.
     """
     recipe = trial.spec.recipe
     assert trial.checkpoint is not None
-    file = next(iter(Path(trial.checkpoint).glob("*.pt")), None)
-    if file is None:
-        raise FileNotFoundError(f"There is no checkpoint in {trial.checkpoint}.")
-    state = torch.load(file, map_location="cpu", weights_only=True)
     # Everything is overwritten by the state, so ImageNet weights need not be there.
     model = create_model(replace(recipe, pretrained=False), num_classes=len(class_names))
-    model.load_state_dict(state["model"])
     ema = EmaBank(model, {})
-    ema.load_state_dict(state["ema"])
+    try:
+        state = _read(trial.checkpoint)
+        model.load_state_dict(state["model"])
+        ema.load_state_dict(state["ema"])
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise OSError(f"{trial.checkpoint} cannot be used: {one_line(str(error))}") from error
     metrics = {
         name: value
         for name, value in trial.records[-1].metrics.items()
@@ -114,6 +117,19 @@ def save_champion(run_dir: Path, trial: Trial, *, class_names: tuple[str, ...]) 
     weights = shipped_weights(model, ema)
     save_model(path, weights, recipe=recipe, class_names=class_names, metrics=metrics)
     return path
+
+
+def _read(location: str) -> dict[str, Any]:
+    """The state that was saved under a path or a URI."""
+    saved = tune.Checkpoint(location)
+    assert saved.filesystem is not None
+    state = None
+    if saved.filesystem.get_file_info(saved.path).type != FileType.NotFound:
+        with saved.as_directory() as directory:
+            state = checkpoint.read(Path(directory), device="cpu")
+    if state is None:
+        raise FileNotFoundError(f"There is no checkpoint in {location}.")
+    return state
 
 
 def log_champion(client: "MlflowClient", parent_run_id: str, champion: Champion) -> Registered:

@@ -5,10 +5,12 @@ it on the test images, else the size-scaled default or the reference. Whoever lo
 gets what the verdict recommends, never a winner that was not confirmed.
 """
 
-import shutil
 from pathlib import Path
 
 import numpy as np
+from pyarrow.fs import FileType
+from ray import tune
+from safetensors import SafetensorError
 
 from search.analysis import Analysis
 from search.champion import Champion, champion_trial, save_champion
@@ -17,6 +19,7 @@ from search.experiment import same_role
 from search.journal import Journal
 from search.plan import Plan
 from search.saved_model import MODEL_FILE, loading_code, read_metadata
+from search.storage import below, is_below
 from search.trials import Trial
 from search.wording import count, percent
 from trainable.datasets import Dataset
@@ -47,12 +50,16 @@ def make_champion(
         raise FileNotFoundError(
             f"No confirmation run of the exported recipe ({exported}) left its weights."
         )
+    # A run may be somebody else's: nothing is read or deleted outside of its storage.
+    storage = below(config.storage or config.run_dir, config.run_name, "ray")
+    ours = [t for t in trials if t.checkpoint is not None and is_below(storage, t.checkpoint)]
     model_file = config.path / MODEL_FILE
     if not _holds(model_file, trial):
+        if trial not in ours:
+            raise FileNotFoundError(f"{trial.checkpoint} does not lie in {storage}.")
         save_champion(config.path, trial, class_names=plan.data.class_names)
-    for other in trials:
-        if other.checkpoint is not None and other.spec.keep_weights:
-            shutil.rmtree(other.checkpoint, ignore_errors=True)
+    for other in ours:
+        _delete(other)
     accuracy = trial.records[-1].metrics["test/top1"]
     return Champion(
         model_file=model_file,
@@ -68,11 +75,20 @@ def make_champion(
     )
 
 
+def _delete(trial: Trial) -> None:
+    """Delete a checkpoint that may be deleted already."""
+    saved = tune.Checkpoint(str(trial.checkpoint))
+    assert saved.filesystem is not None
+    if saved.filesystem.get_file_info(saved.path).type == FileType.Directory:
+        saved.filesystem.delete_dir(saved.path)
+
+
 def _holds(model_file: Path, trial: Trial) -> bool:
     """Whether the file has the weights of that trial: a finished run is written out again."""
-    if not model_file.is_file():
-        return False
-    recipe: object = read_metadata(model_file)["recipe"]
+    try:
+        recipe: object = read_metadata(model_file)["recipe"]
+    except (OSError, SafetensorError, KeyError, ValueError):
+        return False  # It is not there, or not one of ours.
     return recipe == trial.spec.recipe.to_dict()
 
 

@@ -1,8 +1,9 @@
 """Where trials keep their checkpoints: a directory, or a URI that pyarrow opens."""
 
+import os
 import uuid
-from pathlib import PurePosixPath
-from urllib.parse import quote, urlsplit
+from pathlib import Path, PurePosixPath
+from urllib.parse import quote, unquote, urlsplit
 
 from pyarrow.fs import FileSystem
 
@@ -32,6 +33,20 @@ def location_of(storage: str, storage_path: str, path: str) -> str:
         path: A path below it.
     """
     return below(storage, *PurePosixPath(path).relative_to(storage_path).parts)
+
+
+def is_below(storage: str, location: str) -> bool:
+    """Whether a location, which anybody may have written down, lies inside a storage."""
+    if "://" not in storage:
+        real = Path(os.path.realpath(storage))
+        return "://" not in location and Path(os.path.realpath(location)).is_relative_to(real)
+    inside, outside = urlsplit(location), urlsplit(storage)
+    if (inside.scheme, inside.netloc, inside.query) != (
+        *(outside.scheme, outside.netloc, outside.query),
+    ):
+        return False
+    path = PurePosixPath(unquote(inside.path))
+    return path.is_relative_to(unquote(outside.path)) and ".." not in path.parts
 
 
 def write_probe(storage: str) -> str:

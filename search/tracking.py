@@ -109,8 +109,11 @@ class Tracker:
             dataset=dataset,
         )
         self._view_was_tried = self._view_is_set = False
-        parent = self._attempt(_OPEN, lambda mirror: mirror.parent)
-        self._try_view()
+        parent = None
+        # A store that just kept us waiting in vain is not tried twice in a row.
+        if self._patience.is_due:
+            parent = self._attempt(_OPEN, lambda mirror: mirror.parent)
+            self._try_view()
         return parent or ""
 
     def sync(self, trials: Iterable[Trial]) -> None:

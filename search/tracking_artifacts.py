@@ -30,13 +30,14 @@ ANSWER_FILES = ("ablation.json", "ablation.csv", "optimizers.json", "optimizers.
 ENVIRONMENT = "environment.txt"
 _FIGURES = "figures"
 _MAX_IMAGE_PX = 700
+_FIRST = "dials"
 _TABLES = {
     f"{name}.csv": f"tables/{name}.json"
     for name in ("trials", "experiment", "ablation", "optimizers")
 }
 _DIALS = "tables/dials.json"
 
-_Row = list[str | float | None]
+_Row = list[str | float]
 
 
 def upload(
@@ -82,9 +83,10 @@ def artifact_link(experiment_id: str, run_id: str, path: str) -> str:
 
 
 def images(run_dir: Path, run_id: str) -> dict[str, str]:
-    """Addresses of the figures that are narrow enough for a description, by caption."""
+    """Addresses of the figures that are narrow enough for a description, dials first, by name."""
     found = {}
-    for figure in sorted((run_dir / _FIGURES).glob("*.png")):
+    figures = (run_dir / _FIGURES).glob("*.png")
+    for figure in sorted(figures, key=lambda path: (path.stem != _FIRST, path.stem)):
         if 0 < _png_width(figure) <= _MAX_IMAGE_PX:
             path = quote(f"{_FIGURES}/{figure.name}", safe="")
             found[figure.stem] = f"get-artifact?path={path}&run_uuid={run_id}"
@@ -97,13 +99,13 @@ def _read(file: Path) -> list[_Row]:
         return [[_cell(text) for text in row] for row in csv.reader(stream)] or [[]]
 
 
-def _cell(text: str) -> str | float | None:
+def _cell(text: str) -> str | float:
     try:
         number = float(text)
     except ValueError:
-        return text or None
-    # The viewer prints a double as it is; JSON has no NaN.
-    return float(f"{number:.6g}") if math.isfinite(number) else None
+        return text
+    # The viewer prints a double as it is, and of what is missing the word "null"; JSON has no NaN.
+    return float(f"{number:.6g}") if math.isfinite(number) else ""
 
 
 def _png_width(file: Path) -> int:

@@ -30,13 +30,18 @@ def set_view(mirror: Mirror) -> None:
     store, info = mirror.store, mirror.info
     kind = info.tags.get(KIND_TAG, "")
     tracking_view.set_view(store, search_id=info.search_id, title=info.title, kind=kind)
-    if kind:
-        return  # The experiment's description is about searches.
+    if not kind:  # The experiment's description is about searches.
+        _set_experiment_note(mirror)
+
+
+def _set_experiment_note(mirror: Mirror, **answer: str) -> None:
+    store, info = mirror.store, mirror.info
     note = tracking_notes.experiment_note(
         title=info.title,
         charts=tracking_view.chart_url(store.experiment_id, info.search_id),
         table=tracking_view.table_url(store.experiment_id, info.search_id),
         verdict=tracking_view.run_url(store.experiment_id, mirror.parent),
+        **answer,
     )
     tracking_view.set_experiment_note(store, note)
 
@@ -112,6 +117,7 @@ def publish(
     note = tracking_notes.verdict_note(verdict, counts=counts, links=links)
     tags = tracking_notes.verdict_tags(verdict) | {"mlflow.note.content": note}
     mirror.summarise(metrics=tracking_notes.verdict_metrics(verdict), tags=tags)
+    _set_experiment_note(mirror, answer=tracking_notes.answer(verdict))
 
 
 def _runs_that_matter(mirror: Mirror, trials: Sequence[Trial]) -> Mapping[str, str]:

@@ -57,18 +57,21 @@ def open_note(title: str, state: str, *, charts: str, counts: str = "", kind: st
 def verdict_note(verdict: Verdict, *, counts: str, links: Links) -> str:
     """Description of a search with a verdict: the sentence, the dials, how it was found, where."""
     head = verdict.sentence or f"Turn down: {turned(verdict, 'down')}."
-    model = {"champion model": links.champion} if links.champion else {}
-    pointers = " · ".join(
-        f"[{name}]({address})"
-        for name, address in {"charts": links.charts, **model, **links.runs}.items()
-    )
+    # MLflow folds all but about five lines away, so what one goes on to comes second.
+    first = {
+        "report": links.artifacts.get("report.html", ""),
+        "charts": links.charts,
+        "champion model": links.champion,
+    }
+    pointers = _listed({name: address for name, address in first.items() if address})
     parts = [f"**{head}**", " · ".join(part for part in (_confirmed(verdict), pointers) if part)]
     parts.append(markdown(dial_table(verdict)))
     parts.append(_how(verdict, counts))
     parts += [f"![{caption}]({address})" for caption, address in links.images.items()]
+    if links.runs:
+        parts.append(f"**Runs that matter**: {_listed(links.runs)}")
     if links.artifacts:
-        files = " · ".join(f"[{name}]({address})" for name, address in links.artifacts.items())
-        parts.append(f"**Files**: {files}")
+        parts.append(f"**Files**: {_listed(links.artifacts)}")
     return "\n\n".join(parts)
 
 
@@ -96,8 +99,8 @@ def dial_table(verdict: Verdict) -> list[dict[str, str]]:
             "strength": dial.strength,
             "turn": _TURN_WORDS[dial.turn],
             "from": f"{dial.reference:.4g}",
-            "to": f"{dial.recommended:.4g}",
-            "points of val/top1 (95 %)": _points(dial.effect.get("val/top1")),
+            "to": _target(dial),
+            "val top-1, points": _points(dial.effect.get("val/top1")),
             "decided by": _decided(dial),
             "runs": str(dial.num_runs),
         }
@@ -140,11 +143,33 @@ def turned(verdict: Verdict, turn: str) -> str:
     return ", ".join(dial.strength for dial in verdict.dials if dial.turn == turn) or "none"
 
 
-def experiment_note(*, title: str, charts: str, table: str, verdict: str) -> str:
-    """What stands above every tab of the experiment; begins with plain words, see the list page."""
+def answer(verdict: Verdict) -> str:
+    """What to turn, in a few plain words."""
+    turns = {turn: turned(verdict, turn) for turn in ("down", "up")}
+    said = [f"turn {turn} {names}" for turn, names in turns.items() if names != "none"]
+    text = "; ".join(said) or "nothing to turn"
+    return text[0].upper() + text[1:]
+
+
+def experiment_note(
+    *,
+    title: str,
+    charts: str,
+    table: str,
+    verdict: str,
+    answer: str = "Which strengths to turn down",
+) -> str:
+    """What stands above every tab of the experiment; begins with plain words, see the list page.
+
+    Args:
+        title: Of the newest search.
+        charts: Address of its charts.
+        table: Address of its table.
+        verdict: Address of its run.
+        answer: From `answer`, once there is a verdict.
+    """
     return (
-        f"Which strengths to turn down · newest search: [{title} as charts]({charts}) · "
-        f"[as a table]({table}) · [its verdict]({verdict})\n\n"
+        f"{answer} · newest search: [{title}]({verdict}), [charts]({charts}), [table]({table})\n\n"
         "**How to read it.** Each search is one run with a description: the verdict, the dials, "
         "how sure they are. Below it lies one run per training: `t…` are trials of the search, "
         "`a…` runs of the experiment behind the dials, `c…` confirmations on the test split.\n\n"
@@ -156,6 +181,10 @@ def experiment_note(*, title: str, charts: str, table: str, verdict: str) -> str
         "with all others at the epoch where it stopped: a picture, not a proof. The dials rest on "
         "full-length runs alone."
     )
+
+
+def _listed(addresses: Mapping[str, str]) -> str:
+    return " · ".join(f"[{name}]({address})" for name, address in addresses.items())
 
 
 def _confirmed(verdict: Verdict) -> str:
@@ -202,6 +231,12 @@ def markdown(rows: Sequence[Mapping[str, str]]) -> str:
     lines = [[f"{name}{_GAP}" for name in rows[0]], ["---"] * len(rows[0])]
     lines += [[f"{text}{_GAP}" for text in row.values()] for row in rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _target(dial: Dial) -> str:
+    # An open dial names the value that was tried, which is no advice to use it.
+    value = f"{dial.recommended:.4g}"
+    return f"({value})" if dial.turn == "inconclusive" else value
 
 
 def _decided(dial: Dial) -> str:

@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import time
+import warnings
 from itertools import combinations
 from pathlib import Path
 
@@ -85,7 +86,10 @@ def test_the_champion_loads_by_alias_and_predicts_with_the_confirmed_accuracy(
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(uri)
     try:
-        champion = mlflow.pyfunc.load_model(f"models:/{model.name}@{ALIAS}")
+        with warnings.catch_warnings():
+            # MLflow complains of type hints of its own while it is imported.
+            warnings.simplefilter("ignore", UserWarning)
+            champion = mlflow.pyfunc.load_model(f"models:/{model.name}@{ALIAS}")
     finally:
         mlflow.set_tracking_uri(before)
     dataset = load_images(origin.config, image_size=origin.plan.reference.image_size)

@@ -39,7 +39,7 @@ SHOWN = np.asarray(toy_dataset().images)
 
 
 def a_trial(
-    role: str, block: int, *, status: str = "finished", at: str | None = "somewhere", **more: Any
+    role: str, block: int, *, status: str = "finished", at: str | None = "/somewhere", **more: Any
 ) -> Trial:
     metrics: Mapping[str, float] = more.pop("metrics", {"test/top1": 0.5})
     recipe: Recipe = more.pop("recipe", TOY)
@@ -117,7 +117,7 @@ def test_the_saved_weights_score_what_the_run_was_confirmed_with(
 
 
 def test_a_checkpoint_that_is_not_here_is_told(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="There is no checkpoint in somewhere"):
+    with pytest.raises(FileNotFoundError, match="There is no checkpoint in /somewhere"):
         save_champion(tmp_path, a_trial("best", 0), class_names=NAMES)
 
 

@@ -1,5 +1,6 @@
 """The champion of a run is what its verdict exports, from weights that a confirmation left."""
 
+import hashlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -146,6 +147,28 @@ def test_a_file_of_another_recipe_is_not_taken_for_the_champion(config: RunConfi
     champion_of(config, "scaled")
     with pytest.raises(FileNotFoundError, match=r"There is no checkpoint in .*confirm-0001"):
         champion_of(config, "best")
+
+
+def test_nothing_outside_of_the_run_is_read_or_deleted(config: RunConfig, template: Path) -> None:
+    path = config.path / "trials.jsonl"
+    path.write_text(path.read_text().replace(str(config.path), str(template)))
+    with pytest.raises(FileNotFoundError, match="does not lie in"):
+        champion_of(config)
+    assert len(list((template / "ray").rglob("*.pt"))) == 3
+
+
+def test_a_checkpoint_of_another_model_is_told_and_not_used(config: RunConfig) -> None:
+    (file,) = (config.path / "ray" / "confirm-0001").glob("*.pt")
+    torch.save({"model": {}, "ema": {}}, other := file.with_name("other"))
+    digest = hashlib.sha256(other.read_bytes()).hexdigest()
+    other.rename(file.with_name(f"run-000009-{digest}.pt"))
+    with pytest.raises(OSError, match=r"confirm-0001 cannot be used: .*Missing key"):
+        champion_of(config)
+
+
+def test_a_broken_model_file_is_written_again(config: RunConfig) -> None:
+    (config.path / "model.safetensors").write_bytes(b"no model")
+    assert read_metadata(champion_of(config).model_file)["model"] == TOY.model
 
 
 def test_a_run_that_kept_no_weights_says_so(config: RunConfig) -> None:

@@ -12,7 +12,7 @@ from ray import tune
 
 from search.conductor import Conductor
 from search.journal import Journal
-from search.storage import below, delete_probe, location_of, read_probe, write_probe
+from search.storage import below, delete_probe, is_below, location_of, read_probe, write_probe
 from search.trials import TrialSpec
 from search.tune_run import CheckpointNotes
 from spaces.errors import InputError
@@ -133,3 +133,26 @@ def test_a_storage_that_cannot_be_written_is_refused_without_its_secrets(
         write_probe(storage)
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("storage", "location", "inside"),
+    [
+        ("/runs/r1/ray", "/runs/r1/ray/session/confirm-0000", True),
+        ("/runs/r1/ray", "/runs/r1/ray", True),
+        ("/runs/r1/ray", "/runs/r1/ray/../../r2/ray", False),
+        ("/runs/r1/ray", "/runs/r1/rays", False),
+        ("/runs/r1/ray", "/", False),
+        ("/runs/r1/ray", "s3://bucket/runs/r1/ray", False),
+        ("s3://bucket/r1/ray?region=a", "s3://bucket/r1/ray/x?region=a", True),
+        ("s3://bucket/r1/ray", "s3://bucket/r1/ray/%2E%2E/x", False),
+        ("s3://bucket/r1/ray", "s3://other/r1/ray/x", False),
+        ("s3://bucket/r1/ray", "gs://bucket/r1/ray/x", False),
+        ("s3://bucket/r1/ray", "s3://bucket/r1/ray/x?endpoint_override=elsewhere", False),
+        ("s3://bucket/r1/ray", "/r1/ray/x", False),
+    ],
+)
+def test_a_location_is_below_a_storage_only_if_it_is(
+    storage: str, location: str, inside: bool
+) -> None:
+    assert is_below(storage, location) is inside

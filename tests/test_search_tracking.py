@@ -334,7 +334,7 @@ def test_a_closed_search_shows_its_verdict_and_files_once_however_often_it_is_cl
     table = json.loads((folder / "tables/trials.json").read_text())
     assert table == {
         "columns": ["trial_id", "val/top1"],
-        "data": [["search-0000", 0.5], ["search-0001", None]],
+        "data": [["search-0000", 0.5], ["search-0001", ""]],
     }
     assert steps(client, parent, "search/best_val_top1") == [0, 1]
     children = children_of(client, name)

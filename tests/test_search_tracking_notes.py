@@ -13,7 +13,12 @@ from search.verdict import TURNS, Confirmed, Cost, Dial, Estimate, Fit, Verdict
 from spaces.recipe import Recipe
 from spaces.strengths import STRENGTH_NAMES
 
-LINKS = Links(charts="#/charts", artifacts={"report.html": "#/report"}, runs={"t002": "#/t002"})
+LINKS = Links(
+    charts="#/charts",
+    artifacts={"report.html": "#/report"},
+    runs={"t002": "#/t002"},
+    champion="#/model",
+)
 
 
 def a_dial(strength: str, turn: str, **changes: Any) -> Dial:
@@ -69,10 +74,17 @@ def test_the_description_says_the_sentence_then_the_dials_then_how_then_where() 
     assert note.startswith("**Turn down label smoothing.**\n")
     places = [
         note.index(part)
-        for part in ("90.0 % → **92.0 %**", "(#/charts)", "| weight_decay", "**How", "24 trials.")
+        for part in (
+            *(
+                "90.0 % → **92.0 %**",
+                "[report](#/report)",
+                "(#/charts)",
+                "[champion model](#/model)",
+            ),
+            *("| weight_decay", "**How", "24 trials.", "(#/t002)", "[report.html](#/report)"),
+        )
     ]
     assert places == sorted(places)
-    assert note.index("**How") < note.index("(#/report)")
     for name in STRENGTH_NAMES:
         assert note.count(f"| {name}") == 1
 
@@ -91,7 +103,7 @@ def test_each_turn_reads_differently() -> None:
 
 def test_an_effect_is_in_points_with_its_interval() -> None:
     (row,) = tracking_notes.dial_table(a_verdict(a_dial("ema_decay", "down")))
-    assert row["points of val/top1 (95 %)"] == "+1.2 (+0.3 … +2.1)"
+    assert row["val top-1, points"] == "+1.2 (+0.3 … +2.1)"
 
 
 @pytest.mark.parametrize("end", [math.inf, math.nan])
@@ -99,7 +111,7 @@ def test_an_unknown_interval_is_said_in_words_and_not_logged(end: float) -> None
     unknown = {"val/top1": Estimate(mean=0.01, ci95=(-end, end))}
     verdict = a_verdict(a_dial("ema_decay", "inconclusive", effect=unknown))
     (row,) = tracking_notes.dial_table(verdict)
-    assert row["points of val/top1 (95 %)"] == "+1.0 (interval unknown)"
+    assert row["val top-1, points"] == "+1.0 (interval unknown)"
     metrics = tracking_notes.verdict_metrics(verdict)
     assert metrics == {"effect/ema_decay": 0.01, "cost/wall_s": 90.0, "cost/core_s": 180.0}
 
@@ -108,6 +120,7 @@ def test_an_inconclusive_dial_says_what_it_needs() -> None:
     dial = a_dial("ema_decay", "inconclusive", decided_by=None, runs_to_decide=40)
     (row,) = tracking_notes.dial_table(a_verdict(dial))
     assert row["decided by"] == "needs about 40 more runs"
+    assert row["to"] == "(0)"  # It was tried, and is not what to turn to.
 
 
 def test_a_dial_decided_by_another_metric_says_which_and_how() -> None:
@@ -116,7 +129,7 @@ def test_a_dial_decided_by_another_metric_says_which_and_how() -> None:
         a_verdict(a_dial("ema_decay", "down", decided_by="val/nll", effect=effect))
     )
     assert row["decided by"] == "val/nll -0.200 (-0.300 … -0.100)"
-    assert row["points of val/top1 (95 %)"] == "—"
+    assert row["val top-1, points"] == "—"
 
 
 def test_the_confirmed_gain_is_logged_with_its_finite_ends() -> None:
@@ -139,6 +152,19 @@ def test_tags_name_the_dials_to_turn_and_say_none_where_there_is_none() -> None:
         "turn_down": "ema_decay, label_smoothing",
         "turn_up": "none",
     }
+
+
+@pytest.mark.parametrize(
+    ("turns", "said"),
+    [
+        (("down", "up", "down"), "Turn down weight_decay, drop_path_rate; turn up label_smoothing"),
+        (("leave", "up", "inconclusive"), "Turn up label_smoothing"),
+        (("leave", "inconclusive", "leave"), "Nothing to turn"),
+    ],
+)
+def test_the_answer_in_a_few_words(turns: tuple[str, ...], said: str) -> None:
+    dials = [a_dial(name, turn) for name, turn in zip(STRENGTH_NAMES, turns, strict=False)]
+    assert tracking_notes.answer(a_verdict(*dials)) == said
 
 
 def test_a_verdict_without_sentence_test_or_dials_still_has_a_description() -> None:
@@ -168,6 +194,11 @@ def test_notes_of_an_experiment_and_of_an_open_search_begin_with_what_matters() 
     assert note[:27] == "Which strengths to turn dow"
     assert len(note) < 5000
     assert all(f"]({address})" in note for address in ("#c", "#t", "#v"))
+    said = tracking_notes.answer(a_verdict(a_dial("ema_decay", "down")))
+    answered = tracking_notes.experiment_note(
+        title="leaves #1", charts="#c", table="#t", verdict="#v", answer=said
+    )
+    assert answered.startswith("Turn down ema_decay · newest search: [leaves #1](#v)")
     opened = tracking_notes.open_note("leaves #1", "interrupted", charts="#c", counts="3 trials.")
     assert opened.startswith("**leaves #1: interrupted, no verdict yet.**")
     assert "3 trials." in opened

@@ -9,6 +9,7 @@ import hashlib
 import os
 import pickle
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -39,27 +40,39 @@ def save(trainer: Trainer, directory: Path) -> None:
 def load(trainer: Trainer, directory: Path) -> bool:
     """Bring a trainer to the newest state that is whole.
 
-    Only tensors and plain containers are read (``weights_only=True``): no checkpoint can run code.
-
     Returns:
         Whether there is one; the trainer is untouched if not.
+
+    Raises:
+        RuntimeError: See `read`.
+    """
+    state = read(directory, device=trainer.device)
+    if state is None:
+        return False
+    trainer.load_state_dict(state)
+    return True
+
+
+def read(directory: Path, *, device: torch.device | str) -> dict[str, Any] | None:
+    """The newest state that is whole, or None.
+
+    Only tensors and plain containers are read (``weights_only=True``): no checkpoint can run code.
 
     Raises:
         RuntimeError: If the file holds anything else.
     """
     path = _newest(directory)
     if path is None:
-        return False
+        return None
     try:
-        state = torch.load(path, map_location=trainer.device, weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         # torch's own message recommends to load it without that guard.
         raise RuntimeError(
             f"{path} is no checkpoint of tensors ({type(error).__name__}); delete it, and the "
             "training starts over."
         ) from None
-    trainer.load_state_dict(state)
-    return True
+    return state
 
 
 def _newest(directory: Path) -> Path | None:
