@@ -204,7 +204,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _complain(message: str, code: int) -> int:
-    print(" ".join(without_passwords(message).split()), file=sys.stderr)
+    line = " ".join(without_passwords(message).split())
+    # A path may hold bytes that are no text; stderr as a test or a tool replaced it refuses them.
+    print(line.encode(errors="backslashreplace").decode(), file=sys.stderr)
     return code
 
 

@@ -222,10 +222,14 @@ def test_the_trap_works(tmp_path: Path) -> None:
     assert mark.exists()
 
 
-def test_a_checkpoint_cannot_run_code(trap: bytes, tmp_path: Path) -> None:
-    # With the name that says it is whole, as who plants it can give it.
+def plant(trap: bytes, directory: Path) -> None:
+    """A checkpoint with the name that says it is whole, as who plants it can give it."""
     digest = hashlib.sha256(trap).hexdigest()
-    (tmp_path / f"run-000001-{digest}.pt").write_bytes(trap)
+    (directory / f"run-000001-{digest}.pt").write_bytes(trap)
+
+
+def test_a_checkpoint_cannot_run_code(trap: bytes, tmp_path: Path) -> None:
+    plant(trap, tmp_path)
     trainer: Any = SimpleNamespace(device="cpu")
     with pytest.raises(RuntimeError, match=r"\.pt is no checkpoint of tensors"):
         checkpoint.load(trainer, tmp_path)
@@ -244,9 +248,9 @@ def test_a_checkpoint_in_rays_own_form_is_refused(trap: bytes, tmp_path: Path) -
 
 
 def test_the_champions_checkpoint_cannot_run_code(trap: bytes, tmp_path: Path) -> None:
-    (tmp_path / "run.pt").write_bytes(trap)
+    plant(trap, tmp_path)
     trial = replace(finished_run.confirm_trials()[1], checkpoint=str(tmp_path))
-    with pytest.raises((pickle.UnpicklingError, RuntimeError), match=r"."):
+    with pytest.raises(OSError, match=r"\.pt is no checkpoint of tensors"):
         save_champion(tmp_path, trial, class_names=("a", "b"))
 
 
