@@ -11,14 +11,15 @@ from search.trials import STATUSES, Record, Trial, TrialSpec
 from spaces.errors import InputError
 
 _NUMBER = (int, float)
-_NEEDED: dict[str, dict[str, type | tuple[type, ...]]] = {
+EVENTS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "session": {"num_cores": _NUMBER, "cores_per_trial": _NUMBER},
     "start": {"trial_id": str, "spec": dict},
     "restart": {"trial_id": str},
+    "place": {"trial_id": str, "node": str, "host": str},
     "checkpoint": {"trial_id": str, "path": str},
     "end": {"trial_id": str, "status": str, "reason": str},
 }
-"""What an event holds, besides its time."""
+"""What each kind of event holds, besides its time."""
 
 
 def read_lines(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -40,7 +41,7 @@ def read_event(line: bytes, trials: Mapping[str, Trial], *, where: str) -> dict[
     """
     event: dict[str, Any] = parse_json(line, where=where)
     kind = event.get("event") if isinstance(event, dict) else None
-    needed = _NEEDED.get(kind) if isinstance(kind, str) else None
+    needed = EVENTS.get(kind) if isinstance(kind, str) else None
     if needed is None:
         raise InputError(f"{where} is no event of a trial.")
     for name, accepted in {**needed, "time": _NUMBER}.items():

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from search.journal import Journal
+from search.journal_lines import EVENTS
 from search.trials import Record, TrialSpec
 from spaces.recipe import RandAugment, Recipe
 
@@ -41,15 +42,21 @@ def test_a_reopened_journal_knows_everything_that_was_written(tmp_path: Path) ->
     journal = Journal(tmp_path)
     journal.begin_session(num_cores=2, cores_per_trial=1)
     journal.start(spec(0))
+    journal.place("search-0000", node="0a1b", host="this")
     journal.report(record(1))
     journal.checkpoint("search-0000", "somewhere")
     journal.start(spec(1))
     journal.report(record(1, number=1))
+    journal.end("search-0001", "failed", "the worker died")
+    journal.restart("search-0001")
     journal.end("search-0001", "stopped", "at a rung")
     journal.close()
 
+    events = (tmp_path / "trials.jsonl").read_text().splitlines()
+    assert {json.loads(line)["event"] for line in events} == set(EVENTS), "one is never read here"
     again = Journal(tmp_path)
     assert again.trials == journal.trials
+    assert again.trials["search-0000"].node == "0a1b"
     assert again.trials["search-0000"].checkpoint == "somewhere"
     assert again.trials["search-0001"].status == "stopped"
 
