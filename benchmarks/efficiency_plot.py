@@ -134,8 +134,10 @@ def tables(curves: dict[str, Curve]) -> list[str]:
                 curve.at(metric, budgets),
                 np.percentile(draws, (2.5, 97.5), axis=0),
             )
+            # Ours ends by running its best few again, so there is nothing to read off before.
             cells = [
-                f"{m:.3g} ({a:.3g} to {b:.3g})" for m, a, b in zip(means, low, high, strict=True)
+                f"{m:.3g} ({a:.3g} to {b:.3g})" if curve.budgets[:, 0].mean() <= budget else ""
+                for m, a, b, budget in zip(means, low, high, budgets, strict=True)
             ]
             lines.append(f"| {side} | {num} | " + " | ".join(cells) + " |")
         lines.append("")

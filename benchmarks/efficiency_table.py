@@ -116,14 +116,17 @@ class Planned:
 
 
 def planned_runs() -> Iterator[Planned]:
-    """Anchors, then the design, a second seed with every fifth point; problems take turns."""
+    """Anchors, then the design, then a second seed with every fifth point; problems take turns.
+
+    A recording that ends early still covers the region: so does each beginning of the design.
+    """
     for seed in (0, 1):
         for problem in PROBLEMS.values():
             for name, strengths in problem.anchors.items():
                 yield Planned(problem=problem.name, point=name, seed=seed, strengths=(strengths,))
     designs = {problem.name: design(problem) for problem in PROBLEMS.values()}
-    for i in range(NUM_POINTS):
-        for seed in (0, 1) if i % 5 == 0 else (0,):
+    for seed, step in ((0, 1), (1, 5)):
+        for i in range(0, NUM_POINTS, step):
             for name, points in designs.items():
                 yield Planned(problem=name, point=str(i), seed=seed, strengths=points[i])
 
