@@ -59,6 +59,12 @@ def embedded_uri(store_dir: Path) -> str:
     return f"{SQLITE}{store_dir.resolve() / 'mlflow.db'}"
 
 
+def works_here(uri: str | None) -> bool:
+    """Whether the store computes on this machine: the embedded one, or a server that runs on it."""
+    host = urlsplit(uri or "").hostname
+    return host in (None, "localhost", "127.0.0.1", "::1", socket.gethostname().lower())
+
+
 def open_store(uri: str | None, *, store_dir: Path, experiment: str) -> Store:
     """Open the experiment ``experiment``, and make it and the database if they are missing.
 
