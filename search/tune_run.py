@@ -25,7 +25,7 @@ from search import cluster
 from search.cluster_watch import ClusterWatch
 from search.conductor import Conductor, Wait
 from search.files import write_json
-from search.storage import location_of
+from search.storage import is_below, location_of
 from search.trials import Record, TrialSpec
 from trainable.datasets import Dataset
 from trainable.ray_trainable import RecipeTrainable
@@ -79,10 +79,15 @@ class ConductedSearcher(_NotPickled, Searcher):
     Args:
         conductor: Has the trials.
         num_places: Asked before each trial how many may be given out at once.
+        storage: Where checkpoints lie; one that lies elsewhere is not gone on from. The journal of
+            a run that somebody else made may name any address.
     """
 
-    def __init__(self, conductor: Conductor, num_places: Callable[[], int]) -> None:
+    def __init__(
+        self, conductor: Conductor, num_places: Callable[[], int], *, storage: str
+    ) -> None:
         super().__init__()
+        self._storage = storage
         self._conductor = conductor
         self._num_places = num_places
         self._given: set[str] = set()
@@ -97,7 +102,10 @@ class ConductedSearcher(_NotPickled, Searcher):
         if isinstance(answer, Wait):
             return None
         self._given.add(trial_id)
-        return {"spec": answer.spec.to_dict(), "checkpoint": answer.checkpoint}
+        checkpoint = answer.checkpoint
+        if checkpoint is not None and not is_below(self._storage, checkpoint):
+            checkpoint = None
+        return {"spec": answer.spec.to_dict(), "checkpoint": checkpoint}
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -211,7 +219,7 @@ def run(conductor: Conductor, *, dataset: Dataset, resources: Resources, run_dir
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
-            search_alg=ConductedSearcher(conductor, places),
+            search_alg=ConductedSearcher(conductor, places, storage=resources.storage),
             scheduler=ConductedScheduler(conductor, run_dir),
             num_samples=-1,
             # With a number Tune starts that many workers side by side, without one it waits for

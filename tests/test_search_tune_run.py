@@ -7,8 +7,9 @@ import pytest
 
 from search.conductor import Conductor
 from search.journal import Journal
+from search.stages import ListedStage
 from search.trials import Record, TrialSpec
-from search.tune_run import CheckpointNotes, ConductedScheduler
+from search.tune_run import CheckpointNotes, ConductedScheduler, ConductedSearcher
 from spaces.recipe import Recipe
 
 
@@ -55,3 +56,28 @@ def test_the_checkpoints_of_a_trial_that_is_over_go_unless_it_keeps_its_weights(
     notes = CheckpointNotes(Conductor(Journal(tmp_path), []), str(tmp_path))
     notes.on_trial_complete(0, [], trial)
     assert deleted == ([] if keeps else ["here"])
+
+
+@pytest.mark.parametrize(
+    ("location", "is_used"),
+    [
+        ("{storage}/session-1/search-0000/checkpoint_1", True),
+        ("{storage}/../theirs/checkpoint_1", False),
+        ("/srv/theirs/checkpoint_1", False),
+        ("s3://theirs/checkpoint_1", False),
+        ("http://theirs.example/checkpoint_1", False),
+    ],
+)
+def test_a_trial_goes_on_from_checkpoints_of_its_own_run_only(
+    tmp_path: Path, location: str, is_used: bool
+) -> None:
+    storage = str(tmp_path / "ray")
+    location = location.format(storage=storage)
+    spec = TrialSpec(stage="search", number=0, role="proposed", recipe=Recipe(epochs=3))
+    journal = Journal(tmp_path)
+    journal.start(spec)
+    journal.checkpoint(spec.trial_id, location)
+    stage = ListedStage("search", journal, lambda batch: [spec] if batch == 0 else [])
+    searcher = ConductedSearcher(Conductor(journal, [lambda: stage]), lambda: 1, storage=storage)
+    assert searcher.suggest("0")["checkpoint"] == (location if is_used else None)
+    journal.close()
