@@ -8,6 +8,7 @@ after a crash a new Tune run goes on from the journal.
 import errno
 import logging
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -43,6 +44,9 @@ _TUNE_SETTINGS = {
 _MOST_PLACES = 10_000
 """Trials at once that Tune never sees; `_Places` counts those that fit."""
 _COUNTED_EVERY_S = 5.0
+_DELETED_WITHIN_S = 5.0
+_sessions: list[Path] = []
+"""Directories of the cluster that this process started, if it did."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -264,14 +268,34 @@ def start_ray(resources: Resources) -> float:
     if resources.ray_address:
         cluster.connect(resources.ray_address)
     else:
-        ray.init(
+        started = ray.init(
             address="local",
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
+        _sessions.append(Path(started.address_info["session_dir"]))
     signal.signal(signal.SIGTERM, sigterm)  # Ray takes it for itself and ends without a word.
     return float(ray.cluster_resources().get("CPU", 0.0))  # type: ignore[no-untyped-call]
+
+
+def stop_ray(*, keeps_logs: bool = False) -> None:
+    """Leave the cluster, or end the one that `start_ray` started and delete what Ray leaves of it.
+
+    Args:
+        keeps_logs: Whether Ray's own logs, a megabyte a run, stay in its temporary directory.
+    """
+    ray.shutdown()
+    while _sessions:
+        session = _sessions.pop()
+        if keeps_logs:
+            log.warning("Ray's own logs are in %s", session / "logs")
+            continue
+        deadline = time.monotonic() + _DELETED_WITHIN_S
+        # Its processes are told to end, and write until they do.
+        while session.exists() and time.monotonic() < deadline:
+            shutil.rmtree(session, ignore_errors=True)
+            time.sleep(0.05)
 
 
 class _Places:
