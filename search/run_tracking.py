@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from search.config import RunConfig
 from search.outputs import effective
@@ -74,7 +75,6 @@ def make_tracker(config: RunConfig, plan: Plan, *, store_dir: Path) -> Backgroun
         return plan.space.encode(plan.space.raw_of(recipe), clamped=True)
 
     uri = config.tracking_uri
-    costs = Costs(of_failures="computed", of_successes="wall" if works_here(uri) else "computed")
     tracker = Tracker(
         uri,
         store_dir=store_dir,
@@ -82,6 +82,12 @@ def make_tracker(config: RunConfig, plan: Plan, *, store_dir: Path) -> Backgroun
         run_name=config.run_name,
         dials=dials,
         effective=partial(effective, plan),
-        patience=Patience(failures(), costs=costs),
+        patience=Patience(failures(), costs=costs_of(uri)),
     )
     return BackgroundTracker(tracker)
+
+
+def costs_of(uri: str | None) -> Costs:
+    """What calls of a store take from a search that another thread tracks."""
+    of_successes: Literal["wall", "computed"] = "wall" if works_here(uri) else "computed"
+    return Costs(of_failures="computed", of_successes=of_successes)
