@@ -20,6 +20,7 @@ ENVIRONMENT = {
     # MLflow repeats a request after a time-out even if it creates a run; the search sends again
     # itself, after asking the store what arrived.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "PGCONNECT_TIMEOUT": "5",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     # Bars for steps that take a fraction of a second, in the middle of our own output.
@@ -124,6 +125,14 @@ def _check_reachable(uri: str) -> None:
         port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
         if port:
             socket.create_connection((parts.hostname, port), timeout=5).close()
+    if parts.scheme.partition("+")[0] in ("postgresql", "mysql", "mssql"):
+        from sqlalchemy import create_engine
+
+        engine = create_engine(uri)
+        try:
+            engine.connect().close()  # A false password, a database that is not there.
+        finally:
+            engine.dispose()
 
 
 def _check_writable(database: Path) -> None:

@@ -56,9 +56,8 @@ def serving(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture
 def server(serving: MlflowServer) -> MlflowServer:
-    """The server, freshly started: what an earlier test did to it does not count."""
-    serving.die()
-    serving.start()
+    if not serving.is_up:
+        serving.start()
     return serving
 
 
@@ -121,6 +120,24 @@ def require_once(server: MlflowServer, name: str, trials: dict[str, Trial]) -> N
             assert [point.step for point in points] == list(range(1, trial.epoch + 1)), (
                 run.data.tags
             )
+
+
+@pytest.mark.parametrize(
+    ("false", "says"),
+    [(("mlflow@", "nobody:hush@"), "role"), (("/postgres", "/nothing"), "database")],
+)
+def test_a_database_that_refuses_costs_no_time_and_tells_no_password(
+    false: tuple[str, str], says: str, database: str, tmp_path: Path
+) -> None:
+    started = time.monotonic()
+    address = database.replace(*false)
+    tracker = Tracker(address, store_dir=tmp_path, experiment="mine", run_name="refused")
+    (problem,) = tracker.problems
+    assert f'{says} "' in problem
+    assert "does not exist" in problem
+    assert "hush" not in problem
+    # MLflow itself tries for a hundred seconds.
+    assert time.monotonic() - started < 20.0
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,11 @@ class MlflowServer:
         self._process: subprocess.Popen[bytes] | None = None
         self.uri = f"http://127.0.0.1:{self._port}"
 
+    @property
+    def is_up(self) -> bool:
+        """Whether it runs, answering or hanging."""
+        return self._process is not None
+
     def start(self) -> None:
         """Start it, and wait until it answers."""
         command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
@@ -82,7 +87,7 @@ class MlflowServer:
         }
         with (self._home / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                *(command,),
+                command,
                 env=environment,
                 stdout=log,
                 stderr=log,
