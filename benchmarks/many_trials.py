@@ -12,6 +12,7 @@ import argparse
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -76,8 +77,8 @@ def drive(run_dir: Path, num_trials: int) -> int:
         return cli.main(arguments)
 
 
-def watched(run_dir: Path, num_trials: int) -> list[Sample]:
-    """Start a driver and look at its memory until it ends.
+def watched(run_dir: Path, num_trials: int, minutes: float) -> list[Sample]:
+    """Start a driver and look at its memory until it ends, or interrupt it after some minutes.
 
     Raises:
         RuntimeError: If it fails.
@@ -88,8 +89,13 @@ def watched(run_dir: Path, num_trials: int) -> list[Sample]:
             [*command, _DRIVE, str(run_dir)], stdout=output, stderr=subprocess.STDOUT
         )
         samples = []
+        ends_at = time.monotonic() + 60.0 * minutes
+        interrupted = False
         try:
             while driver.poll() is None:
+                if time.monotonic() > ends_at and not interrupted:
+                    driver.send_signal(signal.SIGTERM)  # A shell's background ignores SIGINT.
+                    interrupted = True
                 tree = _tree(driver.pid)
                 samples.append(
                     Sample(
@@ -101,7 +107,7 @@ def watched(run_dir: Path, num_trials: int) -> list[Sample]:
                 time.sleep(_EVERY_S)
         finally:
             driver.kill()
-    if driver.returncode != 0:
+    if driver.returncode != 0 and not interrupted:
         raise RuntimeError((run_dir / "output.txt").read_text()[-3000:])
     return samples
 
@@ -219,6 +225,7 @@ def draw(
 def main() -> None:
     parser = argparse.ArgumentParser(description="What the 5,000th trial costs.")
     parser.add_argument("--trials", type=int, default=5000)
+    parser.add_argument("--minutes", type=float, default=1e6, help="after which it is interrupted")
     parser.add_argument("--plot", type=Path, help="PNG to write")
     parser.add_argument("--keep", type=Path, help="directory to run in, kept")
     parser.add_argument(_DRIVE, type=Path, help=argparse.SUPPRESS)
@@ -228,7 +235,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         run_dir = (given.keep or Path(scratch)).resolve()
         run_dir.mkdir(parents=True, exist_ok=True)
-        samples = watched(run_dir, given.trials)
+        samples = watched(run_dir, given.trials, given.minutes)
         run = run_dir / "many"
         ends = ends_of(run)
         found = parts(ends, samples)
