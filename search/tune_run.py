@@ -268,7 +268,7 @@ def start_ray(resources: Resources) -> float:
     if resources.ray_address:
         cluster.connect(resources.ray_address)
     else:
-        started = ray.init(
+        started: Any = ray.init(
             address="local",
             include_dashboard=False,
             log_to_driver=False,

@@ -513,7 +513,7 @@ def test_a_run_that_is_made_twice_after_the_store_was_asked_is_found_at_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     create_run = MlflowClient.create_run
-    given_up = []
+    given_up: list[Callable[[], Run]] = []
 
     def gives_up(self: MlflowClient, *args: Any, **said: Any) -> Run:
         if not given_up and said["tags"].get("trial_id") == "search-0000":
