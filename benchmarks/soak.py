@@ -79,11 +79,11 @@ def _marked(mark: str) -> list[int]:
     return found
 
 
-def search_once(number: int, run_dir: Path) -> None:
-    """One search from its beginning to its verdict.
+def search_once(number: int, run_dir: Path) -> int:
+    """One search from its beginning to its verdict; returns its exit code.
 
-    Raises:
-        RuntimeError: If it fails.
+    On a machine that is busy with other work Ray gives up its own start after 30 seconds, which is
+    told; it must leave no more behind than a search that ends well, but for Ray's logs.
     """
     from benchmarks.toy_trainable import ToyTrainable
     from search import cli, tune_run
@@ -98,8 +98,7 @@ def search_once(number: int, run_dir: Path) -> None:
         contextlib.redirect_stdout(output),
     ):
         code = cli.main(arguments)
-    if code != 0:
-        raise RuntimeError(f"search {number} ended with {code}:\n{output.getvalue()[-3000:]}")
+    return code
 
 
 def grew(after: Sequence[Left]) -> list[str]:
@@ -130,20 +129,20 @@ def main() -> None:
     shared = set(Path("/dev/shm").iterdir())
     ends_at = time.monotonic() + 60.0 * given.minutes
     after: list[Left] = []
-    print("search  seconds  " + "  ".join(field.name for field in fields(Left)), flush=True)
+    print("search  code  seconds  " + "  ".join(field.name for field in fields(Left)), flush=True)
     try:
         while time.monotonic() < ends_at or len(after) < 3:
             started = time.monotonic()
-            search_once(len(after), run_dir)
+            code = search_once(len(after), run_dir)
             seconds = time.monotonic() - started
             shutil.rmtree(run_dir / f"soak-{len(after)}")
             time.sleep(_SETTLE_S)
             after.append(look(mark, temporary, shared))
             counts = (f"{value:.1f}" for value in astuple(after[-1]))
-            print(f"{len(after)}  {seconds:.0f}  " + "  ".join(counts), flush=True)
+            print(f"{len(after)}  {code}  {seconds:.0f}  " + "  ".join(counts), flush=True)
     finally:
         names = sorted(str(p.relative_to(temporary)) for p in temporary.rglob("*"))
-        print("\n".join(names[:40]), file=sys.stderr)
+        print("\n".join(["left in the temporary directory:", *names[:40]]), file=sys.stderr)
         shutil.rmtree(home, ignore_errors=True)
     print("\n".join(grew(after)))
 
