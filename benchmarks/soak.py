@@ -92,13 +92,11 @@ def search_once(number: int, run_dir: Path) -> int:
     arguments += ["--amp-dtype", "none", "--max-blocks", "2", "--confirm-seeds", "2"]
     arguments += ["--run-dir", str(run_dir), "--run-name", f"soak-{number}"]
     arguments += ["--tracking-uri", f"sqlite:///{run_dir}/mlflow.db"]
-    output = io.StringIO()
     with (
         mock.patch.object(tune_run, "RecipeTrainable", ToyTrainable),
-        contextlib.redirect_stdout(output),
+        contextlib.redirect_stdout(io.StringIO()),
     ):
-        code = cli.main(arguments)
-    return code
+        return cli.main(arguments)
 
 
 def grew(after: Sequence[Left]) -> list[str]:
