@@ -190,6 +190,11 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=300.0, help="of the search")
     parser.add_argument("--away", type=float, default=60.0, help="seconds of each interruption")
+    parser.add_argument(
+        "--remote",
+        action="store_true",
+        help="let tracking take the share that it takes with a server on another machine",
+    )
     given = parser.parse_args()
     binaries = postgres_binaries()
     if binaries is None:
@@ -215,7 +220,9 @@ def main() -> None:
                 store_dir=home,
                 experiment=_NAME,
                 run_name=_NAME,
-                patience=Patience(failures(), costs=costs_of(server.uri)),
+                patience=Patience(
+                    failures(), costs=costs_of("http://elsewhere" if given.remote else server.uri)
+                ),
             )
         )
         tracker.open_search(params={"seed": "0"}, tags={"dataset": "digits"}, dataset=_DATASET)
