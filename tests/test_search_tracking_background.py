@@ -1,5 +1,6 @@
 """A tracker on a thread of its own, with a store that a test holds up and lets go."""
 
+import socket
 import threading
 import time
 from collections.abc import Iterable
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from search.run_tracking import costs_of
 from search.tracking_background import BackgroundTracker
 from search.trials import Record, Trial, TrialSpec
 from spaces.recipe import Recipe
@@ -115,3 +117,24 @@ def test_a_bug_on_the_thread_is_raised_where_the_search_calls(
     monkeypatch.undo()
     close(tracker)  # As a run that failed does.
     assert slow.calls == ["open", "close FINISHED"]
+
+
+@pytest.mark.parametrize(
+    ("uri", "here"),
+    [
+        (None, True),
+        ("sqlite:////srv/mlflow.db", True),
+        ("http://127.0.0.1:5000", True),
+        ("http://localhost:5000", True),
+        (f"http://{socket.gethostname().upper()}:5000", True),
+        ("http://user:hush@tracking.example:5000", False),
+        ("https://192.0.2.1", False),
+        ("postgresql+psycopg2://mlflow@db.example/mlflow", False),
+    ],
+)
+def test_waiting_for_a_store_costs_only_where_it_works_on_this_machine(
+    uri: str | None, here: bool
+) -> None:
+    costs = costs_of(uri)
+    assert costs.of_successes == ("wall" if here else "computed")
+    assert costs.of_failures == "computed"
