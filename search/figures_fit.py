@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from search.figures_axes import WIDE, Scale, frame, padded, tick_texts
 from search.figures_drawing import Drawing, Item, Mark, Stroke, Text
 from search.figures_roles import (
+    dots,
     legend,
     legend_height,
+    number_of,
     role_entries,
     role_mark,
     role_of,
@@ -38,11 +40,20 @@ def fit_map(plan: Plan, trials: Sequence[Trial], best: Recipe | None, width: flo
     seeds played no part in choosing the recipe, once there is one.
     """
     names = roles(plan, best)
+    points = [(trial, point) for trial in trials if (point := errors(trial)) is not None]
+    role_by_id = {trial.spec.trial_id: role_of(trial, plan, best) for trial, _ in points}
+    searched = [
+        trial
+        for trial, _ in points
+        if trial.spec.stage == "search" and role_by_id[trial.spec.trial_id] is None
+    ]
+    dotted = dots(searched, is_kept=lambda trial: False)
+    hidden = {t.spec.trial_id for t in searched} - {t.spec.trial_id for t in dotted}
+    name_of_search = "search" + number_of(dotted, searched)
     others = (
-        (Mark(at=(0, 0), shape="circle", ink="run", kind="legend", is_hollow=True), "search"),
+        (Mark(at=(0, 0), shape="circle", ink="run", kind="legend", is_hollow=True), name_of_search),
         (Mark(at=(0, 0), shape="circle", ink="run", kind="legend", size=2.5), "experiment"),
     )
-    points = [(trial, point) for trial in trials if (point := errors(trial)) is not None]
     is_tested = {trial.spec.stage for trial, _ in points}
     entries = [
         *role_entries(names),
@@ -63,9 +74,10 @@ def fit_map(plan: Plan, trials: Sequence[Trial], best: Recipe | None, width: flo
     )
     items += _diagonal(x, y)
     for trial, point in sorted(points, key=lambda pair: pair[0].spec.stage):
-        items.append(_run_mark(trial, point, role_of(trial, plan, best), x, y))
+        if trial.spec.trial_id not in hidden:
+            items.append(_run_mark(trial, point, role_by_id[trial.spec.trial_id], x, y))
     for role, name in names.items():
-        mean = _mean([(t, p) for t, p in points if role_of(t, plan, best) == role])
+        mean = _mean([(t, p) for t, p in points if role_by_id[t.spec.trial_id] == role])
         if mean is not None:
             title = f"{name}: {mean[0]:.1f} % clean train, {mean[1]:.1f} % validation (mean)"
             at = (x(mean[0]), y(mean[1]))

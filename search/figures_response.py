@@ -5,7 +5,16 @@ from dataclasses import dataclass
 
 from search.figures_axes import TICK_SIZE, TOP1, WIDE, Box, Scale, padded, tick_texts
 from search.figures_drawing import Drawing, Item, Mark, Stroke, Text
-from search.figures_roles import legend, legend_height, role_entries, role_mark, role_of, roles
+from search.figures_roles import (
+    dots,
+    legend,
+    legend_height,
+    number_of,
+    role_entries,
+    role_mark,
+    role_of,
+    roles,
+)
 from search.plan import Plan
 from search.surrogate import MIN_TRIALS, Response, importances, responses, usable_trials
 from search.trials import Trial
@@ -58,15 +67,18 @@ def response_curves(
     shown = {
         role: word for role, word in roles(plan, best).items() if role in ("reference", "best")
     }
+    dotted = dots(used, is_kept=lambda trial: role_of(trial, plan, best) in shown)
+    name_of_dots = "trial" + number_of(dotted, used)
     entries = [
-        (Mark(at=(0, 0), shape="circle", ink="run", kind="legend", is_hollow=True), "trial"),
+        (Mark(at=(0, 0), shape="circle", ink="run", kind="legend", is_hollow=True), name_of_dots),
         *role_entries(shown),
     ]
     items = legend(entries, width=width, top=0.0)
     boxes = _boxes(len(names) + 1, width, legend_height(entries, width=width) + 8)
     for name, box in zip(names, boxes[:-1], strict=True):
         y = Scale(low=low, high=min(high, 101.0), start=box.bottom, end=box.top)
-        items += _panel(plan, name, used, curves[name], best, box, y)
+        ends = _ends(used, name)
+        items += _panel(plan, name, dotted, ends, curves[name], best, box, y)
     items += _importances(evidence.shares, boxes[-1])
     return Drawing(width=width, height=boxes[-1].bottom + _BELOW, items=tuple(items))
 
@@ -88,7 +100,8 @@ def _boxes(number: int, width: float, top: float) -> list[Box]:
 def _panel(
     plan: Plan,
     name: str,
-    used: Sequence[Trial],
+    dotted: Sequence[Trial],
+    ends: tuple[float, float],
     curve: Response,
     best: Recipe | None,
     box: Box,
@@ -103,8 +116,8 @@ def _panel(
         at = (box.left - 5, y(value) + 4)
         items.append(Text(at=at, text=text, size=10, anchor="end"))
     items.append(Stroke(points=((box.left, box.bottom), (box.right, box.bottom)), ink="muted"))
-    items += _curve(curve, [trial.spec.positions[name] for trial in used], x, y)
-    for trial in used:
+    items += _curve(curve, ends, x, y)
+    for trial in dotted:
         value = TOP1.scale * trial.records[-1].metrics[_METRIC]
         at = (x(trial.spec.positions[name]), y(value))
         title = f"{trial.spec.trial_id}: {plan.space.raw_of(trial.spec.recipe)[name]:.4g}"
@@ -128,14 +141,19 @@ def _panel(
     return [*items, *_outside(plan, name, x, box)]
 
 
-def _curve(curve: Response, measured: Sequence[float], x: Scale, y: Scale) -> list[Item]:
+def _ends(used: Sequence[Trial], name: str) -> tuple[float, float]:
+    measured = [trial.spec.positions[name] for trial in used]
+    return min(measured), max(measured)
+
+
+def _curve(curve: Response, ends: tuple[float, float], x: Scale, y: Scale) -> list[Item]:
     """Line and band between the outermost trials: beyond them nothing was seen."""
 
     def line(values: Sequence[float]) -> list[tuple[float, float]]:
         return [
             (x(place), min(max(y(TOP1.scale * value), y.end), y.start))
             for place, value in zip(curve.positions, values, strict=True)
-            if min(measured) <= place <= max(measured)
+            if ends[0] <= place <= ends[1]
         ]
 
     band = (*line(curve.low), *reversed(line(curve.high)))

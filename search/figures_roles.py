@@ -1,6 +1,7 @@
 """The four recipes that every figure tells apart, each with one colour and one shape throughout."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from search.figures_drawing import Item, Mark, Text
@@ -9,6 +10,7 @@ from search.trials import Trial
 from spaces.recipe import Recipe
 
 SHAPES = {"reference": "square", "best": "diamond", "scaled": "triangle", "off": "triangle_down"}
+MOST_DOTS = 400
 WORDS = {
     "reference": "reference",
     "best": "best",
@@ -37,11 +39,32 @@ def role_of(trial: Trial, plan: Plan, best: Recipe | None) -> str | None:
     if trial.spec.stage == "attribute":
         return None  # Its recipe may be the reference's, but it ships another average.
     recipes = {"reference": plan.reference, "best": best, **plan.anchors}
-    asked = _seedless(trial.spec.recipe)
+    asked = trial.spec.recipe
     for role, recipe in recipes.items():
-        if recipe is not None and _seedless(recipe) == asked:
+        # Strengths first: nearly all recipes differ there, and a copy costs more than a look.
+        if (
+            recipe is not None
+            and recipe.strengths == asked.strengths
+            and _seedless(recipe) == _seedless(asked)
+        ):
             return role
     return None
+
+
+def dots(trials: Sequence[Trial], *, is_kept: Callable[[Trial], bool]) -> list[Trial]:
+    """The trials to draw a dot for: at most `MOST_DOTS`, spread evenly, and all that are kept.
+
+    Thousands of dots show no more than hundreds, and make a page of many megabytes.
+    """
+    usual = [trial for trial in trials if not is_kept(trial)]
+    every = max(1, math.ceil(len(usual) / MOST_DOTS))
+    drawn = {trial.spec.trial_id for trial in usual[::every]}
+    return [trial for trial in trials if is_kept(trial) or trial.spec.trial_id in drawn]
+
+
+def number_of(drawn: Sequence[Trial], trials: Sequence[Trial]) -> str:
+    """What a legend adds where not all trials are drawn."""
+    return f", {len(drawn):,} of {len(trials):,} drawn" if len(drawn) < len(trials) else ""
 
 
 def role_mark(role: str, at: tuple[float, float], *, kind: str, size: float, title: str) -> Mark:

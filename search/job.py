@@ -9,7 +9,7 @@ from search.conductor import Stage
 from search.config import RunConfig
 from search.journal import Journal
 from search.plan import Plan
-from search.tracking import Tracker
+from search.tracking_background import BackgroundTracker
 from search.trials import Trial
 from trainable.datasets import Dataset
 
@@ -24,7 +24,7 @@ class Session:
     plan: Plan
     dataset: Dataset
     journal: Journal
-    tracker: Tracker
+    tracker: BackgroundTracker
     console: Console
 
 

@@ -9,8 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import ray
-
 from search import cluster, tune_run
 from search.cluster_watch import ClusterLost, leave
 from search.comparison_run import comparison_job
@@ -171,6 +169,7 @@ def _work(job: Job, config: RunConfig, plan: Plan, dataset: Dataset) -> None:
             tracker=tracker,
             console=console,
         )
+        has_failed = False
         try:
             open_search(tracker, config, plan, kind=job.kind)
             tracker.sync(journal.trials.values())
@@ -186,6 +185,7 @@ def _work(job: Job, config: RunConfig, plan: Plan, dataset: Dataset) -> None:
                 f"Interrupted. Go on with: make resume RUN={config.path}"
             ) from None
         except Exception as error:
+            has_failed = True
             log.exception("the run failed")
             tracker.close_search("FAILED", verdict=None, artifacts=None)
             raise RunFailed(
@@ -194,7 +194,7 @@ def _work(job: Job, config: RunConfig, plan: Plan, dataset: Dataset) -> None:
             ) from error
         finally:
             journal.close()
-            ray.shutdown()
+            tune_run.stop_ray(keeps_logs=has_failed)
     for problem in tracker.problems:
         console.print(f"Tracking: {problem}", style="yellow")
 

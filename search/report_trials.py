@@ -95,7 +95,7 @@ def _row(trial: Trial, columns: Sequence[_Column]) -> Markup:
                 "td",
                 column.text(value) if value is not None and is_known else "",
                 css_class="number",
-                data_value=f"{value!r}" if is_known else None,
+                data_value=f"{value:.6g}" if is_known else None,
             )
         )
     return element(
@@ -119,7 +119,7 @@ def _switch(stage: str, number: int) -> Markup:
 def _strength(name: str) -> _Column:
     return _Column(
         head=name,
-        value=lambda trial: trial.spec.recipe.strengths.as_dict()[name],
+        value=lambda trial: getattr(trial.spec.recipe.strengths, name),
         text="{:.4g}".format,
     )
 

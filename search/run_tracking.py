@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from search.config import RunConfig
 from search.outputs import effective
@@ -9,13 +10,18 @@ from search.plan import Plan
 from search.provenance import git_commit, machine, versions
 from search.tracking import DatasetInfo, Tracker
 from search.tracking_answer import KIND_TAG
+from search.tracking_background import BackgroundTracker
+from search.tracking_opening import failures, works_here
+from search.tracking_patience import Costs, Patience
 from spaces.recipe import Recipe
 
 EXPERIMENT = "recipe-strengths"
 """MLflow experiment of all searches."""
 
 
-def open_search(tracker: Tracker, config: RunConfig, plan: Plan, *, kind: str = "") -> None:
+def open_search(
+    tracker: BackgroundTracker, config: RunConfig, plan: Plan, *, kind: str = ""
+) -> None:
     """Begin the parent run, or go on with it: task, space, budget, reference, versions.
 
     Args:
@@ -62,17 +68,26 @@ def open_search(tracker: Tracker, config: RunConfig, plan: Plan, *, kind: str = 
     )
 
 
-def make_tracker(config: RunConfig, plan: Plan, *, store_dir: Path) -> Tracker:
+def make_tracker(config: RunConfig, plan: Plan, *, store_dir: Path) -> BackgroundTracker:
     """The tracker of a run; ``store_dir`` holds the embedded store."""
 
     def dials(recipe: Recipe) -> dict[str, float]:
         return plan.space.encode(plan.space.raw_of(recipe), clamped=True)
 
-    return Tracker(
-        config.tracking_uri,
+    uri = config.tracking_uri
+    tracker = Tracker(
+        uri,
         store_dir=store_dir,
         experiment=EXPERIMENT,
         run_name=config.run_name,
         dials=dials,
         effective=partial(effective, plan),
+        patience=Patience(failures(), costs=costs_of(uri)),
     )
+    return BackgroundTracker(tracker)
+
+
+def costs_of(uri: str | None) -> Costs:
+    """What calls of a store take from a search that another thread tracks."""
+    of_successes: Literal["wall", "computed"] = "wall" if works_here(uri) else "computed"
+    return Costs(of_failures="computed", of_successes=of_successes)

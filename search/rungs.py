@@ -1,6 +1,7 @@
 """Asynchronous successive halving as arithmetic on recorded scores (Li et al. 2020, ASHA)."""
 
 import math
+from bisect import bisect_left, insort
 from collections.abc import Mapping
 
 
@@ -42,6 +43,7 @@ class Rungs:
     def __init__(self, epochs: tuple[int, ...], *, reduction_factor: int) -> None:
         self._reduction_factor = reduction_factor
         self._scores: dict[int, dict[str, float]] = {epoch: {} for epoch in epochs}
+        self._ascending: dict[int, list[float]] = {epoch: [] for epoch in epochs}
 
     @property
     def scores(self) -> Mapping[int, Mapping[str, float]]:
@@ -58,10 +60,15 @@ class Rungs:
         """
         if epoch not in self._scores:
             return True
-        rung = self._scores[epoch]
-        rung[trial_id] = -math.inf if math.isnan(score) else score
-        if rung[trial_id] == -math.inf:
+        score = -math.inf if math.isnan(score) else score
+        rung, ascending = self._scores[epoch], self._ascending[epoch]
+        # A trial asks again with each of its epochs, and thousands of scores are slow to sort.
+        if rung.get(trial_id) != score:
+            if trial_id in rung:
+                del ascending[bisect_left(ascending, rung[trial_id])]
+            rung[trial_id] = score
+            insort(ascending, score)
+        if score == -math.inf:
             return False
         num_going_on = max(1, len(rung) // self._reduction_factor)
-        cutoff = sorted(rung.values(), reverse=True)[num_going_on - 1]
-        return rung[trial_id] >= cutoff
+        return score >= ascending[-num_going_on]

@@ -69,6 +69,8 @@ class Tracker:
         self._dials = dials
         self._effective = effective
         self._patience = patience or Patience(failures())
+        # Whether a call failed that the store may have carried out, or may still carry out.
+        self._is_doubtful = False
         self._trials: dict[str, Trial] = {}
         # Trials that the store may know less of: a report must not cost a look at all trials.
         self._behind: dict[str, Trial] = {}
@@ -148,6 +150,9 @@ class Tracker:
         if self._search is None:
             return  # Interrupted before it began.
         self._patience.last_chance()
+        if self._is_doubtful:
+            # Only the store knows what became of the calls that failed: it is asked once more.
+            self._mirror, self._behind = None, dict(self._trials)
         self._catch_up(is_last=True)
         trials = list(self._trials.values())
         self._attempt("end the interrupted trials", lambda mirror: mirror.interrupt(trials))
@@ -232,7 +237,9 @@ class Tracker:
             self._mirror = mirror
             return result
 
-        return self._patience.attempt(what, with_mirror)
+        result = self._patience.attempt(what, with_mirror)
+        self._is_doubtful = self._is_doubtful or self._mirror is None
+        return result
 
 
 def _log(trial: Trial) -> str:

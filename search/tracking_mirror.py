@@ -15,6 +15,8 @@ from search.tracking_view import chart_url
 from search.trials import Trial
 
 BEST_METRIC = "search/best_val_top1"
+_EACH_EPOCH = "train/loss"
+"""What hardly an epoch lacks: to ask for the history of each metric takes a dozen calls a run."""
 _COPIED_TAGS = ("search_id", "search", "dataset", "model")
 
 
@@ -94,8 +96,8 @@ class Mirror:
             self._num_best = 1 + store.last_step(self.parent, [BEST_METRIC])
         self.children: dict[str, Child] = {}
         query = f"tags.`mlflow.parentRunId` = '{self.parent}'"
-        for run in store.find_runs(query):
-            self.children.setdefault(run.tags.get("trial_id", ""), self._child(run))
+        for name, run in self._one_each(store.find_runs(query)).items():
+            self.children[name] = self._child(run)
 
     def lags(self, trial: Trial) -> bool:
         """Whether the store knows less of the trial than ``trial`` does."""
@@ -186,9 +188,12 @@ class Mirror:
             kind=info.tags.get(KIND_TAG, ""),
         )
         query = f"tags.search_id = '{info.search_id}' and tags.role = 'search'"
-        found = store.find_runs(query)
+        found = _fullest(store.find_runs(query))
         if found:
-            run = found[0]
+            run, *empty = found
+            for late in empty:
+                if not late.params:
+                    store.delete_run(late.run_id)
             run_id, known = run.run_id, run.params
             self._parent_metrics = dict(run.metrics)
             tags = dict(info.tags)
@@ -206,6 +211,21 @@ class Mirror:
         if info.dataset is not None:
             store.log_dataset(run_id, info.dataset)
         return run_id
+
+    def _one_each(self, runs: Iterable[FoundRun]) -> dict[str, FoundRun]:
+        """The run of each trial; what was made twice is deleted.
+
+        A request to make a run that was given up may be carried out later, after it was sent again:
+        a server that hung works off what it had taken in. Such a run is empty.
+        """
+        found: dict[str, FoundRun] = {}
+        for run in _fullest(runs):
+            name = run.tags.get("trial_id", "")
+            if name in found:
+                self.store.delete_run(run.run_id)
+            else:
+                found[name] = run
+        return found
 
     def _create(self, trial: Trial) -> Child:
         tags = {key: self.info.tags[key] for key in _COPIED_TAGS if key in self.info.tags}
@@ -232,7 +252,9 @@ class Mirror:
             epoch = int(run.tags["epochs"])
         else:
             # A crash or a time-out may have come between the metrics and all that follows them.
-            epoch = self.store.last_step(run.run_id, run.metrics)
+            # The last epoch that is there is written again: it may have been cut in two.
+            keys = [_EACH_EPOCH] if _EACH_EPOCH in run.metrics else run.metrics
+            epoch = max(0, self.store.last_step(run.run_id, keys) - 1)
         return Child(
             run_id=run.run_id,
             status=run.status,
@@ -243,3 +265,8 @@ class Mirror:
             colour=run.tags.get("mlflow.runColor", ""),
             rank=run.metrics.get(shown.RANK_METRIC),
         )
+
+
+def _fullest(runs: Iterable[FoundRun]) -> list[FoundRun]:
+    """Those that hold most first; among equals the order stays."""
+    return sorted(runs, key=lambda run: (not run.params, -len(run.metrics)))

@@ -20,6 +20,7 @@ ENVIRONMENT = {
     # MLflow repeats a request after a time-out even if it creates a run; the search sends again
     # itself, after asking the store what arrived.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "PGCONNECT_TIMEOUT": "5",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     # Bars for steps that take a fraction of a second, in the middle of our own output.
@@ -57,6 +58,12 @@ def failures() -> tuple[type[Exception], ...]:
 def embedded_uri(store_dir: Path) -> str:
     """Address of the database that lies in ``store_dir``."""
     return f"{SQLITE}{store_dir.resolve() / 'mlflow.db'}"
+
+
+def works_here(uri: str | None) -> bool:
+    """Whether the store computes on this machine: the embedded one, or a server that runs on it."""
+    host = urlsplit(uri or "").hostname
+    return host in (None, "localhost", "127.0.0.1", "::1", socket.gethostname().lower())
 
 
 def open_store(uri: str | None, *, store_dir: Path, experiment: str) -> Store:
@@ -118,6 +125,14 @@ def _check_reachable(uri: str) -> None:
         port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
         if port:
             socket.create_connection((parts.hostname, port), timeout=5).close()
+    if parts.scheme.partition("+")[0] in ("postgresql", "mysql", "mssql"):
+        from sqlalchemy import create_engine
+
+        engine = create_engine(uri)
+        try:
+            engine.connect().close()  # A false password, a database that is not there.
+        finally:
+            engine.dispose()
 
 
 def _check_writable(database: Path) -> None:

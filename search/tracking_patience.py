@@ -3,7 +3,8 @@
 import logging
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Literal, TypeVar
 
 from search.passwords import without_passwords
 
@@ -11,6 +12,23 @@ Result = TypeVar("Result")
 
 _LOGGER = logging.getLogger(__name__)
 _MAX_CHARACTERS = 300
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Costs:
+    """What a call takes from the search: all seconds that it lasts, or those that it computes.
+
+    Attributes:
+        of_failures: ``wall`` if the search waits for a call, so a call in vain costs what it lasts;
+            ``computed`` if calls are made on a thread of their own.
+        of_successes: ``wall`` also if the store works on this machine: while such a call lasts,
+            cores are busy that trials want.
+        computed_s: Seconds that the calling thread has computed.
+    """
+
+    of_failures: Literal["wall", "computed"] = "wall"
+    of_successes: Literal["wall", "computed"] = "wall"
+    computed_s: Callable[[], float] = time.thread_time
 
 
 class Patience:
@@ -21,11 +39,12 @@ class Patience:
 
     Args:
         failures: What a tracking call may raise without harm.
-        share: Share of the wall-clock that calls may take.
-        grace_s: Seconds that they may take on top, so that a search shows up from the start.
+        share: Share of the wall-clock that calls may cost.
+        grace_s: Seconds that they may cost on top, so that a search shows up from the start.
         pause_s: Seconds without calls after `failures_in_row` failures in a row.
         failures_in_row: Failures in a row that end in a pause.
         clock: Seconds that only grow.
+        costs: What of its seconds a call takes from the search.
     """
 
     def __init__(
@@ -37,6 +56,7 @@ class Patience:
         pause_s: float = 60.0,
         failures_in_row: int = 3,
         clock: Callable[[], float] = time.monotonic,
+        costs: Costs | None = None,
     ) -> None:
         self._failures = failures
         self._share = share
@@ -44,6 +64,7 @@ class Patience:
         self._pause_s = pause_s
         self._failures_in_row = failures_in_row
         self._clock = clock
+        self._costs = costs or Costs()
         self._started = clock()
         self._spent_s = 0.0
         self._in_row = 0
@@ -79,15 +100,17 @@ class Patience:
             call: May raise `failures`; anything else is a bug and passes through.
             free: Whether its time does not count if it succeeds.
         """
-        started = self._clock()
+        started, computed = self._clock(), self._costs.computed_s()
         try:
             result = call()
         except self._failures as error:
-            self._spent_s += self._clock() - started
+            waits = self._costs.of_failures == "wall"
+            self._spent_s += self._lasted(started, computed, counts_waiting=waits)
             self._note(what, error)
             return None
         if not free:
-            self._spent_s += self._clock() - started
+            waits = self._costs.of_successes == "wall"
+            self._spent_s += self._lasted(started, computed, counts_waiting=waits)
         self._in_row = 0
         self.solved(what)
         return result
@@ -100,6 +123,11 @@ class Patience:
         """End a pause because the search ends; a store that was failing gets one more try."""
         self._paused_until = self._clock()
         self._in_row = self._failures_in_row - 1 if self._in_row else 0
+
+    def _lasted(self, started: float, computed: float, *, counts_waiting: bool) -> float:
+        if counts_waiting:
+            return self._clock() - started
+        return self._costs.computed_s() - computed
 
     def _note(self, what: str, error: Exception) -> None:
         said = without_passwords(f"{type(error).__name__}: {error}")

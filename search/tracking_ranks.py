@@ -1,5 +1,6 @@
 """What only all trials of a search together show in MLflow: best so far, ranks, and colours."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 
 from search.tracking_trials import DECIMALS
@@ -7,6 +8,10 @@ from search.trials import Trial
 
 # Viridis from its dark to its bright end (van der Walt and Smith 2015), readable colour-blind.
 _VIRIDIS = ("#440154", "#472D7B", "#3B528B", "#2C728E", "#21918C", "#28AE80", "#5EC962", "#ADDC30")
+
+
+Curve = Sequence[tuple[int, float]]
+"""Epochs and values, in order of epochs."""
 
 
 class BestSoFar:
@@ -52,17 +57,26 @@ def rank_at_stop(trials: Sequence[Trial]) -> dict[str, float]:
         if t.spec.stage == "search"
     }
     measured = {name: curve for name, curve in curves.items() if curve}
+    field = {epoch: _values_at(epoch, measured.values()) for epoch in _stops(measured.values())}
     ranks: dict[str, float] = {}
     for name, curve in measured.items():
         epoch, value = curve[-1]
-        others = [
-            [v for e, v in other if e <= epoch][-1]
-            for key, other in measured.items()
-            if key != name and other[0][0] <= epoch
-        ]
-        beaten = sum((other < value) + 0.5 * (other == value) for other in others)
-        ranks[name] = round(100 * beaten / len(others), 1) if others else 100.0
+        values = field[epoch]
+        first, end = bisect_left(values, value), bisect_right(values, value)
+        num_equal, num_others = end - first - 1, len(values) - 1  # It is one of them itself.
+        beaten = first + 0.5 * num_equal
+        ranks[name] = round(100 * beaten / num_others, 1) if num_others else 100.0
     return ranks
+
+
+def _stops(curves: Iterable[Curve]) -> set[int]:
+    return {curve[-1][0] for curve in curves}
+
+
+def _values_at(epoch: int, curves: Iterable[Curve]) -> list[float]:
+    """The last value of each curve up to an epoch, ascending, without those that begin later."""
+    places = ((bisect_right(curve, epoch, key=lambda point: point[0]), curve) for curve in curves)
+    return sorted(curve[place - 1][1] for place, curve in places if place)
 
 
 def rank_colours(trials: Iterable[Trial]) -> dict[str, str]:

@@ -141,6 +141,10 @@ class Store:
         """Call a run running again."""
         self.client.update_run(run_id, status="RUNNING")
 
+    def delete_run(self, run_id: str) -> None:
+        """Take a run out of every list."""
+        self.client.delete_run(run_id)
+
     def log_dataset(self, run_id: str, dataset: DatasetInfo) -> None:
         """Name the dataset as an input of the run; a second time changes nothing."""
         from mlflow.entities import Dataset, DatasetInput, InputTag

@@ -8,6 +8,7 @@ after a crash a new Tune run goes on from the journal.
 import errno
 import logging
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from search import cluster
 from search.cluster_watch import ClusterWatch
 from search.conductor import Conductor, Wait
 from search.files import write_json
-from search.storage import location_of
+from search.storage import is_below, location_of
 from search.trials import Record, TrialSpec
 from trainable.datasets import Dataset
 from trainable.ray_trainable import RecipeTrainable
@@ -43,6 +44,9 @@ _TUNE_SETTINGS = {
 _MOST_PLACES = 10_000
 """Trials at once that Tune never sees; `_Places` counts those that fit."""
 _COUNTED_EVERY_S = 5.0
+_DELETED_WITHIN_S = 5.0
+_sessions: list[Path] = []
+"""Directories of the cluster that this process started, if it did."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,10 +83,15 @@ class ConductedSearcher(_NotPickled, Searcher):
     Args:
         conductor: Has the trials.
         num_places: Asked before each trial how many may be given out at once.
+        storage: Where checkpoints lie; one that lies elsewhere is not gone on from. The journal of
+            a run that somebody else made may name any address.
     """
 
-    def __init__(self, conductor: Conductor, num_places: Callable[[], int]) -> None:
+    def __init__(
+        self, conductor: Conductor, num_places: Callable[[], int], *, storage: str
+    ) -> None:
         super().__init__()
+        self._storage = storage
         self._conductor = conductor
         self._num_places = num_places
         self._given: set[str] = set()
@@ -97,7 +106,10 @@ class ConductedSearcher(_NotPickled, Searcher):
         if isinstance(answer, Wait):
             return None
         self._given.add(trial_id)
-        return {"spec": answer.spec.to_dict(), "checkpoint": answer.checkpoint}
+        checkpoint = answer.checkpoint
+        if checkpoint is not None and not is_below(self._storage, checkpoint):
+            checkpoint = None
+        return {"spec": answer.spec.to_dict(), "checkpoint": checkpoint}
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -211,7 +223,7 @@ def run(conductor: Conductor, *, dataset: Dataset, resources: Resources, run_dir
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
-            search_alg=ConductedSearcher(conductor, places),
+            search_alg=ConductedSearcher(conductor, places, storage=resources.storage),
             scheduler=ConductedScheduler(conductor, run_dir),
             num_samples=-1,
             # With a number Tune starts that many workers side by side, without one it waits for
@@ -256,14 +268,34 @@ def start_ray(resources: Resources) -> float:
     if resources.ray_address:
         cluster.connect(resources.ray_address)
     else:
-        ray.init(
+        started: Any = ray.init(
             address="local",
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
+        _sessions.append(Path(started.address_info["session_dir"]))
     signal.signal(signal.SIGTERM, sigterm)  # Ray takes it for itself and ends without a word.
     return float(ray.cluster_resources().get("CPU", 0.0))  # type: ignore[no-untyped-call]
+
+
+def stop_ray(*, keeps_logs: bool = False) -> None:
+    """Leave the cluster, or end the one that `start_ray` started and delete what Ray leaves of it.
+
+    Args:
+        keeps_logs: Whether Ray's own logs, a megabyte a run, stay in its temporary directory.
+    """
+    ray.shutdown()
+    while _sessions:
+        session = _sessions.pop()
+        if keeps_logs:
+            log.warning("Ray's own logs are in %s", session / "logs")
+            continue
+        deadline = time.monotonic() + _DELETED_WITHIN_S
+        # Its processes are told to end, and write until they do.
+        while session.exists() and time.monotonic() < deadline:
+            shutil.rmtree(session, ignore_errors=True)
+            time.sleep(0.05)
 
 
 class _Places:

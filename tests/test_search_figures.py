@@ -20,7 +20,7 @@ from search.figures_fit import fit_map
 from search.figures_ladder import has_ladder, ladder
 from search.figures_png import png
 from search.figures_response import response_curves, search_evidence
-from search.figures_roles import role_of, roles
+from search.figures_roles import MOST_DOTS, dots, number_of, role_of, roles
 from search.figures_turns import interval_text
 from search.surrogate import MIN_TRIALS, importances, responses, usable_trials
 from search.verdict import Estimate
@@ -393,6 +393,38 @@ def test_response_curves_show_each_trial_in_each_panel(width: float) -> None:
         "arrow_left": 2,
     }
     assert {"importance", *STRENGTH_NAMES} <= set(words(drawing))
+
+
+def test_of_thousands_of_trials_hundreds_are_drawn_and_the_legend_says_so() -> None:
+    trials = [
+        a_trial("search", number, "proposed", t.spec.recipe, scores(0.5 + number / 9000, 0.9))
+        for number, t in enumerate(search_trials(8) * 150)
+    ]
+    num_searched = len(trials)
+    trials += confirm_trials()
+    ours = {t.spec.trial_id for t in trials if role_of(t, a_plan(), BEST)}
+    searched = [t for t in trials if t.spec.stage == "search" and t.spec.trial_id not in ours]
+    assert len(searched) > 2 * MOST_DOTS
+    drawing = fit_map(a_plan(), trials, BEST, 760.0)
+    drawn = {mark.title.split(":")[0] for mark in marks(drawing, "run")}
+    assert ours <= drawn
+    shown = [t for t in searched if t.spec.trial_id in drawn]
+    assert MOST_DOTS / 2 < len(shown) <= MOST_DOTS
+    assert f"search, {len(shown):,} of {len(searched):,} drawn" in words(drawing)
+    # Evenly: early, middle and late thirds alike.
+    thirds = Counter(3 * t.spec.number // num_searched for t in shown)
+    assert max(thirds.values()) < 1.2 * min(thirds.values())
+
+
+@pytest.mark.parametrize("number", [0, 1, MOST_DOTS, MOST_DOTS + 1, 10 * MOST_DOTS])
+def test_up_to_a_number_every_dot_is_drawn(number: int) -> None:
+    trials = [a_trial("search", i, "proposed", BEST, scores(0.5, 0.5)) for i in range(number)]
+    drawn = dots(trials, is_kept=lambda trial: False)
+    assert len(drawn) <= MOST_DOTS
+    assert (drawn == trials) == (number <= MOST_DOTS)
+    assert (number_of(drawn, trials) == "") == (number <= MOST_DOTS)
+    kept = dots(trials, is_kept=lambda trial: trial.spec.number % 2 == 1)
+    assert [t for t in kept if t.spec.number % 2 == 1] == trials[1::2]
 
 
 @pytest.mark.parametrize(("number", "shown"), [(MIN_TRIALS - 1, False), (MIN_TRIALS, True)])

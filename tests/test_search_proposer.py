@@ -1,17 +1,19 @@
 """The proposer tells Optuna the truth, also where Ray's own OptunaSearch does not."""
 
 import json
+import random
 import statistics
 from pathlib import Path
 
 import optuna
 import pytest
+from optuna.samplers._tpe.sampler import _split_trials, default_gamma
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from ray.tune.search.optuna import OptunaSearch
 
-from search.proposer import Proposer
+from search.proposer import MOST_TRIALS, Proposer
 from search.trials import Record, Trial, TrialSpec
 from spaces.recipe import Recipe
 
@@ -155,3 +157,61 @@ def test_it_learns_where_the_good_trials_lie(tmp_path: Path) -> None:
     late = [abs(position - 0.8) for position in proposed[25:]]
     early = [abs(position - 0.8) for position in proposed[:8]]
     assert statistics.median(late) < 0.5 * statistics.median(early)
+
+
+@pytest.mark.parametrize("num_complete", [5, 200])
+def test_of_many_trials_a_proposal_sees_all_good_ones_and_the_newest_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_complete: int
+) -> None:
+    most, num_best = 60, 25
+    monkeypatch.setattr("search.proposer.MOST_TRIALS", most)
+    ours = proposer(tmp_path)
+    rng = random.Random(0)
+    scores = {}
+    for number in range(200):
+        positions = dict.fromkeys(NAMES, number / 200)
+        is_complete = number < num_complete
+        # Few enough values that there are ties.
+        seen = [rng.randint(0, 30) / 30] * (3 if is_complete else rng.randint(1, 2))
+        ours.observe(trial(number, "finished" if is_complete else "stopped", seen), positions)
+        scores[number] = (is_complete, 0 if is_complete else len(seen), seen[-1], -number)
+    ours.propose("next", 200)
+    shown = [t.number for t in ours.study.trials if t.state is not TrialState.RUNNING]
+    good = set(sorted(scores, key=lambda n: scores[n], reverse=True)[:num_best])
+    others = [number for number in range(200) if number not in good]
+    assert shown == sorted(good | set(others[-(most - num_best) :]))
+    # The file that a dashboard reads holds them all.
+    storage = JournalStorage(JournalFileBackend(str(tmp_path / "optuna.journal")))
+    assert len(optuna.load_study(study_name="my-search", storage=storage).trials) == 201
+
+
+def test_what_is_left_out_does_not_hide_a_good_trial_from_tpe(tmp_path: Path) -> None:
+    """The split that Optuna makes of what it is shown has the good trials of the whole history."""
+    ours = proposer(tmp_path)
+    rng = random.Random(1)
+    for number in range(MOST_TRIALS + 100):
+        status, seen = ("finished", 3) if rng.random() < 0.3 else ("stopped", rng.randint(1, 2))
+        positions = dict.fromkeys(NAMES, rng.random())
+        ours.observe(trial(number, status, [rng.random()] * seen), positions)
+    whole = ours.study.get_trials(deepcopy=False)
+    ours.propose("next", len(whole))
+    shown = [t for t in ours.study.get_trials(deepcopy=False) if t.state.is_finished()]
+    assert (len(whole), len(shown)) == (MOST_TRIALS + 100, MOST_TRIALS)
+    below = [
+        [t.number for t in _split_trials(ours.study, trials, default_gamma(len(trials)))[0]]
+        for trials in (whole, shown)
+    ]
+    assert below[0] == below[1]
+
+
+def test_the_axes_are_those_that_optuna_would_find(tmp_path: Path) -> None:
+    ours = proposer(tmp_path)
+    for number in range(6):
+        ours.propose(f"search-{number:04d}", number)
+        ours.observe(trial(number, "finished", [0.1, 0.2, 0.3]), None)
+    expected = optuna.search_space.intersection_search_space(ours.study.trials)
+    sampler = ours.study.sampler
+    assert sampler.infer_relative_search_space(ours.study, ours.study.trials[0]) == expected
+    assert list(sampler.infer_relative_search_space(ours.study, ours.study.trials[0])) == list(
+        expected
+    )

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -480,6 +481,57 @@ def test_a_store_that_comes_back_gets_everything(
     children = children_of(back, "back")
     assert steps(back, children["search-0000"]) == [1, 2, 3, 4, 5]
     assert steps(back, children["search-0001"]) == [1, 2, 3]
+    assert tracker.problems == []
+
+
+def test_a_run_that_a_late_server_made_twice_is_kept_once(
+    open_tracker: Callable[[], Tracker], client: MlflowClient, name: str
+) -> None:
+    """A server that hung carries out what its client has given up and sent again."""
+    trials = [a_trial(0, EPOCHS, "finished"), a_trial(1, 3)]
+    open_tracker().sync(trials)
+    parent = parent_of(client, name)
+    for run in (parent, *children_of(client, name).values()):
+        tags = {**run.data.tags, "outcome": "running"}
+        for start in (run.info.start_time - 1, run.info.start_time + 1):
+            client.create_run(run.info.experiment_id, start_time=start, tags=tags)
+    again = open_tracker()
+    again.sync(trials)
+    again.close_search("KILLED", verdict=None, artifacts=None)
+
+    assert parent_of(client, name).info.run_id == parent.info.run_id
+    children = children_of(client, name)
+    assert sorted(children) == ["search-0000", "search-0001"]
+    assert steps(client, children["search-0000"]) == [1, 2, 3, 4, 5]
+    assert steps(client, children["search-0001"]) == [1, 2, 3]
+
+
+def test_a_run_that_is_made_twice_after_the_store_was_asked_is_found_at_the_end(
+    open_tracker: Callable[[], Tracker],
+    client: MlflowClient,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    create_run = MlflowClient.create_run
+    given_up: list[Callable[[], Run]] = []
+
+    def gives_up(self: MlflowClient, *args: Any, **said: Any) -> Run:
+        if not given_up and said["tags"].get("trial_id") == "search-0000":
+            given_up.append(partial(create_run, self, *args, **said))
+            raise MlflowException("timed out")
+        return create_run(self, *args, **said)
+
+    monkeypatch.setattr(MlflowClient, "create_run", gives_up)
+    tracker = open_tracker()
+    for epochs in (1, 2):
+        tracker.trial_changed(a_trial(0, epochs))
+    late = given_up[0]()
+    tracker.trial_changed(a_trial(0, EPOCHS, "finished"))
+    tracker.close_search("FINISHED", verdict=None, artifacts=None)
+
+    (child,) = children_of(client, name).values()
+    assert child.info.run_id != late.info.run_id
+    assert steps(client, child) == [1, 2, 3, 4, 5]
     assert tracker.problems == []
 
 

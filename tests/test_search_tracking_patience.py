@@ -1,10 +1,11 @@
 """How much time tracking takes, on a clock that the test turns."""
 
 import logging
+from typing import Literal
 
 import pytest
 
-from search.tracking_patience import Patience
+from search.tracking_patience import Costs, Patience
 
 
 class Clock:
@@ -107,3 +108,29 @@ def test_time_that_is_free_does_not_count_unless_it_was_in_vain(
 def test_what_is_no_failure_passes_through(patience: Patience) -> None:
     with pytest.raises(ZeroDivisionError, match="by zero"):
         patience.attempt("divide", lambda: 1 // 0)
+
+
+@pytest.mark.parametrize("of_failures", ["wall", "computed"])
+@pytest.mark.parametrize("of_successes", ["wall", "computed"])
+@pytest.mark.parametrize("works", [True, False])
+def test_a_call_costs_what_it_lasts_or_what_it_computes(
+    clock: Clock,
+    of_failures: Literal["wall", "computed"],
+    of_successes: Literal["wall", "computed"],
+    works: bool,
+) -> None:
+    computed = Clock()
+    costs = Costs(of_failures=of_failures, of_successes=of_successes, computed_s=computed)
+    patience = Patience((OSError,), share=0.0, grace_s=3.0, clock=clock, costs=costs)
+
+    def call() -> None:
+        computed.now += 2.0
+        clock.now += 5.0
+        if not works:
+            raise OSError("no route to host")
+
+    patience.attempt("log", call)
+    one_lasts = (of_successes if works else of_failures) == "wall"
+    assert patience.is_due == (not one_lasts), "5 seconds are more than 3, 2 are not"
+    patience.attempt("log", call)
+    assert not patience.is_due

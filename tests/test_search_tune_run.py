@@ -4,11 +4,20 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import ray
 
 from search.conductor import Conductor
 from search.journal import Journal
+from search.stages import ListedStage
 from search.trials import Record, TrialSpec
-from search.tune_run import CheckpointNotes, ConductedScheduler
+from search.tune_run import (
+    CheckpointNotes,
+    ConductedScheduler,
+    ConductedSearcher,
+    Resources,
+    start_ray,
+    stop_ray,
+)
 from spaces.recipe import Recipe
 
 
@@ -55,3 +64,50 @@ def test_the_checkpoints_of_a_trial_that_is_over_go_unless_it_keeps_its_weights(
     notes = CheckpointNotes(Conductor(Journal(tmp_path), []), str(tmp_path))
     notes.on_trial_complete(0, [], trial)
     assert deleted == ([] if keeps else ["here"])
+
+
+@pytest.mark.parametrize(
+    ("location", "is_used"),
+    [
+        ("{storage}/session-1/search-0000/checkpoint_1", True),
+        ("{storage}/../theirs/checkpoint_1", False),
+        ("/srv/theirs/checkpoint_1", False),
+        ("s3://theirs/checkpoint_1", False),
+        ("http://theirs.example/checkpoint_1", False),
+    ],
+)
+def test_a_trial_goes_on_from_checkpoints_of_its_own_run_only(
+    tmp_path: Path, location: str, is_used: bool
+) -> None:
+    storage = str(tmp_path / "ray")
+    location = location.format(storage=storage)
+    spec = TrialSpec(stage="search", number=0, role="proposed", recipe=Recipe(epochs=3))
+    journal = Journal(tmp_path)
+    journal.start(spec)
+    journal.checkpoint(spec.trial_id, location)
+    stage = ListedStage("search", journal, lambda batch: [spec] if batch == 0 else [])
+    searcher = ConductedSearcher(Conductor(journal, [lambda: stage]), lambda: 1, storage=storage)
+    assert searcher.suggest("0")["checkpoint"] == (location if is_used else None)
+    journal.close()
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_what_ray_leaves_of_a_cluster_goes_with_it_unless_the_run_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keeps: bool
+) -> None:
+    ours, others = tmp_path / "session_1", tmp_path / "session_2"
+    for session in (ours, others):
+        (session / "logs").mkdir(parents=True)
+        (session / "logs" / "raylet.out").write_text("log")
+    info = SimpleNamespace(address_info={"session_dir": str(ours)})
+    monkeypatch.setattr(ray, "init", lambda **asked: info)
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
+    down: list[bool] = []
+    monkeypatch.setattr(ray, "shutdown", lambda: down.append(ours.exists()))
+    resources = Resources(cpus_per_trial=1, gpus_per_trial=0, ray_address=None, storage="")
+    for _ in range(2):  # As for a run after a run in one process.
+        assert start_ray(resources) == 2.0
+        stop_ray(keeps_logs=keeps)
+    assert down == [True, keeps]
+    assert ours.exists() == keeps
+    assert others.exists()
