@@ -101,9 +101,11 @@ _SHOWN = {
 
 
 def _target(dial: Dial) -> str:
-    # An open dial names the value that was tried, which is no advice to use it.
     value = f"{dial.recommended:.4g}"
-    return f"({value})" if dial.turn == "inconclusive" else value
+    if dial.turn != "inconclusive":
+        return value
+    # An open dial names the value that was tried, which is no advice to use it.
+    return f"({value})" if dial.recommended != dial.reference else "—"
 
 
 def _effective(dial: Dial) -> str:

@@ -29,6 +29,10 @@ SQLITE = "sqlite:///"
 _LOCK_S = 60.0
 
 
+class OtherVersionError(RuntimeError):
+    """A young part of MLflow's interface that the installed version has changed."""
+
+
 def set_environment() -> None:
     """Set what MLflow reads from the environment, unless the user has; call before importing it."""
     for name, value in ENVIRONMENT.items():
@@ -49,6 +53,7 @@ def failures() -> tuple[type[Exception], ...]:
         RequestException,
         SQLAlchemyError,
         CommandError,
+        OtherVersionError,
         sqlite3.Error,
         OSError,
     )
