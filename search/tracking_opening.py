@@ -27,6 +27,7 @@ ENVIRONMENT = {
 }
 SQLITE = "sqlite:///"
 _LOCK_S = 60.0
+_ANSWER_S = 2.0
 
 
 class OtherVersionError(RuntimeError):
@@ -117,12 +118,18 @@ def _open_experiment(uri: str, name: str, *, artifacts: Path | None) -> Store:
 
 
 def _check_reachable(uri: str) -> None:
-    """Raise at once where MLflow would try to connect for minutes."""
+    """Raise soon where MLflow would try to connect for minutes, or wait for an answer."""
     parts = urlsplit(uri)
-    if parts.hostname:
-        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-        if port:
-            socket.create_connection((parts.hostname, port), timeout=5).close()
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    if not parts.hostname or not port:
+        return
+    with socket.create_connection((parts.hostname, port), timeout=_ANSWER_S) as connection:
+        if parts.scheme == "http":
+            request = (
+                f"GET {parts.path.rstrip('/')}/health HTTP/1.1\r\nHost: {parts.hostname}:{port}"
+            )
+            connection.sendall(f"{request}\r\nConnection: close\r\n\r\n".encode())
+            connection.recv(1)  # Whatever it answers, it does.
 
 
 def _check_writable(database: Path) -> None:

@@ -11,6 +11,10 @@ Result = TypeVar("Result")
 
 _LOGGER = logging.getLogger(__name__)
 _MAX_CHARACTERS = 300
+_IN_VAIN = 3.0
+"""How often the time of a failure counts: a server that hangs is asked at the beginning and at the
+end in any case, which must fit into the share of a search of five minutes.
+"""
 
 
 class Patience:
@@ -21,7 +25,7 @@ class Patience:
 
     Args:
         failures: What a tracking call may raise without harm.
-        share: Share of the wall-clock that calls may take.
+        share: Share of the wall-clock that calls may take; what fails counts `_IN_VAIN` times.
         grace_s: Seconds that they may take on top, so that a search shows up from the start.
         pause_s: Seconds without calls after `failures_in_row` failures in a row.
         failures_in_row: Failures in a row that end in a pause.
@@ -83,7 +87,7 @@ class Patience:
         try:
             result = call()
         except self._failures as error:
-            self._spent_s += self._clock() - started
+            self._spent_s += _IN_VAIN * (self._clock() - started)
             self._note(what, error)
             return None
         if not free:

@@ -1,6 +1,7 @@
 """Tables and report of a run that goes on: there from the start, and not in its way."""
 
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,6 @@ def test_writing_takes_its_share_of_the_time_and_no_more(
         now += 1.0
     for name, every_s in (("tables", TABLES_EVERY_S), ("report", REPORT_EVERY_S)):
         times = [at for what, at in written if what == name]
-        gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+        gaps = [later - earlier for earlier, later in pairwise(times)]
         assert min(gaps) >= max(every_s, cost_s / MOST_SHARE)
         assert len(times) >= 7200.0 / (max(every_s, cost_s / MOST_SHARE) + 2 * cost_s + 2.0)
