@@ -35,6 +35,7 @@ from pathlib import Path
 from search.tracking import DatasetInfo, Tracker
 from search.tracking_opening import embedded_uri
 from search.trials import Record, Trial, TrialSpec
+from search.ui import free_port
 from spaces.recipe import Recipe
 
 EPOCHS = 15
@@ -42,7 +43,7 @@ STAGES = {"search": 24, "attribute": 16, "confirm": 12}
 NUM_REPORTS = EPOCHS * sum(STAGES.values())
 CASES = ("sqlite", "server", "refused", "hanging", "dies")
 _DATASET = DatasetInfo(name="digits", digest="0" * 32, num_train=300, num_val=200, num_test=1197)
-_PORT = 5790
+_PORT = 5790  # The first that is tried.
 
 
 def reports() -> Iterator[Trial]:
@@ -116,11 +117,12 @@ def kill_group(server: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def mlflow_server(home: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A server of one process, over a database of its own."""
+def mlflow_server(home: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Address of a server of one process, over a database of its own, and the process."""
     home.mkdir()
+    port = free_port("127.0.0.1", _PORT)
     command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
-    command += ["--port", str(_PORT), "--backend-store-uri", embedded_uri(home)]
+    command += ["--port", str(port), "--backend-store-uri", embedded_uri(home)]
     command += ["--artifacts-destination", str(home / "artifacts")]
     with (home / "log.txt").open("wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, cwd=home, start_new_session=True)
@@ -128,11 +130,11 @@ def mlflow_server(home: Path) -> Iterator[subprocess.Popen[bytes]]:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             try:
-                urllib.request.urlopen(f"http://127.0.0.1:{_PORT}/health", timeout=2).close()
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
                 break
             except (urllib.error.URLError, OSError):
                 time.sleep(0.3)
-        yield server
+        yield f"http://127.0.0.1:{port}", server
     finally:
         kill_group(server)
 
@@ -148,8 +150,8 @@ def store(case: str, home: Path) -> Iterator[tuple[str, subprocess.Popen[bytes] 
         with socket.create_server(("127.0.0.1", 0)) as silent:
             yield f"http://127.0.0.1:{silent.getsockname()[1]}", None
     else:
-        with mlflow_server(home / case) as server:
-            yield f"http://127.0.0.1:{_PORT}", server if case == "dies" else None
+        with mlflow_server(home / case) as (address, server):
+            yield address, server if case == "dies" else None
 
 
 def measure(case: str, seconds: float, home: Path) -> str:

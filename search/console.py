@@ -11,7 +11,8 @@ PLAIN_WIDTH = 132
 
 def make_console() -> Console:
     """A console on standard output."""
-    # In a file or a pipe a line must not wait for a full buffer: somebody follows it.
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)
+        # In a file or a pipe a line must not wait for a full buffer: somebody follows it. And an
+        # arrow that the terminal's alphabet lacks must not end a search.
+        sys.stdout.reconfigure(line_buffering=True, errors="replace")
     return Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, soft_wrap=False)

@@ -70,7 +70,7 @@ class SoFar:
         self._config = config
         self._plan = plan
         self._tables_due_at = 0.0
-        self._report_due_at = time.monotonic() + REPORT_EVERY_S
+        self._report_due_at = 0.0
 
     def offer(self, trials: Collection[Trial]) -> None:
         """Write what is due."""

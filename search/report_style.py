@@ -46,7 +46,7 @@ thead th{color:var(--muted);font-size:12.5px;vertical-align:bottom;border-color:
 tr.cut{color:var(--muted)}
 table.sortable{font-size:12.5px}
 table.sortable th,table.sortable td{padding:4px 10px 4px 0}
-table.sortable td.what{min-width:150px}table.sortable td.ended{min-width:122px}
+table.sortable td.what{min-width:150px}table.sortable td.ended{min-width:132px}
 table.sortable tbody th{white-space:nowrap;position:sticky;left:0;background:var(--paper)}
 table.sortable button{all:unset;cursor:pointer;color:inherit}
 table.sortable button:focus-visible{outline:2px solid var(--best)}
@@ -76,7 +76,7 @@ body{max-width:none;padding:0;font-size:10.5pt}
 nav,.switch{display:none}
 section{break-before:auto;margin-top:22pt}
 h2{break-after:avoid}figure,tr,ul.strip{break-inside:avoid}
-.scroll{overflow:visible}table.sortable{font-size:6.5pt}
+.scroll{overflow:visible}table.sortable,table.sortable thead th{font-size:6.5pt}
 table.sortable th,table.sortable td{padding:2pt 4pt 2pt 0;white-space:normal}
 table.sortable td.what,table.sortable td.ended{min-width:0}
 ul.strip b{font-size:9.5pt}ul.strip .value{font-size:11pt}

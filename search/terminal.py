@@ -1,7 +1,9 @@
 """What the terminal says when a run is done: the answer first, then the numbers, then what next."""
 
 import math
+from collections.abc import Sequence
 
+from rich.box import HEAVY_HEAD, MARKDOWN, Box
 from rich.console import Console
 from rich.table import Table
 
@@ -11,6 +13,10 @@ from search.plan import Plan
 from search.verdict import Confirmed, Dial, Estimate, Verdict
 
 _ARROWS = {"down": "↓ down", "up": "↑ up", "leave": "= leave", "inconclusive": "? open"}
+_UNITS = "in effective units"
+_LOSS = "log-loss, nats [95 %]"
+_DETAILS = (_UNITS, _LOSS)
+"""Columns that a narrow terminal does without, the first first."""
 _COLOURS = {"down": "bold blue", "up": "bold dark_orange", "leave": "dim", "inconclusive": "yellow"}
 
 
@@ -20,14 +26,14 @@ def print_verdict(console: Console, config: RunConfig, plan: Plan, analysis: Ana
     console.print()
     console.print(verdict.sentence, style="bold", highlight=False)
     console.print()
-    console.print(dial_table(verdict))
+    console.print(dial_table(verdict, console))
     for dial in verdict.dials:
         if dial.remark and dial.turn != "leave":
             console.print(f"  {dial.strength}: {dial.remark}", highlight=False)
     for sentence in (*verdict.interactions, *analysis.edges):
         console.print(f"  {sentence}", highlight=False)
     console.print()
-    console.print(comparison_table(plan, analysis))
+    console.print(comparison_table(plan, analysis, console))
     for reason in verdict.fit.reasons:
         console.print(f"  {reason}", highlight=False)
     cost = verdict.cost
@@ -44,34 +50,57 @@ def print_verdict(console: Console, config: RunConfig, plan: Plan, analysis: Ana
         ("Look:", "make ui"),
         ("Train:", f"make train CONFIG={path / 'best.yaml'}"),
     ):
-        console.print(f"{what:<24}{where}", highlight=False)
+        # Without breaks of ours, so that a long path can be copied.
+        console.print(f"{what:<24}{where}", highlight=False, markup=False, soft_wrap=True)
 
 
-def dial_table(verdict: Verdict) -> Table:
-    """One row per strength: what to do, from what to what, and what that changes."""
-    table = Table(title="What to change in the recipe", title_justify="left")
-    for column in ("strength", "turn", "from", "to", "in effective units"):
-        table.add_column(column, justify="right" if column in ("from", "to") else "left")
-    table.add_column("validation top-1, points [95 %]", justify="right")
-    table.add_column("log-loss, nats [95 %]", justify="right")
+def dial_table(verdict: Verdict, console: Console) -> Table:
+    """One row per strength: what to do, from what to what, and what that changes.
+
+    Where it is too wide for the console, details are left out rather than names cut.
+    """
+    for left_out in range(len(_DETAILS) + 1):
+        table = _dial_table(verdict, console, details=_DETAILS[left_out:])
+        unlimited = console.options.update(max_width=10_000)
+        if console.measure(table, options=unlimited).maximum <= console.width:
+            break
+    return table
+
+
+def _dial_table(verdict: Verdict, console: Console, *, details: Sequence[str]) -> Table:
+    table = Table(title="What to change in the recipe", title_justify="left", box=_box(console))
+    for column in ("strength", "turn"):
+        table.add_column(column, no_wrap=True)
+    for column in ("from", "to", "top-1, points [95 %]"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for column in details:
+        table.add_column(column, justify="right" if column == _LOSS else "left", no_wrap=True)
     for dial in verdict.dials:
+        cells = {
+            _LOSS: _interval(dial.effect.get("val/nll"), scale=1, digits=3),
+            _UNITS: _effective(dial),
+        }
         table.add_row(
             dial.strength,
             f"[{_COLOURS[dial.turn]}]{_ARROWS[dial.turn]}[/]",
             f"{dial.reference:.4g}",
             _target(dial),
-            _effective(dial),
             _interval(dial.effect.get("val/top1"), scale=100, digits=1),
-            _interval(dial.effect.get("val/nll"), scale=1, digits=3),
+            *(cells[column] for column in details),
         )
     return table
 
 
-def comparison_table(plan: Plan, analysis: Analysis) -> Table:
+def _box(console: Console) -> Box:
+    """Lines around cells; in a file, those of a Markdown table: plain, and ready for an issue."""
+    return HEAVY_HEAD if console.is_terminal else MARKDOWN
+
+
+def comparison_table(plan: Plan, analysis: Analysis, console: Console) -> Table:
     """Reference against best: strengths, clean-train, validation and test."""
     verdict, confirmed = analysis.verdict, analysis.verdict.confirmed
     seeds = f" ({confirmed.seeds} fresh seeds)" if confirmed else ""
-    table = Table(title=f"Reference against best{seeds}", title_justify="left")
+    table = Table(title=f"Reference against best{seeds}", title_justify="left", box=_box(console))
     table.add_column("")
     for column in ("reference", "best", "all off"):
         table.add_column(column, justify="right")
@@ -101,9 +130,11 @@ _SHOWN = {
 
 
 def _target(dial: Dial) -> str:
-    # An open dial names the value that was tried, which is no advice to use it.
     value = f"{dial.recommended:.4g}"
-    return f"({value})" if dial.turn == "inconclusive" else value
+    if dial.turn != "inconclusive":
+        return value
+    # An open dial names the value that was tried, which is no advice to use it.
+    return f"({value})" if dial.recommended != dial.reference else "—"
 
 
 def _effective(dial: Dial) -> str:

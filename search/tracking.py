@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from search import tracking_closing, tracking_view
+from search import tracking_closing, tracking_notes, tracking_view
 from search.tracking_answer import Answer
 from search.tracking_mirror import Mirror, SearchInfo
 from search.tracking_opening import failures, open_store
@@ -31,6 +31,11 @@ __all__ = ["DatasetInfo", "Tracker"]
 Result = TypeVar("Result")
 
 _OPEN = "open the store"
+_EXTRAS = {
+    "set the saved view": tracking_closing.set_view,
+    "name the dataset": Mirror.log_dataset,
+}
+"""What another version of MLflow may refuse; the runs and their numbers must not depend on it."""
 
 
 def _nothing(recipe: Recipe) -> Mapping[str, float]:
@@ -77,8 +82,8 @@ class Tracker:
         self._best = BestSoFar()
         self._search: SearchInfo | None = None
         self._mirror: Mirror | None = None
-        self._view_was_tried = False
-        self._view_is_set = False
+        self._extras_were_tried = False
+        self._missing_extras = set(_EXTRAS)
         # Importing MLflow and making a database are part of starting up, like importing torch.
         self._store: Store | None = self._patience.attempt(_OPEN, self._connect, free=True)
 
@@ -110,12 +115,13 @@ class Tracker:
             tags={**tags, "search_id": search_id, "search": title},
             dataset=dataset,
         )
-        self._view_was_tried = self._view_is_set = False
+        self._extras_were_tried = False
+        self._missing_extras = set(_EXTRAS)
         parent = None
         # A store that just kept us waiting in vain is not tried twice in a row.
         if self._patience.is_due:
             parent = self._attempt(_OPEN, lambda mirror: mirror.parent)
-            self._try_view()
+            self._try_extras()
         return parent or ""
 
     def sync(self, trials: Iterable[Trial]) -> None:
@@ -154,11 +160,11 @@ class Tracker:
             # Only the store knows what became of the calls that failed: it is asked once more.
             self._mirror, self._behind = None, dict(self._trials)
         self._catch_up(is_last=True)
+        # Before calls that any version takes: three failures in a row would end in a pause.
+        self._add_extras()
         trials = list(self._trials.values())
         self._attempt("end the interrupted trials", lambda mirror: mirror.interrupt(trials))
         self._attempt("log the ranks", lambda mirror: mirror.update_ranks(trials))
-        if not self._view_is_set:
-            self._attempt("set the saved view", self._set_view)
         upload = partial(tracking_closing.upload, run_dir=artifacts, verdict=verdict)
         files = self._attempt("copy the artifacts", upload)
         registered = None
@@ -176,6 +182,10 @@ class Tracker:
             answer=answer,
         )
         self._attempt("log the verdict", publish)
+        if verdict is not None:
+            said = tracking_notes.answer(verdict)
+            describe = partial(tracking_closing.describe_experiment, answer=said)
+            self._attempt("describe the experiment", describe)
         # Last, so that a run that is over lacks nothing but what `problems` says.
         self._attempt("end the search", lambda mirror: mirror.close(status))
 
@@ -204,17 +214,20 @@ class Tracker:
         if is_last or (tried and self._patience.is_due):
             update_best = partial(Mirror.update_best, best=self._best.values)
             self._attempt("log the best so far", update_best)
-        self._try_view()
+        self._try_extras()
 
-    def _try_view(self) -> None:
-        """Set the view as soon as the store is there, and not again at each report if it fails."""
-        if self._mirror is not None and not self._view_was_tried:
-            self._view_was_tried = True
-            self._attempt("set the saved view", self._set_view)
+    def _try_extras(self) -> None:
+        """Add them as soon as the store is there, and not again at each report if one fails."""
+        if self._mirror is not None and not self._extras_were_tried:
+            self._extras_were_tried = True
+            self._add_extras()
 
-    def _set_view(self, mirror: Mirror) -> None:
-        tracking_closing.set_view(mirror)
-        self._view_is_set = True
+    def _add_extras(self) -> None:
+        for what in sorted(self._missing_extras):
+            self._attempt(what, _EXTRAS[what])
+            # A failure leaves no mirror behind.
+            if self._mirror is not None:
+                self._missing_extras.discard(what)
 
     def _attempt(self, what: str, call: Callable[[Mirror], Result]) -> Result | None:
         """The one place where the store is called and its failures end."""

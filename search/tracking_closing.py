@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from search import tracking_artifacts, tracking_notes, tracking_view
 from search.tracking_answer import KIND_TAG, Answer, answer_note
 from search.tracking_mirror import Mirror
+from search.tracking_opening import OtherVersionError
 from search.tracking_trials import run_name
 from search.trials import Trial
 from search.verdict import Verdict
@@ -31,10 +32,11 @@ def set_view(mirror: Mirror) -> None:
     kind = info.tags.get(KIND_TAG, "")
     tracking_view.set_view(store, search_id=info.search_id, title=info.title, kind=kind)
     if not kind:  # The experiment's description is about searches.
-        _set_experiment_note(mirror)
+        describe_experiment(mirror)
 
 
-def _set_experiment_note(mirror: Mirror, **answer: str) -> None:
+def describe_experiment(mirror: Mirror, **answer: str) -> None:
+    """Say above the experiment which search is the newest, and what it found."""
     store, info = mirror.store, mirror.info
     note = tracking_notes.experiment_note(
         title=info.title,
@@ -59,7 +61,11 @@ def register(mirror: Mirror, *, champion: "Champion") -> "Registered":
     # Imports torch and timm, which a store's other users do without.
     from search.champion import log_champion
 
-    return log_champion(mirror.store.client, mirror.parent, champion)
+    try:
+        return log_champion(mirror.store.client, mirror.parent, champion)
+    except (AttributeError, ImportError, TypeError) as error:
+        # MLflow's versions still change how models are logged; the answer stands without one.
+        raise OtherVersionError(f"{type(error).__name__}: {error}") from error
 
 
 def publish(
@@ -117,7 +123,6 @@ def publish(
     note = tracking_notes.verdict_note(verdict, counts=counts, links=links)
     tags = tracking_notes.verdict_tags(verdict) | {"mlflow.note.content": note}
     mirror.summarise(metrics=tracking_notes.verdict_metrics(verdict), tags=tags)
-    _set_experiment_note(mirror, answer=tracking_notes.answer(verdict))
 
 
 def _runs_that_matter(mirror: Mirror, trials: Sequence[Trial]) -> Mapping[str, str]:

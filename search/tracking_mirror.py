@@ -98,6 +98,8 @@ class Mirror:
         query = f"tags.`mlflow.parentRunId` = '{self.parent}'"
         for name, run in self._one_each(store.find_runs(query)).items():
             self.children[name] = self._child(run)
+            if run.tags.get("search") != info.title:  # The run directory was renamed.
+                store.log(run.run_id, tags={"search": info.title})
 
     def lags(self, trial: Trial) -> bool:
         """Whether the store knows less of the trial than ``trial`` does."""
@@ -175,6 +177,11 @@ class Mirror:
             self.store.log(child.run_id, metrics=rows, tags=tags)
             child.rank, child.colour = ranks[name], colours.get(name, child.colour)
 
+    def log_dataset(self) -> None:
+        """Name the dataset as an input of the parent run, if it has an identity."""
+        if self.info.dataset is not None:
+            self.store.log_dataset(self.parent, self.info.dataset)
+
     def close(self, status: str) -> None:
         """End the parent run."""
         self.store.end_run(self.parent, status)
@@ -197,6 +204,9 @@ class Mirror:
             run_id, known = run.run_id, run.params
             self._parent_metrics = dict(run.metrics)
             tags = dict(info.tags)
+            if run.tags.get("search") != info.title:
+                # The run directory was renamed; else the name may be one that a person gave.
+                tags["mlflow.runName"] = info.run_name
             if run.status != "RUNNING":
                 store.reopen_run(run_id)
                 tags["mlflow.note.content"] = note
@@ -208,8 +218,6 @@ class Mirror:
             known, tags = {}, {}
         missing = {name: value for name, value in info.params.items() if name not in known}
         store.log(run_id, params=missing, tags=tags)
-        if info.dataset is not None:
-            store.log_dataset(run_id, info.dataset)
         return run_id
 
     def _one_each(self, runs: Iterable[FoundRun]) -> dict[str, FoundRun]:

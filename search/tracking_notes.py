@@ -110,13 +110,8 @@ def dial_table(verdict: Verdict) -> list[dict[str, str]]:
 
 def verdict_metrics(verdict: Verdict) -> dict[str, float]:
     """The numbers of a verdict: confirmed gain and dial effects with interval ends, and cost."""
-    found: dict[str, float] = {
-        "cost/wall_s": verdict.cost.wall_s,
-        "cost/core_s": verdict.cost.core_s,
-        "cost/train_share": verdict.cost.train_share,
-    }
-    for dial in verdict.dials:
-        found |= _with_ends(f"effect/{dial.strength}", dial.effect.get("val/top1"))
+    found: dict[str, float] = {}
+    # MLflow's page lists metrics in the order of their first point: what matters most comes first.
     if verdict.confirmed is not None:
         gains = verdict.confirmed.best_minus_reference
         for name, gain in gains.items():
@@ -125,6 +120,13 @@ def verdict_metrics(verdict: Verdict) -> dict[str, float]:
             scores: Mapping[str, float] = getattr(verdict.confirmed, role)
             if "test/top1" in scores:
                 found[f"confirmed/{role}_top1"] = scores["test/top1"]
+    for dial in verdict.dials:
+        found |= _with_ends(f"effect/{dial.strength}", dial.effect.get("val/top1"))
+    found |= {
+        "cost/wall_s": verdict.cost.wall_s,
+        "cost/core_s": verdict.cost.core_s,
+        "cost/train_share": verdict.cost.train_share,
+    }
     return {name: round(x, _DECIMALS) for name, x in found.items() if math.isfinite(x)}
 
 
@@ -173,13 +175,15 @@ def experiment_note(
         "**How to read it.** Each search is one run with a description: the verdict, the dials, "
         "how sure they are. Below it lies one run per training: `t…` are trials of the search, "
         "`a…` runs of the experiment behind the dials, `c…` confirmations on the test split.\n\n"
-        "* In the charts, `dial.<strength>` is the place of a strength on its axis: 0 is its "
-        "weakest end, 1 its strongest. Lines that end high and start low say: turn it down.\n"
+        "* In the charts, `dial.<strength>` is the place of a strength on its axis: 0 is off or "
+        "its weakest end, 1 its strongest. Lines that end high and start low say: turn it down.\n"
         "* Grey trials were stopped early (`✂6`: after epoch 6), orange ones diverged, red ones "
         "failed. Bright green is a full-length trial that ended well.\n"
         "* `final/val/top1` holds full-length trials only. `rank/pct_at_stop` compares a trial "
         "with all others at the epoch where it stopped: a picture, not a proof. The dials rest on "
-        "full-length runs alone."
+        "full-length runs alone.\n"
+        "* MLflow opens some pages in its layout for agents; one click on *Model training*, top "
+        "left, and this browser stays in this one."
     )
 
 
@@ -234,9 +238,11 @@ def markdown(rows: Sequence[Mapping[str, str]]) -> str:
 
 
 def _target(dial: Dial) -> str:
-    # An open dial names the value that was tried, which is no advice to use it.
     value = f"{dial.recommended:.4g}"
-    return f"({value})" if dial.turn == "inconclusive" else value
+    if dial.turn != "inconclusive":
+        return value
+    # An open dial names the value that was tried, which is no advice to use it.
+    return f"({value})" if dial.recommended != dial.reference else "—"
 
 
 def _decided(dial: Dial) -> str:

@@ -28,6 +28,11 @@ ENVIRONMENT = {
 }
 SQLITE = "sqlite:///"
 _LOCK_S = 60.0
+_ANSWER_S = 2.0
+
+
+class OtherVersionError(RuntimeError):
+    """A young part of MLflow's interface that the installed version has changed."""
 
 
 def set_environment() -> None:
@@ -50,6 +55,7 @@ def failures() -> tuple[type[Exception], ...]:
         RequestException,
         SQLAlchemyError,
         CommandError,
+        OtherVersionError,
         sqlite3.Error,
         OSError,
     )
@@ -119,12 +125,13 @@ def _open_experiment(uri: str, name: str, *, artifacts: Path | None) -> Store:
 
 
 def _check_reachable(uri: str) -> None:
-    """Raise at once where MLflow would try to connect for minutes."""
+    """Raise soon where MLflow would try to connect for minutes, or wait for an answer."""
     parts = urlsplit(uri)
-    if parts.hostname:
-        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-        if port:
-            socket.create_connection((parts.hostname, port), timeout=5).close()
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    if parts.hostname and port:
+        with socket.create_connection((parts.hostname, port), timeout=_ANSWER_S) as connection:
+            if parts.scheme == "http":
+                _await_answer(connection, f"{parts.hostname}:{port}", parts.path)
     if parts.scheme.partition("+")[0] in ("postgresql", "mysql", "mssql"):
         from sqlalchemy import create_engine
 
@@ -133,6 +140,12 @@ def _check_reachable(uri: str) -> None:
             engine.connect().close()  # A false password, a database that is not there.
         finally:
             engine.dispose()
+
+
+def _await_answer(connection: socket.socket, host: str, path: str) -> None:
+    request = f"GET {path.rstrip('/')}/health HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    connection.sendall(request.encode())
+    connection.recv(1)  # Whatever it answers, it does.
 
 
 def _check_writable(database: Path) -> None:

@@ -2,14 +2,11 @@
 
 import json
 import logging
-import os
 import shutil
 import socket
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -552,40 +549,3 @@ def test_before_the_search_is_open_it_may_be_closed_but_not_logged(store_dir: Pa
     tracker.close_search("KILLED", verdict=None, artifacts=None)
     with pytest.raises(RuntimeError, match="`open_search` must come before"):
         tracker.trial_changed(a_trial(0, 1))
-
-
-@pytest.fixture
-def two_drivers(tmp_path: Path) -> Iterator[list["subprocess.Popen[str]"]]:
-    code = (
-        "import sys; from pathlib import Path; from search.tracking import Tracker\n"
-        "tracker = Tracker(None, store_dir=Path(sys.argv[1]), experiment='mine',"
-        " run_name=sys.argv[2])\n"
-        "print(tracker.open_search(params={}, tags={}, dataset=None), tracker.problems)"
-    )
-    root = Path(__file__).resolve().parent.parent
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, str(tmp_path / "new"), name],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(root)},
-        )
-        for name in ("one", "two")
-    ]
-    yield started
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
-def test_two_drivers_may_start_on_a_new_store_at_once(
-    two_drivers: list["subprocess.Popen[str]"], tmp_path: Path
-) -> None:
-    said = [process.communicate(timeout=120) for process in two_drivers]
-    assert [process.returncode for process in two_drivers] == [0, 0], said
-    assert all(out.split()[1:] == ["[]"] for out, _ in said), said
-    client = MlflowClient(embedded_uri(tmp_path / "new"))
-    assert {parent_of(client, name).info.run_id for name in ("one", "two")} == {
-        out.split()[0] for out, _ in said
-    }

@@ -48,7 +48,8 @@ def test_calls_take_their_share_of_the_time_and_no_more(
             patience.attempt("log", lambda: fail(clock, call_s))
         spent, calls = spent + call_s, calls + 1
     assert calls >= 3
-    assert spent <= 3.0 + 0.02 * clock.now + call_s
+    # What is paid for nothing may take a third.
+    assert spent <= (3.0 + 0.02 * clock.now) / (1 if works else 3) + call_s
 
 
 def test_three_failures_in_a_row_end_in_a_pause_of_a_minute(
