@@ -328,7 +328,7 @@ def timm_mixed(
     if args.mixup == 0 and args.cutmix == 0:
         return images, labels
     np.random.seed(seed)  # noqa: NPY002  It knows no other generator.
-    mixup = Mixup(  # type: ignore[no-untyped-call]
+    mixup: Any = Mixup(  # type: ignore[no-untyped-call]
         mixup_alpha=args.mixup,
         cutmix_alpha=args.cutmix,
         cutmix_minmax=args.cutmix_minmax,
