@@ -275,4 +275,9 @@ def _run_path(given: dict[str, Any]) -> Path:
     for path in (Path(given["run_dir"]) / run, Path(run)):
         if exists(path / "config.json"):
             return Path(os.path.realpath(path))
+        if exists(path / "train.json"):
+            raise InputError(
+                f"{path} is a training run, which has no stages; see it, or go on with it, by: "
+                f"make train RUN_NAME={path.name}"
+            )
     raise InputError(f"There is no run {run!r}, neither under {given['run_dir']} nor as a path.")

@@ -6,7 +6,7 @@ from typing import Any
 LABELS = {
     "amp_dtype": "mixed precision",
     "batch_size": "batch size",
-    "crop_scale_min": "random resized crop of at least",
+    "crop_scale_min": "random resized crop (smallest share of the area)",
     "cutmix_alpha": "CutMix",
     "drop_path_rate": "stochastic depth",
     "ema_decay": "weight averaging (EMA)",
@@ -84,12 +84,13 @@ def sentence_of(difference: Difference, remark: str) -> str:
         return (
             f"{spared} are {'decayed' if theirs else 'spared from decay'}, unlike the reference's"
         )
+    own, other = _told_apart(ours, theirs)
     words = {
         "missing": f"missing {label}: the reference has {_shown(theirs)}",
         "extra": f"{label} {_shown(ours)}, which the reference does not have",
-        "speed": f"{label} {_shown(ours)} instead of {_shown(theirs)}: changes the speed only",
-        "same_effect": f"{label} {_shown(ours)} instead of {_shown(theirs)} amounts to the same",
-    }.get(difference.kind, f"{label} {_shown(ours)} instead of {_shown(theirs)}")
+        "speed": f"{label} {own} instead of {other}: changes the speed only",
+        "same_effect": f"{label} {own} instead of {other} amounts to the same",
+    }.get(difference.kind, f"{label} {own} instead of {other}")
     if ours == theirs:
         words = f"{label} {_shown(ours)} in both amounts to something else"
     if difference.effective_unit is not None and _has_own_unit(difference):
@@ -104,6 +105,12 @@ def _has_own_unit(difference: Difference) -> bool:
     """Whether the effective values are there and say more than the raw ones."""
     effective = difference.mine_effective, difference.reference_effective
     return None not in effective and effective != (difference.mine, difference.reference)
+
+
+def _told_apart(ours: Any, theirs: Any) -> tuple[str, str]:
+    """Both in words, which differ where the values do."""
+    own, other = _shown(ours), _shown(theirs)
+    return (own, other) if own != other or ours == theirs else (repr(ours), repr(theirs))
 
 
 def _shown(value: Any) -> str:

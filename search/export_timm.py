@@ -6,6 +6,7 @@ it cannot do is said in comments, with what comes nearest. Traps, by key:
 - ``epochs`` counts what follows the warmup (``warmup_prefix``), and ``warmup_epochs`` is whole.
 - ``warmup_lr`` is the rate of the very first step: ``lr / (W + 1)`` of W warmup steps, so it hangs
   on the number of images.
+- With MixUp or CutMix, a batch of odd length, an accumulated one's part included, stops the script.
 - ``clip_grad: 0`` would clip every gradient to nothing; off is null.
 - ``drop_path``, even 0, fails for a model that does not take it; off is null.
 - ``model_ema_warmup`` makes the decay irrelevant below 353 000 steps, so it stays off.
@@ -40,6 +41,7 @@ _OPTIMIZERS = {
     "sgd": "sgd",
 }
 _STAND_IN_MODELS = {"resnet18_cifar": "resnet18"}
+_MIXES_EVEN = "its MixUp and CutMix stop at a batch of odd length"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,18 +118,25 @@ def _model(recipe: Recipe, num_classes: int, comments: list[str]) -> Args:
 
 def _batches(recipe: Recipe, task: Task, comments: list[str]) -> Args:
     batch_size, pieces = recipe.batch_size, recipe.grad_accum_steps
+    mixes = recipe.mixup_alpha > 0 or recipe.cutmix_alpha > 0
     if batch_size > task.num_train:
         comments.append(
             f"batch_size is {task.num_train} instead of {batch_size}: timm drops a last incomplete "
             "batch even where it is all there is."
         )
         batch_size = task.num_train
-    if batch_size % pieces:
+    if mixes and batch_size % 2:
+        even = max(2, batch_size - 1)
+        comments.append(f"batch_size is {even} instead of {batch_size}: {_MIXES_EVEN}.")
+        batch_size = even
+    divisor = 2 if mixes else 1
+    fitting = max(n for n in range(1, pieces + 1) if batch_size % (n * divisor) == 0)
+    if fitting != pieces:
         comments.append(
-            f"grad_accum_steps is 1: timm cannot split a batch of {batch_size} into {pieces} "
-            "micro-batches of unequal length."
+            f"grad_accum_steps is {fitting} instead of {pieces}: timm's micro-batches, here of "
+            f"{batch_size // fitting}, have equal lengths{f', and {_MIXES_EVEN}' if mixes else ''}."
         )
-        pieces = 1
+        pieces = fitting
     micro_batches = task.num_train // (batch_size // pieces)
     updates = -(-micro_batches // pieces)
     if updates != task.steps_per_epoch:

@@ -142,6 +142,8 @@ def _where(asked: Asked, origin: Origin | None) -> _Where:
     if asked.dataset is not None:
         found = os.path.realpath(asked.dataset) if exists(asked.dataset) else asked.dataset
         return _Where(found, data_dir, asked.num_train, asked.seed or 0)
+    if origin is None and not exists(asked.config):
+        raise InputError(f"{asked.config}: there is no such file.")
     if origin is None:
         raise InputError(
             f"`--dataset` must be given: {asked.config} lies in no run that says what to train on."

@@ -116,6 +116,17 @@ def test_an_empty_folder_and_a_run_that_is_not_there_are_told(
     assert "There is no run 'nothing'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["resume", "export"])
+def test_a_training_run_is_told_from_a_search(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "train.json").write_text("{}")
+    assert main([command, "--run", "mine", "--run-dir", str(tmp_path)]) == 2
+    assert "is a training run" in (err := capsys.readouterr().err)
+    assert "make train RUN_NAME=mine" in err
+
+
 def test_an_existing_run_is_not_overwritten(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -144,7 +155,8 @@ def test_help_answers_without_heavy_imports() -> None:
         (["train"], "`--config` must be given"),
         (["train", "--run-name", "x"], "There is no training run"),
         (["train", "--run-name", "x", "--epochs", "3"], "`--config` must be given"),
-        (["train", "--config", "nothing.yaml"], "`--dataset` must be given"),
+        (["train", "--config", "nothing.yaml"], "there is no such file"),
+        (["train", "--config", "{mine}"], "`--dataset` must be given"),
         (["train", "--config", "nothing.yaml", "--dataset", "digits"], "there is no such file"),
         (["train", "--config", "{mine}", "--dataset", "digitz"], "Did you mean 'digits'?"),
         (["train", "--config", "{mine}", "--dataset", "digits", "--lr", "nan"], "lr"),

@@ -2,11 +2,13 @@
 
 import inspect
 from argparse import Namespace
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -14,7 +16,7 @@ import yaml
 from PIL import Image
 from timm.data.auto_augment import RandAugment as TimmRandAugment
 from timm.data.auto_augment import rand_augment_transform
-from timm.data.mixup import mixup_target
+from timm.data.mixup import Mixup, mixup_target
 from timm.data.random_erasing import RandomErasing
 from timm.data.transforms_factory import create_transform
 from timm.loss.cross_entropy import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
@@ -31,7 +33,7 @@ from search.timm_extras import MOMENTA
 from search.timm_train_keys import TRAIN_DEFAULTS
 from spaces.errors import InputError
 from spaces.recipe import RandAugment, Recipe
-from spaces.strengths import Strengths
+from spaces.strengths import STRENGTH_NAMES, Strengths
 from spaces.task import Task
 from trainable.ema import EmaBank
 from trainable.losses import cross_entropy, one_hot
@@ -57,6 +59,15 @@ RECIPE = Recipe(
     ),
     amp_dtype="none",
 )
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Models this small only wait for each other's threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def train_py(export: TimmExport) -> Namespace:
@@ -148,6 +159,15 @@ def test_every_update_has_the_rate_that_it_has_here(
     assert not any("Warmup" in comment for comment in export.comments)
 
 
+@pytest.mark.parametrize("pieces", [2, 4, 8])
+@pytest.mark.parametrize("num_train", [40, 1000])
+def test_accumulated_updates_have_the_rate_that_they_have_here(pieces: int, num_train: int) -> None:
+    recipe = replace(RECIPE, grad_accum_steps=pieces)
+    args = train_py(exported(recipe, num_train))
+    assert args.grad_accum_steps == pieces
+    assert timm_rates(args, num_train) == pytest.approx(our_rates(recipe, num_train))
+
+
 @pytest.mark.parametrize("fraction", [0.001, 0.04, 0.1, 0.3, 0.49, 0.99])
 @pytest.mark.parametrize("epochs", [1, 2, 15])
 def test_a_warmup_of_broken_epochs_becomes_whole_ones_and_says_so(
@@ -225,11 +245,21 @@ def batches(num: int) -> list[tuple[Tensor, Tensor]]:
         {"optimizer": "muon"},
         {"layer_decay": 0.7, "grad_clip_norm": 0.0},
         {"grad_clip_norm": 0.05},
+        # Adam's first steps are the signs of gradients, and near zero rounding decides on those.
+        {"optimizer": "sgd", "lr": 0.05, "warmup_fraction": 0.0, "min_lr": 1e-3},
+        {"schedule": "constant", "label_smoothing": 0.0},
+        {"optimizer": "sgd", "lr": 0.05, "grad_accum_steps": 4},
+        {"optimizer": "sgd", "lr": 0.05, "mixup_alpha": 0.8},
+        {"optimizer": "sgd", "mixup_alpha": 0.8, "cutmix_alpha": 1.0, "label_smoothing": 0.0},
+        {"optimizer": "sgd", "lr": 0.01, "grad_accum_steps": 2, "cutmix_alpha": 1.0},
     ],
     ids=lambda changes: ",".join(changes) or "adamw",
 )
 def test_timm_trains_the_same_weights_and_the_same_average(changes: dict[str, Any]) -> None:
-    recipe = replace(RECIPE, epochs=3, **changes).with_strengths(warmup_fraction=1 / 3)
+    strengths = {"warmup_fraction": 1 / 3}
+    strengths |= {k: v for k, v in changes.items() if k in STRENGTH_NAMES}
+    others = {k: v for k, v in changes.items() if k not in STRENGTH_NAMES}
+    recipe = replace(RECIPE, epochs=3, **others).with_strengths(**strengths)
     args = train_py(exported(recipe))
 
     torch.manual_seed(0)
@@ -243,17 +273,27 @@ def test_timm_trains_the_same_weights_and_the_same_average(changes: dict[str, An
     scheduler, _, updates = timm_scheduler(args, optimizer, 40)
     average = ModelEmaV3(theirs, decay=args.model_ema_decay, use_warmup=args.model_ema_warmup)
     loss_fn = timm_loss(args)
+    pieces = recipe.grad_accum_steps
+    assert (args.grad_accum_steps, args.batch_size) == (pieces, 8 // pieces)
 
     for step, (rate, (images, labels)) in enumerate(
         zip(our_rates(recipe, 40), batches(3 * updates), strict=True)
     ):
+        micro_batches = list(
+            zip(images.split(args.batch_size), labels.split(args.batch_size), strict=True)
+        )
         torch.manual_seed(step)  # Both drop the same branches.
         slot.set_lr(rate)
         slot.inner.zero_grad()
-        our_loss = cross_entropy(
-            ours(images), labels, label_smoothing=recipe.strengths.label_smoothing
-        )
-        precision.backward(our_loss)
+        our_loss = 0.0
+        for number, micro_batch in enumerate(micro_batches):
+            # Ours smooths mixed targets in its loss, timm's Mixup has smoothed them before.
+            mixed, targets = timm_mixed(args, *micro_batch, smoothing=0.0, seed=8 * step + number)
+            part = cross_entropy(
+                ours(mixed), targets, label_smoothing=recipe.strengths.label_smoothing
+            )
+            precision.backward(part * (len(mixed) / len(images)))
+            our_loss += part.item() / pieces
         precision.step(slot.inner, ours.parameters(), recipe.grad_clip_norm)
         bank.update(ours)
         if step == 0:
@@ -261,18 +301,46 @@ def test_timm_trains_the_same_weights_and_the_same_average(changes: dict[str, An
 
         torch.manual_seed(step)
         optimizer.zero_grad()
-        their_loss = loss_fn(theirs(images), labels)
-        their_loss.backward()
+        their_loss = 0.0
+        for number, micro_batch in enumerate(micro_batches):
+            mixed, targets = timm_mixed(
+                args, *micro_batch, smoothing=args.smoothing, seed=8 * step + number
+            )
+            loss = loss_fn(theirs(mixed), targets) / args.grad_accum_steps
+            loss.backward()
+            their_loss += loss.item()
         if args.clip_grad is not None:
             dispatch_clip_grad(theirs.parameters(), value=args.clip_grad, mode=args.clip_mode)
         optimizer.step()
         average.update(theirs, step=step + 1)
         scheduler.step_update(num_updates=step + 1)
 
-        assert our_loss.item() == pytest.approx(their_loss.item(), abs=1e-5)
+        assert our_loss == pytest.approx(their_loss, abs=1e-5)
         assert_close(ours, theirs)
     with bank.averaged("own"):
         assert_close(ours, average.module)
+
+
+def timm_mixed(
+    args: Namespace, images: Tensor, labels: Tensor, *, smoothing: float, seed: int
+) -> tuple[Tensor, Tensor]:
+    """What train.py's Mixup makes of a micro-batch; labels stay labels where it makes none."""
+    if args.mixup == 0 and args.cutmix == 0:
+        return images, labels
+    np.random.seed(seed)  # noqa: NPY002  It knows no other generator.
+    mixup: Any = Mixup(  # type: ignore[no-untyped-call]
+        mixup_alpha=args.mixup,
+        cutmix_alpha=args.cutmix,
+        cutmix_minmax=args.cutmix_minmax,
+        prob=args.mixup_prob,
+        switch_prob=args.mixup_switch_prob,
+        mode=args.mixup_mode,
+        label_smoothing=smoothing,
+        num_classes=args.num_classes,
+    )
+    mixed: tuple[Tensor, Tensor] = mixup(images.clone(), labels)
+    assert not torch.equal(mixed[0], images)
+    return mixed
 
 
 def assert_close(ours: nn.Module, theirs: nn.Module) -> None:
@@ -401,7 +469,8 @@ def test_randaugment_always_applies_as_many_operations_as_here(
         (32, 1, 320, (32, 1), None),
         (32, 4, 320, (8, 4), None),
         (32, 4, 300, (8, 4), "10 updates instead of 9"),
-        (32, 3, 320, (32, 1), "grad_accum_steps is 1"),
+        (32, 3, 320, (16, 2), "grad_accum_steps is 2 instead of 3"),
+        (31, 2, 320, (31, 1), "grad_accum_steps is 1 instead of 2"),
         (32, 1, 20, (20, 1), "batch_size is 20 instead of 32"),
     ],
 )
@@ -413,6 +482,30 @@ def test_batches_are_timms_micro_batches(
     assert (export.args["batch_size"], export.args["grad_accum_steps"]) == sizes
     told = " ".join(export.comments)
     assert comment in told if comment else told == ""
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "pieces", "num_train", "sizes", "comment"),
+    [
+        (32, 4, 320, (8, 4), ""),
+        (20, 4, 320, (10, 2), "grad_accum_steps is 2 instead of 4"),
+        (6, 3, 320, (2, 3), ""),
+        (31, 1, 310, (30, 1), "batch_size is 30 instead of 31"),
+        (32, 1, 25, (24, 1), "batch_size is 24 instead of 25"),
+        (1, 1, 40, (2, 1), "batch_size is 2 instead of 1"),
+    ],
+)
+def test_timms_mixup_gets_micro_batches_of_even_length_only(
+    batch_size: int, pieces: int, num_train: int, sizes: tuple[int, int], comment: str
+) -> None:
+    recipe = replace(RECIPE, batch_size=batch_size, grad_accum_steps=pieces, cutmix_alpha=1.0)
+    export = exported(recipe, num_train)
+    args = train_py(export)
+    assert (args.batch_size, args.grad_accum_steps) == sizes
+    assert comment in " ".join(export.comments)
+    assert any("odd length" in said for said in export.comments) == bool(comment)
+    images, labels = torch.rand(args.batch_size, 3, 32, 32), torch.zeros(args.batch_size).long()
+    timm_mixed(args, images, labels, smoothing=0.1, seed=0)  # An odd length would raise here.
 
 
 @pytest.mark.parametrize("name", ["sam", "sophia", "adamw_schedulefree"])

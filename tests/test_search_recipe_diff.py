@@ -187,6 +187,12 @@ def test_other_numbers_of_the_same_effect_come_last_and_are_called_that() -> Non
     assert found[-1].name == "weight_decay"
 
 
+def test_two_numbers_that_round_alike_are_written_so_that_they_differ() -> None:
+    mine = CONVNEXT.recipe.with_strengths(warmup_fraction=0.0667)
+    (found,) = [d for d in against_convnext(mine) if d.name == "warmup_fraction"]
+    assert found.sentence.startswith("warmup 0.0667 instead of 0.06666666666666667 amounts to")
+
+
 @pytest.mark.parametrize(
     ("small", "large"),
     [

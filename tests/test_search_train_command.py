@@ -353,6 +353,29 @@ def test_the_code_in_the_card_loads_the_weights_of_any_model(
         assert torch.equal(found["model"](images), made.eval()(images))
 
 
+def test_the_three_lines_of_the_readme_load_the_model_that_was_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    lines = [line.strip() for line in readme.splitlines() if line.startswith("    model")]
+    shown = [
+        line for line in lines if line.startswith(("model = timm", "model.load", "model.eval"))
+    ]
+    assert len(shown) == 3
+    recipe = replace(TOY, model="tf_efficientnet_lite0", image_size=32)
+    made = create_model(recipe, num_classes=10)
+    weights = shipped_weights(made, EmaBank(made, {OWN: 0.9}))
+    (tmp_path / "runs" / "<name>").mkdir(parents=True)
+    path = tmp_path / "runs" / "<name>" / "model.safetensors"
+    save_model(path, weights, recipe=recipe, class_names=tuple("0123456789"), metrics={})
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec("import timm, safetensors.torch\n" + "\n".join(shown), found)
+    images = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(found["model"](images), made.eval()(images))
+
+
 # Interruption
 
 
@@ -488,6 +511,14 @@ def test_a_recipe_that_lies_in_no_run_needs_a_dataset(tmp_path: Path) -> None:
     write_recipe(tmp_path / "mine.yaml", TOY)
     with pytest.raises(InputError, match=r"`--dataset` must be given: .*mine\.yaml lies in"):
         train(Asked(config=tmp_path / "mine.yaml"), place(tmp_path, "x"))
+
+
+def test_a_recipe_file_that_is_not_there_is_named_before_its_dataset_is_missed(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(InputError, match=r"none\.yaml: there is no such file\.$"):
+        train(Asked(config=tmp_path / "none.yaml"), place(tmp_path, "x"))
+    assert not (tmp_path / "x").exists()
 
 
 def test_a_directory_that_holds_something_else_is_left_alone(run: Path) -> None:
