@@ -4,6 +4,7 @@ import math
 
 from search.figures_drawing import Mark
 from search.verdict import Dial, Estimate
+from search.wording import raw
 
 TURN_SHAPES = {
     "down": "triangle_down",
@@ -37,10 +38,10 @@ def interval_text(metric: str, estimate: Estimate | None) -> str:
 def values_text(dial: Dial, tried: float) -> str:
     """From which value to which the effect goes, and whether that is the advice."""
     if not dial.effect:
-        return f"{dial.reference:.4g}"
+        return raw(dial.reference)
     if dial.turn in ("down", "up"):
-        return f"{dial.reference:.4g} → {dial.recommended:.4g}"
-    return f"{dial.reference:.4g}, tried {tried:.4g}"
+        return f"{raw(dial.reference)} → {raw(dial.recommended)}"
+    return f"{raw(dial.reference)}, tried {raw(tried)}"
 
 
 def turn_mark(dial: Dial, at: tuple[float, float]) -> Mark:

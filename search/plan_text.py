@@ -6,6 +6,7 @@ from rich.text import Text
 
 from search.config import RunConfig
 from search.plan import Plan
+from search.wording import raw as typed
 from spaces.strengths import STRENGTH_NAMES
 from spaces.units import EFFECTIVE_UNITS, describe, to_effective
 
@@ -46,9 +47,9 @@ def _axes(plan: Plan) -> Table:
         table.add_column(column, justify="left" if column in ("strength", "unit") else "right")
     for name, axis in plan.space.to_dict().items():
         ends = zip(axis["raw"], axis["effective"], strict=True)
-        low, high = (f"{raw:.4g} ({effective:.3g})" for raw, effective in ends)
+        low, high = (f"{typed(raw)} ({effective:.3g})" for raw, effective in ends)
         if axis["scale"] == "fixed":
-            low, high = "fixed", f"{axis['raw'][0]:.4g}"
+            low, high = "fixed", typed(axis["raw"][0])
         anchors = [
             _raw_and_effective(plan, name, recipe.strengths.as_dict().get(name))
             for recipe in plan.anchors.values()
@@ -60,7 +61,7 @@ def _axes(plan: Plan) -> Table:
 def _raw_and_effective(plan: Plan, name: str, raw: float | None) -> str:
     if raw is None:
         return ""
-    return f"{raw:.4g} ({to_effective(name, raw, plan.task):.3g})"
+    return f"{typed(raw)} ({to_effective(name, raw, plan.task):.3g})"
 
 
 def _remarks(plan: Plan) -> list[str]:

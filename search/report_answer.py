@@ -20,6 +20,7 @@ from search.wording import (
     listed,
     metric_words,
     percent,
+    raw,
 )
 from spaces.units import plain
 
@@ -139,8 +140,7 @@ def confirmed_section(plan: Plan, analysis: Analysis) -> Markup:
     ]
     values = [plan.dial_values(recipes[role]) for role in shown]
     rows += [
-        [element("code", name), *(f"{held[name]:.4g}" for held in values)]
-        for name in plan.dial_names
+        [element("code", name), *(raw(held[name]) for held in values)] for name in plan.dial_names
     ]
     gains = verdict.confirmed.best_minus_reference if verdict.confirmed else {}
     exported = {"best": "the best recipe", "scaled": "the size-scaled default"}
@@ -183,7 +183,7 @@ def _best_so_far(config: RunConfig, plan: Plan, trials: Sequence[Trial]) -> str:
 def _cell(dial: Dial) -> Markup:
     """One dial of the strip: what to do at one glance, how sure under it."""
     is_turned = dial.turn in ("down", "up")
-    value = f"{dial.reference:.4g}"
+    value = raw(dial.reference)
     effect = dial.effect.get(dial.decided_by or "val/top1")
     metric = dial.decided_by if dial.decided_by in dial.effect else "val/top1"
     drawing = Drawing(width=16, height=16, items=(turn_mark(dial, (8.0, 8.0)),))

@@ -14,6 +14,7 @@ from search.plan import Plan
 from search.recipe_file import to_yaml
 from search.report_html import Markup, coded, element, joined, table
 from search.wording import count
+from search.wording import raw as typed
 from spaces.strengths import STRENGTH_NAMES
 from spaces.units import describe, plain, to_effective
 
@@ -147,15 +148,15 @@ def _typed(value: object) -> str:
 
 def _ends(axis: Mapping[str, Any]) -> list[str]:
     if axis["scale"] == "fixed":
-        return ["fixed", f"{axis['raw'][0]:.4g}"]
+        return ["fixed", typed(axis["raw"][0])]
     return [
-        f"{raw:.4g} ({plain(effective)})"
+        f"{typed(raw)} ({plain(effective)})"
         for raw, effective in zip(axis["raw"], axis["effective"], strict=True)
     ]
 
 
 def _value(plan: Plan, name: str, raw: Mapping[str, float]) -> str:
-    return f"{raw[name]:.4g} ({plain(to_effective(name, raw[name], plan.task))})"
+    return f"{typed(raw[name])} ({plain(to_effective(name, raw[name], plan.task))})"
 
 
 def _stages_sentence(config: RunConfig, plan: Plan) -> str:

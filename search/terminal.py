@@ -11,6 +11,7 @@ from search.analysis import Analysis
 from search.config import RunConfig
 from search.plan import Plan
 from search.verdict import Confirmed, Dial, Estimate, Verdict
+from search.wording import raw
 
 _ARROWS = {"down": "↓ down", "up": "↑ up", "leave": "= leave", "inconclusive": "? open"}
 _UNITS = "in effective units"
@@ -83,7 +84,7 @@ def _dial_table(verdict: Verdict, console: Console, *, details: Sequence[str]) -
         table.add_row(
             dial.strength,
             f"[{_COLOURS[dial.turn]}]{_ARROWS[dial.turn]}[/]",
-            f"{dial.reference:.4g}",
+            raw(dial.reference),
             _target(dial),
             _interval(dial.effect.get("val/top1"), scale=100, digits=1),
             *(cells[column] for column in details),
@@ -107,7 +108,7 @@ def comparison_table(plan: Plan, analysis: Analysis, console: Console) -> Table:
     recipes = (plan.reference, analysis.best, plan.anchors["off"])
     held = [plan.dial_values(recipe) for recipe in recipes]
     for name in plan.dial_names:
-        table.add_row(name, *(f"{values[name]:.4g}" for values in held))
+        table.add_row(name, *(raw(values[name]) for values in held))
     table.add_section()
     for metric, label in _SHOWN.items():
         values = (
@@ -130,7 +131,7 @@ _SHOWN = {
 
 
 def _target(dial: Dial) -> str:
-    value = f"{dial.recommended:.4g}"
+    value = raw(dial.recommended)
     if dial.turn != "inconclusive":
         return value
     # An open dial names the value that was tried, which is no advice to use it.

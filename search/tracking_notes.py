@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from search.trials import Trial
 from search.verdict import Dial, Estimate, Verdict
 from search.wording import count as counted
+from search.wording import raw
 
 _TURN_WORDS = {"down": "⬇️ down", "up": "⬆️ up", "leave": "= leave", "inconclusive": "? inconclusive"}
 _DECIMALS = 4
@@ -98,7 +99,7 @@ def dial_table(verdict: Verdict) -> list[dict[str, str]]:
         {
             "strength": dial.strength,
             "turn": _TURN_WORDS[dial.turn],
-            "from": f"{dial.reference:.4g}",
+            "from": raw(dial.reference),
             "to": _target(dial),
             "val top-1, points": _points(dial.effect.get("val/top1")),
             "decided by": _decided(dial),
@@ -238,7 +239,7 @@ def markdown(rows: Sequence[Mapping[str, str]]) -> str:
 
 
 def _target(dial: Dial) -> str:
-    value = f"{dial.recommended:.4g}"
+    value = raw(dial.recommended)
     if dial.turn != "inconclusive":
         return value
     # An open dial names the value that was tried, which is no advice to use it.

@@ -46,8 +46,15 @@ def change_with_interval(metric: str, estimate: Estimate) -> str:
 
 
 def raw(value: float) -> str:
-    """A strength's value as one would type it: six significant digits, no trailing zeros."""
-    return f"{value:.6g}"
+    """A strength's value as one would type it: what a person chose whole, what was searched short.
+
+    A searched value gets three significant digits, a decay near 1 those of its distance to 1: an
+    average over 0.99996 is not one over 1.
+    """
+    typed = f"{value:.6g}"
+    if float(typed) == value:
+        return typed
+    return f"{1.0 - float(f'{1.0 - value:.3g}'):.9g}" if 0.9 < value < 1.0 else f"{value:.3g}"
 
 
 def listed(items: Sequence[str]) -> str:

@@ -44,6 +44,9 @@ def test_intervals_follow_the_change_and_say_if_they_are_unknown() -> None:
 def test_small_words() -> None:
     assert percent(0.961) == "96.1 %"
     assert [raw(v) for v in (0.9999, 0.0, 1e-4, 4.0)] == ["0.9999", "0", "0.0001", "4"]
+    assert raw(0.99996) == "0.99996"
+    assert [raw(v) for v in (0.48197612345, 0.0803359123)] == ["0.482", "0.0803"]
+    assert [raw(v) for v in (0.999871234567, 0.97312345)] == ["0.999871", "0.9731"]
     assert [listed(list(s)) for s in ("", "a", "ab", "abc")] == ["", "a", "a and b", "a, b and c"]
     assert [count(n, "run") for n in (0, 1, 2)] == ["0 runs", "1 run", "2 runs"]
 
