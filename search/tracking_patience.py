@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 _LOGGER = logging.getLogger(__name__)
 _MAX_CHARACTERS = 300
 _IN_VAIN = 3.0
-"""How often the time of a failure counts: a server that hangs is asked at the beginning and at the
+"""How often time waited in vain counts: a server that hangs is asked at the beginning and at the
 end in any case, which must fit into the share of a search of five minutes.
 """
 
@@ -43,7 +43,7 @@ class Patience:
 
     Args:
         failures: What a tracking call may raise without harm.
-        share: Share of the wall-clock that calls may cost; what fails counts `_IN_VAIN` times.
+        share: Share of the wall-clock that calls may cost; waiting in vain counts `_IN_VAIN` times.
         grace_s: Seconds that they may cost on top, so that a search shows up from the start.
         pause_s: Seconds without calls after `failures_in_row` failures in a row.
         failures_in_row: Failures in a row that end in a pause.
@@ -109,7 +109,8 @@ class Patience:
             result = call()
         except self._failures as error:
             waits = self._costs.of_failures == "wall"
-            self._spent_s += _IN_VAIN * self._lasted(started, computed, counts_waiting=waits)
+            lasted = self._lasted(started, computed, counts_waiting=waits)
+            self._spent_s += _IN_VAIN * lasted if waits else lasted
             self._note(what, error)
             return None
         if not free:

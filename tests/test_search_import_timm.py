@@ -362,7 +362,7 @@ both_express = st.builds(
     ),
     pretrained=st.booleans(),
     image_size=st.integers(8, 512),
-    batch_size=st.sampled_from([16, 32, 64]),
+    batch_size=st.sampled_from([32, 64]),  # Halves of even length however often it is split.
     grad_accum_steps=st.sampled_from([1, 2, 16]),
     optimizer=st.sampled_from(["adam", "adamw", "sgd", "lion", "muon"]),
     lr=st.floats(1e-6, 10),
