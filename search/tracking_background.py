@@ -1,5 +1,6 @@
 """Tracks a search on a thread of its own: whoever tells of a trial never waits for the store."""
 
+import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
@@ -15,6 +16,7 @@ from search.verdict import Verdict
 if TYPE_CHECKING:
     from search.champion import Champion
 
+_LOGGER = logging.getLogger(__name__)
 EVERY_S = 0.25
 """Seconds between two looks at what is new; what comes in between goes out together."""
 
@@ -79,8 +81,13 @@ class BackgroundTracker:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+        if status == "FINISHED":
             self._raise_bug()
-            self._tracker.sync(self._take())
+        elif self._bug is not None:  # Whatever ended the search is what must be told.
+            _LOGGER.error("tracking stopped early", exc_info=self._bug)
+            self._bug = None
+        if waiting := self._take():
+            self._tracker.sync(waiting)
         self._tracker.close_search(
             status, verdict=verdict, artifacts=artifacts, champion=champion, answer=answer
         )

@@ -221,18 +221,19 @@ class Mirror:
         return run_id
 
     def _one_each(self, runs: Iterable[FoundRun]) -> dict[str, FoundRun]:
-        """The run of each trial; what was made twice is deleted.
+        """The run of each trial; an empty one that was made twice is deleted.
 
         A request to make a run that was given up may be carried out later, after it was sent again:
-        a server that hung works off what it had taken in. Such a run is empty.
+        a server that hung works off what it had taken in. Such a run is empty. Runs that a person
+        put under the search belong to no trial and are left alone.
         """
         found: dict[str, FoundRun] = {}
-        for run in _fullest(runs):
-            name = run.tags.get("trial_id", "")
-            if name in found:
-                self.store.delete_run(run.run_id)
-            else:
+        for run in _fullest(run for run in runs if run.tags.get("trial_id")):
+            name = run.tags["trial_id"]
+            if name not in found:
                 found[name] = run
+            elif not run.params and not run.metrics:
+                self.store.delete_run(run.run_id)
         return found
 
     def _create(self, trial: Trial) -> Child:

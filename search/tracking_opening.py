@@ -28,7 +28,6 @@ ENVIRONMENT = {
 }
 SQLITE = "sqlite:///"
 _LOCK_S = 60.0
-_ANSWER_S = 2.0
 
 
 class OtherVersionError(RuntimeError):
@@ -127,9 +126,10 @@ def _open_experiment(uri: str, name: str, *, artifacts: Path | None) -> Store:
 def _check_reachable(uri: str) -> None:
     """Raise soon where MLflow would try to connect for minutes, or wait for an answer."""
     parts = urlsplit(uri)
+    answer_s = float(os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"])
     port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
     if parts.hostname and port:
-        with socket.create_connection((parts.hostname, port), timeout=_ANSWER_S) as connection:
+        with socket.create_connection((parts.hostname, port), timeout=answer_s) as connection:
             if parts.scheme == "http":
                 _await_answer(connection, f"{parts.hostname}:{port}", parts.path)
     if parts.scheme.partition("+")[0] in ("postgresql", "mysql", "mssql"):

@@ -9,6 +9,7 @@ ones, and ``images.json``, how each node holds the images.
 import json
 import os
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,10 @@ from tests.toy_training import TOY, toy_dataset
 NUM_TRIALS = 7
 EPOCHS = 14
 CHECKPOINT_EVERY_S = 0.0
+NUM_NODES = 4
+"""Nodes that are to have had a trial: three from the beginning and one that joins."""
+LONG_S = 1.0
+"""Seconds that an epoch takes until then: trials last longer than a new node needs to join in."""
 
 
 def specs() -> list[TrialSpec]:
@@ -60,11 +65,15 @@ class TellingConductor(Conductor):
     def __init__(self, journal: Journal, told: Path) -> None:
         super().__init__(journal, [lambda: FixedTrials(journal)])
         self._told = told
+        self._nodes = {trial.node for trial in journal.trials.values()}
 
     def report(self, record: Record) -> bool:
         with self._told.open("a") as file:
             line = {"session": os.getpid(), "trial_id": record.trial_id, "epoch": record.epoch}
             file.write(json.dumps(line) + "\n")
+        self._nodes.add(self.trial(record.trial_id).node)
+        if len(self._nodes) < NUM_NODES:
+            time.sleep(LONG_S)
         return super().report(record)
 
 
