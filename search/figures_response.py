@@ -18,6 +18,7 @@ from search.figures_roles import (
 from search.plan import Plan
 from search.surrogate import MIN_TRIALS, Response, importances, responses, usable_trials
 from search.trials import Trial
+from search.wording import raw as typed
 from spaces.axes import FixedAxis
 from spaces.recipe import Recipe
 from spaces.units import limits, to_raw
@@ -120,7 +121,7 @@ def _panel(
     for trial in dotted:
         value = TOP1.scale * trial.records[-1].metrics[_METRIC]
         at = (x(trial.spec.positions[name]), y(value))
-        title = f"{trial.spec.trial_id}: {plan.space.raw_of(trial.spec.recipe)[name]:.4g}"
+        title = f"{trial.spec.trial_id}: {typed(plan.space.raw_of(trial.spec.recipe)[name])}"
         title += f", {value:.1f} %"
         role = role_of(trial, plan, best)
         if role in ("reference", "best"):
@@ -198,7 +199,7 @@ def _outside(plan: Plan, name: str, x: Scale, box: Box) -> list[Item]:
         ink="reference",
         kind="outside",
         size=4.5,
-        title=f"the reference, {raw:.4g}, lies outside of what was searched",
+        title=f"the reference, {typed(raw)}, lies outside of what was searched",
     )
     return [mark]
 

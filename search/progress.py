@@ -9,6 +9,7 @@ from rich.status import Status
 from search.objective import score
 from search.packing import in_parts
 from search.trials import Trial
+from search.wording import raw
 from trainable.gpu_memory import PARTS
 
 SHOWN_EVERY_S = 0.25
@@ -132,4 +133,4 @@ def _strengths(trial: Trial) -> str:
         "warmup_fraction": "wu",
     }
     values = trial.spec.recipe.strengths.as_dict()
-    return " ".join(f"{short[name]} {value:.4g}" for name, value in values.items())
+    return " ".join(f"{short[name]} {raw(value)}" for name, value in values.items())

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from search.figures_roles import WORDS
 from search.report_html import Markup, breakable, element, joined
 from search.trials import STAGES, Trial
+from search.wording import raw
 from spaces.strengths import STRENGTH_NAMES
 
 _STAGE_WORDS = {"search": "search", "attribute": "experiment", "confirm": "confirmation"}
@@ -95,7 +96,7 @@ def _row(trial: Trial, columns: Sequence[_Column]) -> Markup:
                 "td",
                 column.text(value) if value is not None and is_known else "",
                 css_class="number",
-                data_value=f"{value:.6g}" if is_known else None,
+                data_value=f"{value:.9g}" if is_known else None,
             )
         )
     return element(
@@ -120,7 +121,7 @@ def _strength(name: str) -> _Column:
     return _Column(
         head=name,
         value=lambda trial: getattr(trial.spec.recipe.strengths, name),
-        text="{:.4g}".format,
+        text=raw,
     )
 
 

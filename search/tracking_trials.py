@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from search.tracking_store import Point
 from search.trials import Record, Trial
+from search.wording import raw
 from spaces.recipe import Recipe
 
 ByStrength = Callable[[Recipe], Mapping[str, float]]
@@ -115,12 +116,12 @@ def _what(trial: Trial) -> str:
             for name, level in spec.levels.items()
         )
         return f"block {spec.block} {signs}"
-    raw = spec.recipe.strengths.as_dict()
-    return " ".join(f"{_SHORT[name]} {_short(name, value)}" for name, value in raw.items())
+    values = spec.recipe.strengths.as_dict()
+    return " ".join(f"{_SHORT[name]} {_short(name, value)}" for name, value in values.items())
 
 
 def _short(name: str, value: float) -> str:
-    return f"{value:.4g}" if name == "ema_decay" else f"{value:.2g}"
+    return raw(value) if name == "ema_decay" else f"{value:.2g}"
 
 
 def tags(trial: Trial) -> dict[str, str]:

@@ -119,6 +119,25 @@ def test_a_bug_on_the_thread_is_raised_where_the_search_calls(
     assert slow.calls == ["open", "close FINISHED"]
 
 
+def test_a_bug_on_the_thread_never_hides_how_the_search_ended(
+    tracker: BackgroundTracker,
+    slow: Slow,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def buggy(trials: Iterable[Trial]) -> None:
+        slow.called.set()
+        raise TypeError("a bug")
+
+    monkeypatch.setattr(slow, "sync", buggy)
+    begin(tracker)
+    assert slow.called.wait(timeout=30)
+    monkeypatch.undo()
+    tracker.close_search("KILLED", verdict=None, artifacts=None)
+    assert slow.calls == ["open", "close KILLED"]
+    assert "a bug" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("uri", "here"),
     [

@@ -175,6 +175,22 @@ def test_a_name_that_a_person_gave_stays(store_dir: Path, run_dir: Path) -> None
     assert parent.info.run_name == "the good one"
 
 
+def test_runs_that_a_person_put_under_a_search_stay_as_they_are(
+    store_dir: Path, run_dir: Path
+) -> None:
+    searched(store_dir, run_dir, "looked into")
+    parent, _ = runs_of(store_dir, "looked into")
+    client = MlflowClient(embedded_uri(store_dir))
+    tags = {"mlflow.parentRunId": parent.info.run_id}
+    experiment_id = parent.info.experiment_id
+    own = [client.create_run(experiment_id, tags=tags).info.run_id for _ in range(2)]
+    searched(store_dir, run_dir, "looked into")
+    for run_id in own:
+        run = client.get_run(run_id)
+        assert run.info.lifecycle_stage == "active"
+        assert "search" not in run.data.tags
+
+
 def test_a_search_that_died_without_a_word_is_closed_by_the_next_process(
     store_dir: Path, run_dir: Path
 ) -> None:
