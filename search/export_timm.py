@@ -119,16 +119,17 @@ def _model(recipe: Recipe, num_classes: int, comments: list[str]) -> Args:
 def _batches(recipe: Recipe, task: Task, comments: list[str]) -> Args:
     batch_size, pieces = recipe.batch_size, recipe.grad_accum_steps
     mixes = recipe.mixup_alpha > 0 or recipe.cutmix_alpha > 0
+    reasons = []
     if batch_size > task.num_train:
-        comments.append(
-            f"batch_size is {task.num_train} instead of {batch_size}: timm drops a last incomplete "
-            "batch even where it is all there is."
-        )
+        reasons.append("timm drops a last incomplete batch even where it is all there is")
         batch_size = task.num_train
     if mixes and batch_size % 2:
-        even = max(2, batch_size - 1)
-        comments.append(f"batch_size is {even} instead of {batch_size}: {_MIXES_EVEN}.")
-        batch_size = even
+        reasons.append(_MIXES_EVEN)
+        batch_size = max(2, batch_size - 1)
+    if reasons:
+        comments.append(
+            f"batch_size is {batch_size} instead of {recipe.batch_size}: {', and '.join(reasons)}."
+        )
     divisor = 2 if mixes else 1
     fitting = max(n for n in range(1, pieces + 1) if batch_size % (n * divisor) == 0)
     if fitting != pieces:

@@ -32,15 +32,21 @@ class BestSoFar:
     def add(self, trial: Trial) -> None:
         """Learn how a trial stands; only ends count."""
         spec = trial.spec
-        is_known = spec.number < len(self.values)
-        if spec.stage != "search" or spec.rerun_of or trial.status == "running" or is_known:
+        if spec.stage != "search" or spec.rerun_of or trial.status == "running":
+            return
+        if spec.number < len(self.values):
+            # It failed and was started again: what it reached counts from the next trial on.
+            self._best = max(self._best, _best_of(trial))
             return
         self._waiting[spec.number] = trial
         while len(self.values) in self._waiting:
-            ended = self._waiting.pop(len(self.values))
-            values = [r.metrics["val/top1"] for r in ended.records if "val/top1" in r.metrics]
-            self._best = max([self._best, *(value for value in values if value <= 1.0)])
+            self._best = max(self._best, _best_of(self._waiting.pop(len(self.values))))
             self.values.append(round(self._best, DECIMALS))
+
+
+def _best_of(trial: Trial) -> float:
+    values = [r.metrics["val/top1"] for r in trial.records if "val/top1" in r.metrics]
+    return max((value for value in values if value <= 1.0), default=0.0)  # Never a NaN.
 
 
 def rank_at_stop(trials: Sequence[Trial]) -> dict[str, float]:

@@ -26,6 +26,7 @@ from search import cluster
 from search.cluster_watch import ClusterWatch
 from search.conductor import Conductor, Wait
 from search.files import write_json
+from search.passwords import without_passwords
 from search.storage import is_below, location_of
 from search.trials import Record, TrialSpec
 from trainable.datasets import Dataset
@@ -108,6 +109,11 @@ class ConductedSearcher(_NotPickled, Searcher):
         self._given.add(trial_id)
         checkpoint = answer.checkpoint
         if checkpoint is not None and not is_below(self._storage, checkpoint):
+            log.warning(
+                "%s starts again from its first epoch: its checkpoint does not lie below %s.",
+                answer.spec.trial_id,
+                without_passwords(self._storage),
+            )
             checkpoint = None
         return {"spec": answer.spec.to_dict(), "checkpoint": checkpoint}
 
@@ -246,7 +252,9 @@ def run(conductor: Conductor, *, dataset: Dataset, resources: Resources, run_dir
         ),
     )
     # A restarted head of a shared cluster is waited for; one of our own does not come back.
-    with ClusterWatch(run_dir, patience_s=45.0 if resources.ray_address else 3.0):
+    session = _sessions[-1] if _sessions else None
+    patience_s = 45.0 if resources.ray_address else 3.0
+    with ClusterWatch(run_dir, session=session, patience_s=patience_s):
         try:
             tuner.fit()
         except TuneError as error:

@@ -125,16 +125,21 @@ def test_what_was_searched_can_be_read_in_raw_values(tmp_path: Path) -> None:
     assert json.loads(told["strengths"]) == ended.spec.recipe.strengths.as_dict()
 
 
-@pytest.mark.parametrize("num_known", [0, 3, 12])
-def test_a_proposal_depends_on_seed_number_and_history_only(tmp_path: Path, num_known: int) -> None:
+@pytest.mark.parametrize("num_known", [0, 3, 12, 80])
+def test_a_proposal_depends_on_seed_number_and_history_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_known: int
+) -> None:
     """A fresh proposer that replays a history goes on as the one that lived through it."""
+    monkeypatch.setattr("search.proposer.MOST_TRIALS", 30)
     for name in ("lived", "replayed", "other"):
         (tmp_path / name).mkdir()
     lived = proposer(tmp_path / "lived")
     history = []
     for number in range(num_known):
         positions = lived.propose(f"search-{number:04d}", number)
-        ended = trial(number, "finished", [0.0, 0.0, -((positions["weight_decay"] - 0.3) ** 2)])
+        value = -((positions["weight_decay"] - 0.3) ** 2)
+        status, seen = ("finished", 3) if number % 3 else ("stopped", 2)
+        ended = trial(number, status, [value] * seen)
         lived.observe(ended, None)
         history.append((ended, positions))
     replayed = proposer(tmp_path / "replayed")

@@ -53,6 +53,18 @@ def test_a_trial_passes_exactly_if_it_is_among_the_best_share_so_far(
         assert rungs.passes(f"t{i}", 5, float(score)) == expected
 
 
+def test_a_score_that_changed_since_it_was_asked_about_counts_as_it_is_now() -> None:
+    """A trial that failed and was started again passes its rungs a second time."""
+    rungs, known = Rungs((5,), reduction_factor=3), dict[str, float]()
+    rng = random.Random(0)
+    for _ in range(300):
+        name, score = f"t{rng.randrange(12)}", float(rng.randrange(8))
+        known[name] = score
+        least = sorted(known.values(), reverse=True)[max(1, len(known) // 3) - 1]
+        assert rungs.passes(name, 5, score) == (score >= least)
+    assert rungs.scores[5] == known
+
+
 def test_between_rungs_every_trial_passes_and_leaves_no_trace() -> None:
     rungs = Rungs((5,), reduction_factor=2)
     assert rungs.passes("good", 5, 1.0)

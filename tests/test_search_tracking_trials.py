@@ -188,6 +188,16 @@ def test_the_best_so_far_ends_before_the_first_running_trial_and_skips_reruns() 
     assert best_so_far([]) == []
 
 
+def test_a_trial_that_failed_and_was_started_again_counts_from_then_on() -> None:
+    trials = [
+        a_trial(0, [], "failed"),
+        a_trial(1, top1(0.5)),
+        a_trial(0, top1(0.8)),
+        a_trial(2, top1(0.6)),
+    ]
+    assert best_so_far(trials) == [0.0, 0.5, 0.8]
+
+
 def slow_rank(trials: list[Trial], trial: Trial) -> float:
     """Percentile by the definition: walk through the others one by one."""
     values = []

@@ -77,7 +77,7 @@ def test_the_checkpoints_of_a_trial_that_is_over_go_unless_it_keeps_its_weights(
     ],
 )
 def test_a_trial_goes_on_from_checkpoints_of_its_own_run_only(
-    tmp_path: Path, location: str, is_used: bool
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, location: str, is_used: bool
 ) -> None:
     storage = str(tmp_path / "ray")
     location = location.format(storage=storage)
@@ -88,6 +88,7 @@ def test_a_trial_goes_on_from_checkpoints_of_its_own_run_only(
     stage = ListedStage("search", journal, lambda batch: [spec] if batch == 0 else [])
     searcher = ConductedSearcher(Conductor(journal, [lambda: stage]), lambda: 1, storage=storage)
     assert searcher.suggest("0")["checkpoint"] == (location if is_used else None)
+    assert ("search-0000 starts again from its first epoch" in caplog.text) == (not is_used)
     journal.close()
 
 
