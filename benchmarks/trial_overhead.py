@@ -107,6 +107,7 @@ def measure_ours(num_trials: int, scratch: Path) -> dict[str, float]:
         num_samples=num_trials,
         grace_period=GRACE_PERIOD,
         reduction_factor=REDUCTION_FACTOR,
+        keep=1 / REDUCTION_FACTOR,
         rerun_top=0,
     )
     plan, dataset = make_plan(config)

@@ -64,7 +64,8 @@ class RunConfig:
         confirm_seeds: Fresh seeds per recipe on the test split, at least 2.
         rerun_top: Trials run again on fresh seeds before one is picked.
         grace_period: First epoch at which a trial may be stopped, or None to derive it.
-        reduction_factor: One in this many trials passes a rung, at least 2.
+        reduction_factor: Each rung is this many times as late as the one before, at least 2.
+        keep: Share of the trials that passes a rung, in (0, 1].
         seeds: Blocks of an ablation or a contest of optimizers, at least 2.
         optimizers: Those that a contest compares, the base first.
         lr_trials: Learning rates that a contest tries for each optimizer, at least 3.
@@ -81,7 +82,7 @@ class RunConfig:
     pretrained: bool | None = None
     reference: str = "imagenet"
     best: str | None = None
-    num_samples: int = 24
+    num_samples: int = 16
     epochs: int | None = None
     batch_size: int | None = None
     lr: float | None = None
@@ -106,6 +107,7 @@ class RunConfig:
     rerun_top: int = 3
     grace_period: int | None = None
     reduction_factor: int = 3
+    keep: float = 0.9
     seeds: int = 3
     optimizers: tuple[str, ...] = ()
     lr_trials: int = 5
@@ -136,6 +138,8 @@ class RunConfig:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise InputError(f"`{name} > 0` must hold, but got {value!r}.")
+        if not 0 < self.keep <= 1:
+            raise InputError(f"`0 < keep <= 1` must hold, but got {self.keep!r}.")
         if not self.stages or set(self.stages) - set(STAGES):
             raise InputError(f"`stages` must be some of {', '.join(STAGES)}, got {self.stages!r}.")
         if self.metric not in METRICS:

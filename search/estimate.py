@@ -16,7 +16,7 @@ OVERHEAD = 1.15
 def estimate_s(plan: Plan, config: RunConfig, timing: Timing) -> float:
     """Expected wall-clock of a whole run in seconds.
 
-    Early stopping is taken to keep one trial in ``reduction_factor`` at each rung.
+    Early stopping is taken to keep the share ``keep`` of the trials at each rung.
     """
     task = plan.task
     evaluated_s = 4 * plan.data.num_val * timing.evaluated_image_s
@@ -54,5 +54,5 @@ def _kept(plan: Plan, config: RunConfig) -> float:
     share, trained, before = 1.0, 0.0, 0
     for rung in (*plan.rungs, plan.task.epochs):
         trained += share * (rung - before)
-        share, before = share / config.reduction_factor, rung
+        share, before = share * config.keep, rung
     return trained / plan.task.epochs

@@ -20,7 +20,7 @@ _flag("model", help="Any timm model, or resnet18_cifar. [default: by dataset]")
 _flag("pretrained", type=bool, help="Start from ImageNet weights: true or false. [by dataset]")
 _flag("reference", default="imagenet", help="The recipe to judge: a name or a file. [imagenet]")
 _flag("best", help="A recipe file to hold against the reference instead of the scaled default.")
-_flag("num-samples", type=int, help="Trials of the search, anchors included. [default: 24]")
+_flag("num-samples", type=int, help="Trials of the search, anchors included. [default: 16]")
 _flag("epochs", type=int, help="Epochs of every trial. [default: by dataset]")
 _flag("batch-size", type=int, help="Images per optimizer step. [default: by dataset]")
 _flag("lr", type=float, help="Peak learning rate. [default: by dataset]")
@@ -62,7 +62,12 @@ _flag("max-blocks", type=int, help="Most blocks of the experiment. [default: 4]"
 _flag("confirm-seeds", type=int, help="Fresh seeds per recipe on the test split. [default: 3]")
 _flag("rerun-top", type=int, help="Trials rerun on fresh seeds before one is picked. [default: 3]")
 _flag("grace-period", type=int, help="First epoch at which a trial may be stopped.")
-_flag("reduction-factor", type=int, help="One trial in this many passes a rung. [default: 3]")
+_flag("reduction-factor", type=int, help="How many times as late the next rung is. [default: 3]")
+_flag(
+    "keep",
+    type=float,
+    help="Share of the trials that passes a rung; 0.33 is usual for ASHA. [default: 0.9]",
+)
 _flag("seeds", type=int, help="Seeds of every recipe, each on a fresh split. [default: 3]")
 _flag(
     "optimizers",
@@ -81,7 +86,7 @@ PLANNING = (
     "dataset data-dir model pretrained reference num-samples epochs batch-size lr optimizer metric "
     "num-train image-size seed cpus-per-trial gpus-per-trial patience time-budget-s amp-dtype "
     "ray-address storage tracking-uri run-dir run-name set fix min-blocks max-blocks confirm-seeds "
-    "rerun-top grace-period reduction-factor"
+    "rerun-top grace-period reduction-factor keep"
 )
 """The flags of every command that starts from a dataset."""
 

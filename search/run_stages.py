@@ -85,7 +85,7 @@ def _search_stage(
         base=plan.reference,
         space=plan.space,
         proposer=proposer,
-        rungs=Rungs(plan.rungs, reduction_factor=config.reduction_factor),
+        rungs=Rungs(plan.rungs, keep=config.keep),
         settings=SearchSettings(
             num_samples=config.num_samples,
             metric=config.metric,

@@ -21,10 +21,7 @@ from search.trials import Trial
 Floats = npt.NDArray[np.float64]
 
 MIN_TRIALS = 6
-"""Full-length trials inside the space, one more than strengths: fewer leave even a plane open.
-
-A search of 24 trials stops two of three early and so ends with about seven.
-"""
+"""Full-length trials inside the space, one more than strengths: fewer leave even a plane open."""
 _NORMAL_95 = 1.96
 _NUM_TREES, _MAX_DEPTH = 32, 6
 """Trees deep enough for some hundred trials in half a second; whole ones take 9 s for 500."""

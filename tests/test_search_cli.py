@@ -52,6 +52,7 @@ def complaint(
         (["--dataset", "small-transfer", "--num-train", "1000000"], "num_train"),
         (["--dataset", "small-transfer", "--metric", "f1"], "`metric` must be one of"),
         (["--dataset", "small-transfer", "--grace-period", "1"], "`grace_period >= 5` must hold"),
+        (["--dataset", "small-transfer", "--keep", "0"], "`0 < keep <= 1` must hold, but got 0"),
         (["--dataset", "small-transfer", "--set", "label_smoothing=0.3"], "name=low:high"),
         (["--dataset", "small-transfer", "--set", "ema_decay=0:0.9999"], "ema_decay"),
         (["--dataset", "small-transfer", "--fix", "dropout=0"], "dropout"),

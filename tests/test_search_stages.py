@@ -69,7 +69,7 @@ def search_stage(
             num_val=300,
             seed=0,
         ),
-        rungs=Rungs((5,), reduction_factor=3),
+        rungs=Rungs((5,), keep=1 / 3),
         settings=SearchSettings(**values | settings),
         say=say,
     )
