@@ -160,7 +160,7 @@ def _figure(found: Contest) -> Figure:
     ]
     panels = [
         Panel(
-            title=f"{one.at}: top-1, points",
+            title=f"points, {one.at}",
             estimates=tuple(scaled(difference, 100) for difference in differences),
             texts=tuple(interval(d, scale=100, digits=1) for d in differences),
             left=f"{found.base} better",
@@ -181,8 +181,9 @@ def _figure(found: Contest) -> Figure:
     return Figure(
         name=KIND,
         title=f"Optimizers against {found.base}",
-        caption="Each optimizer with its own learning rate, less the first one; bars are intervals "
-        "that hold together with 95 % for all pairs, and a hollow mark is not distinguishable.",
+        caption="Top-1 of each optimizer with its own learning rate, less that of the first one; "
+        "bars are intervals that hold together with 95 % for all pairs, and a hollow mark is not "
+        "distinguishable.",
         draw=partial(forest, figure_rows, panels),
     )
 

@@ -101,7 +101,9 @@ def dial_table(verdict: Verdict) -> list[dict[str, str]]:
             "turn": _TURN_WORDS[dial.turn],
             "from": raw(dial.reference),
             "to": _target(dial),
-            "val top-1, points": _points(dial.effect.get("val/top1")),
+            # Two columns: the viewer of tables cuts long cells off.
+            "val top-1, points": _mean(dial.effect.get("val/top1")),
+            "95 %": _interval(dial.effect.get("val/top1")),
             "decided by": _decided(dial),
             "runs": str(dial.num_runs),
         }
@@ -258,14 +260,21 @@ def _decided(dial: Dial) -> str:
     return f"{dial.decided_by} {effect.mean:+.3f} ({low:+.3f} … {high:+.3f})"
 
 
-def _points(effect: Estimate | None) -> str:
+def _points(effect: Estimate) -> str:
     """An effect on an accuracy, in percentage points."""
+    return f"{_mean(effect)} (95 %: {_interval(effect)})"
+
+
+def _mean(effect: Estimate | None) -> str:
+    return "—" if effect is None else f"{100 * effect.mean:+.1f}"
+
+
+def _interval(effect: Estimate | None) -> str:
     if effect is None:
         return "—"
     low, high = effect.ci95
-    interval = f"{100 * low:+.1f} … {100 * high:+.1f}"
     known = math.isfinite(low) and math.isfinite(high)
-    return f"{100 * effect.mean:+.1f} ({interval if known else 'interval unknown'})"
+    return f"{100 * low:+.1f} … {100 * high:+.1f}" if known else "unknown"
 
 
 def _percent(scores: Mapping[str, float]) -> str:
