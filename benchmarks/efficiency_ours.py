@@ -11,7 +11,8 @@ from search.analysis import pick_best
 from search.conductor import Conductor, Wait
 from search.config import RunConfig
 from search.journal import Journal
-from search.plan import Plan, make_plan
+from search.plan import Plan
+from search.planning import make_plan
 from search.run_stages import stage_makers
 from search.trials import Record
 from spaces.strengths import Strengths

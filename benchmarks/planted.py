@@ -6,7 +6,7 @@
 
 Each case is what ``make diagnose`` does: a reference with one or two strengths planted far too
 strong, or none, is held against the size-scaled default (or a given recipe). Plan, experiment and
-training are the product's (`search.plan.make_plan`, `search.experiment.block_specs`,
+training are the product's (`search.planning.make_plan`, `search.experiment.block_specs`,
 `trainable.trainer.Trainer`), without Ray: the specs are run one after the other, and what the
 product would read from its journal is appended to ``benchmarks/planted.csv``, a row per run and
 weight average. More blocks are recorded than one diagnosis uses, so that many diagnoses can be
@@ -40,7 +40,8 @@ import torch
 from benchmarks.planted_cases import CASES, TASKS, candidate_of, config_of, fresh_owner
 from search.config import RunConfig
 from search.experiment import block_specs, confirm_specs, experiment_factors
-from search.plan import Plan, make_plan
+from search.plan import Plan
+from search.planning import make_plan
 from search.trials import TrialSpec
 from spaces.recipe import Recipe
 from trainable.datasets import Dataset

@@ -32,7 +32,8 @@ from search.effects import Effect, Run, trajectory_level
 from search.experiment import experiment_factors
 from search.fit_state import FitEvidence, fit_state, is_undertrained
 from search.judgement import LOG_LOSS_MARGIN
-from search.plan import Plan, make_plan
+from search.plan import Plan
+from search.planning import make_plan
 from search.sequential import PRACTICAL_MARGIN
 from search.verdict import Dial, Fit
 from spaces.recipe import Recipe

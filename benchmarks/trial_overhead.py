@@ -67,7 +67,7 @@ def measure_ours(num_trials: int, scratch: Path) -> dict[str, float]:
     from search.console import make_console
     from search.job import Session
     from search.journal import Journal
-    from search.plan import make_plan
+    from search.planning import make_plan
     from search.run_tracking import make_tracker, open_search
     from search.search_job import SEARCH
 

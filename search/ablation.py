@@ -13,7 +13,8 @@ from search.conductor import Stage
 from search.config import RunConfig
 from search.estimate import OVERHEAD, STARTUP_S, num_workers
 from search.journal import Journal
-from search.plan import Plan, device_of, num_threads
+from search.places import device_of, num_threads
+from search.plan import Plan
 from search.tracking_answer import Answer
 from search.trials import Trial
 from search.verdict import Estimate

@@ -20,8 +20,9 @@ from search.files import write_json, write_text
 from search.job import Job, Say, Session
 from search.journal import Journal
 from search.outputs import effective
-from search.plan import Plan, make_plan
+from search.plan import Plan
 from search.plan_text import duration, task_line
+from search.planning import make_plan
 from search.tables import write_rows, write_trials
 from search.tracking_answer import Answer
 from search.trials import Trial

@@ -22,7 +22,8 @@ from search.job import Job, Session
 from search.journal import Journal
 from search.passwords import with_password
 from search.plain_values import require_file_name
-from search.plan import Plan, load_images
+from search.plan import Plan
+from search.planning import load_images
 from search.progress import Progress
 from search.run_tracking import make_tracker, open_search
 from search.search_job import SEARCH

@@ -6,8 +6,10 @@ from search.config import RunConfig
 from search.console import make_console
 from search.estimate import estimate_s
 from search.packing import in_parts, require_fitting
-from search.plan import Plan, device_of, make_plan, num_threads, where_trials_run
+from search.places import device_of, num_threads, where_trials_run
+from search.plan import Plan
 from search.plan_text import plan_text
+from search.planning import make_plan
 from trainable.datasets import Dataset
 from trainable.precision import Diverged
 from trainable.timing import excerpt, time_run

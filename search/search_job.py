@@ -7,8 +7,8 @@ from search.analysis import analyse
 from search.conductor import Stage
 from search.job import Job, Say, Session
 from search.outputs import SoFar, write_outputs
-from search.plan import make_plan
 from search.plan_command import show
+from search.planning import make_plan
 from search.run_champion import make_champion
 from search.run_stages import expected_trials, stage_makers
 from search.terminal import print_verdict

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from search.champion import ALIAS
-from search.plan import load_images
+from search.planning import load_images
 from search.recipe_file import read_recipe
 from search.recipe_origin import read_origin
 from search.tracking_opening import set_environment

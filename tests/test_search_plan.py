@@ -6,7 +6,8 @@ import pytest
 
 from search.config import RunConfig
 from search.experiment import experiment_factors
-from search.plan import Plan, make_plan
+from search.plan import Plan
+from search.planning import make_plan
 
 
 def planned(tmp_path: Path, *ranges: str) -> Plan:

@@ -256,5 +256,5 @@ def autocast_is_faster(model: nn.Module, images: Tensor, *, pairs: int = 5) -> b
     with torch.random.fork_rng(devices=[]):
         timed = [(seconds(None), seconds(torch.bfloat16)) for _ in range(pairs + 1)][1:]
     # Other work on the machine only ever adds time, so the shortest steps are the truest.
-    full, half = (min(seconds) for seconds in zip(*timed, strict=True))
-    return full / half > PROBE_MARGIN
+    shortest = min(full for full, _ in timed), min(half for _, half in timed)
+    return shortest[0] > PROBE_MARGIN * shortest[1]
