@@ -40,9 +40,11 @@ def decide(
        its decision interval leaves out zero, the sign decides.
     3. If accuracy does not decide, log-loss does, when its decision interval leaves out zero and
        the change is `search.judgement.LOG_LOSS_MARGIN` or more: first the refined one, which tells
-       better from worse predictions, then the plain one. If only the plain one moves, it is a
-       calibration matter, and the remark says so. It stays open where accuracy seems to say the
-       opposite (`search.judgement.OPPOSED_ALPHA`).
+       better from worse predictions, then the plain one. If the plain one decides, the remark says
+       that it is a calibration matter where the 95 % interval of the refined one lies within that
+       margin, mostly one where it lies within half of the plain change, and else that this is
+       open. The dial stays open where accuracy seems to say the opposite
+       (`search.judgement.OPPOSED_ALPHA`).
     4. Else ``leave`` if accuracy does not care, and ``inconclusive`` if that is open too.
 
     A change that helps is a turn, ``down`` or ``up`` by effective values (for ``ema_decay`` down is
