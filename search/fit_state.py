@@ -56,6 +56,11 @@ class FitEvidence:
     metrics: Mapping[int, Mapping[str, float]]
     num_diverged: int = 0
 
+    @property
+    def has_diverged(self) -> bool:
+        """Whether at least half of the runs did."""
+        return self.num_diverged > 0 and self.num_diverged >= len(self.metrics)
+
 
 def fit_state(evidence: Mapping[str, FitEvidence], *, dials: Sequence[Dial] = ()) -> Fit:
     """Judge the reference and the best.
@@ -86,7 +91,7 @@ def fit_state(evidence: Mapping[str, FitEvidence], *, dials: Sequence[Dial] = ()
         lost, kept = evidence[role].num_diverged, len(evidence[role].metrics)
         if lost:
             reasons.append(f"{lost} of {lost + kept} runs of {_WORDS[role]} diverged.")
-        if lost and lost >= kept:
+        if evidence[role].has_diverged:
             states[role] = "diverged"
             continue
         state, reason = _state(role, recipes, undertrained, dials if role == "reference" else ())

@@ -56,13 +56,18 @@ def test_a_look_adds_at_least_eight_runs_however_few_factors() -> None:
         assert runs_per_look(a_plan(), best) >= 8
 
 
-def confirmed_run(tmp_path: Path, plan: Plan) -> tuple[Journal, RunConfig]:
+def confirmed_run(
+    tmp_path: Path, plan: Plan, *, diverging: tuple[str, ...] = ()
+) -> tuple[Journal, RunConfig]:
     """A diagnosis whose best wins on validation images and not on test images."""
     config = a_config(tmp_path, stages=("attribute", "confirm"))
     (config.path / "predictions").mkdir(parents=True)
     journal = Journal(config.path)
     for spec in confirm_specs(plan, config, best=pick_best(journal, plan, config)):
         journal.start(spec)
+        if spec.role in diverging:
+            journal.end(spec.trial_id, "diverged", "diverged in epoch 1")
+            continue
         val = {"reference": 0.5, "best": 0.9, "off": 0.5, "scaled": 0.8}[spec.role]
         final = scores(val + 0.01 * (spec.block or 0), 0.98, test__top1=0.8, test__nll=0.4)
         for epoch in range(1, EPOCHS + 1):
@@ -95,4 +100,23 @@ def test_a_scaled_default_beside_a_best_that_failed_is_exported(tmp_path: Path) 
     journal, config = confirmed_run(tmp_path, plan)
     found = analyse(journal, plan, config)
     assert (found.verdict.exported, found.exported) == ("scaled", plan.anchors["scaled"])
+    journal.close()
+
+
+def test_a_reference_that_diverges_on_every_seed_is_not_exported(tmp_path: Path) -> None:
+    journal, config = confirmed_run(tmp_path, a_plan(), diverging=("reference",))
+    found = analyse(journal, a_plan(), config)
+    assert found.verdict.fit.reference == "diverged"
+    assert found.verdict.confirmed is None
+    assert (found.verdict.exported, found.exported) == ("best", a_plan().anchors["scaled"])
+    assert "The reference diverged on fresh seeds; the best recipe is" in found.verdict.sentence
+    journal.close()
+
+
+def test_an_everything_off_that_diverges_costs_no_comparison(tmp_path: Path) -> None:
+    journal, config = confirmed_run(tmp_path, a_plan(), diverging=("off",))
+    confirmed = analyse(journal, a_plan(), config).verdict.confirmed
+    assert confirmed is not None
+    assert confirmed.off == {}
+    assert confirmed.best_minus_reference["test/top1"].mean == 0.0
     journal.close()
