@@ -8,7 +8,7 @@ from search.effects import Effect
 from search.judgement import Judgement, Question, judge
 from search.sequential import PRACTICAL_MARGIN
 from search.verdict import Dial, Estimate
-from search.wording import raw
+from search.wording import change_with_interval, metric_words, raw
 from spaces.task import Task
 from spaces.units import EFFECTIVE_UNITS, to_effective
 
@@ -141,6 +141,14 @@ def _unchanged(name: str, values: tuple[float, float], task: Task) -> Dial:
 
 def _held(dial: Dial) -> Dial:
     """A dial that must not be turned yet: the effect stays, the recommendation does not."""
+    remark = _UNFINISHED
+    if dial.turn in ("down", "up"):
+        metric = dial.decided_by or ""
+        effect = dial.effect.get(metric)
+        shown = (
+            f" ({metric_words(metric)} {change_with_interval(metric, effect)})" if effect else ""
+        )
+        remark = f"{raw(dial.recommended)} does better in these runs{shown}, but {_UNFINISHED}"
     return replace(
         dial,
         turn="inconclusive",
@@ -148,5 +156,5 @@ def _held(dial: Dial) -> Dial:
         recommended_effective=dial.reference_effective,
         decided_by=None,
         runs_to_decide=None,
-        remark=_UNFINISHED,
+        remark=remark,
     )

@@ -151,9 +151,18 @@ def _state(
         ]
         if up:
             return "overfit", _sentence(f"{both}; {_turned(up)} makes it validate better")
-        is_most = recipes.mean(role, _EXCESS) < 0.0
-        if is_most and recipes.is_above(role, _GAP, LARGE_GAP):
+        if recipes.mean(role, _EXCESS) < 0.0 and recipes.is_above(role, _GAP, LARGE_GAP):
             return "overfit", _sentence(f"{both}, a gap that no recipe tried has closed")
+        return "balanced", _sentence(
+            f"{both}, and no recipe tried does better beyond noise; the gap is not called large: "
+            f"that takes {100 * LARGE_GAP:g} points beyond noise, and most of the error"
+        )
+    if better:
+        gained = change(_VAL, recipes.gain(better[0], role, _VAL))
+        return "balanced", _sentence(
+            f"{both}; {_WORDS[better[0]]} validates better by {gained}, but fits no better, and "
+            "there is no gap beyond noise that it could close"
+        )
     return "balanced", _sentence(f"{both}, and no recipe tried does better beyond noise")
 
 
@@ -164,15 +173,14 @@ def _fits_better(role: str, other: str, recipes: RecipeComparison) -> bool:
 def _gains(eased: str, role: str, recipes: RecipeComparison) -> str:
     """Why ``role`` underfits: what the eased recipe gains, with the margins."""
     metric = _CLEAN if recipes.exceeds(eased, role, _CLEAN) else _CLEAN_LOSS
-    on_train = change(metric, recipes.gain(eased, role, metric))
-    margin = change(metric, recipes.margin(eased, role, metric)).lstrip("+")
-    on_val = change(_VAL, recipes.gain(eased, role, _VAL))
-    val_margin = change(_VAL, recipes.margin(eased, role, _VAL)).lstrip("+")
     unit = "" if metric == _CLEAN else " of log-loss"
-    return (
-        f"{_WORDS[eased]} changes that by {on_train}{unit} (margin {margin}) in training and "
-        f"{on_val} (margin {val_margin}) in validation"
-    )
+
+    def gained(name: str, unit: str) -> str:
+        margin = change(name, recipes.margin(eased, role, name)).lstrip("+")
+        return f"{change(name, recipes.gain(eased, role, name))}{unit} (margin {margin})"
+
+    said = f"{gained(metric, unit)} in training and {gained(_VAL, '')} in validation"
+    return f"{_WORDS[eased]} changes that by {said}"
 
 
 def _helps_fit(dial: Dial) -> bool:

@@ -89,6 +89,19 @@ def test_reasons_carry_the_numbers_they_rest_on() -> None:
     assert found.reasons[-1].startswith("Margins rest on 9 full-length runs")
 
 
+def test_a_balanced_recipe_with_a_gap_says_what_would_be_large() -> None:
+    said = fit_state(roles((1.0, 0.95), (1.0, 0.95), (1.0, 0.95))).reasons[0]
+    assert "the gap is not called large: that takes 10 points beyond noise" in said
+
+
+def test_a_balanced_reason_never_denies_a_recipe_that_validates_better() -> None:
+    recipes = roles((0.95, 0.95), (0.95, 0.99), (1.0, 0.95))
+    found = fit_state(recipes)
+    assert found.reference == "balanced"
+    assert "the best recipe validates better by +" in found.reasons[0]
+    assert "no recipe tried does better" not in found.reasons[0]
+
+
 def test_smoothing_that_keeps_the_loss_up_is_an_underfit_even_if_all_images_are_right() -> None:
     recipes = {
         "reference": evidence(1.0, 0.92, clean_loss=0.5),
