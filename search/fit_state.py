@@ -97,8 +97,8 @@ def fit_state(evidence: Mapping[str, FitEvidence], *, dials: Sequence[Dial] = ()
         state, reason = _state(role, recipes, undertrained, dials if role == "reference" else ())
         states[role] = state
         reasons += [reason, *_lag_reason(role, recipes)]
-    reasons.append(_noise_reason(recipes))
-    return Fit(reference=states["reference"], best=states["best"], reasons=tuple(reasons))
+    said = (*reasons, _noise_reason(recipes))
+    return Fit(reference=states["reference"], best=states["best"], reasons=said)
 
 
 def is_undertrained(evidence: Mapping[str, FitEvidence]) -> bool:
@@ -173,14 +173,14 @@ def _fits_better(role: str, other: str, recipes: RecipeComparison) -> bool:
 def _gains(eased: str, role: str, recipes: RecipeComparison) -> str:
     """Why ``role`` underfits: what the eased recipe gains, with the margins."""
     metric = _CLEAN if recipes.exceeds(eased, role, _CLEAN) else _CLEAN_LOSS
-    unit = "" if metric == _CLEAN else " of log-loss"
 
-    def gained(name: str, unit: str) -> str:
+    def gained(name: str) -> str:
+        unit = " of log-loss" if name == _CLEAN_LOSS else ""
         margin = change(name, recipes.margin(eased, role, name)).lstrip("+")
         return f"{change(name, recipes.gain(eased, role, name))}{unit} (margin {margin})"
 
-    said = f"{gained(metric, unit)} in training and {gained(_VAL, '')} in validation"
-    return f"{_WORDS[eased]} changes that by {said}"
+    on_train = f"{_WORDS[eased]} changes that by {gained(metric)} in training"
+    return f"{on_train} and {gained(_VAL)} in validation"
 
 
 def _helps_fit(dial: Dial) -> bool:
