@@ -144,11 +144,8 @@ def _state(
                 f"{both}; {_WORDS[better[0]]} fits no better and validates better by "
                 f"{change(_VAL, recipes.gain(better[0], role, _VAL))}"
             )
-        up = [
-            d
-            for d in dials
-            if d.turn == "up" and d.decided_by == _VAL and d.strength in REGULARIZERS
-        ]
+        stronger = [d for d in dials if d.turn == "up" and d.strength in REGULARIZERS]
+        up = [d for d in stronger if d.decided_by == _VAL]
         if up:
             return "overfit", _sentence(f"{both}; {_turned(up)} makes it validate better")
         if recipes.mean(role, _EXCESS) < 0.0 and recipes.is_above(role, _GAP, LARGE_GAP):
