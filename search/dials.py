@@ -12,10 +12,11 @@ from search.wording import change_with_interval, metric_words, raw
 from spaces.task import Task
 from spaces.units import EFFECTIVE_UNITS, to_effective
 
-_UNFINISHED = (
+UNFINISHED = (
     "even with everything off this run has not converged: "
     "train longer or raise the learning rate before touching this dial"
 )
+"""How the remark of a dial ends that must not be turned yet."""
 
 
 def decide(
@@ -141,14 +142,14 @@ def _unchanged(name: str, values: tuple[float, float], task: Task) -> Dial:
 
 def _held(dial: Dial) -> Dial:
     """A dial that must not be turned yet: the effect stays, the recommendation does not."""
-    remark = _UNFINISHED
+    remark = UNFINISHED
     if dial.turn in ("down", "up"):
         metric = dial.decided_by or ""
         effect = dial.effect.get(metric)
         shown = (
             f" ({metric_words(metric)} {change_with_interval(metric, effect)})" if effect else ""
         )
-        remark = f"{raw(dial.recommended)} does better in these runs{shown}, but {_UNFINISHED}"
+        remark = f"{raw(dial.recommended)} does better in these runs{shown}, but {UNFINISHED}"
     return replace(
         dial,
         turn="inconclusive",
