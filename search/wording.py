@@ -107,6 +107,8 @@ def confirmed_sentence(confirmed: Confirmed | None, exported: str, fit: Fit) -> 
     exports = f"{recipe.get(exported, 'the reference')} is exported"
     if fit.reference == "diverged" and exported != "reference":
         return f"The reference diverged on fresh seeds; {exports}, for it did not."
+    if fit.best == "diverged":
+        return f"The best recipe diverged on fresh seeds; {exports}."
     gain = confirmed.best_minus_reference.get("test/top1") if confirmed else None
     if confirmed is None or gain is None:
         return f"Nothing is confirmed on test images yet; {exports}."

@@ -155,6 +155,14 @@ def test_a_reference_that_diverged_is_no_choice_and_that_is_said() -> None:
     assert "the reference is exported" in confirmed_sentence(None, "reference", fit)
 
 
+@pytest.mark.parametrize("state", ["balanced", "diverged"])
+def test_a_best_that_diverged_is_said_to_have_and_not_to_be_unconfirmed_yet(state: str) -> None:
+    fit = Fit(reference=state, best="diverged", reasons=())
+    assert confirmed_sentence(None, "reference", fit) == (
+        "The best recipe diverged on fresh seeds; the reference is exported."
+    )
+
+
 def test_the_verdict_names_state_turns_and_confirmation_in_one_go() -> None:
     text = verdict_sentence(
         dials=[
