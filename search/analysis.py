@@ -59,11 +59,7 @@ class Analysis:
 
 
 def analyse(journal: Journal, plan: Plan, config: RunConfig) -> Analysis:
-    """Draw the verdict from everything the run has measured.
-
-    Raises:
-        RuntimeError: If reference, best or everything-off has no finished confirmation run.
-    """
+    """Draw the verdict from everything the run has measured."""
     best = pick_best(journal, plan, config)
     what = experiment_factors(plan, best)
     runs = experiment_runs(journal.of_stage("attribute"))
@@ -76,7 +72,11 @@ def analyse(journal: Journal, plan: Plan, config: RunConfig) -> Analysis:
     # The size-scaled default is no second choice where it is the best that was just confirmed.
     is_second = same_role(plan, best)["scaled"] != "best"
     gain = _scaled_gain(by_role) if is_second else None
-    exported = choose_export(confirmed, scaled_minus_reference=gain)
+    exported = choose_export(
+        confirmed,
+        scaled_minus_reference=gain,
+        diverged={role for role, of in evidence.items() if of.has_diverged or not of.metrics},
+    )
     recipes = {"best": best, "scaled": plan.anchors["scaled"], "reference": plan.reference}
     interactions = strong_interactions(
         estimate_interactions(runs, what.trajectory, ema=what.ema),
@@ -238,7 +238,7 @@ def _confirmed(by_role: dict[str, list[Trial]], plan: Plan, config: RunConfig) -
         if role != "scaled"
     }
     shared = set(results.get("reference", {})) & set(results.get("best", {}))
-    if not shared or not results.get("off"):
+    if not shared:
         return None
     return confirm(results, num_images=plan.data.num_test)
 

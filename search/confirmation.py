@@ -1,7 +1,7 @@
 """What fresh seeds show on the test images, and which recipe that lets one export."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -43,20 +43,20 @@ def confirm(
     than too narrow, and log-loss has an interval over seeds alone.
 
     Args:
-        results: By role (``reference``, ``best``, ``off``), then by seed.
+        results: By role (``reference``, ``best``, ``off``), then by seed; ``off`` may have no run.
         num_images: Test images.
         split: Name of the split.
 
     Raises:
-        ValueError: If a role has no finished run, or reference and best share no seed.
+        ValueError: If reference or best has no finished run, or both share no seed.
     """
     finished = {role: _finite(of_seed) for role, of_seed in results.items()}
-    missing = [role for role in ("reference", "best", "off") if not finished.get(role)]
+    missing = [role for role in ("reference", "best") if not finished.get(role)]
     shared = sorted(set(finished.get("reference", {})) & set(finished.get("best", {})))
     if missing or not shared:
         raise ValueError(
-            "Reference, best and off must each have a finished run, and reference and best one "
-            f"with the same seed, but {missing=} and {shared=}."
+            "Reference and best must each have a finished run, and one with the same seed, "
+            f"but {missing=} and {shared=}."
         )
     pairs = [(finished["reference"][seed], finished["best"][seed]) for seed in shared]
     return Confirmed(
@@ -65,13 +65,16 @@ def confirm(
         seeds=len(shared),
         reference=_means([reference for reference, _ in pairs]),
         best=_means([best for _, best in pairs]),
-        off=_means(list(finished["off"].values())),
+        off=_means(list(finished["off"].values())) if finished.get("off") else {},
         best_minus_reference={m: _difference(pairs, m, num_images) for m in CONFIRM_METRICS},
     )
 
 
 def choose_export(
-    confirmed: Confirmed | None, *, scaled_minus_reference: Estimate | None = None
+    confirmed: Confirmed | None,
+    *,
+    scaled_minus_reference: Estimate | None = None,
+    diverged: Collection[str] = (),
 ) -> str:
     """Which recipe to export: ``best``, ``scaled`` or ``reference``.
 
@@ -79,14 +82,21 @@ def choose_export(
     luck until shown otherwise, and the size-scaled default is exported if its validation accuracy
     beats the reference's beyond noise, else the reference.
 
+    A reference that diverged is nothing to fall back on, and few of its runs are left to compare
+    with: then the best is exported, or else the size-scaled default, whichever trains.
+
     Args:
         confirmed: The confirmation, or None if there was none.
         scaled_minus_reference: Gain in validation top-1, or None if unknown.
+        diverged: Roles of which at least half of the runs diverged, or none has a result.
     """
+    if "reference" in diverged:
+        return next((role for role in ("best", "scaled") if role not in diverged), "reference")
     gain = confirmed.best_minus_reference.get("test/top1") if confirmed else None
-    if gain is not None and gain.ci95[0] > 0.0:
+    if gain is not None and gain.ci95[0] > 0.0 and "best" not in diverged:
         return "best"
-    if scaled_minus_reference is not None and scaled_minus_reference.ci95[0] > 0.0:
+    gain = scaled_minus_reference
+    if gain is not None and gain.ci95[0] > 0.0 and "scaled" not in diverged:
         return "scaled"
     return "reference"
 

@@ -8,14 +8,15 @@ from search.effects import Effect
 from search.judgement import Judgement, Question, judge
 from search.sequential import PRACTICAL_MARGIN
 from search.verdict import Dial, Estimate
-from search.wording import raw
+from search.wording import change_with_interval, metric_words, raw
 from spaces.task import Task
 from spaces.units import EFFECTIVE_UNITS, to_effective
 
-_UNFINISHED = (
+UNFINISHED = (
     "even with everything off this run has not converged: "
     "train longer or raise the learning rate before touching this dial"
 )
+"""How the remark of a dial ends that must not be turned yet."""
 
 
 def decide(
@@ -40,9 +41,11 @@ def decide(
        its decision interval leaves out zero, the sign decides.
     3. If accuracy does not decide, log-loss does, when its decision interval leaves out zero and
        the change is `search.judgement.LOG_LOSS_MARGIN` or more: first the refined one, which tells
-       better from worse predictions, then the plain one. If only the plain one moves, it is a
-       calibration matter, and the remark says so. It stays open where accuracy seems to say the
-       opposite (`search.judgement.OPPOSED_ALPHA`).
+       better from worse predictions, then the plain one. If the plain one decides, the remark says
+       that it is a calibration matter where the 95 % interval of the refined one lies within that
+       margin, mostly one where it lies within half of the plain change, and else that this is
+       open. The dial stays open where accuracy seems to say the opposite
+       (`search.judgement.OPPOSED_ALPHA`).
     4. Else ``leave`` if accuracy does not care, and ``inconclusive`` if that is open too.
 
     A change that helps is a turn, ``down`` or ``up`` by effective values (for ``ema_decay`` down is
@@ -139,6 +142,14 @@ def _unchanged(name: str, values: tuple[float, float], task: Task) -> Dial:
 
 def _held(dial: Dial) -> Dial:
     """A dial that must not be turned yet: the effect stays, the recommendation does not."""
+    remark = UNFINISHED
+    if dial.turn in ("down", "up"):
+        metric = dial.decided_by or ""
+        effect = dial.effect.get(metric)
+        shown = (
+            f" ({metric_words(metric)} {change_with_interval(metric, effect)})" if effect else ""
+        )
+        remark = f"{raw(dial.recommended)} does better in these runs{shown}, but {UNFINISHED}"
     return replace(
         dial,
         turn="inconclusive",
@@ -146,5 +157,5 @@ def _held(dial: Dial) -> Dial:
         recommended_effective=dial.reference_effective,
         decided_by=None,
         runs_to_decide=None,
-        remark=_UNFINISHED,
+        remark=remark,
     )

@@ -56,6 +56,11 @@ class FitEvidence:
     metrics: Mapping[int, Mapping[str, float]]
     num_diverged: int = 0
 
+    @property
+    def has_diverged(self) -> bool:
+        """Whether at least half of the runs did."""
+        return self.num_diverged > 0 and self.num_diverged >= len(self.metrics)
+
 
 def fit_state(evidence: Mapping[str, FitEvidence], *, dials: Sequence[Dial] = ()) -> Fit:
     """Judge the reference and the best.
@@ -86,14 +91,14 @@ def fit_state(evidence: Mapping[str, FitEvidence], *, dials: Sequence[Dial] = ()
         lost, kept = evidence[role].num_diverged, len(evidence[role].metrics)
         if lost:
             reasons.append(f"{lost} of {lost + kept} runs of {_WORDS[role]} diverged.")
-        if lost and lost >= kept:
+        if evidence[role].has_diverged:
             states[role] = "diverged"
             continue
         state, reason = _state(role, recipes, undertrained, dials if role == "reference" else ())
         states[role] = state
         reasons += [reason, *_lag_reason(role, recipes)]
-    reasons.append(_noise_reason(recipes))
-    return Fit(reference=states["reference"], best=states["best"], reasons=tuple(reasons))
+    said = (*reasons, _noise_reason(recipes))
+    return Fit(reference=states["reference"], best=states["best"], reasons=said)
 
 
 def is_undertrained(evidence: Mapping[str, FitEvidence]) -> bool:
@@ -139,16 +144,22 @@ def _state(
                 f"{both}; {_WORDS[better[0]]} fits no better and validates better by "
                 f"{change(_VAL, recipes.gain(better[0], role, _VAL))}"
             )
-        up = [
-            d
-            for d in dials
-            if d.turn == "up" and d.decided_by == _VAL and d.strength in REGULARIZERS
-        ]
+        stronger = [d for d in dials if d.turn == "up" and d.strength in REGULARIZERS]
+        up = [d for d in stronger if d.decided_by == _VAL]
         if up:
             return "overfit", _sentence(f"{both}; {_turned(up)} makes it validate better")
-        is_most = recipes.mean(role, _EXCESS) < 0.0
-        if is_most and recipes.is_above(role, _GAP, LARGE_GAP):
+        if recipes.mean(role, _EXCESS) < 0.0 and recipes.is_above(role, _GAP, LARGE_GAP):
             return "overfit", _sentence(f"{both}, a gap that no recipe tried has closed")
+        return "balanced", _sentence(
+            f"{both}, and no recipe tried does better beyond noise; the gap is not called large: "
+            f"that takes {100 * LARGE_GAP:g} points beyond noise, and most of the error"
+        )
+    if better:
+        gained = change(_VAL, recipes.gain(better[0], role, _VAL))
+        return "balanced", _sentence(
+            f"{both}; {_WORDS[better[0]]} validates better by {gained}, but fits no better, and "
+            "there is no gap beyond noise that it could close"
+        )
     return "balanced", _sentence(f"{both}, and no recipe tried does better beyond noise")
 
 
@@ -159,15 +170,14 @@ def _fits_better(role: str, other: str, recipes: RecipeComparison) -> bool:
 def _gains(eased: str, role: str, recipes: RecipeComparison) -> str:
     """Why ``role`` underfits: what the eased recipe gains, with the margins."""
     metric = _CLEAN if recipes.exceeds(eased, role, _CLEAN) else _CLEAN_LOSS
-    on_train = change(metric, recipes.gain(eased, role, metric))
-    margin = change(metric, recipes.margin(eased, role, metric)).lstrip("+")
-    on_val = change(_VAL, recipes.gain(eased, role, _VAL))
-    val_margin = change(_VAL, recipes.margin(eased, role, _VAL)).lstrip("+")
-    unit = "" if metric == _CLEAN else " of log-loss"
-    return (
-        f"{_WORDS[eased]} changes that by {on_train}{unit} (margin {margin}) in training and "
-        f"{on_val} (margin {val_margin}) in validation"
-    )
+
+    def gained(name: str) -> str:
+        unit = " of log-loss" if name == _CLEAN_LOSS else ""
+        margin = change(name, recipes.margin(eased, role, name)).lstrip("+")
+        return f"{change(name, recipes.gain(eased, role, name))}{unit} (margin {margin})"
+
+    on_train = f"{_WORDS[eased]} changes that by {gained(metric)} in training"
+    return f"{on_train} and {gained(_VAL)} in validation"
 
 
 def _helps_fit(dial: Dial) -> bool:

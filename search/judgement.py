@@ -142,21 +142,32 @@ def _by_divergence(divergence: Divergence) -> Judgement:
 
 def _by_log_loss(effects: Mapping[str, Effect], question: Question) -> Judgement | None:
     accuracy = effects.get("val/top1", NO_EFFECT)
-    for metric, meaning in (
-        ("val/nll_refined", "the predictions themselves change"),
-        ("val/nll", "a calibration matter, for log-loss after temperature scaling does not move"),
-    ):
+    for metric in ("val/nll_refined", "val/nll"):
         effect = effects.get(metric, NO_EFFECT)
         if not abs(effect.mean) >= LOG_LOSS_MARGIN:
             continue
         low, high = question.interval(metric, effect)
         if low > 0.0 or high < 0.0:
             outcome = "helps" if high < 0.0 else "hurts"
+            meaning = _meaning(metric, effects)
             remark = f"accuracy does not decide ({_shown(accuracy)}), log-loss does: {meaning}"
             if outcome == "hurts":
                 remark += f" ({_shown(effect, metric)})"
             return Judgement(outcome=outcome, decided_by=metric, remark=remark)
     return None
+
+
+def _meaning(metric: str, effects: Mapping[str, Effect]) -> str:
+    """What a change of log-loss says: that the refined one decides nothing is no proof of none."""
+    if metric == "val/nll_refined":
+        return "the predictions themselves change"
+    refined = effects.get("val/nll_refined", NO_EFFECT)
+    most = max(abs(end) for end in refined.ci95)
+    if most < LOG_LOSS_MARGIN:
+        return "a calibration matter, for log-loss after temperature scaling does not move"
+    is_mostly = most < abs(effects[metric].mean) / 2
+    said = "mostly a calibration matter" if is_mostly else "how much of it is calibration is open"
+    return f"{said} ({_shown(refined, 'val/nll_refined')})"
 
 
 def _open(

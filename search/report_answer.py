@@ -34,7 +34,7 @@ _MEASURED = {
 
 def headline(verdict: Verdict) -> Markup:
     """The sentence: what to turn in large letters, what is confirmed under it, then a strip."""
-    basis = confirmed_sentence(verdict.confirmed, verdict.exported)
+    basis = confirmed_sentence(verdict.confirmed, verdict.exported, verdict.fit)
     head = verdict.sentence.replace(basis, "").strip()
     return joined(
         [

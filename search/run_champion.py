@@ -21,6 +21,7 @@ from search.plan import Plan
 from search.saved_model import MODEL_FILE, loading_code, read_metadata
 from search.storage import below, is_below
 from search.trials import Trial
+from search.verdict import Verdict
 from search.wording import count, percent
 from trainable.datasets import Dataset
 
@@ -92,6 +93,13 @@ def _holds(model_file: Path, trial: Trial) -> bool:
     return recipe == trial.spec.recipe.to_dict()
 
 
+def _why(verdict: Verdict) -> str:
+    if verdict.fit.reference == "diverged" and verdict.exported != "reference":
+        name = _WHY[verdict.exported].partition(": ")[0].partition(", ")[0]
+        return f"{name}, which trains where the reference diverges"
+    return _WHY[verdict.exported]
+
+
 def _description(plan: Plan, trial: Trial, analysis: Analysis) -> str:
     """Markdown: what it is, how well it does, how to load it."""
     exported, data, recipe = analysis.verdict.exported, plan.data, trial.spec.recipe
@@ -102,7 +110,7 @@ def _description(plan: Plan, trial: Trial, analysis: Analysis) -> str:
     return "\n\n".join(
         [
             f"**{percent(here)} top-1 on {data.num_test:,} test images** (this seed{seeds}).",
-            f"It is {_WHY[exported]}. The weights are those of the confirmation run "
+            f"It is {_why(analysis.verdict)}. The weights are those of the confirmation run "
             f"`{trial.spec.trial_id}`, the first fresh seed, not the luckiest: {recipe.model}, "
             f"{data.num_train:,} training images of {data.name}, {recipe.epochs} epochs, seed "
             f"{recipe.seed}.",

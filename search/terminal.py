@@ -11,7 +11,7 @@ from search.analysis import Analysis
 from search.config import RunConfig
 from search.plan import Plan
 from search.verdict import Confirmed, Dial, Estimate, Verdict
-from search.wording import raw
+from search.wording import dial_sentence, raw
 
 _ARROWS = {"down": "↓ down", "up": "↑ up", "leave": "= leave", "inconclusive": "? open"}
 _UNITS = "in effective units"
@@ -29,8 +29,9 @@ def print_verdict(console: Console, config: RunConfig, plan: Plan, analysis: Ana
     console.print()
     console.print(dial_table(verdict, console))
     for dial in verdict.dials:
-        if dial.remark and dial.turn != "leave":
-            console.print(f"  {dial.strength}: {dial.remark}", highlight=False)
+        # What the table does not say: what else a turn rests on, and what an open dial needs.
+        if dial.turn == "inconclusive" or (dial.remark and dial.turn != "leave"):
+            console.print(f"  {dial_sentence(dial)}", highlight=False, markup=False)
     for sentence in (*verdict.interactions, *analysis.edges):
         console.print(f"  {sentence}", highlight=False)
     console.print()

@@ -96,15 +96,19 @@ def verdict_sentence(
         [
             f"The reference is {fit.reference}{_behind_average(fit)}.",
             _turns_sentence(dials),
-            confirmed_sentence(confirmed, exported),
+            confirmed_sentence(confirmed, exported, fit),
         ]
     )
 
 
-def confirmed_sentence(confirmed: Confirmed | None, exported: str) -> str:
+def confirmed_sentence(confirmed: Confirmed | None, exported: str, fit: Fit) -> str:
     """What fresh seeds showed on the test images, and which recipe is exported for it."""
     recipe = {"best": "the best recipe", "scaled": "the size-scaled default"}
     exports = f"{recipe.get(exported, 'the reference')} is exported"
+    if fit.reference == "diverged" and exported != "reference":
+        return f"The reference diverged on fresh seeds; {exports}, for it did not."
+    if fit.best == "diverged":
+        return f"The best recipe diverged on fresh seeds; {exports}."
     gain = confirmed.best_minus_reference.get("test/top1") if confirmed else None
     if confirmed is None or gain is None:
         return f"Nothing is confirmed on test images yet; {exports}."

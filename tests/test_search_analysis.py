@@ -7,14 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search.analysis import analyse, is_settled, pick_best
+from search.analysis import analyse, decide_dials, is_settled, pick_best
 from search.config import RunConfig
-from search.experiment import confirm_specs, runs_per_look
+from search.design import cells
+from search.effects import Run
+from search.experiment import confirm_specs, experiment_factors, runs_per_look
 from search.files import write_json
 from search.journal import Journal
 from search.plan import Plan
 from search.trials import Record
 from search.verdict import Dial
+from spaces.recipe import Recipe
 from tests.finished_run import BEST, EPOCHS, REFERENCE, a_config, a_plan, scores
 
 OPEN = Dial(
@@ -56,13 +59,64 @@ def test_a_look_adds_at_least_eight_runs_however_few_factors() -> None:
         assert runs_per_look(a_plan(), best) >= 8
 
 
-def confirmed_run(tmp_path: Path, plan: Plan) -> tuple[Journal, RunConfig]:
+ALL_DIFFER = REFERENCE.with_strengths(
+    weight_decay=4.0, label_smoothing=0.0, drop_path_rate=0.0, ema_decay=0.8, warmup_fraction=0.2
+)
+
+
+@pytest.mark.parametrize(
+    ("best", "num_blocks", "look", "runs_per_look"),
+    [
+        (ALL_DIFFER, 2, 1, 8),
+        (ALL_DIFFER, 3, 2, 8),
+        (ALL_DIFFER, 4, 3, 8),
+        # With one factor a block has two runs, and four blocks count as one.
+        (REFERENCE.with_strengths(label_smoothing=0.0), 8, 1, 8),
+        (REFERENCE.with_strengths(label_smoothing=0.0), 16, 3, 8),
+        # With the average alone it has one.
+        (REFERENCE.with_strengths(ema_decay=0.5), 24, 2, 8),
+    ],
+)
+def test_each_look_spends_its_own_share_of_the_error(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    best: Recipe,
+    num_blocks: int,
+    look: int,
+    runs_per_look: int,
+) -> None:
+    asked: dict[str, object] = {}
+
+    def record(effects: object, **options: object) -> tuple[Dial, ...]:
+        asked.update(options)
+        return ()
+
+    monkeypatch.setattr("search.analysis.decide", record)
+    plan, config = a_plan(), a_config(tmp_path, max_blocks=4)
+    what = experiment_factors(plan, best)
+    of = {"val/top1": 0.9}
+    runs = [
+        Run(run_id=f"{block}-{i}", block=block, levels=cell, metrics={"best": of, "reference": of})
+        for block in range(num_blocks)
+        for i, cell in enumerate(cells(what.trajectory, block=block))
+    ]
+    decide_dials(runs, plan, config, best)
+    assert (asked["look"], asked["max_looks"]) == (look, 3)
+    assert asked["runs_per_block"] == runs_per_look
+
+
+def confirmed_run(
+    tmp_path: Path, plan: Plan, *, diverging: tuple[str, ...] = ()
+) -> tuple[Journal, RunConfig]:
     """A diagnosis whose best wins on validation images and not on test images."""
     config = a_config(tmp_path, stages=("attribute", "confirm"))
     (config.path / "predictions").mkdir(parents=True)
     journal = Journal(config.path)
     for spec in confirm_specs(plan, config, best=pick_best(journal, plan, config)):
         journal.start(spec)
+        if spec.role in diverging:
+            journal.end(spec.trial_id, "diverged", "diverged in epoch 1")
+            continue
         val = {"reference": 0.5, "best": 0.9, "off": 0.5, "scaled": 0.8}[spec.role]
         final = scores(val + 0.01 * (spec.block or 0), 0.98, test__top1=0.8, test__nll=0.4)
         for epoch in range(1, EPOCHS + 1):
@@ -95,4 +149,23 @@ def test_a_scaled_default_beside_a_best_that_failed_is_exported(tmp_path: Path) 
     journal, config = confirmed_run(tmp_path, plan)
     found = analyse(journal, plan, config)
     assert (found.verdict.exported, found.exported) == ("scaled", plan.anchors["scaled"])
+    journal.close()
+
+
+def test_a_reference_that_diverges_on_every_seed_is_not_exported(tmp_path: Path) -> None:
+    journal, config = confirmed_run(tmp_path, a_plan(), diverging=("reference",))
+    found = analyse(journal, a_plan(), config)
+    assert found.verdict.fit.reference == "diverged"
+    assert found.verdict.confirmed is None
+    assert (found.verdict.exported, found.exported) == ("best", a_plan().anchors["scaled"])
+    assert "The reference diverged on fresh seeds; the best recipe is" in found.verdict.sentence
+    journal.close()
+
+
+def test_an_everything_off_that_diverges_costs_no_comparison(tmp_path: Path) -> None:
+    journal, config = confirmed_run(tmp_path, a_plan(), diverging=("off",))
+    confirmed = analyse(journal, a_plan(), config).verdict.confirmed
+    assert confirmed is not None
+    assert confirmed.off == {}
+    assert confirmed.best_minus_reference["test/top1"].mean == 0.0
     journal.close()

@@ -54,12 +54,20 @@ def test_seeds_that_one_recipe_lacks_or_spoiled_do_not_enter_the_comparison() ->
     assert found.best_minus_reference["test/top1"].ci95 == (-math.inf, math.inf)
 
 
-@pytest.mark.parametrize("role", ["reference", "best", "off"])
+@pytest.mark.parametrize("role", ["reference", "best"])
 def test_a_role_without_runs_is_refused(role: str) -> None:
     given = results()
     given[role] = {}
     with pytest.raises(ValueError, match=f"must each have a finished run.*missing=\\['{role}'\\]"):
         confirm(given, num_images=N)
+
+
+def test_everything_off_may_be_lost_without_losing_the_comparison() -> None:
+    given = results()
+    whole = confirm(given, num_images=N)
+    found = confirm({**given, "off": {}}, num_images=N)
+    assert found.off == {}
+    assert found.best_minus_reference == whole.best_minus_reference
 
 
 def test_recipes_without_a_common_seed_are_refused() -> None:
@@ -168,4 +176,24 @@ def test_only_what_beats_the_reference_beyond_noise_is_exported(
 ) -> None:
     gain = Estimate(mean=scaled[0], ci95=scaled[1:]) if scaled else None
     found = choose_export(confirmed(*best) if best else None, scaled_minus_reference=gain)
+    assert found == exported
+
+
+@pytest.mark.parametrize(
+    ("diverged", "exported"),
+    [
+        ((), "best"),
+        (("off",), "best"),
+        (("reference",), "best"),
+        (("reference", "best"), "scaled"),
+        (("reference", "best", "scaled"), "reference"),
+        (("best",), "scaled"),
+        (("best", "scaled"), "reference"),
+    ],
+)
+def test_a_recipe_that_diverged_is_not_exported_while_another_one_trains(
+    diverged: tuple[str, ...], exported: str
+) -> None:
+    gain = Estimate(mean=BETTER[0], ci95=BETTER[1:])
+    found = choose_export(confirmed(*BETTER), scaled_minus_reference=gain, diverged=diverged)
     assert found == exported

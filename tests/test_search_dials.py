@@ -179,6 +179,32 @@ def test_log_loss_does_not_decide_against_what_accuracy_seems_to_say(
     assert dial.remark.endswith("while log-loss points the other way") == (turn == "inconclusive")
 
 
+@pytest.mark.parametrize(
+    ("refined", "error", "said"),
+    [
+        # Nine degrees of freedom: 2.262 standard errors either way.
+        (0.006, 0.006, "log-loss does: a calibration matter, for log-loss after"),
+        (-0.006, 0.006, "log-loss does: a calibration matter, for log-loss after"),
+        (0.007, 0.006, "mostly a calibration matter (validation log-loss after temperature"),
+        (-0.048, 0.04, "mostly a calibration matter"),
+        (-0.06, 0.04, "how much of it is calibration is open"),
+        (0.06, 0.04, "how much of it is calibration is open"),
+        (math.nan, 0.04, "temperature scaling is unknown"),
+    ],
+)
+def test_a_calibration_matter_is_one_only_as_far_as_the_refined_interval_says_so(
+    refined: float, error: float, said: str
+) -> None:
+    effects = {
+        "val/top1": effect(0.002),
+        "val/nll_refined": effect(refined, error) if refined == refined else Effect(mean=refined),
+        "val/nll": effect(-0.3),
+    }
+    dial = decided({"label_smoothing": effects})["label_smoothing"]
+    assert (dial.turn, dial.decided_by) == ("down", "val/nll")
+    assert said in dial.remark
+
+
 def test_log_loss_may_decide_where_accuracy_does_not_care() -> None:
     effects = {"val/top1": effect(0.0, 0.001), "val/nll": effect(-0.3)}
     dial = decided({"label_smoothing": effects})["label_smoothing"]
@@ -292,5 +318,8 @@ def test_an_undertrained_run_turns_no_dial_and_keeps_the_effects() -> None:
     held = dials["label_smoothing"]
     assert (held.turn, held.recommended, held.runs_to_decide) == ("inconclusive", 0.1, None)
     assert held.effect["val/top1"].mean == 0.05
+    assert held.remark.startswith("0 does better in these runs (validation top-1 +5.0 points [")
     assert "train longer or raise the learning rate" in held.remark
+    still_open = decided({"label_smoothing": NOTHING}, undertrained=True)["label_smoothing"]
+    assert still_open.remark.startswith("even with everything off this run has not converged")
     assert dials["weight_decay"].turn == "leave"

@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from search.figures import figures, write_figures
@@ -364,6 +365,40 @@ def test_the_response_finds_the_planted_slope_and_no_other() -> None:
     assert next(iter(shares)) == "label_smoothing"
     assert shares["label_smoothing"] > 0.8
     assert sum(shares.values()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("number", [6, 8, 12, 24])
+@pytest.mark.parametrize("size", [0.0, 0.01, 0.03, 0.1])
+def test_the_band_of_a_response_covers_however_few_trials(number: int, size: float) -> None:
+    """The noise is 1.2 points; slopes and bends are drawn with a spread of ``size``."""
+    rng = np.random.default_rng(number)
+    names = a_plan().space.free_names
+    inside = []
+    for _ in range(60):
+        places = rng.random((number, len(names)))
+        slopes, bends = rng.normal(0.0, size, (2, len(names)))
+        parts = slopes * (places - 0.5) + bends * (places - 0.5) ** 2
+        values = 0.8 + parts.sum(axis=1) + rng.normal(0.0, 0.012, number)
+        trials = [
+            a_trial(
+                "search",
+                i,
+                "proposed",
+                BEST,
+                scores(values[i], 0.9),
+                positions=dict(zip(names, places[i].tolist(), strict=True)),
+            )
+            for i in range(number)
+        ]
+        for at, (name, curve) in enumerate(responses(trials, names, "val/top1").items()):
+            x = np.array(curve.positions) - 0.5
+            others = parts.sum(axis=1).mean() - parts[:, at].mean()
+            truth = 0.8 + others + slopes[at] * x + bends[at] * x**2
+            ends = places[:, at].min() - 0.5, places[:, at].max() - 0.5
+            covered = (np.array(curve.low) <= truth) & (truth <= np.array(curve.high))
+            inside.append(covered[(ends[0] <= x) & (x <= ends[1])].mean())
+            assert name == names[at]
+    assert 0.88 <= np.mean(inside) <= 0.995
 
 
 def test_trials_that_all_score_the_same_have_no_importances() -> None:

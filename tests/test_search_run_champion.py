@@ -4,6 +4,7 @@ import hashlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from search.plan import Plan
 from search.run_champion import make_champion
 from search.saved_model import read_metadata
 from search.trials import Record, TrialSpec
+from search.verdict import Fit
 from spaces.recipe import Recipe
 from tests.finished_run import a_config, a_plan, an_analysis
 from tests.toy_training import TOY, toy_dataset
@@ -76,8 +78,8 @@ def config(template: Path, tmp_path: Path) -> RunConfig:
     return found
 
 
-def champion_of(config: RunConfig, exported: str = "best") -> Champion:
-    found = an_analysis(exported=exported)
+def champion_of(config: RunConfig, exported: str = "best", **changes: Any) -> Champion:
+    found = an_analysis(exported=exported, **changes)
     return make_champion(
         config, a_toy_plan(), toy_dataset(), Journal(config.path), _with_best(found)
     )
@@ -107,6 +109,18 @@ def test_a_run_that_stands_for_an_equal_recipe_leaves_weights_too(tmp_path: Path
         journal.start(spec)
     journal.close()
     assert kept == ["reference", "best", "off"]
+
+
+@pytest.mark.parametrize(
+    ("exported", "name"), [("best", "the search's best recipe"), ("scaled", "the size-scaled")]
+)
+def test_a_champion_beside_a_reference_that_diverged_says_so(
+    config: RunConfig, exported: str, name: str
+) -> None:
+    fit = Fit(reference="diverged", best="balanced", reasons=())
+    described = champion_of(config, exported, fit=fit).description
+    assert f"It is {name}" in described
+    assert "which trains where the reference diverges" in described
 
 
 @pytest.mark.parametrize(

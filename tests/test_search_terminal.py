@@ -2,24 +2,26 @@
 
 import io
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from search.analysis import Analysis
 from search.console import PLAIN_WIDTH, make_console
 from search.terminal import print_verdict
 from spaces.strengths import STRENGTH_NAMES
-from tests.finished_run import a_config, a_plan, an_analysis
+from tests.finished_run import DIALS, a_config, a_plan, an_analysis
 
 WORDS = ("= leave", "↓ down", "= leave", "↓ down", "? open")
 INTERVALS = ("", "+3.0 [+2.0, +4.0]", "", "+83.0 [+81.0, +85.0]", "-1.0 [-3.0, +1.0]")
 
 
-def printed(run_dir: Path, *, width: int, terminal: bool) -> str:
+def printed(run_dir: Path, *, width: int, terminal: bool, analysis: Analysis | None = None) -> str:
     file = io.StringIO()
     console = Console(file=file, width=width, force_terminal=terminal, color_system=None)
-    print_verdict(console, a_config(run_dir), a_plan(), an_analysis())
+    print_verdict(console, a_config(run_dir), a_plan(), analysis or an_analysis())
     return file.getvalue()
 
 
@@ -42,6 +44,21 @@ def test_a_wide_terminal_shows_what_a_narrow_one_leaves_out(tmp_path: Path) -> N
     for detail in ("in effective units", "log-loss, nats", "-0.200 [-0.210, -0.190]"):
         assert detail not in narrow
         assert detail in wide
+
+
+def test_an_open_dial_says_how_many_runs_would_decide_it(tmp_path: Path) -> None:
+    text = printed(tmp_path, width=PLAIN_WIDTH, terminal=True)
+    assert "  `warmup_fraction` is not decided; about 24 more runs would decide it." in text
+
+
+def test_a_turn_says_what_it_rests_on_besides_accuracy(tmp_path: Path) -> None:
+    remark = "accuracy does not decide (validation top-1 +0.2 points [-0.5, +0.9]), log-loss does"
+    changed = replace(DIALS[1], decided_by="val/nll", remark=remark)
+    text = printed(
+        tmp_path, width=300, terminal=True, analysis=an_analysis((DIALS[0], changed, *DIALS[2:]))
+    )
+    said = "Turn `label_smoothing` down from 0.1 to 0: -0.200 nats [-0.210, -0.190] of validation"
+    assert f"  {said} log-loss; {remark}." in text
 
 
 def test_paths_are_not_broken_so_that_they_can_be_copied(tmp_path: Path) -> None:

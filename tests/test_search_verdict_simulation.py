@@ -7,22 +7,28 @@ between blocks. All simulations of one design are columns of one least-squares p
 import itertools
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from scipy import stats
 
+from search.analysis import decide_dials, is_decided_by
 from search.blocked_model import Contrast, block_columns, contrast, pair_columns
 from search.confirmation import paired_interval
 from search.design import cells
-from search.effects import Effect, main_effect, mean_difference
+from search.effects import Effect, Run, main_effect, mean_difference
+from search.experiment import experiment_factors
 from search.judgement import Question, judge
 from search.sequential import FAMILY_ALPHA, SHARES, look_alpha
+from search.verdict import Dial
+from tests.finished_run import AVERAGES, REFERENCE, a_config, a_plan
 
 Floats = npt.NDArray[np.float64]
 
 RUN, BLOCK = 1.2, 1.5
+LOOKED_AT = ("val/top1", "val/nll_refined", "val/nll")
 SPLIT = 0.4
 """By how much an effect itself differs from split to split."""
 
@@ -144,7 +150,7 @@ def false_turns(
     Three metrics with independent noise are the worst case for looking at all of them.
     """
     simulation = Simulation(num_factors, num_blocks, num, seed=seed)
-    metrics = ("val/top1", "val/nll_refined", "val/nll")
+    metrics = LOOKED_AT
     dials: list[int | None] = [*range(num_factors), None]
     outcomes = {m: simulation.outcomes(split=split) for m in metrics}
     differences = {m: simulation.outcomes(run=0.6, block=0.6, split=0.0) for m in metrics}
@@ -173,6 +179,59 @@ def test_a_whole_experiment_without_a_culprit_turns_a_dial_in_at_most_one_of_twe
     controlled, naive = false_turns(num_factors, 4, num)
     assert controlled <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / num)
     assert naive > 0.2
+
+
+ALL_DIFFER = {
+    "weight_decay": 4.0,
+    "label_smoothing": 0.0,
+    "drop_path_rate": 0.0,
+    "ema_decay": 0.8,
+    "warmup_fraction": 0.2,
+}
+
+
+def diagnosed(
+    simulation: Simulation, at: int, metrics: dict[str, Floats], run_dir: Path
+) -> tuple[int, tuple[Dial, ...]]:
+    """One simulated experiment through the product's own looks; its blocks and its dials."""
+    best = REFERENCE.with_strengths(**ALL_DIFFER)
+    plan, config = replace(a_plan(), candidate=best), a_config(run_dir)
+    names = experiment_factors(plan, best).trajectory
+    runs: list[Run] = []
+    for block in range(config.max_blocks):
+        for row in np.flatnonzero(simulation.blocks == block):
+            levels = {n: int(v) for n, v in zip(names, simulation.levels[row], strict=True)}
+            # Log-loss so noisy that its margin holds nothing back.
+            own = {
+                m: float(values[row, at]) / (100 if m.endswith("top1") else 10)
+                for m, values in metrics.items()
+            }
+            # The averages differ from run to run and by nothing else.
+            of = {name: {m: own[m] + own[f"{name}:{m}"] for m in LOOKED_AT} for name in AVERAGES}
+            runs.append(Run(run_id=str(row), block=block, levels=levels, metrics=of))
+        if block + 1 >= config.min_blocks and is_decided_by(runs, plan, config, best):
+            break
+    return block + 1, decide_dials(runs, plan, config, best)[1]
+
+
+def test_a_whole_diagnosis_of_five_dials_that_do_nothing_rarely_turns_one(tmp_path: Path) -> None:
+    """The sharpest control: the same code as in a run, with its looks and where it stops."""
+    num = 150
+    simulation = Simulation(4, 4, num)
+    metrics = {m: simulation.outcomes() for m in LOOKED_AT}
+    metrics |= {
+        f"{name}:{m}": simulation.outcomes(run=0.6, block=0.6, split=0.0)
+        for name in AVERAGES
+        for m in LOOKED_AT
+    }
+    blocks, turned = [], 0
+    for at in range(num):
+        used, dials = diagnosed(simulation, at, metrics, tmp_path)
+        assert all(dial.num_runs == 8 * used for dial in dials)
+        blocks.append(used)
+        turned += any(dial.turn in ("down", "up") for dial in dials)
+    assert turned / num <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / num)
+    assert set(blocks) == {2, 3, 4}, "it must have looked, and stopped, at every look"
 
 
 def power(num_factors: int, num_blocks: int, num: int, culprit: float) -> list[float]:

@@ -98,6 +98,9 @@ def test_each_turn_has_its_sentence(given: Dial, text: str) -> None:
     assert dial_sentence(given) == text
 
 
+BALANCED = Fit(reference="balanced", best="balanced", reasons=())
+
+
 def confirmed(mean: float, low: float, high: float) -> Confirmed:
     return Confirmed(
         num_images=1197,
@@ -136,11 +139,28 @@ def confirmed(mean: float, low: float, high: float) -> Confirmed:
 def test_the_confirmation_is_said_plainly(
     given: Confirmed | None, exported: str, starts: str, ends: str
 ) -> None:
-    sentence = confirmed_sentence(given, exported)
+    sentence = confirmed_sentence(given, exported, BALANCED)
     assert sentence.startswith(starts)
     assert sentence.endswith(ends)
     if given is not None:
         assert "1197 test images with 3 fresh seeds" in sentence
+
+
+def test_a_reference_that_diverged_is_no_choice_and_that_is_said() -> None:
+    fit = Fit(reference="diverged", best="balanced", reasons=())
+    for given in (None, confirmed(0.02, -math.inf, math.inf)):
+        assert confirmed_sentence(given, "best", fit) == (
+            "The reference diverged on fresh seeds; the best recipe is exported, for it did not."
+        )
+    assert "the reference is exported" in confirmed_sentence(None, "reference", fit)
+
+
+@pytest.mark.parametrize("state", ["balanced", "diverged"])
+def test_a_best_that_diverged_is_said_to_have_and_not_to_be_unconfirmed_yet(state: str) -> None:
+    fit = Fit(reference=state, best="diverged", reasons=())
+    assert confirmed_sentence(None, "reference", fit) == (
+        "The best recipe diverged on fresh seeds; the reference is exported."
+    )
 
 
 def test_the_verdict_names_state_turns_and_confirmation_in_one_go() -> None:
