@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from search.wording import raw
 from spaces.recipe import Recipe
 from spaces.references import published
 from spaces.task import Task
@@ -63,8 +64,8 @@ def full_recipe(staples: Recipe, task: Task) -> tuple[Recipe, tuple[str, ...]]:
         return recipe, ()
     fitting = to_raw("ema_decay", max(EMA_WINDOW, 1 / task.total_steps), task)
     return recipe.with_strengths(ema_decay=fitting), (
-        f"ema_decay {decay:g} remembers {1 / (1 - decay):.0f} steps, this run has "
-        f"{task.total_steps}: {fitting:.4g} averages over {EMA_WINDOW:.0%} of it instead.",
+        f"ema_decay {raw(decay)} remembers {1 / (1 - decay):.0f} steps, this run has "
+        f"{task.total_steps}: {raw(fitting)} averages over {EMA_WINDOW:.0%} of it instead.",
     )
 
 
@@ -129,7 +130,7 @@ def ingredients(recipe: Recipe, task: Task) -> tuple[Ingredient, ...]:
         Ingredient(
             name="ema_decay",
             label="EMA of the weights",
-            value=f"{strengths.ema_decay:.4g}",
+            value=raw(strengths.ema_decay),
             without=recipe.with_strengths(ema_decay=0.0),
             missing="" if strengths.ema_decay else _OFF,
         ),

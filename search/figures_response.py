@@ -182,8 +182,8 @@ def _x_ticks(plan: Plan, name: str, x: Scale, bottom: float) -> list[Item]:
     return items
 
 
-def _digits(name: str, raw: float) -> str:
-    return f"{raw:.3g}" if name == "ema_decay" else f"{raw:.2g}"
+def _digits(name: str, value: float) -> str:
+    return typed(value) if name == "ema_decay" else f"{value:.2g}"
 
 
 def _outside(plan: Plan, name: str, x: Scale, box: Box) -> list[Item]:
