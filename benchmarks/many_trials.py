@@ -35,11 +35,13 @@ class Sample:
 
     Attributes:
         time: Seconds since 1970.
-        driver_mb: The process that searches.
+        driver_cpu_s: Seconds that the process that searches has computed, with its threads.
+        driver_mb: Its memory.
         ray_mb: Everything it started: Ray's own processes and the workers.
     """
 
     time: float
+    driver_cpu_s: float
     driver_mb: float
     ray_mb: float
 
@@ -52,6 +54,7 @@ class Part:
         first: Number of the first one, from 1.
         last: Number of the last one.
         per_trial_ms: Wall-clock between their first and last end, by trial.
+        cpu_ms: Computing time of the driver, by trial: what other work on the machine leaves alone.
         driver_mb: Memory of the driver at their last end.
         ray_mb: Memory of what it started.
     """
@@ -59,6 +62,7 @@ class Part:
     first: int
     last: int
     per_trial_ms: float
+    cpu_ms: float
     driver_mb: float
     ray_mb: float
 
@@ -100,6 +104,7 @@ def watched(run_dir: Path, num_trials: int, minutes: float) -> list[Sample]:
                 samples.append(
                     Sample(
                         time=time.time(),
+                        driver_cpu_s=_cpu_s(driver.pid),
                         driver_mb=_memory_mb(driver.pid),
                         ray_mb=sum(_memory_mb(pid) for pid in tree - {driver.pid}),
                     )
@@ -126,6 +131,14 @@ def _tree(root: int) -> set[int]:
     while more := {pid for pid, parent in parents.items() if parent in tree} - tree:
         tree |= more
     return tree
+
+
+def _cpu_s(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _memory_mb(pid: int) -> float:
@@ -155,14 +168,17 @@ def parts(ends: Sequence[float], samples: Sequence[Sample]) -> list[Part]:
     found = []
     for first in range(0, size * NUM_PARTS, size):
         last = first + size - 1
-        sample = min(samples, key=lambda s: abs(s.time - ends[last]))
         before = ends[first - 1] if first else ends[0]
+        earlier, sample = (
+            min(samples, key=lambda s: abs(s.time - moment)) for moment in (before, ends[last])
+        )
         count = size if first else size - 1
         found.append(
             Part(
                 first=first + 1,
                 last=last + 1,
                 per_trial_ms=1e3 * (ends[last] - before) / count,
+                cpu_ms=1e3 * (sample.driver_cpu_s - earlier.driver_cpu_s) / count,
                 driver_mb=sample.driver_mb,
                 ray_mb=sample.ray_mb,
             )
@@ -207,8 +223,11 @@ def draw(
     steps = 1e3 * (np.asarray(ends[window:]) - np.asarray(ends[:-window])) / window
     times.plot(np.arange(window, len(ends)), steps, color="#9ecae1", lw=0.8)
     middles = [(part.first + part.last) / 2 for part in parts]
-    times.plot(middles, [part.per_trial_ms for part in parts], color="#08306b", marker="o")
-    times.set_ylabel("wall-clock per trial, ms")
+    wall, cpu = zip(*((part.per_trial_ms, part.cpu_ms) for part in parts), strict=True)
+    times.plot(middles, wall, color="#08306b", marker="o", label="wall-clock")
+    times.plot(middles, cpu, color="#d95f02", marker="o", label="computing time of the driver")
+    times.set_ylabel("a trial, ms")
+    times.legend(frameon=False)
     during = [s for s in samples if ends[0] <= s.time <= ends[-1]]
     number = np.searchsorted(ends, [s.time for s in during])
     memory.plot(number, [s.driver_mb for s in during], color="#08306b", label="driver")
@@ -240,11 +259,13 @@ def main() -> None:
         ends = ends_of(run)
         found = parts(ends, samples)
         print(f"{len(ends)} trials of {EPOCHS} epochs or less, load {os.getloadavg()[0]:.1f}\n")
-        print("| trials | a trial, ms | driver, MB | Ray and workers, MB |")
-        print("| --- | --: | --: | --: |")
+        print(
+            "| trials | a trial, ms | of the driver's CPU, ms | driver, MB | Ray and workers, MB |"
+        )
+        print("| --- | --: | --: | --: | --: |")
         for part in found:
             print(
-                f"| {part.first} to {part.last} | {part.per_trial_ms:.0f} | "
+                f"| {part.first} to {part.last} | {part.per_trial_ms:.0f} | {part.cpu_ms:.0f} | "
                 f"{part.driver_mb:.0f} | {part.ray_mb:.0f} |"
             )
         print()

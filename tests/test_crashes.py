@@ -224,11 +224,11 @@ def test_a_trial_whose_worker_dies_each_time_fails_and_the_search_goes_on(tmp_pa
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Four megabytes of memory as a disk."""
+    """Memory as a disk: enough for a run and its tracking store, little enough to fill at once."""
     disk = tmp_path / "disk"
     disk.mkdir()
     libc = ctypes.CDLL(None, use_errno=True)
-    if os.geteuid() or libc.mount(b"tmpfs", bytes(disk), b"tmpfs", 0, b"size=4m"):
+    if os.geteuid() or libc.mount(b"tmpfs", bytes(disk), b"tmpfs", 0, b"size=16m"):
         pytest.skip("only root may mount a file system")
     yield disk
     libc.umount2(bytes(disk), 2)  # Lazily: processes may still end.
@@ -252,8 +252,11 @@ def test_a_full_disk_ends_a_run_with_one_line_and_nothing_is_lost(
     assert output.splitlines()[-1].endswith(f"make resume RUN={it.run}")
     assert "Traceback" not in output
     ballast.unlink()
-    output, _ = it.start("resume", epoch_s=0.01).communicate(timeout=300)
+    process = it.start("resume", epoch_s=0.01)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
     assert "What to change in the recipe" in output
+    assert "catches up later" not in output, output  # It had room for everything.
     require_whole(it.run)
     require_mirrored(it.run, it.uri)
 

@@ -35,9 +35,9 @@ def require_whole(run: Path) -> Counter[str]:
     ended = {e["trial_id"]: e["status"] for e in events if e["event"] == "end"}
     assert len(started) == len(set(started))
     assert set(started) == set(ended)
-    epochs: dict[str, list[int]] = {}
+    epochs: dict[str, list[int]] = {trial_id: [] for trial_id in started}
     for record in lines(run / "records.jsonl"):
-        epochs.setdefault(record["trial_id"], []).append(record["epoch"])
+        epochs[record["trial_id"]].append(record["epoch"])
     for trial_id, seen in epochs.items():
         assert seen == list(range(1, len(seen) + 1)), trial_id
     with (run / "trials.csv").open() as file:
