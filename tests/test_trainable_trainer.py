@@ -283,6 +283,28 @@ def test_low_precision_trains_too(dataset: Dataset, amp_dtype: str) -> None:
     assert last < first
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "sam"])
+def test_a_skipped_step_moves_neither_schedule_nor_average_and_is_counted(
+    dataset: Dataset, optimizer: str
+) -> None:
+    run = trainer(dataset, replace(RECIPE, amp_dtype="float16", optimizer=optimizer))
+    # So high that the first steps overflow, and halved by each of them.
+    run.precision._scaler = torch.amp.GradScaler("cpu", init_scale=2.0**40)
+    averaged, peak_shares = [], []
+    run.model.train()
+    for _ in range(2):
+        assert run._step(dataset.split.train[:8]) == 0.0
+        averages = run.ema.state_dict()["averages"]["own"].values()
+        averaged.append([tensor.clone() for tensor in averages])
+        peak_shares.append(run.optimizer.inner.param_groups[0]["lr"] / run.recipe.lr)
+    assert same(*averaged)
+    assert peak_shares == pytest.approx([run.lr_factor(0)] * 2)
+    assert run.lr_factor(0) < run.lr_factor(1)
+    metrics = run.train_epoch()
+    assert 0 < metrics["train/skipped_steps"] <= 3 == run.task.steps_per_epoch
+    assert metrics["train/skipped_steps"] + 2 == run.precision.num_skipped
+
+
 @pytest.mark.parametrize("epochs", [1, 2, 15, 100])
 @pytest.mark.parametrize("num_evaluated", [10, 300, 1200, 100_000])
 def test_evaluation_costs_at_most_its_share_and_sees_the_last_epoch(

@@ -126,7 +126,8 @@ class Trainer:
         """Train on every training image once, in a fresh order.
 
         Returns:
-            ``train/loss``, what the optimizer saw on average, and ``cost/train_s``.
+            ``train/loss``, what the optimizer saw on average, ``cost/train_s``, and in float16
+            ``train/skipped_steps``, those that the loss scaler left out.
 
         Raises:
             Diverged: If a loss or gradient is not finite, before it reaches the weights.
@@ -142,7 +143,7 @@ class Trainer:
         self._augment_generator.manual_seed(epoch_seed)
         order = np.random.default_rng(epoch_seed).permutation(self._split.train)
         loss_sum = torch.zeros((), device=self.device)
-        steps_before = self.precision.num_steps
+        steps_before, skipped_before = self.precision.num_steps, self.precision.num_skipped
         for i in range(self.task.steps_per_epoch):
             batch = order[i * batch_size : (i + 1) * batch_size]
             loss_sum += self._step(batch)
@@ -150,10 +151,13 @@ class Trainer:
                 self.precision.raise_if_diverged()
         self.precision.raise_if_diverged()
         self.epoch += 1
-        return {
+        metrics = {
             "train/loss": float(loss_sum) / max(1, self.precision.num_steps - steps_before),
             "cost/train_s": time.perf_counter() - started,
         }
+        if self.precision.amp_dtype is torch.float16:
+            metrics["train/skipped_steps"] = float(self.precision.num_skipped - skipped_before)
+        return metrics
 
     def _step(self, batch: NDArray[np.int64]) -> Tensor:
         """One optimizer step; returns the loss it was taken on, 0 if the scaler skipped it."""
