@@ -18,7 +18,7 @@ from torch import Tensor
 from spaces.recipe import Recipe
 from spaces.task import Task
 from trainable.batch_augment import Augment, Normalizer
-from trainable.batch_norm import refresh_batch_norm
+from trainable.batch_norm import batch_norm_statistics, refresh_batch_norm
 from trainable.calibration import NonFiniteError
 from trainable.datasets import Dataset
 from trainable.device_images import DeviceImages
@@ -115,6 +115,8 @@ class Trainer:
         self._warmup_steps = warmup_steps_of(
             recipe.strengths.warmup_fraction, self.task.total_steps
         )
+        # While the model holds statistics that were measured for an evaluation: those of training.
+        self._statistics: dict[str, Tensor] = {}
         self.epoch = 0
         self._clean_train = _clean_slice(split, seed=recipe.seed)
 
@@ -135,6 +137,9 @@ class Trainer:
         started = time.perf_counter()
         self.model.train()
         self.optimizer.train()
+        # The averages follow the statistics too, and must not depend on when somebody looked.
+        self.model.load_state_dict(self._statistics, strict=False)
+        self._statistics = {}
         batch_size = min(self.recipe.batch_size, len(self._split.train))
         # Drawn anew for each epoch from seed and epoch alone, so that a checkpoint needs to hold no
         # generator and runs with one seed see the same noise whatever ran in the process before.
@@ -219,6 +224,7 @@ class Trainer:
         started = time.perf_counter()
         self.optimizer.eval()
         if self.optimizer.refresh_before_eval:
+            self._statistics = self._statistics or batch_norm_statistics(self.model)
             refresh_batch_norm(self.model, self._clean_batches())
         images = {part: getattr(self._split, part) for part in parts}
         images["clean_train"] = self._clean_train
@@ -277,6 +283,7 @@ class Trainer:
         return {
             "epoch": self.epoch,
             "model": self.model.state_dict(),
+            "statistics": self._statistics,
             "optimizer": self.optimizer.state_dict(),
             "precision": self.precision.state_dict(),
             "ema": self.ema.state_dict(),
@@ -286,6 +293,7 @@ class Trainer:
         """Go on from a state of `state_dict` made with the same recipe, data and split."""
         self.epoch = state["epoch"]
         self.model.load_state_dict(state["model"])
+        self._statistics = dict(state["statistics"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.precision.load_state_dict(state["precision"])
         self.ema.load_state_dict(state["ema"])
