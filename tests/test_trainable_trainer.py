@@ -235,6 +235,25 @@ def test_shipped_metrics_are_those_of_the_average_and_levels_of_their_own(
     assert len({metrics[f"val.{level}/nll"] for level in ("best", "none", "reference")}) == 3
 
 
+def test_the_last_epoch_is_measured_in_full_for_all_weights_and_the_others_in_short(
+    dataset: Dataset,
+) -> None:
+    run = trainer(dataset, best=0.3)
+    run.train_epoch()
+    assert not [name for name in run.evaluate("val") if name.endswith("top5")]
+    while run.epoch < run.recipe.epochs:
+        run.train_epoch()
+    metrics = run.evaluate("test")
+    for weights in ("", "_raw", "_ema", ".best"):
+        for name in ("top1", "top5", "nll", "nll_refined", "brier", "ece", "worst_class_top1"):
+            assert math.isfinite(metrics[f"test{weights}/{name}"]), (weights, name)
+    labels = dataset.labels[dataset.split.test]
+    shares = [run.by_image("test").correct[labels == k].mean() for k in range(3)]
+    assert run.by_class("test") == pytest.approx(shares)
+    assert min(shares) == metrics["test/worst_class_top1"]
+    assert min(run.by_class("test", "raw")) == metrics["test_raw/worst_class_top1"]
+
+
 def test_without_an_average_the_raw_weights_ship(dataset: Dataset) -> None:
     run = trainer(dataset, RECIPE.with_strengths(ema_decay=0.0))
     run.train_epoch()

@@ -23,7 +23,13 @@ from trainable.calibration import NonFiniteError
 from trainable.datasets import Dataset
 from trainable.device_images import DeviceImages
 from trainable.ema import EmaBank
-from trainable.evaluation import nll_errors, predict, quick_metrics
+from trainable.evaluation import (
+    full_metrics,
+    nll_errors,
+    per_class_accuracy,
+    predict,
+    quick_metrics,
+)
 from trainable.forward_loss import ForwardLoss
 from trainable.models import create_model, describe_model
 from trainable.optimizer_slot import Criterion
@@ -216,7 +222,8 @@ class Trainer:
 
         Returns:
             ``<part>/...`` and ``clean_train/...`` for the weights that the recipe ships, ``_raw``
-            and ``_ema`` for each, ``.<level>`` for each level, and ``cost/eval_s``.
+            and ``_ema`` for each, ``.<level>`` for each level, and ``cost/eval_s``: `quick_metrics`
+            of each, and after the last epoch `full_metrics`.
 
         Raises:
             Diverged: If the model's output is not finite.
@@ -247,6 +254,16 @@ class Trainer:
             nll=F.cross_entropy(logits, labels, reduction="none").numpy(),
         )
 
+    def by_class(self, part: str, name: str = OWN) -> list[float]:
+        """Accuracy per class on a part of the split, NaN for a class without images in it.
+
+        Args:
+            part: ``val`` or ``test``.
+            name: Of an average; ``raw`` for the raw weights.
+        """
+        indices = getattr(self._split, part)
+        return per_class_accuracy(self._logits(name, indices), self._labels[indices])
+
     def _clean_batches(self) -> Iterator[Tensor]:
         for start in range(0, len(self._clean_train), EVAL_BATCH_SIZE):
             indices = self._clean_train[start : start + EVAL_BATCH_SIZE]
@@ -255,11 +272,12 @@ class Trainer:
     def _measure(
         self, name: str, parts: Mapping[str, NDArray[np.int64]]
     ) -> dict[str, dict[str, float]]:
+        metrics_of = full_metrics if self.epoch >= self.recipe.epochs else quick_metrics
         try:
             measured = {}
             for part, indices in parts.items():
                 logits, labels = self._logits(name, indices), self._labels[indices]
-                measured[part] = quick_metrics(logits, labels)
+                measured[part] = metrics_of(logits, labels)
                 if part == "val":  # How far a search may trust a gain.
                     measured[part] |= nll_errors(logits, labels)
             return measured
