@@ -1,7 +1,7 @@
 """What a trained model is, how well it does and how it is used, as Markdown and as numbers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from scipy.stats import binomtest
@@ -23,6 +23,14 @@ _SHOWN = {
     "clean_train/top1": "top-1 on training images",
     "clean_train/nll": "log-loss on training images, nats",
 }
+_ALSO_SHOWN = {
+    "test/top5": "test top-5",
+    "test/brier": "test Brier score, in [0, 2]",
+    "test/ece": "test calibration error",
+    "test_raw/top1": "test top-1 of the raw weights",
+    "test_raw/nll": "test log-loss of the raw weights, nats",
+}
+_MOST_CLASSES = 10
 _LIBRARIES = ("python", "torch", "torchvision", "timm")
 
 
@@ -35,14 +43,24 @@ class Measured:
         test_top1_ci95: Interval of the test accuracy by the number of images alone (Wilson);
             another seed would move it further.
         train_s: Seconds of training.
+        per_class_top1: Test accuracy by name of the class, for the weights ``shipped`` and ``raw``;
+            classes without test images are left out.
     """
 
     metrics: Mapping[str, float]
     test_top1_ci95: tuple[float, float]
     train_s: float
+    per_class_top1: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, metrics: Mapping[str, float], *, num_test: int, train_s: float) -> "Measured":
+    def of(
+        cls,
+        metrics: Mapping[str, float],
+        *,
+        num_test: int,
+        train_s: float,
+        per_class_top1: Mapping[str, Mapping[str, float]] | None = None,
+    ) -> "Measured":
         """Add the interval to what was measured."""
         hits = round(metrics["test/top1"] * num_test)
         interval = binomtest(hits, num_test).proportion_ci(method="wilson")
@@ -50,6 +68,7 @@ class Measured:
             metrics=dict(metrics),
             test_top1_ci95=(float(interval.low), float(interval.high)),
             train_s=train_s,
+            per_class_top1=per_class_top1 or {},
         )
 
 
@@ -67,6 +86,7 @@ def metrics_dict(job: TrainJob, measured: Measured) -> dict[str, Any]:
         "train_s": measured.train_s,
         "metrics": dict(measured.metrics),
         "ci95": {"test/top1": list(measured.test_top1_ci95)},
+        "per_class_top1": {name: dict(by) for name, by in measured.per_class_top1.items()},
     }
 
 
@@ -77,6 +97,7 @@ class _Kept:
     metrics: Mapping[str, float]
     ci95: Mapping[str, tuple[float, float]]
     train_s: float
+    per_class_top1: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def read_measured(data: Mapping[str, Any], *, where: str = "metrics.json") -> Measured:
@@ -89,7 +110,10 @@ def read_measured(data: Mapping[str, Any], *, where: str = "metrics.json") -> Me
     if missing := sorted(set(_SHOWN) - set(kept.metrics)) or sorted({"test/top1"} - set(kept.ci95)):
         raise InputError(f"{where}: {missing[0]!r} is missing.")
     return Measured(
-        metrics=kept.metrics, test_top1_ci95=kept.ci95["test/top1"], train_s=kept.train_s
+        metrics=kept.metrics,
+        test_top1_ci95=kept.ci95["test/top1"],
+        train_s=kept.train_s,
+        per_class_top1=kept.per_class_top1,
     )
 
 
@@ -136,8 +160,8 @@ def _input(job: TrainJob) -> str:
 
 def _measured(job: TrainJob, measured: Measured) -> str:
     rows = [
-        (label, f"{100 * value:.2f} %" if name.endswith("top1") else f"{value:.4f}")
-        for name, label in _SHOWN.items()
+        (label, f"{100 * value:.2f} %" if name.endswith(("top1", "top5")) else f"{value:.4f}")
+        for name, label in (_SHOWN | _ALSO_SHOWN).items()
         if (value := measured.metrics.get(name)) is not None
     ]
     low, high = measured.test_top1_ci95
@@ -148,6 +172,14 @@ def _measured(job: TrainJob, measured: Measured) -> str:
         "once, after its last epoch. 95 % interval of test top-1 by the number of images alone: "
         f"{100 * low:.2f} to {100 * high:.2f} %; another seed would move it further.",
     ]
+    if shipped := measured.per_class_top1.get("shipped"):
+        worst = sorted(shipped.items(), key=lambda item: item[1])[:_MOST_CLASSES]
+        rest = f"; all {len(shipped)} are in `metrics.json`" if len(worst) < len(shipped) else ""
+        lines.append(
+            "Test top-1 by class, lowest first: "
+            + ", ".join(f"{name} {100 * value:.1f} %" for name, value in worst)
+            + f"{rest}."
+        )
     if search and search.is_exported and "test/top1" in search.confirmed:
         lines.append(
             f"The search had confirmed its recipe on the same test images: "

@@ -1,5 +1,6 @@
 """Trains a job to its end, saving after epochs, and leaves the model beside what was measured."""
 
+import math
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from search.saved_model import MODEL_FILE, save_model, shipped_weights
 from search.train_job import TrainJob
 from search.trials import Record, Trial, TrialSpec
 from trainable import checkpoint
-from trainable.trainer import Trainer
+from trainable.trainer import OWN, Trainer
 
 METRICS_FILE = "metrics.json"
 CARD_FILE = "model_card.md"
@@ -97,11 +98,23 @@ class TrainRun:
         self._journal.close()
 
     def _measure(self, trainer: Trainer) -> Measured:
-        parts = (f"{_PART}/", "clean_train/")
+        parts = (f"{_PART}/", f"{_PART}_raw/", "clean_train/")
         found = trainer.evaluate(_PART)
         metrics = {name: value for name, value in found.items() if name.startswith(parts)}
         train_s = sum(record.metrics["cost/train_s"] for record in self.trial.records)
-        return Measured.of(metrics, num_test=self._job.num_test, train_s=train_s)
+        per_class_top1 = {
+            weights: {
+                class_name: value
+                for class_name, value in zip(
+                    self._job.class_names, trainer.by_class(_PART, name), strict=True
+                )
+                if not math.isnan(value)
+            }
+            for weights, name in (("shipped", OWN), ("raw", "raw"))
+        }
+        return Measured.of(
+            metrics, num_test=self._job.num_test, train_s=train_s, per_class_top1=per_class_top1
+        )
 
     def _save(self, trainer: Trainer, measured: Measured) -> None:
         save_model(

@@ -248,6 +248,12 @@ def test_a_run_leaves_a_model_that_plain_timm_loads_and_that_scores_what_was_mea
     nll = float(torch.nn.functional.cross_entropy(logits, labels))
     assert measured["metrics"]["test/nll"] == pytest.approx(nll, rel=1e-4)
     assert (measured["num_train"], measured["num_test"], measured["seed"]) == (36, 12, 0)
+    by_class = measured["per_class_top1"]["shipped"]
+    assert list(by_class) == ["red", "green", "blue"]
+    for k, value in enumerate(by_class.values()):
+        assert value == float((logits.argmax(1) == labels)[labels == k].double().mean())
+    assert measured["per_class_top1"]["raw"].keys() == by_class.keys()
+    assert {"test/top5", "test/brier", "test/ece", "test_raw/nll"} <= measured["metrics"].keys()
     low, high = measured["ci95"]["test/top1"]
     assert 0 <= low < top1 <= high <= 1
     assert not [name for name in measured["metrics"] if name.startswith("val")]
@@ -285,6 +291,8 @@ def test_the_card_tells_data_recipe_verdict_and_what_numbers_rest_on(
         "model.load_state_dict(load_file(",
         "ema_decay: ",
         "red, green, blue",
+        "| test calibration error | ",
+        "Test top-1 by class, lowest first: ",
     ):
         assert said in card
     assert "the search measured 94.0%" in " ".join(capsys.readouterr().out.split())

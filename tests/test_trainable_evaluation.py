@@ -148,6 +148,7 @@ def test_full_metrics_add_to_the_quick_ones() -> None:
         logits, labels
     )
     assert metrics["top5"] == 0.75
+    assert metrics["worst_class_top1"] == 0.0
     one_hot = F.one_hot(labels, 6)
     brier = (logits.double().softmax(dim=1) - one_hot).square().sum(dim=1).mean()
     assert metrics["brier"] == pytest.approx(float(brier), abs=1e-9)
@@ -168,11 +169,15 @@ def test_accuracy_per_class_is_nan_for_a_class_without_images() -> None:
     assert all(math.isnan(value) for value in per_class_accuracy(logits, labels)[4:])
 
 
+def test_a_class_without_images_is_not_the_worst() -> None:
+    logits, labels = planted()
+    assert full_metrics(logits[:2], labels[:2])["worst_class_top1"] == 1.0
+
+
 def test_metrics_are_plain_numbers() -> None:
-    metrics = full_metrics(*planted())
-    per_class = metrics["per_class_accuracy"]
-    values = [value for key, value in metrics.items() if key != "per_class_accuracy"]
-    assert {type(value) for value in [*values, *per_class]} == {float}
+    logits, labels = planted()
+    values = [*full_metrics(logits, labels).values(), *per_class_accuracy(logits, labels)]
+    assert {type(value) for value in values} == {float}
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])

@@ -1,6 +1,7 @@
 """What is taken for a folder of images, and what is refused with one clear line."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -196,6 +197,19 @@ def test_the_fingerprint_sees_size_time_and_name_but_not_where_the_folder_lies(
     (root / "b/2.png").rename(root / "b/3.png")
     seen.add(list_image_folder(root).source.fingerprint())
     assert len(seen) == 4
+
+
+def test_the_fingerprint_sees_new_content_under_the_old_size_and_time(tmp_path: Path) -> None:
+    """As an archive of uncompressed images leaves it that is unpacked over its older version."""
+    put(tmp_path, "a", "b")
+    path = tmp_path / "a/0.png"
+    content, stat = path.read_bytes(), path.stat()
+    before = list_image_folder(tmp_path).source.fingerprint()
+    time.sleep(0.02)  # The clock of a file system moves in steps.
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+    assert list_image_folder(tmp_path).source.fingerprint() != before
 
 
 def test_the_paths_still_hold_in_another_working_directory(

@@ -200,6 +200,26 @@ class TestEveryOptimizer:
         assert toy.step().stepped
         assert all(weight.isfinite().all() for weight in toy.weights())
 
+    def test_a_run_whose_first_step_overflows_goes_on_as_if_it_had_not_been_taken(
+        self, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The first step is where the scaler, which starts high, skips most often."""
+        skipping, plain = Toy(name, dtype=torch.float16), Toy(name, dtype=torch.float16)
+        # Memory that nothing has written reads as NaN then, not as what happens to be there.
+        monkeypatch.setattr("torch.utils.deterministic.fill_uninitialized_memory", True)
+        torch.use_deterministic_algorithms(True)
+        try:
+            assert not skipping.step(poisoned).stepped
+            plain.model.load_state_dict(skipping.model.state_dict())  # BatchNorm saw the batch.
+            for toy in (skipping, plain):
+                torch.manual_seed(1)
+                for _ in range(3):
+                    assert toy.step().stepped
+        finally:
+            torch.use_deterministic_algorithms(False)
+        for weight, expected in zip(skipping.weights(), plain.weights(), strict=True):
+            torch.testing.assert_close(weight, expected, rtol=1e-3, atol=1e-5)
+
     def test_a_step_that_diverges_leaves_the_weights_as_they_were(self, name: str) -> None:
         toy = Toy(name, weight_decay=0.1)
         toy.step()

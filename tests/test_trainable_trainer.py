@@ -134,11 +134,14 @@ def test_a_resumed_run_ends_with_bit_identical_weights(
         randaugment=RandAugment(num_ops=1, magnitude=5),
     )
     whole = trainer(dataset, recipe)
-    for _ in range(recipe.epochs):
+    for epoch in range(recipe.epochs):
         whole.train_epoch()
+        if epoch + 1 == stop_after:
+            whole.evaluate("val")
     first = trainer(dataset, recipe)
     for _ in range(stop_after):
         first.train_epoch()
+    first.evaluate("val")  # As in a search, which evaluates first and then saves.
     checkpoint.save(first, tmp_path)
     torch.manual_seed(99)  # What the next process's generators happen to hold must not matter.
     second = trainer(dataset, replace(recipe))
@@ -232,6 +235,25 @@ def test_shipped_metrics_are_those_of_the_average_and_levels_of_their_own(
     assert len({metrics[f"val.{level}/nll"] for level in ("best", "none", "reference")}) == 3
 
 
+def test_the_last_epoch_is_measured_in_full_for_all_weights_and_the_others_in_short(
+    dataset: Dataset,
+) -> None:
+    run = trainer(dataset, best=0.3)
+    run.train_epoch()
+    assert not [name for name in run.evaluate("val") if name.endswith("top5")]
+    while run.epoch < run.recipe.epochs:
+        run.train_epoch()
+    metrics = run.evaluate("test")
+    for weights in ("", "_raw", "_ema", ".best"):
+        for name in ("top1", "top5", "nll", "nll_refined", "brier", "ece", "worst_class_top1"):
+            assert math.isfinite(metrics[f"test{weights}/{name}"]), (weights, name)
+    labels = dataset.labels[dataset.split.test]
+    shares = [run.by_image("test").correct[labels == k].mean() for k in range(3)]
+    assert run.by_class("test") == pytest.approx(shares)
+    assert min(shares) == metrics["test/worst_class_top1"]
+    assert min(run.by_class("test", "raw")) == metrics["test_raw/worst_class_top1"]
+
+
 def test_without_an_average_the_raw_weights_ship(dataset: Dataset) -> None:
     run = trainer(dataset, RECIPE.with_strengths(ema_decay=0.0))
     run.train_epoch()
@@ -240,13 +262,22 @@ def test_without_an_average_the_raw_weights_ship(dataset: Dataset) -> None:
     assert "val_ema/nll" not in metrics
 
 
-def test_evaluation_leaves_training_as_it_was(dataset: Dataset) -> None:
-    looked, blind = trainer(dataset), trainer(dataset)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_evaluation_leaves_training_as_it_was(dataset: Dataset, optimizer: str) -> None:
+    recipe = replace(RECIPE, optimizer=optimizer)
+    looked, blind = trainer(dataset, recipe), trainer(dataset, recipe)
     for _ in range(3):
         looked.train_epoch()
         looked.evaluate("val", "test")
         blind.train_epoch()
-    assert same(weights(looked), weights(blind))
+    # To the averaged weights and back rounds, the others come back as they are.
+    tolerance = 1e-5 if optimizer == "adamw_schedulefree" else 0.0
+    expected = blind.evaluate("val")
+    for name, value in looked.evaluate("val").items():
+        if not name.startswith("cost/"):
+            assert value == pytest.approx(expected[name], rel=tolerance, abs=tolerance), name
+    for weight, other in zip(weights(looked), weights(blind), strict=True):
+        torch.testing.assert_close(weight, other, rtol=tolerance, atol=tolerance)
 
 
 def test_results_by_image_agree_with_test_metrics(dataset: Dataset) -> None:
@@ -281,6 +312,28 @@ def test_low_precision_trains_too(dataset: Dataset, amp_dtype: str) -> None:
     for _ in range(3):
         last = run.train_epoch()["train/loss"]
     assert last < first
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "sam"])
+def test_a_skipped_step_moves_neither_schedule_nor_average_and_is_counted(
+    dataset: Dataset, optimizer: str
+) -> None:
+    run = trainer(dataset, replace(RECIPE, amp_dtype="float16", optimizer=optimizer))
+    # So high that the first steps overflow, and halved by each of them.
+    run.precision._scaler = torch.amp.GradScaler("cpu", init_scale=2.0**40)
+    averaged, peak_shares = [], []
+    run.model.train()
+    for _ in range(2):
+        assert run._step(dataset.split.train[:8]) == 0.0
+        averages = run.ema.state_dict()["averages"]["own"].values()
+        averaged.append([tensor.clone() for tensor in averages])
+        peak_shares.append(run.optimizer.inner.param_groups[0]["lr"] / run.recipe.lr)
+    assert same(*averaged)
+    assert peak_shares == pytest.approx([run.lr_factor(0)] * 2)
+    assert run.lr_factor(0) < run.lr_factor(1)
+    metrics = run.train_epoch()
+    assert 0 < metrics["train/skipped_steps"] <= 3 == run.task.steps_per_epoch
+    assert metrics["train/skipped_steps"] + 2 == run.precision.num_skipped
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 15, 100])

@@ -8,6 +8,16 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
+def batch_norm_statistics(model: nn.Module) -> dict[str, Tensor]:
+    """A copy of all BatchNorm statistics by name; a partial ``state_dict`` of the model."""
+    return {
+        f"{name}.{statistic}": buffer.clone()
+        for name, norm in model.named_modules()
+        if isinstance(norm, _BatchNorm)
+        for statistic, buffer in norm.named_buffers()
+    }
+
+
 @torch.no_grad()
 def refresh_batch_norm(model: nn.Module, batches: Iterable[Tensor]) -> None:
     """Measure BatchNorm statistics anew for the weights of now, everything else in eval mode.

@@ -6,7 +6,7 @@ they judge, raw or averaged, is decided by the model that `predict` is given.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol, TypedDict
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -29,18 +29,6 @@ class ImageSource(Protocol):
 
     def __getitem__(self, indices: NDArray[np.int64], /) -> Any:
         """The images at ``indices``, uint8 ``[B, H, W, 3]``."""
-
-
-class FullMetrics(TypedDict):
-    """What `full_metrics` returns; ``per_class_accuracy`` has NaN for a class without images."""
-
-    top1: float
-    top5: float
-    nll: float
-    nll_refined: float
-    brier: float
-    ece: float
-    per_class_accuracy: list[float]
 
 
 def predict(
@@ -117,10 +105,11 @@ def nll_errors(logits: Tensor, labels: Tensor) -> dict[str, float]:
     }
 
 
-def full_metrics(logits: Tensor, labels: Tensor) -> FullMetrics:
-    """All of `quick_metrics`, top-5 accuracy, Brier score, calibration error, accuracy per class.
+def full_metrics(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """All of `quick_metrics`, top-5 accuracy, Brier score, calibration error and the worst class.
 
-    With fewer than five classes top-5 accuracy is 1.
+    What a run reports after its last epoch. With fewer than five classes top-5 accuracy is 1;
+    ``worst_class_top1`` is the lowest of `per_class_accuracy`.
 
     Raises:
         NonFiniteError: If a logit is NaN or infinite.
@@ -128,15 +117,12 @@ def full_metrics(logits: Tensor, labels: Tensor) -> FullMetrics:
     quick = quick_metrics(logits, labels)
     top5 = logits.topk(min(5, logits.shape[1]), dim=1).indices
     probs = logits.double().softmax(dim=1)
-    return FullMetrics(
-        top1=quick["top1"],
-        top5=float((top5 == labels[:, None]).any(dim=1).double().mean()),
-        nll=quick["nll"],
-        nll_refined=quick["nll_refined"],
-        brier=brier_score(probs, labels),
-        ece=expected_calibration_error(probs, labels),
-        per_class_accuracy=per_class_accuracy(logits, labels),
-    )
+    return quick | {
+        "top5": float((top5 == labels[:, None]).any(dim=1).double().mean()),
+        "brier": brier_score(probs, labels),
+        "ece": expected_calibration_error(probs, labels),
+        "worst_class_top1": float(np.nanmin(per_class_accuracy(logits, labels))),
+    }
 
 
 def per_class_accuracy(logits: Tensor, labels: Tensor) -> list[float]:

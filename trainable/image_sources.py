@@ -88,12 +88,16 @@ class FileSource:
         return FileSource(self._root, [self._paths[i] for i in indices.tolist()])
 
     def fingerprint(self) -> str:
-        """Of paths, sizes and times of last change; where the root lies does not matter."""
+        """Of paths, sizes and times of last change; where the root lies does not matter.
+
+        The time counts that the file system keeps by itself (``ctime``): unpacking or copying a new
+        version over the old one may well set the other one back to what it was.
+        """
         digest = hashlib.blake2b(digest_size=16)
         for path in self._paths:
             try:
                 stat = (self._root / path).stat()
-                facts = f"{stat.st_size}\0{stat.st_mtime_ns}"
+                facts = f"{stat.st_size}\0{stat.st_ctime_ns}"
             except OSError:  # A link to nowhere, which decoding names.
                 facts = "unreadable"
             digest.update(os.fsencode(path) + f"\0{facts}\n".encode())

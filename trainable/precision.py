@@ -178,13 +178,14 @@ class Precision:
     def _scaled_step(
         self, optimizer: torch.optim.Optimizer, grad_norm: Tensor, healthy: Tensor
     ) -> StepResult:
-        if torch.isfinite(grad_norm) and not healthy:
+        stepped = bool(healthy)
+        if not stepped and torch.isfinite(grad_norm):
             raise Diverged(self.num_steps)  # A smaller scale does not make the loss itself finite.
-        scale_before = self._scaler.get_scale()
-        self._scaler.step(optimizer)
+        if stepped:
+            # The scaler would call a fused kernel also with infinite gradients and leave it to skip
+            # the step; that of SGD then keeps a momentum that nothing was ever written to.
+            self._scaler.step(optimizer)
         self._scaler.update()
-        # A scale that shrank is the public sign that infinite gradients were found.
-        stepped = self._scaler.get_scale() >= scale_before
         if stepped:
             self.num_steps += 1
             self._skips_in_a_row = 0

@@ -18,12 +18,18 @@ from torch import Tensor
 from spaces.recipe import Recipe
 from spaces.task import Task
 from trainable.batch_augment import Augment, Normalizer
-from trainable.batch_norm import refresh_batch_norm
+from trainable.batch_norm import batch_norm_statistics, refresh_batch_norm
 from trainable.calibration import NonFiniteError
 from trainable.datasets import Dataset
 from trainable.device_images import DeviceImages
 from trainable.ema import EmaBank
-from trainable.evaluation import nll_errors, predict, quick_metrics
+from trainable.evaluation import (
+    full_metrics,
+    nll_errors,
+    per_class_accuracy,
+    predict,
+    quick_metrics,
+)
 from trainable.forward_loss import ForwardLoss
 from trainable.models import create_model, describe_model
 from trainable.optimizer_slot import Criterion
@@ -115,6 +121,8 @@ class Trainer:
         self._warmup_steps = warmup_steps_of(
             recipe.strengths.warmup_fraction, self.task.total_steps
         )
+        # While the model holds statistics that were measured for an evaluation: those of training.
+        self._statistics: dict[str, Tensor] = {}
         self.epoch = 0
         self._clean_train = _clean_slice(split, seed=recipe.seed)
 
@@ -126,7 +134,8 @@ class Trainer:
         """Train on every training image once, in a fresh order.
 
         Returns:
-            ``train/loss``, what the optimizer saw on average, and ``cost/train_s``.
+            ``train/loss``, what the optimizer saw on average, ``cost/train_s``, and in float16
+            ``train/skipped_steps``, those that the loss scaler left out.
 
         Raises:
             Diverged: If a loss or gradient is not finite, before it reaches the weights.
@@ -134,6 +143,9 @@ class Trainer:
         started = time.perf_counter()
         self.model.train()
         self.optimizer.train()
+        # The averages follow the statistics too, and must not depend on when somebody looked.
+        self.model.load_state_dict(self._statistics, strict=False)
+        self._statistics = {}
         batch_size = min(self.recipe.batch_size, len(self._split.train))
         # Drawn anew for each epoch from seed and epoch alone, so that a checkpoint needs to hold no
         # generator and runs with one seed see the same noise whatever ran in the process before.
@@ -142,7 +154,7 @@ class Trainer:
         self._augment_generator.manual_seed(epoch_seed)
         order = np.random.default_rng(epoch_seed).permutation(self._split.train)
         loss_sum = torch.zeros((), device=self.device)
-        steps_before = self.precision.num_steps
+        steps_before, skipped_before = self.precision.num_steps, self.precision.num_skipped
         for i in range(self.task.steps_per_epoch):
             batch = order[i * batch_size : (i + 1) * batch_size]
             loss_sum += self._step(batch)
@@ -150,10 +162,13 @@ class Trainer:
                 self.precision.raise_if_diverged()
         self.precision.raise_if_diverged()
         self.epoch += 1
-        return {
+        metrics = {
             "train/loss": float(loss_sum) / max(1, self.precision.num_steps - steps_before),
             "cost/train_s": time.perf_counter() - started,
         }
+        if self.precision.amp_dtype is torch.float16:
+            metrics["train/skipped_steps"] = float(self.precision.num_skipped - skipped_before)
+        return metrics
 
     def _step(self, batch: NDArray[np.int64]) -> Tensor:
         """One optimizer step; returns the loss it was taken on, 0 if the scaler skipped it."""
@@ -207,7 +222,8 @@ class Trainer:
 
         Returns:
             ``<part>/...`` and ``clean_train/...`` for the weights that the recipe ships, ``_raw``
-            and ``_ema`` for each, ``.<level>`` for each level, and ``cost/eval_s``.
+            and ``_ema`` for each, ``.<level>`` for each level, and ``cost/eval_s``: `quick_metrics`
+            of each, and after the last epoch `full_metrics`.
 
         Raises:
             Diverged: If the model's output is not finite.
@@ -215,6 +231,7 @@ class Trainer:
         started = time.perf_counter()
         self.optimizer.eval()
         if self.optimizer.refresh_before_eval:
+            self._statistics = self._statistics or batch_norm_statistics(self.model)
             refresh_batch_norm(self.model, self._clean_batches())
         images = {part: getattr(self._split, part) for part in parts}
         images["clean_train"] = self._clean_train
@@ -237,6 +254,16 @@ class Trainer:
             nll=F.cross_entropy(logits, labels, reduction="none").numpy(),
         )
 
+    def by_class(self, part: str, name: str = OWN) -> list[float]:
+        """Accuracy per class on a part of the split, NaN for a class without images in it.
+
+        Args:
+            part: ``val`` or ``test``.
+            name: Of an average; ``raw`` for the raw weights.
+        """
+        indices = getattr(self._split, part)
+        return per_class_accuracy(self._logits(name, indices), self._labels[indices])
+
     def _clean_batches(self) -> Iterator[Tensor]:
         for start in range(0, len(self._clean_train), EVAL_BATCH_SIZE):
             indices = self._clean_train[start : start + EVAL_BATCH_SIZE]
@@ -245,11 +272,12 @@ class Trainer:
     def _measure(
         self, name: str, parts: Mapping[str, NDArray[np.int64]]
     ) -> dict[str, dict[str, float]]:
+        metrics_of = full_metrics if self.epoch >= self.recipe.epochs else quick_metrics
         try:
             measured = {}
             for part, indices in parts.items():
                 logits, labels = self._logits(name, indices), self._labels[indices]
-                measured[part] = quick_metrics(logits, labels)
+                measured[part] = metrics_of(logits, labels)
                 if part == "val":  # How far a search may trust a gain.
                     measured[part] |= nll_errors(logits, labels)
             return measured
@@ -273,6 +301,7 @@ class Trainer:
         return {
             "epoch": self.epoch,
             "model": self.model.state_dict(),
+            "statistics": self._statistics,
             "optimizer": self.optimizer.state_dict(),
             "precision": self.precision.state_dict(),
             "ema": self.ema.state_dict(),
@@ -282,6 +311,7 @@ class Trainer:
         """Go on from a state of `state_dict` made with the same recipe, data and split."""
         self.epoch = state["epoch"]
         self.model.load_state_dict(state["model"])
+        self._statistics = dict(state["statistics"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.precision.load_state_dict(state["precision"])
         self.ema.load_state_dict(state["ema"])
