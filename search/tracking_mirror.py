@@ -56,6 +56,7 @@ class Child:
     outcome: str
     epoch: int
     has_params: bool
+    has_live: bool
     has_final: bool
     colour: str
     rank: float | None
@@ -124,8 +125,12 @@ class Mirror:
         params: Mapping[str, str] = {}
         if not child.has_params:
             params = shown.params(trial, dials=self._dials, effective=self._effective)
+        live: dict[str, str] = {}
+        if trial.records and not child.has_live:
+            live = shown.live_params(trial.records[0].metrics)
         tags = shown.state_tags(trial) if child.outcome != trial.status else {}
-        self.store.log(child.run_id, metrics=metrics, params=params, tags=tags)
+        self.store.log(child.run_id, metrics=metrics, params={**params, **live}, tags=tags)
+        child.has_live = child.has_live or bool(live)
         child.epoch, child.has_params, child.outcome = trial.epoch, True, trial.status
         child.colour = tags.get("mlflow.runColor", child.colour)
         child.has_final = child.has_final or trial.is_full_length
@@ -247,6 +252,7 @@ class Mirror:
             outcome="running",
             epoch=0,
             has_params=False,
+            has_live=False,
             has_final=False,
             colour=tags["mlflow.runColor"],
             rank=None,
@@ -270,6 +276,7 @@ class Mirror:
             outcome=outcome,
             epoch=epoch,
             has_params=bool(run.params),
+            has_live=any(name.startswith("live.") for name in run.params),
             has_final=shown.FINAL_METRIC in run.metrics,
             colour=run.tags.get("mlflow.runColor", ""),
             rank=run.metrics.get(shown.RANK_METRIC),

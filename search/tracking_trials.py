@@ -6,6 +6,7 @@ from search.tracking_store import Point
 from search.trials import Record, Trial
 from search.wording import raw
 from spaces.recipe import Recipe
+from trainable.readback import LIVE
 
 ByStrength = Callable[[Recipe], Mapping[str, float]]
 
@@ -163,6 +164,15 @@ def params(trial: Trial, *, dials: ByStrength, effective: ByStrength) -> dict[st
         recipe = spec.recipe.to_dict()
         text |= {name: _as_param(recipe[name]) for name in _RECIPE_PARAMS}
     return text | {"seed": str(spec.recipe.seed)}
+
+
+def live_params(reported: Mapping[str, float]) -> dict[str, str]:
+    """The strengths as a run read them back from its live objects, of what it reported first."""
+    return {
+        name.replace("/", "."): fixed_point(value)
+        for name, value in reported.items()
+        if name.startswith(LIVE)
+    }
 
 
 def _as_param(value: object) -> str:

@@ -9,6 +9,7 @@ import logging
 import os
 import shlex
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from search.saved_model import MODEL_FILE
 from search.session import log_file, terminated_like_interrupted
 from search.tracking_store import DatasetInfo
 from search.tracking_train import TrainInfo, TrainTracker
-from search.tracking_trials import fixed_point
+from search.tracking_trials import fixed_point, live_params
 from search.train_job import JOB_FILE, Asked, TrainJob, read_job
 from search.train_plan import check_same, device, load_data, make_job
 from search.train_run import CARD_FILE, METRICS_FILE, RECIPE_FILE, TrainRun, shown_epochs
@@ -37,6 +38,7 @@ from spaces.recipe import Recipe
 from spaces.units import to_effective
 from trainable.datasets import Dataset
 from trainable.precision import Diverged
+from trainable.readback import require_arrived
 from trainable.trainer import Trainer
 
 log = logging.getLogger("search")
@@ -111,7 +113,7 @@ def _work(
         place.tracking_uri,
         store_dir=place.store_dir,
         experiment=place.experiment,
-        info=_info(job, path.name),
+        info=_info(job, path.name, require_arrived(trainer) if trainer else {}),
     )
     again = f"make train RUN_NAME={shlex.quote(path.name)}" + _flags_of(place)
     measured = run.measured
@@ -184,12 +186,17 @@ def _flags_of(place: Place) -> str:
     return "".join(f" {name}={shlex.quote(value)}" for name, value in flags.items() if value)
 
 
-def _info(job: TrainJob, name: str) -> TrainInfo:
+def _info(job: TrainJob, name: str, live: Mapping[str, float]) -> TrainInfo:
     recipe = job.recipe
     return TrainInfo(
         train_id=job.train_id,
         run_name=name,
-        params={**_params(recipe), **_effective(job), "num_train": str(job.num_train)},
+        params={
+            **_params(recipe),
+            **_effective(job),
+            **live_params(live),
+            "num_train": str(job.num_train),
+        },
         tags={
             "dataset": job.data_name,
             "model": recipe.model,

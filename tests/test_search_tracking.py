@@ -112,6 +112,24 @@ def name(request: pytest.FixtureRequest) -> str:
     return test
 
 
+def test_strengths_read_back_by_a_trial_join_its_params_when_they_arrive(
+    open_tracker: Callable[[], Tracker], client: MlflowClient, name: str
+) -> None:
+    """Not of the config: this trial was asked for 0.5 and found 0.25 at work."""
+    begun, reported = a_trial(0, 0), a_trial(0, 2)
+    first, second = reported.records
+    first = replace(first, metrics={**first.metrics, "live/weight_decay": 0.25})
+    reported = replace(reported, records=(first, second))
+    open_tracker().sync([begun])
+    assert "live.weight_decay" not in children_of(client, name)["search-0000"].data.params
+    for _ in range(2):  # MLflow refuses another value for a param that it has.
+        open_tracker().sync([reported])
+    child = children_of(client, name)["search-0000"]
+    assert child.data.params["live.weight_decay"] == "0.250000"
+    assert child.data.params["weight_decay"] == "0.500000"
+    assert not [key for key in child.data.metrics if key.startswith("live")]
+
+
 def test_a_second_sync_and_a_second_driver_write_nothing_twice(
     open_tracker: Callable[[], Tracker], client: MlflowClient, name: str
 ) -> None:

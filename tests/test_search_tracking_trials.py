@@ -95,6 +95,12 @@ def test_params_hold_raw_effective_and_dial_of_all_strengths() -> None:
     assert params["level.ema_decay"] == "-1"
 
 
+def test_strengths_that_were_read_back_are_params_of_their_own_and_no_metrics() -> None:
+    reported = {"live/ema_decay": 0.99996, "train/loss": 1.0}
+    assert shown.live_params(reported) == {"live.ema_decay": "0.999960"}
+    assert not [p for p in shown.points(a_trial(0, [reported]), after=0) if "live" in p.name]
+
+
 def test_points_hold_wanted_metrics_rounded_with_the_best_so_far() -> None:
     curve = [
         {"val/top1": 0.5, "val/nll": 1.00006, "cost/train_s": 2.0, "diverged": 0.0},

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.local_trainable import EPOCHS, LocalTrainable, a_config, trained
+from tests.toy_training import TOY
 
 
 def test_a_trial_that_starts_over_counts_its_own_epochs_where_tune_starts_at_one(
@@ -40,3 +41,15 @@ def test_threads_are_those_that_were_asked_for_where_ray_leaves_one(
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
     LocalTrainable(a_config())
     assert asked == [1]
+
+
+def test_the_first_report_of_a_trial_holds_its_strengths_as_the_live_objects_hold_them() -> None:
+    trial = LocalTrainable(a_config())
+    first, second = trained(trial)["metrics"], trained(trial)["metrics"]
+    live = {k.removeprefix("live/"): v for k, v in first.items() if k.startswith("live/")}
+    # One step of nine lies below the peak; the recipe asks for a share of 0.1.
+    assert live == pytest.approx(TOY.strengths.as_dict() | {"warmup_fraction": 1 / 9})
+    assert not [name for name in second if name.startswith("live/")]
+    trial.config = a_config(1)
+    assert trial.reset_config(a_config(1))
+    assert "live/weight_decay" in trained(trial)["metrics"]

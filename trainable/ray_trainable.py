@@ -29,8 +29,9 @@ WORST = {"top1": 0.0, "nll": 1e3, "nll_refined": 1e3}
 class RecipeTrainable(tune.Trainable):
     """Trains the recipe of ``config["spec"]`` (`search.trials.TrialSpec.to_dict`) epoch by epoch.
 
-    Each step reports ``epoch``, ``metrics`` and the ``node`` it ran on. It never reports ``done``:
-    when a trial is over is decided in one place, on the driver.
+    Each step reports ``epoch``, ``metrics`` and the ``node`` it ran on, the first one also the
+    strengths read back from the live objects. It never reports ``done``: when a trial is over is
+    decided in one place, on the driver.
     """
 
     def setup(
@@ -61,7 +62,7 @@ class RecipeTrainable(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Train one epoch, and evaluate if it is due."""
         spec = self.config["spec"]
-        metrics: dict[str, float] = {}
+        metrics, self._live = self._live, {}
         by_image: dict[str, str] = {}
         try:
             metrics |= self._train_epoch()
@@ -163,7 +164,7 @@ class RecipeTrainable(tune.Trainable):
             ema_levels=spec["ema_levels"],
             images=self._images,
         )
-        require_arrived(self._trainer)
+        self._live = require_arrived(self._trainer)
 
 
 def _packed(images: ImageResults) -> dict[str, str]:

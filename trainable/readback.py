@@ -4,6 +4,9 @@ from spaces.strengths import Strengths
 from trainable.drop_path import read_drop_path_rate
 from trainable.trainer import OWN, Trainer
 
+LIVE = "live/"
+"""Begins the metrics under which a trial reports the strengths that it found to be at work."""
+
 
 def live_strengths(trainer: Trainer) -> Strengths:
     """The strengths as optimizer, criterion, model, average and schedule hold them.
@@ -22,8 +25,11 @@ def live_strengths(trainer: Trainer) -> Strengths:
     )
 
 
-def require_arrived(trainer: Trainer) -> None:
+def require_arrived(trainer: Trainer) -> dict[str, float]:
     """Refuse to train with other strengths than the recipe's.
+
+    Returns:
+        `live_strengths` as metrics, ``live/weight_decay`` and so on: what is logged of a run.
 
     Raises:
         RuntimeError: If a strength did not reach the object that applies it.
@@ -36,3 +42,4 @@ def require_arrived(trainer: Trainer) -> None:
             raise RuntimeError(
                 f"`{name}` is {value!r} in the recipe, but {live[name]!r} in the run."
             )
+    return {f"{LIVE}{name}": float(value) for name, value in live.items()}
