@@ -11,6 +11,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from search.cluster_answer import require_answer
 from search.storage import delete_probe, first_line, read_probe, write_probe
 from spaces.errors import InputError
 from trainable.streamed_images import StreamedImages
@@ -42,14 +43,15 @@ def connect(address: str) -> None:
             f"`ray_address` must be `auto` or host:port, for the driver must run on a machine of "
             f"the cluster, but got {address}; run it there, for example with `ray job submit`."
         )
+    require_answer(address)
     # It would announce each directory that is left out of the code.
     logging.getLogger("ray._private.runtime_env").setLevel(logging.ERROR)
     try:
         ray.init(
             address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=CODE
         )
-    # Ray says with these three that there is no cluster, or one of another Ray or Python.
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    # Ray says with these that there is no cluster, or one of another Ray, Python or token.
+    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         raise InputError(
             f"`ray_address` must be that of a running cluster, but {address} is not: "
             f"{first_line(error)}"

@@ -103,8 +103,9 @@ def _open_experiment(uri: str, name: str, *, artifacts: Path | None) -> Store:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    for noisy in ("alembic", "mlflow.store.db.utils"):
-        # Migration lines of a new database, and tracebacks of what is reported in one line anyway.
+    for noisy in ("alembic", "mlflow.store.db.utils", "mlflow.store.model_registry"):
+        # Migration lines of a new database, tracebacks of what is reported in one line anyway, and
+        # that a server is waited for.
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     with warnings.catch_warnings():
         # MLflow defines its tables by means that newer versions of SQLAlchemy deprecate.

@@ -13,12 +13,14 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import ray
+from pyarrow.fs import FileType
 from ray import tune
 from ray.tune import TuneError
+from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
@@ -42,6 +44,9 @@ _TUNE_SETTINGS = {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # log.txt has those of trials that failed for good.
     "RAY_AIR_NEW_OUTPUT": "0",
 }
+# Tune would hand the driver's keys to its workers as settings, which Ray logs on every node. Nodes
+# have keys of their own; `cluster.require_reach` sees to it.
+ENV_VARS_TO_PROPAGATE.difference_update([n for n in ENV_VARS_TO_PROPAGATE if n.startswith("AWS_")])
 _MOST_PLACES = 10_000
 """Trials at once that Tune never sees; `_Places` counts those that fit."""
 _COUNTED_EVERY_S = 5.0
@@ -184,6 +189,7 @@ class CheckpointNotes(_NotPickled, tune.Callback):
     def __init__(self, conductor: Conductor, storage: str) -> None:
         self._conductor = conductor
         self._storage = storage
+        self._deleted: set[str] = set()
 
     def on_checkpoint(
         self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **info: Any
@@ -193,12 +199,26 @@ class CheckpointNotes(_NotPickled, tune.Callback):
         # Tune tells the path without the file system that it is a path on.
         location = location_of(self._storage, trial.storage.storage_fs_path, checkpoint.path)
         self._conductor.checkpoint(spec.trial_id, location)
+        self._delete_earlier(trial)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Delete the checkpoints of a trial that is over: thousands of them fill a disk."""
-        storage = trial.storage
-        if trial.checkpoint and not trial.config["spec"]["keep_weights"]:
-            storage.storage_filesystem.delete_dir(storage.trial_fs_path)
+        if trial.config["spec"]["keep_weights"]:
+            return
+        self._delete_earlier(trial)
+        if trial.checkpoint:
+            trial.storage.storage_filesystem.delete_dir(trial.storage.trial_fs_path)
+
+    def _delete_earlier(self, trial: Any) -> None:
+        """Delete what an earlier session left of a trial, once it is gone on from."""
+        location = trial.config["checkpoint"]
+        if location is None or location in self._deleted:
+            return
+        self._deleted.add(location)
+        saved = tune.Checkpoint(location)
+        files, folder = saved.filesystem, str(PurePosixPath(saved.path).parent)
+        if files and files.get_file_info(folder).type != FileType.NotFound:
+            files.delete_dir(folder)
 
 
 def run(conductor: Conductor, *, dataset: Dataset, resources: Resources, run_dir: Path) -> None:

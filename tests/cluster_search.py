@@ -1,6 +1,9 @@
 """A search of fixed trials on a cluster: the real trainable, and a model that learns in seconds.
 
-    python -m tests.cluster_search <address> <run directory> <storage>
+    python -m tests.cluster_search <address> <run directory> <storage> <nodes> <seconds>
+
+Trials are slow until so many nodes have had one: they last longer than a new node needs to join in.
+The seconds are those between checkpoints of a trial.
 
 Beside the journal it leaves ``told.jsonl``, every epoch that was ever reported, also the repeated
 ones, and ``images.json``, how each node holds the images.
@@ -21,11 +24,8 @@ from tests.toy_training import TOY, toy_dataset
 
 NUM_TRIALS = 7
 EPOCHS = 14
-CHECKPOINT_EVERY_S = 0.0
-NUM_NODES = 4
-"""Nodes that are to have had a trial: three from the beginning and one that joins."""
 LONG_S = 1.0
-"""Seconds that an epoch takes until then: trials last longer than a new node needs to join in."""
+"""Seconds that an epoch takes until then."""
 
 
 def specs() -> list[TrialSpec]:
@@ -62,9 +62,10 @@ class FixedTrials:
 class TellingConductor(Conductor):
     """Writes down what is reported before anything is made of it."""
 
-    def __init__(self, journal: Journal, told: Path) -> None:
+    def __init__(self, journal: Journal, told: Path, *, num_nodes: int) -> None:
         super().__init__(journal, [lambda: FixedTrials(journal)])
         self._told = told
+        self._num_nodes = num_nodes
         self._nodes = {trial.node for trial in journal.trials.values()}
 
     def report(self, record: Record) -> bool:
@@ -72,7 +73,7 @@ class TellingConductor(Conductor):
             line = {"session": os.getpid(), "trial_id": record.trial_id, "epoch": record.epoch}
             file.write(json.dumps(line) + "\n")
         self._nodes.add(self.trial(record.trial_id).node)
-        if len(self._nodes) < NUM_NODES:
+        if len(self._nodes) < self._num_nodes:
             time.sleep(LONG_S)
         return super().report(record)
 
@@ -99,7 +100,9 @@ def how_nodes_hold(dataset: Any) -> list[dict[str, Any]]:
     return list(ray.get(asked))
 
 
-def main(address: str, run_dir: Path, storage: str) -> None:
+def main(
+    address: str, run_dir: Path, storage: str, num_nodes: int, checkpoint_every_s: float
+) -> None:
     from search import tune_run
 
     resources = tune_run.Resources(
@@ -107,7 +110,7 @@ def main(address: str, run_dir: Path, storage: str) -> None:
         gpus_per_trial=0.0,
         ray_address=address,
         storage=storage,
-        checkpoint_every_s=CHECKPOINT_EVERY_S,
+        checkpoint_every_s=checkpoint_every_s,
     )
     num_cores = tune_run.start_ray(resources)
     dataset = toy_dataset()
@@ -115,10 +118,10 @@ def main(address: str, run_dir: Path, storage: str) -> None:
         (run_dir / "images.json").write_text(json.dumps(how_nodes_hold(dataset)))
     journal = Journal(run_dir)
     journal.begin_session(num_cores=num_cores, cores_per_trial=1.0)
-    conductor = TellingConductor(journal, run_dir / "told.jsonl")
+    conductor = TellingConductor(journal, run_dir / "told.jsonl", num_nodes=num_nodes)
     tune_run.run(conductor, dataset=dataset, resources=resources, run_dir=run_dir)
     journal.close()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3])
+    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]), float(sys.argv[5]))

@@ -99,7 +99,8 @@ def test_the_journal_holds_a_location_that_opens_without_tune(tmp_path: Path) ->
     journal.start(spec)
 
     opened = SimpleNamespace(storage_fs_path="bucket/runs/r1/ray")
-    trial = SimpleNamespace(config={"spec": spec.to_dict()}, storage=opened)
+    config = {"spec": spec.to_dict(), "checkpoint": None}
+    trial = SimpleNamespace(config=config, storage=opened)
     saved = SimpleNamespace(path="bucket/runs/r1/ray/session-1/search-0000/checkpoint_000003")
     notes = CheckpointNotes(Conductor(journal, []), storage)
     notes.on_checkpoint(1, [], trial, saved)

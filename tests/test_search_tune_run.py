@@ -5,6 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 import ray
+from pyarrow.fs import LocalFileSystem
+from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 
 from search.conductor import Conductor
 from search.journal import Journal
@@ -60,10 +62,49 @@ def test_the_checkpoints_of_a_trial_that_is_over_go_unless_it_keeps_its_weights(
     storage = SimpleNamespace(
         storage_filesystem=SimpleNamespace(delete_dir=deleted.append), trial_fs_path="here"
     )
-    trial = SimpleNamespace(config={"spec": spec.to_dict()}, storage=storage, checkpoint="here/1")
+    config = {"spec": spec.to_dict(), "checkpoint": None}
+    trial = SimpleNamespace(config=config, storage=storage, checkpoint="here/1")
     notes = CheckpointNotes(Conductor(Journal(tmp_path), []), str(tmp_path))
     notes.on_trial_complete(0, [], trial)
     assert deleted == ([] if keeps else ["here"])
+
+
+@pytest.mark.parametrize("saves", [True, False])
+def test_what_an_earlier_session_left_of_a_trial_goes_once_it_is_not_needed(
+    tmp_path: Path, saves: bool
+) -> None:
+    earlier, other, newer = (tmp_path / name for name in ("s1/trial", "s1/other", "s2/trial"))
+    for folder in (earlier, other, newer):
+        (folder / "checkpoint_1").mkdir(parents=True)
+    spec = TrialSpec(stage="search", number=0, role="proposed", recipe=Recipe())
+    journal = Journal(tmp_path)
+    journal.start(spec)
+    storage = SimpleNamespace(
+        storage_filesystem=LocalFileSystem(),
+        storage_fs_path=str(tmp_path),
+        trial_fs_path=str(newer),
+    )
+    config = {"spec": spec.to_dict(), "checkpoint": f"file://{earlier}/checkpoint_1"}
+    trial = SimpleNamespace(config=config, storage=storage, checkpoint=None)
+    notes = CheckpointNotes(Conductor(journal, []), str(tmp_path))
+    if saves:
+        trial.checkpoint = SimpleNamespace(path=str(newer / "checkpoint_1"))
+        notes.on_checkpoint(0, [], trial, trial.checkpoint)
+        assert not earlier.exists()
+        assert newer.exists()
+        notes.on_checkpoint(0, [], trial, trial.checkpoint)
+    else:
+        assert earlier.exists()
+    notes.on_trial_complete(0, [], trial)
+    assert not earlier.exists()
+    assert newer.exists() == (not saves)
+    assert other.exists()
+    journal.close()
+
+
+def test_tune_hands_no_keys_to_its_workers() -> None:
+    assert [name for name in ENV_VARS_TO_PROPAGATE if name.startswith("AWS")] == []
+    assert ENV_VARS_TO_PROPAGATE
 
 
 @pytest.mark.parametrize(
