@@ -62,7 +62,8 @@ class RecipeTrainable(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Train one epoch, and evaluate if it is due."""
         spec = self.config["spec"]
-        metrics, self._live = self._live, {}
+        metrics: dict[str, float] = self._live
+        self._live = {}
         by_image: dict[str, str] = {}
         try:
             metrics |= self._train_epoch()
@@ -164,7 +165,7 @@ class RecipeTrainable(tune.Trainable):
             ema_levels=spec["ema_levels"],
             images=self._images,
         )
-        self._live = require_arrived(self._trainer)
+        self._live: dict[str, float] = require_arrived(self._trainer)
 
 
 def _packed(images: ImageResults) -> dict[str, str]:
