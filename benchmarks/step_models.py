@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from spaces.recipe import RandAugment, Recipe
 from spaces.strengths import Strengths
@@ -49,13 +49,14 @@ def bare_model(recipe: Recipe, device: torch.device) -> nn.Module:
 
 
 def step_pair(recipe: Recipe, device: torch.device) -> tuple[Callable[[], None], ...]:
-    """One whole step and one bare step, each on weights of its own."""
+    """One whole step and one bare step, each on weights of its own, both compiled or neither."""
     dataset = random_dataset(recipe)
     trainer = Trainer(recipe, dataset, dataset.split, device=device)
     trainer.model.train()
     indices = dataset.split.train[: recipe.batch_size]
 
     model = bare_model(recipe, device)
+    forward: Callable[[Tensor], Tensor] = torch.compile(model) if recipe.compile else model
     images = trainer._normalize(dataset.images[indices])
     labels = torch.from_numpy(dataset.labels[indices]).to(device)
     weight_decay = recipe.strengths.weight_decay
@@ -69,7 +70,7 @@ def step_pair(recipe: Recipe, device: torch.device) -> tuple[Callable[[], None],
     def bare() -> None:
         optimizer.zero_grad()
         with trainer.precision.autocast():
-            loss = F.cross_entropy(model(images), labels)
+            loss = F.cross_entropy(forward(images), labels)
         loss.backward()  # type: ignore[no-untyped-call]  # torch: untyped
         optimizer.step()
 

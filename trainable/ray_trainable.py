@@ -46,6 +46,7 @@ class RecipeTrainable(tune.Trainable):
         # Ray starts actors with OMP_NUM_THREADS=1 whatever they were given.
         torch.set_num_threads(num_threads)
         self._reported = 0
+        self._live: dict[str, float] = {}
         self._dataset = dataset
         self._device = torch.device(device)
         # Copied to the device once, for all trials of this actor.
