@@ -14,7 +14,7 @@ from search.conductor import Conductor
 from search.journal import Journal
 from search.storage import below, delete_probe, is_below, location_of, read_probe, write_probe
 from search.trials import TrialSpec
-from search.tune_run import CheckpointNotes
+from search.tune_adapters import CheckpointNotes
 from spaces.errors import InputError
 from spaces.recipe import Recipe
 from tests.toy_training import TOY, toy_dataset

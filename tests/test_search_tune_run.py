@@ -12,14 +12,8 @@ from search.conductor import Conductor
 from search.journal import Journal
 from search.stages import ListedStage
 from search.trials import Record, TrialSpec
-from search.tune_run import (
-    CheckpointNotes,
-    ConductedScheduler,
-    ConductedSearcher,
-    Resources,
-    start_ray,
-    stop_ray,
-)
+from search.tune_adapters import CheckpointNotes, ConductedScheduler, ConductedSearcher
+from search.tune_run import Resources, start_ray, stop_ray
 from spaces.recipe import Recipe
 
 

@@ -173,7 +173,7 @@ def test_a_crash_while_saving_leaves_the_old_checkpoint(
     assert again.epoch == 1
 
 
-@pytest.mark.parametrize("pieces", [2, 4])
+@pytest.mark.parametrize("pieces", [2, 3, 4])  # Parts of 8 images, also unequal ones.
 def test_accumulated_gradients_train_like_the_whole_batch(dataset: Dataset, pieces: int) -> None:
     """With statistics of normalization frozen, parts of a batch add up to the whole."""
     results = []
