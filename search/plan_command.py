@@ -58,5 +58,5 @@ def show(console: Console, config: RunConfig, plan: Plan, dataset: Dataset) -> f
                 style="yellow",
             )
         seconds = estimate_s(plan, config, timing)
-    console.print(plan_text(plan, config, estimate_s=seconds))
+    console.print(plan_text(console, plan, config, estimate_s=seconds))
     return seconds

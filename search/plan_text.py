@@ -1,6 +1,6 @@
 """The plan as one readable page for the terminal."""
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -11,17 +11,20 @@ from spaces.strengths import STRENGTH_NAMES
 from spaces.units import EFFECTIVE_UNITS, describe, to_effective
 
 
-def plan_text(plan: Plan, config: RunConfig, *, estimate_s: float | None) -> RenderableType:
+def plan_text(
+    console: Console, plan: Plan, config: RunConfig, *, estimate_s: float | None
+) -> RenderableType:
     """Task, axes, anchors, size of the search, time.
 
     Args:
+        console: Where it will be printed; in a narrow one the axes have raw values only.
         plan: The plan.
         config: What was asked.
         estimate_s: Expected wall-clock of the whole run in seconds, or None if unknown.
     """
     return Group(
         Text(task_line(plan)),
-        _axes(plan),
+        _axes(plan, console),
         *(Text(f"! {remark}", style="yellow") for remark in _remarks(plan)),
         *(Text(f"  {note}") for note in plan.notes),
         Text(_size_line(plan, config, estimate_s)),
@@ -41,27 +44,39 @@ def task_line(plan: Plan) -> str:
     )
 
 
-def _axes(plan: Plan) -> Table:
-    table = Table(title="What is searched, raw (effective)", title_justify="left")
-    for column in ("strength", "from", "to", "unit", *plan.anchors):
-        table.add_column(column, justify="left" if column in ("strength", "unit") else "right")
-    for name, axis in plan.space.to_dict().items():
-        ends = zip(axis["raw"], axis["effective"], strict=True)
-        low, high = (f"{typed(raw)} ({effective:.3g})" for raw, effective in ends)
-        if axis["scale"] == "fixed":
-            low, high = "fixed", typed(axis["raw"][0])
-        anchors = [
-            _raw_and_effective(plan, name, recipe.strengths.as_dict().get(name))
-            for recipe in plan.anchors.values()
-        ]
-        table.add_row(name, low, high, EFFECTIVE_UNITS[name], *anchors)
+def _axes(plan: Plan, console: Console) -> Table:
+    """The widest table that fits: with units, without them, or with raw values alone."""
+    unlimited = console.options.update(max_width=10_000)
+    for has_units, has_effective in ((True, True), (False, True), (False, False)):
+        table = _table(plan, has_units=has_units, has_effective=has_effective)
+        if console.measure(table, options=unlimited).maximum <= console.width:
+            break
     return table
 
 
-def _raw_and_effective(plan: Plan, name: str, raw: float | None) -> str:
-    if raw is None:
-        return ""
-    return f"{typed(raw)} ({to_effective(name, raw, plan.task):.3g})"
+def _table(plan: Plan, *, has_units: bool, has_effective: bool) -> Table:
+    title = "What is searched" + (", raw (effective)" if has_effective else "")
+    table = Table(title=title, title_justify="left")
+    table.add_column("strength", no_wrap=True)
+    for column in ("from", "to", *plan.anchors):
+        table.add_column(column, justify="right", no_wrap=True)
+    if has_units:
+        table.add_column("unit")
+
+    def shown(raw: float, effective: float) -> str:
+        return f"{typed(raw)} ({effective:.3g})" if has_effective else typed(raw)
+
+    for name, axis in plan.space.to_dict().items():
+        ends = zip(axis["raw"], axis["effective"], strict=True)
+        low, high = (shown(raw, effective) for raw, effective in ends)
+        if axis["scale"] == "fixed":
+            low, high = "fixed", typed(axis["raw"][0])
+        held = [recipe.strengths.as_dict().get(name) for recipe in plan.anchors.values()]
+        anchors = [
+            "" if raw is None else shown(raw, to_effective(name, raw, plan.task)) for raw in held
+        ]
+        table.add_row(name, low, high, *anchors, *([EFFECTIVE_UNITS[name]] if has_units else []))
+    return table
 
 
 def _remarks(plan: Plan) -> list[str]:

@@ -1,0 +1,170 @@
+"""Three thin adapters between Ray Tune and the conductor.
+
+Every decision is the conductor's, and every fact lies in the journal.
+"""
+
+import errno
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pyarrow.fs import FileType
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from search.conductor import Conductor, Wait
+from search.files import write_json
+from search.passwords import without_passwords
+from search.storage import is_below, location_of
+from search.trials import Record, TrialSpec
+
+log = logging.getLogger("search")
+
+
+class _NotPickled:
+    """Tune pickles what it is given for a restore that never happens here: give it nothing."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class ConductedSearcher(_NotPickled, Searcher):
+    """Hands the conductor's trials to Tune.
+
+    Args:
+        conductor: Has the trials.
+        num_places: Asked before each trial how many may be given out at once.
+        storage: Where checkpoints lie; one that lies elsewhere is not gone on from. The journal of
+            a run that somebody else made may name any address.
+    """
+
+    def __init__(
+        self, conductor: Conductor, num_places: Callable[[], int], *, storage: str
+    ) -> None:
+        super().__init__()
+        self._storage = storage
+        self._conductor = conductor
+        self._num_places = num_places
+        self._given: set[str] = set()
+
+    def suggest(self, trial_id: str) -> Any:
+        """The configuration of the next trial, None to be asked again, or ``FINISHED``."""
+        if len(self._given) >= self._num_places():
+            return None
+        answer = self._conductor.next_trial()
+        if answer is Wait.NO_MORE:
+            return Searcher.FINISHED
+        if isinstance(answer, Wait):
+            return None
+        self._given.add(trial_id)
+        checkpoint = answer.checkpoint
+        if checkpoint is not None and not is_below(self._storage, checkpoint):
+            log.warning(
+                "%s starts again from its first epoch: its checkpoint does not lie below %s.",
+                answer.spec.trial_id,
+                without_passwords(self._storage),
+            )
+            checkpoint = None
+        return {"spec": answer.spec.to_dict(), "checkpoint": checkpoint}
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Free its place; the scheduler told the conductor, before Tune decided anything."""
+        self._given.discard(trial_id)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the journal is the memory."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the journal is the memory."""
+
+
+class ConductedScheduler(_NotPickled, FIFOScheduler):
+    """Asks the conductor after each epoch whether a trial goes on."""
+
+    def __init__(self, conductor: Conductor, run_dir: Path) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._conductor = conductor
+        self._predictions = run_dir / "predictions"
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Journal the epoch and answer CONTINUE or STOP, also at full length."""
+        spec = TrialSpec.from_dict(trial.config["spec"])
+        prefix = "metrics/"  # Tune flattens what a trial reports.
+        metrics = {k.removeprefix(prefix): v for k, v in result.items() if k.startswith(prefix)}
+        record = Record(
+            trial_id=spec.trial_id,
+            stage=spec.stage,
+            epoch=result["epoch"],
+            metrics=metrics,
+            time=time.time(),
+        )
+        if result.get("node"):
+            self._conductor.place(spec.trial_id, node=result["node"], host=result["hostname"])
+        go_on: str = TrialScheduler.CONTINUE
+        stop: str = TrialScheduler.STOP
+        by_image = {key: result.get(f"by_image/{key}") for key in ("correct", "nll")}
+        if by_image["nll"]:
+            # Before the record: what a record stands for must be there when it is read.
+            self._predictions.mkdir(exist_ok=True)
+            write_json(self._predictions / f"{spec.trial_id}.json", by_image)
+        return go_on if self._conductor.report(record) else stop
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """Note a trial that failed more often than it may; Tune starts the others again itself.
+
+        Raises:
+            OSError: If it failed because a disk is full: so would all others.
+        """
+        if trial.should_recover():
+            return
+        trial_id = TrialSpec.from_dict(trial.config["spec"]).trial_id
+        lines = Path(trial.error_file).read_text().splitlines() if trial.error_file else []
+        log.error("%s failed for good:\n%s", trial_id, "\n".join(lines))
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        if os.strerror(errno.ENOSPC) in last:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), f"the checkpoint of {trial_id}")
+        self._conductor.failed(trial_id, last or "the worker died without a message")
+
+
+class CheckpointNotes(_NotPickled, tune.Callback):
+    """Tells the conductor where each trial's newest checkpoint lies."""
+
+    def __init__(self, conductor: Conductor, storage: str) -> None:
+        self._conductor = conductor
+        self._storage = storage
+        self._deleted: set[str] = set()
+
+    def on_checkpoint(
+        self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **info: Any
+    ) -> None:
+        """Journal the location of a checkpoint that is completely written."""
+        spec = TrialSpec.from_dict(trial.config["spec"])
+        # Tune tells the path without the file system that it is a path on.
+        location = location_of(self._storage, trial.storage.storage_fs_path, checkpoint.path)
+        self._conductor.checkpoint(spec.trial_id, location)
+        self._delete_earlier(trial)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Delete the checkpoints of a trial that is over: thousands of them fill a disk."""
+        if trial.config["spec"]["keep_weights"]:
+            return
+        self._delete_earlier(trial)
+        if trial.checkpoint:
+            trial.storage.storage_filesystem.delete_dir(trial.storage.trial_fs_path)
+
+    def _delete_earlier(self, trial: Any) -> None:
+        """Delete what an earlier session left of a trial, once it is gone on from."""
+        location = trial.config["checkpoint"]
+        if location is None or location in self._deleted:
+            return
+        self._deleted.add(location)
+        saved = tune.Checkpoint(location)
+        files, folder = saved.filesystem, str(PurePosixPath(saved.path).parent)
+        if files and files.get_file_info(folder).type != FileType.NotFound:
+            files.delete_dir(folder)
