@@ -270,7 +270,7 @@ def test_the_plan_names_ranges_anchors_stages_and_what_looks_odd(done: Page) -> 
     rows = [n for n in done.find("tr", "plan") if "tbody" in n.path]
     assert [row.text.split()[0] for row in rows] == list(STRENGTH_NAMES)
     assert "300 training, 100 validation and 500 test images of 2 classes (zero, one)" in said
-    assert "24 trials, anchors first" in said
+    assert "16 trials, anchors first" in said
     assert "stopped after epoch 5" in said
     assert "A note of the planner." in said
     assert "remembers 10000 steps; this run has 90" in said
