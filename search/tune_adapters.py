@@ -13,6 +13,7 @@ from typing import Any
 
 from pyarrow.fs import FileType
 from ray import tune
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
@@ -85,12 +86,43 @@ class ConductedSearcher(_NotPickled, Searcher):
 
 
 class ConductedScheduler(_NotPickled, FIFOScheduler):
-    """Asks the conductor after each epoch whether a trial goes on."""
+    """Asks the conductor after each epoch whether a trial goes on.
 
-    def __init__(self, conductor: Conductor, run_dir: Path) -> None:
+    Args:
+        conductor: Decides.
+        run_dir: Where predictions on the test images are kept.
+        num_own_workers: Workers on a cluster that is the run's own, where they stay until it ends;
+            0 on a shared cluster, where all but one go whenever there is nothing to do for them.
+    """
+
+    def __init__(self, conductor: Conductor, run_dir: Path, *, num_own_workers: int = 0) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._conductor = conductor
         self._predictions = run_dir / "predictions"
+        self._num_own_workers = num_own_workers
+        self._keeps_workers = False
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """With the first trial, tell Tune to keep as many idle workers as there may be.
+
+        It would end all but one at each end of a batch, when the last trials of it still run, and a
+        new worker imports torch for seconds.
+        """
+        if self._num_own_workers and not self._keeps_workers:
+            self._keeps_workers = True
+            # No setting reaches the cache, and a scheduler sees the controller through a wrapper.
+            idle = tune_controller._tune_controller._actor_cache
+            idle.increase_max(trial.placement_group_factory, by=self._num_own_workers)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        """The pending trial that is to take over a worker that is free, None for any."""
+        if self._num_own_workers:
+            # Tune's choice is the first pending trial, and then ends the worker that is starting
+            # for it, seconds of imports old. There are as many workers as trials: each waits.
+            return None
+        # As FIFO does, without its look through all trials that ended.
+        pending = (t for t in tune_controller.get_live_trials() if t.status == Trial.PENDING)
+        return min(pending, key=lambda t: t.config["spec"]["number"], default=None)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Journal the epoch and answer CONTINUE or STOP, also at full length."""

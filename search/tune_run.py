@@ -98,7 +98,9 @@ def run(conductor: Conductor, *, dataset: Dataset, resources: Resources, run_dir
         trainable,
         tune_config=tune.TuneConfig(
             search_alg=ConductedSearcher(conductor, places, storage=resources.storage),
-            scheduler=ConductedScheduler(conductor, run_dir),
+            scheduler=ConductedScheduler(
+                conductor, run_dir, num_own_workers=0 if resources.ray_address else places()
+            ),
             num_samples=-1,
             # With a number Tune starts that many workers side by side, without one it waits for
             # each before it starts the next.
