@@ -21,8 +21,10 @@ from spaces.recipe import Recipe
 from trainable.datasets import Dataset, load_dataset
 from trainable.trainer import Trainer
 
-PHOTOS = "photos"
+PHOTOS, SMALL_PHOTOS = "photos", "small-photos"
 """Crops of scikit-learn's two photographs, as JPEG: files that take as long to read as photos."""
+PHOTO_SHAPES = {PHOTOS: (375, 500), SMALL_PHOTOS: (256, 256)}
+"""Height and width: most photos of Oxford-IIIT Pet and ImageNet are as large as the first."""
 
 
 def print_epochs(
@@ -112,7 +114,7 @@ def write_folder(folder: Path, source: str, *, num_train: int, data_dir: Path) -
         part = "train" if held_out < 0 else ("val", "test")[held_out // NUM_CLASSES]
         path = folder / part / f"class_{label}" / f"{place:06d}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        if source == PHOTOS:
+        if source in PHOTO_SHAPES:
             Image.fromarray(pixels).save(path.with_suffix(".jpg"), quality=90)
         else:
             Image.fromarray(pixels).save(path.with_suffix(".png"))
@@ -123,15 +125,17 @@ def stored_images(
 ) -> Iterator[tuple[NDArray[np.uint8], int]]:
     """Images as they are stored, and their classes, which take turns."""
     num_images = num_train + 2 * NUM_CLASSES
-    if source == PHOTOS:
+    if source in PHOTO_SHAPES:
         from sklearn.datasets import load_sample_images
 
         photos = load_sample_images().images
         generator = np.random.default_rng(0)
         for place in range(num_images):
             photo = photos[place % len(photos)]
-            top, left = (int(generator.integers(0, size - 256)) for size in photo.shape[:2])
-            yield photo[top : top + 256, left : left + 256], place % NUM_CLASSES
+            height, width = PHOTO_SHAPES[source]
+            top = int(generator.integers(0, photo.shape[0] - height))
+            left = int(generator.integers(0, photo.shape[1] - width))
+            yield photo[top : top + height, left : left + width], place % NUM_CLASSES
         return
     stored_px = {"digits": 8, "fashion-mnist": 28}[source]
     dataset = load_dataset(source, image_size=stored_px, data_dir=data_dir, num_train=None, seed=0)

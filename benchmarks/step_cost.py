@@ -28,7 +28,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.epoch_cost import PHOTOS, print_epochs
+from benchmarks.epoch_cost import PHOTO_SHAPES, print_epochs
 from benchmarks.pairs import Ratio, print_machine, take_turns
 from benchmarks.step_cuda import print_cuda
 from benchmarks.step_models import CASES, RECIPES, step_pair
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, help="timed pairs; default 41 steps or 5 epochs")
     parser.add_argument("--recipe", choices=RECIPES, help="epochs: one recipe instead of both")
     parser.add_argument(
-        "--source", choices=("fashion-mnist", "digits", PHOTOS), default="fashion-mnist"
+        "--source", choices=("fashion-mnist", "digits", *PHOTO_SHAPES), default="fashion-mnist"
     )
     parser.add_argument("--num-train", type=int, default=960, help="epochs: training images")
     parser.add_argument("--data-dir", type=Path, default=Path("data"))
