@@ -115,14 +115,19 @@ class ConductedScheduler(_NotPickled, FIFOScheduler):
             idle.increase_max(trial.placement_group_factory, by=self._num_own_workers)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
-        """The pending trial that is to take over a worker that is free, None for any."""
-        if self._num_own_workers:
-            # Tune's choice is the first pending trial, and then ends the worker that is starting
-            # for it, seconds of imports old. There are as many workers as trials: each waits.
-            return None
-        # As FIFO does, without its look through all trials that ended.
-        pending = (t for t in tune_controller.get_live_trials() if t.status == Trial.PENDING)
-        return min(pending, key=lambda t: t.config["spec"]["number"], default=None)
+        """The pending trial that takes over a worker that is free; None to leave the free ones.
+
+        FIFO's is the first one, looked for among all that ever were, though a worker may be
+        starting for it on another node. Tune would end that worker, seconds of imports old, so that
+        with short trials a node that joined never came to work.
+        """
+        controller = tune_controller._tune_controller
+        waiting = [
+            trial
+            for trial in controller.get_live_trials()
+            if trial.status == Trial.PENDING and not _has_place(controller, trial)
+        ]
+        return min(waiting, key=lambda trial: trial.config["spec"]["number"], default=None)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Journal the epoch and answer CONTINUE or STOP, also at full length."""
@@ -162,6 +167,12 @@ class ConductedScheduler(_NotPickled, FIFOScheduler):
         if os.strerror(errno.ENOSPC) in last:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), f"the checkpoint of {trial_id}")
         self._conductor.failed(trial_id, last or "the worker died without a message")
+
+
+def _has_place(controller: Any, trial: Any) -> bool:
+    """Whether a worker is starting for a trial, rather than waiting for a node that has room."""
+    worker = controller._trial_to_actor.get(trial)
+    return worker is not None and controller._actor_manager.is_actor_started(worker)
 
 
 class CheckpointNotes(_NotPickled, tune.Callback):

@@ -1,4 +1,4 @@
-"""How many workers a run starts on a cluster of its own: each imports torch for seconds."""
+"""How many workers a run starts, and that each comes to work: a start is seconds of imports."""
 
 import os
 import time
@@ -7,24 +7,37 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 from ray import tune
 
 from search import tune_run
-from search.conductor import Conductor
+from search.conductor import Conductor, Wait
 from search.journal import Journal
 from search.stages import ListedStage
-from search.trials import TrialSpec
+from search.trials import Trial, TrialSpec
 from spaces.recipe import Recipe
+from tests.cluster_control import Nodes
 from tests.toy_training import toy_dataset
 
 NUM_PLACES, NUM_BATCHES = 2, 3
+MOST_TRIALS = 150
 
 
-def make_toy(started: Path) -> type[tune.Trainable]:
-    """A trainable that Ray sends by value, so that its workers import nothing."""
+def make_toy(
+    started: Path, *, start_s: float, num_awaited: int, trial_s: tuple[float, ...]
+) -> type[tune.Trainable]:
+    """A trainable that Ray sends by value, so that its workers import nothing.
+
+    Args:
+        started: File with the process of each worker.
+        start_s: Seconds that a worker needs before its first trial.
+        num_awaited: Workers that must be there before a trial ends.
+        trial_s: Seconds of a trial, by its number.
+    """
 
     class Toy(tune.Trainable):
         def setup(self, config: dict[str, Any], **given: Any) -> None:
+            time.sleep(start_s)
             with started.open("a") as file:
                 file.write(f"{os.getpid()}\n")
             self.reset_config(config)
@@ -35,14 +48,31 @@ def make_toy(started: Path) -> type[tune.Trainable]:
 
         def step(self) -> dict[str, Any]:
             deadline = time.monotonic() + 120
-            while len(started.read_text().split()) < NUM_PLACES:  # Else one worker may do it all.
+            while len(started.read_text().split()) < num_awaited:
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
-            # Each batch ends with one worker that has nothing to do.
-            time.sleep(0.5 * (self._number % NUM_PLACES))
-            return {"epoch": 1, "metrics": {"val/top1": 0.5}, "by_image": {}}
+            time.sleep(trial_s[self._number % len(trial_s)])
+            node = ray.get_runtime_context().get_node_id()
+            return {"epoch": 1, "metrics": {"val/top1": 0.5}, "by_image": {}, "node": node}
 
     return Toy
+
+
+def a_spec(number: int) -> TrialSpec:
+    return TrialSpec(stage="attribute", number=number, role="cell", recipe=Recipe(epochs=1))
+
+
+def run(conductor: Conductor, tmp_path: Path, *, address: str | None, num_cores: int = 0) -> None:
+    resources = tune_run.Resources(
+        cpus_per_trial=1, gpus_per_trial=0, ray_address=address, storage=str(tmp_path / "ray")
+    )
+    there = tune_run.start_ray(resources)
+    if num_cores:
+        resources = replace(resources, cpus_per_trial=there / num_cores)
+    try:
+        tune_run.run(conductor, dataset=toy_dataset(), resources=resources, run_dir=tmp_path)
+    finally:
+        tune_run.stop_ray()
 
 
 @pytest.mark.slow
@@ -50,26 +80,60 @@ def test_workers_that_wait_for_the_end_of_a_batch_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def batch(number: int) -> list[TrialSpec]:
-        numbers = [NUM_PLACES * number + place for place in range(NUM_PLACES)]
-        return [
-            TrialSpec(stage="attribute", number=n, role="arm", recipe=Recipe(epochs=1))
-            for n in numbers
-            if number < NUM_BATCHES
-        ]
+        first = NUM_PLACES * number
+        return [a_spec(first + i) for i in range(NUM_PLACES) if number < NUM_BATCHES]
 
     started = tmp_path / "started.txt"
-    monkeypatch.setattr(tune_run, "RecipeTrainable", make_toy(started))
-    resources = tune_run.Resources(
-        cpus_per_trial=1, gpus_per_trial=0, ray_address=None, storage=str(tmp_path / "ray")
-    )
+    # Each batch ends with one worker that has nothing to do.
+    toy = make_toy(started, start_s=0.0, num_awaited=NUM_PLACES, trial_s=(0.0, 0.5))
+    monkeypatch.setattr(tune_run, "RecipeTrainable", toy)
     journal = Journal(tmp_path)
     conductor = Conductor(journal, [lambda: ListedStage("attribute", journal, batch)])
-    num_cores = tune_run.start_ray(resources)
-    resources = replace(resources, cpus_per_trial=num_cores / NUM_PLACES)
-    try:
-        tune_run.run(conductor, dataset=toy_dataset(), resources=resources, run_dir=tmp_path)
-    finally:
-        tune_run.stop_ray()
-        journal.close()
+    run(conductor, tmp_path, address=None, num_cores=NUM_PLACES)
+    journal.close()
     assert [t.status for t in journal.trials.values()] == ["finished"] * NUM_PLACES * NUM_BATCHES
     assert len(started.read_text().split()) == NUM_PLACES
+
+
+class UntilUsed:
+    """A stage that lasts until a node that joined has had a trial, or many trials are over."""
+
+    name = "attribute"
+
+    def __init__(self, journal: Journal, nodes: Nodes) -> None:
+        self._journal = journal
+        self._nodes = nodes
+        self.joined = ""
+
+    def next(self) -> TrialSpec | Wait:
+        number = len(self._journal.trials)
+        return Wait.NO_MORE if self.is_used or number >= MOST_TRIALS else a_spec(number)
+
+    @property
+    def is_used(self) -> bool:
+        return self.joined in {trial.node for trial in self._journal.trials.values()} - {""}
+
+    def goes_on(self, trial: Trial) -> bool:
+        return True
+
+    def ended(self, trial: Trial) -> None:
+        if not self.joined and trial.spec.number >= 2:
+            self.joined = self._nodes.add()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_node_that_joins_comes_to_work_though_trials_are_shorter_than_its_worker_s_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes = Nodes(1)
+    toy = make_toy(tmp_path / "started.txt", start_s=3.0, num_awaited=1, trial_s=(0.3,))
+    monkeypatch.setattr(tune_run, "RecipeTrainable", toy)
+    journal = Journal(tmp_path)
+    stage = UntilUsed(journal, nodes)
+    try:
+        run(Conductor(journal, [lambda: stage]), tmp_path, address=nodes.address)
+    finally:
+        journal.close()
+        nodes.close()
+    assert stage.is_used
