@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 from spaces.errors import InputError
 
+OWN = "own"
+"""Name of the average with the recipe's own decay."""
+
 
 class EmaBank:
     """Averages of a model's weights, one per name, each with its own decay.
