@@ -38,11 +38,13 @@ from benchmarks.efficiency_table import (
 from spaces.strengths import STRENGTH_NAMES
 from trainable.batch_augment import Normalizer
 from trainable.datasets import Dataset, load_dataset
+from trainable.ema import OWN
 from trainable.evaluation import predict, quick_metrics
+from trainable.measurement import EVAL_BATCH_SIZE
 from trainable.models import describe_model
 from trainable.precision import Diverged
 from trainable.splits import resplit
-from trainable.trainer import EVAL_BATCH_SIZE, OWN, Trainer
+from trainable.trainer import Trainer
 
 LENT = 400
 """Test images that small validation sets are drawn from, too, and that no recipe is judged on."""

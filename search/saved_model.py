@@ -16,9 +16,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from spaces.recipe import Recipe
-from trainable.ema import EmaBank
+from trainable.ema import OWN, EmaBank
 from trainable.models import RESNET18_CIFAR, describe_model
-from trainable.trainer import OWN
 
 MODEL_FILE = "model.safetensors"
 SCHEMA = "model/1"

@@ -17,7 +17,8 @@ from search.saved_model import MODEL_FILE, save_model, shipped_weights
 from search.train_job import TrainJob
 from search.trials import Record, Trial, TrialSpec
 from trainable import checkpoint
-from trainable.trainer import OWN, Trainer
+from trainable.ema import OWN
+from trainable.trainer import Trainer
 
 METRICS_FILE = "metrics.json"
 CARD_FILE = "model_card.md"

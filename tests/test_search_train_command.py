@@ -33,10 +33,10 @@ from spaces.units import to_effective
 from tests import finished_run
 from tests.toy_training import NUM_TEST, NUM_TRAIN, NUM_VAL, TOY, toy_dataset, write_run
 from trainable.datasets import Dataset
-from trainable.ema import EmaBank
+from trainable.ema import OWN, EmaBank
 from trainable.models import create_model, describe_model
 from trainable.precision import Diverged
-from trainable.trainer import OWN, Trainer
+from trainable.trainer import Trainer
 
 set_environment()
 

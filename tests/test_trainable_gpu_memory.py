@@ -14,9 +14,10 @@ from search.trials import TrialSpec
 from spaces.recipe import Recipe
 from tests.toy_training import TOY, toy_dataset
 from trainable.gpu_memory import CONTEXT_BYTES, PARTS, GpuMemory, in_smaller_parts, measure
+from trainable.measurement import EVAL_BATCH_SIZE
 from trainable.ray_trainable import RecipeTrainable
 from trainable.timing import excerpt, time_run
-from trainable.trainer import EVAL_BATCH_SIZE, Trainer
+from trainable.trainer import Trainer
 
 GIB = 2**30
 MESSAGE = "CUDA out of memory. Tried to allocate 2.00 GiB."

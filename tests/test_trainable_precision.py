@@ -96,6 +96,25 @@ def test_float32_is_the_plain_loop_bit_for_bit(grad_clip_norm: float) -> None:
         assert torch.equal(mine, yours)
 
 
+@pytest.mark.parametrize("ask_later", [False, True])
+@pytest.mark.parametrize("grad_clip_norm", [0.1, 5.0, 100.0])
+def test_a_fused_kernel_that_clips_on_its_way_takes_the_step_of_the_plain_loop(
+    grad_clip_norm: float, ask_later: bool
+) -> None:
+    ours, theirs = a_weight(1.0, 1.0), a_weight(1.0, 1.0)
+    our_sgd = torch.optim.SGD([ours], lr=0.1, momentum=0.9, fused=True)
+    their_sgd = torch.optim.SGD([theirs], lr=0.1, momentum=0.9)
+    precision = Precision(None, CPU, ask_later=ask_later)
+    for gradient in ([3.0, 4.0], [-0.03, 0.04], [30.0, 0.0]):
+        result = step_with(precision, our_sgd, ours, gradient, grad_clip_norm)
+        theirs.grad = torch.tensor(gradient)
+        norm = nn.utils.clip_grad_norm_([theirs], grad_clip_norm)
+        their_sgd.step()
+        torch.testing.assert_close(result.grad_norm, norm)
+        torch.testing.assert_close(ours.grad, theirs.grad)
+        torch.testing.assert_close(ours, theirs)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_gradients_of_micro_batches_add_up_to_one_step(dtype: torch.dtype | None) -> None:
     weight = a_weight(0.0, 0.0)

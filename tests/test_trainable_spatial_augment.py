@@ -96,6 +96,17 @@ def test_a_resized_crop_equals_torchvisions(size: tuple[int, int], antialias: bo
     torch.testing.assert_close(crop_and_resize(batch, boxes), expected, atol=2e-5, rtol=0)
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_a_crop_read_from_right_to_left_is_the_crop_mirrored(size: tuple[int, int]) -> None:
+    batch = images(20, *size)
+    boxes = draw_crops(20, *size, scale_min=0.05, generator=generator())
+    flipped = torch.arange(20) % 3 == 0
+    plain = crop_and_resize(batch, boxes)
+    expected = [x.flip(2) if f else x for x, f in zip(plain, flipped.tolist(), strict=True)]
+    result = crop_and_resize(batch, boxes, flipped)
+    torch.testing.assert_close(result, torch.stack(expected), atol=1e-6, rtol=0)
+
+
 def test_a_crop_of_the_whole_image_is_the_image() -> None:
     batch = images(2, 8, 8)
     whole = torch.tensor([[0, 0, 8, 8]] * 2)

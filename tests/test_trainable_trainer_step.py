@@ -13,8 +13,9 @@ from torch import Tensor
 
 from spaces.recipe import OPTIMIZERS, Recipe
 from tests.toy_training import NUM_TRAIN, TOY, toy_dataset
+from trainable.ema import OWN
 from trainable.models import create_model, describe_model
-from trainable.trainer import OWN, Trainer
+from trainable.trainer import Trainer
 
 DATASET = toy_dataset()
 EPOCHS = 2
@@ -138,7 +139,7 @@ def test_schedule_free_weights_are_evaluated_with_statistics_of_their_own() -> N
     run.train_epoch()
     run.evaluate("val")
     found = {name: buffer.clone() for name, buffer in run.model.named_buffers()}
-    (images,) = run._clean_batches()
+    (images,) = run._measurement.clean_batches()
     norms = [m for m in run.model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     for norm in norms:
         norm.reset_running_stats()

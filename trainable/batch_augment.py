@@ -1,9 +1,9 @@
 """Augmentation and normalization of whole batches, on the device that trains.
 
 torchvision draws one set of parameters per call, kornia one choice of RandAugment operations, both
-from the global generator. torchvision called image by image takes 8.0 ms for 32 images of 32 px and
-11.1 ms at 64 px (flip, crop, RandAugment, erasing, mixing, normalization); the code here takes 2.3
-and 7.1 ms (one thread of an AMD EPYC, torch 2.15, torchvision 0.29).
+from the global generator. For 32 images (flip, crop, RandAugment, erasing, mixing, normalization)
+the code here takes a fifth of the CPU time of torchvision called image by image at 32 px, and half
+of it at 64 px (one thread of an AMD EPYC, torch 2.15, torchvision 0.29).
 
 The order is that of torchvision's reference script. Normalization comes last: it is affine, so it
 commutes with mixing, and erasing fills with the color that it maps to zero.
@@ -24,6 +24,7 @@ from trainable.spatial_augment import (
     crop_and_resize,
     draw_crops,
     draw_erased,
+    draw_flips,
     random_flip,
 )
 
@@ -60,11 +61,12 @@ class Normalizer:
             float32 ``[B, 3, H, W]``, channels last in memory.
         """
         # Bytes travel to the device: a quarter of what floats would weigh.
-        batch = torch.as_tensor(images).to(self.device, non_blocking=True)
-        batch = _channels_first(batch).contiguous(memory_format=torch.channels_last)
+        batch = _channels_first(torch.as_tensor(images).to(self.device, non_blocking=True))
         scale = self._scale if batch.is_floating_point() else self._scale_of_bytes
-        # One multiply-add: (x / 255 - mean) / std = x * (1 / (255 std)) - mean / std.
-        return torch.addcmul(self._shift, batch.float(), scale)
+        # One multiply-add: (x / 255 - mean) / std = x * (1 / (255 std)) - mean / std. In the memory
+        # format of the images: whole planes are faster than one pixel after the other.
+        normalized = torch.addcmul(self._shift, batch.float(), scale)
+        return normalized.contiguous(memory_format=torch.channels_last)
 
 
 class Augment:
@@ -120,9 +122,15 @@ class Augment:
             boxes = draw_crops(
                 num, height, width, scale_min=recipe.crop_scale_min, generator=generator
             )
-            images = crop_and_resize(images, boxes)
-        if recipe.hflip > 0:
-            images = random_flip(images, probability=recipe.hflip, generator=generator)
+            flipped = None
+            if recipe.hflip > 0:
+                flipped = draw_flips(num, probability=recipe.hflip, generator=generator)
+            images = crop_and_resize(images, boxes, flipped)
+        else:
+            # Channels first in memory, as a crop leaves them: operations work on whole planes.
+            images = images.contiguous()
+            if recipe.hflip > 0:
+                images = random_flip(images, probability=recipe.hflip, generator=generator)
         if recipe.randaugment is not None:
             images = rand_augment(
                 images,
@@ -133,8 +141,9 @@ class Augment:
         if recipe.erasing > 0:
             boxes = draw_erased(num, height, width, probability=recipe.erasing, generator=generator)
             self._erase_value = self._erase_value.to(images.device)  # Once: it stays there.
-            inside = box_mask(boxes, height, width, images.device)
-            images = torch.where(inside, self._erase_value, images)
+            # Weights of 0 and 1 choose exactly, in half the time of `torch.where`.
+            inside = box_mask(boxes, height, width, images.device).float()
+            images = torch.lerp(images, self._erase_value, inside)
         if not self.mixes:
             return images, labels
         return mix(
@@ -153,7 +162,6 @@ def _channels_first(images: Tensor) -> Tensor:
 
 
 def _unit_floats(images: Tensor) -> Tensor:
-    """Float in ``[0, 1]``, ``[B, 3, H, W]``."""
-    # Channels first in memory: most operations here work on whole planes.
-    images = _channels_first(images).contiguous()
+    """Float in ``[0, 1]``, ``[B, 3, H, W]``, in the memory format of the images."""
+    images = _channels_first(images)
     return images if images.is_floating_point() else images.float().div_(255)

@@ -11,9 +11,11 @@ sees a hundred batches, does not hang on a hundred draws.
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.special import betaincinv
 from torch import Tensor
 
+from trainable.losses import one_hot
 from trainable.spatial_augment import box_mask
 from trainable.to_device import send
 
@@ -53,14 +55,12 @@ def mix(
         generator=generator,
     )
     label_share = share * (1 - boxes[:, 2] * boxes[:, 3] / (height * width))
-    share = send(share, images.device).view(-1, 1, 1, 1)
-    label_share = send(label_share, images.device).view(-1, 1)
+    shares = send(torch.stack([share, label_share]), images.device)
 
-    weight = share * ~box_mask(boxes, height, width, images.device)
-    mixed = torch.lerp(images.roll(1, 0), images, weight)
-    one_hot = torch.zeros(len(labels), num_classes, device=labels.device)
-    one_hot.scatter_(1, labels[:, None], 1.0)
-    return mixed, torch.lerp(one_hot.roll(1, 0), one_hot, label_share)
+    outside = ~box_mask(boxes, height, width, images.device)
+    mixed = torch.lerp(images.roll(1, 0), images, shares[0].view(-1, 1, 1, 1) * outside)
+    targets = one_hot(labels, num_classes)
+    return mixed, torch.lerp(targets.roll(1, 0), targets, shares[1].view(-1, 1))
 
 
 def draw_mix(
@@ -80,26 +80,28 @@ def draw_mix(
         CutMix image the share 1.
     """
     if mixup_alpha > 0 and cutmix_alpha > 0:
-        cut = torch.rand(num, generator=generator) < SWITCH_PROBABILITY
+        cut = torch.rand(num, generator=generator).numpy() < SWITCH_PROBABILITY
     else:
-        cut = torch.full((num,), cutmix_alpha > 0)
-    kept = _draw_beta(torch.where(cut, cutmix_alpha, mixup_alpha), generator)
+        cut = np.full(num, cutmix_alpha > 0)
+    alpha = np.where(cut, np.float32(cutmix_alpha), np.float32(mixup_alpha))
+    kept = _draw_beta(alpha, generator)
 
     # The box has the image's aspect ratio and 1 - kept of its area, until the border clips it.
-    sides = torch.tensor([height, width])
-    half = ((1 - kept).sqrt()[:, None] * sides / 2).floor()
-    centre = (torch.rand(num, 2, generator=generator) * sides).floor()
-    start = (centre - half).clamp(min=0)
-    extent = torch.minimum(centre + half, sides) - start
-    boxes = torch.cat([start, extent], dim=1).long() * cut[:, None]
-    return torch.where(cut, 1.0, kept).float(), boxes
+    sides = np.array([height, width])
+    half = np.floor(np.sqrt(1 - kept)[:, None] * sides / 2)
+    centre = np.floor(torch.rand(num, 2, generator=generator).numpy() * sides.astype(np.float32))
+    start = np.maximum(centre - half, 0)
+    extent = np.minimum(centre + half, sides) - start
+    boxes = np.concatenate([start, extent], axis=1).astype(np.int64) * cut[:, None]
+    share = np.where(cut, 1.0, kept).astype(np.float32)
+    return torch.from_numpy(share), torch.from_numpy(boxes)
 
 
-def _draw_beta(alpha: Tensor, generator: torch.Generator) -> Tensor:
+def _draw_beta(alpha: NDArray[np.float32], generator: torch.Generator) -> NDArray[np.float64]:
     """One draw from ``Beta(alpha, alpha)`` for each alpha, by inverting its distribution function.
 
     `torch.distributions` knows only the global generator.
     """
     uniform = torch.rand(len(alpha), generator=generator, dtype=torch.float64).numpy()
-    a = alpha.numpy().astype(np.float64)
-    return torch.from_numpy(np.asarray(betaincinv(a, a, uniform)))
+    a = alpha.astype(np.float64)
+    return np.asarray(betaincinv(a, a, uniform))

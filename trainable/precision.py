@@ -132,19 +132,23 @@ class Precision:
         grad_norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
         # A CPU can be asked for free, and clipping below the threshold is multiplying by one.
         is_below = self._device.type == "cpu" and bool(grad_norm + 1e-6 <= grad_clip_norm)
-        if grad_clip_norm > 0.0 and not is_below:
+        clips = grad_clip_norm > 0.0 and not is_below
+        is_fused = getattr(optimizer, "_step_supports_amp_scaling", False)
+        if clips and (not is_fused or self._scaler.is_enabled()):
             nn.utils.clip_grads_with_norm_(parameters, grad_clip_norm, grad_norm)
 
         # The sum is finite only if both are.
         healthy = torch.isfinite(grad_norm + loss)
         if self._scaler.is_enabled():
             return self._scaled_step(optimizer, grad_norm, healthy)
-        if self._ask_later and getattr(optimizer, "_step_supports_amp_scaling", False):
-            self._step_unless_diverged(optimizer, healthy)
-        elif healthy:
-            optimizer.step()
-        else:
+        if not (self._ask_later and is_fused) and not healthy:
             raise Diverged(self.num_steps)
+        if is_fused:
+            # The kernel clips on its way, which saves walking through the gradients once more.
+            divisor = ((grad_norm + 1e-6) / grad_clip_norm).clamp(min=1) if clips else None
+            self._fused_step(optimizer, divisor, healthy)
+        else:
+            optimizer.step()
         self.num_steps += 1
         return StepResult(stepped=True, grad_norm=grad_norm)
 
@@ -198,13 +202,17 @@ class Precision:
                 )
         return StepResult(stepped=stepped, grad_norm=grad_norm)
 
-    def _step_unless_diverged(self, optimizer: torch.optim.Optimizer, healthy: Tensor) -> None:
-        """Let the fused kernel leave weights, moments and step counts alone once unhealthy."""
-        first = ~healthy & (self._diverged_at < 0)
-        self._diverged_at = torch.where(first, self.num_steps, self._diverged_at)
-        optimizer.found_inf = (self._diverged_at >= 0).float()  # type: ignore[attr-defined]
+    def _fused_step(
+        self, optimizer: torch.optim.Optimizer, divisor: Tensor | None, healthy: Tensor
+    ) -> None:
+        """Step with divided gradients; once unhealthy, the kernel leaves everything alone."""
+        optimizer.grad_scale, optimizer.found_inf = divisor, None  # type: ignore[attr-defined]
+        if self._ask_later:
+            first = ~healthy & (self._diverged_at < 0)
+            self._diverged_at = torch.where(first, self.num_steps, self._diverged_at)
+            optimizer.found_inf = (self._diverged_at >= 0).float()  # type: ignore[attr-defined]
         optimizer.step()
-        del optimizer.found_inf  # type: ignore[attr-defined]
+        del optimizer.grad_scale, optimizer.found_inf  # type: ignore[attr-defined]
 
 
 def resolve_amp_dtype(

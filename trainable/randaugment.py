@@ -2,21 +2,29 @@
 
 Operations and magnitudes are those of `torchvision.transforms.v2.RandAugment`, bilinear as in
 torchvision's reference script. That class draws one operation for everything it is given, from the
-global generator; here the images of a batch are grouped by operation and each group is transformed
-at once. The kernels are torchvision's wherever all images of a group share the parameter.
+global generator; here a batch is sorted by operation and each group is transformed at once.
+
+Thirty-two small images cost by the call, not by the pixel. Hence operations that are one formula
+share a group, and what an operation does at one magnitude is a table that an image's variant, its
+operation and sign, is looked up in.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.transforms.v2 import functional as TF
 
 from trainable.to_device import send
 
 MAX_MAGNITUDE = 30
 GEOMETRIC = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
+BLENDS = ("Brightness", "Color", "Contrast", "Sharpness")
+OPS = ("Identity", *GEOMETRIC, *BLENDS, "Posterize", "Solarize", "AutoContrast", "Equalize")
+"""All operations, in torchvision's order."""
+_PLACES = {op: place for place, op in enumerate(OPS)}
 
 
 def rand_augment(
@@ -49,28 +57,110 @@ def apply_ops(images: Tensor, ops: Sequence[str], signs: Tensor, magnitude: int)
         signs: -1 or 1, ``[B]``, on the CPU; an operation without direction ignores it.
         magnitude: In ``[0, 30]``, the same for all.
     """
-    strengths = signs * (magnitude / MAX_MAGNITUDE)
-    result = images.clone()
+    places = np.array([_PLACES[op] for op in ops])
+    order = places.argsort(kind="stable")
+    variants = 2 * places + (signs.numpy() < 0)
+    plan = np.stack([order, order.argsort(), variants[order]])
+    sorting, unsorting, variants_there = send(torch.from_numpy(plan), images.device).unbind()
+    counts = np.bincount(places, minlength=len(OPS)).tolist()
+
+    result = images.index_select(0, sorting)
+    stop = counts[_PLACES["Identity"]]
     for names, kernel in _KERNELS:
-        rows = [row for row, op in enumerate(ops) if op in names]
-        if rows:
-            index = send(torch.tensor(rows), images.device)
-            group = images.index_select(0, index)
-            changed = kernel(group, strengths[rows], [ops[row] for row in rows])
-            result.index_copy_(0, index, changed)
-    return result
+        group_counts = [counts[_PLACES[name]] for name in names]
+        start, stop = stop, stop + sum(group_counts)
+        if start < stop:
+            kernel(result[start:stop], variants_there[start:stop], group_counts, magnitude)
+    return result.index_select(0, unsorting)
 
 
-# Each kernel takes its group of images, for each the share of the largest magnitude with the sign,
-# in [-1, 1] and on the CPU, and for each the name of the operation.
+# Each kernel changes its group of images in place. It takes them sorted by operation, for each its
+# variant (twice the place in `OPS`, and one more for a negative sign), how many there are of each
+# operation of the group, and the magnitude.
 
 
-def _geometric(images: Tensor, strengths: Tensor, ops: Sequence[str]) -> Tensor:
-    """Shear about the upper left corner, shift by whole pixels, or turn about the centre.
-
-    One resampling serves all five operations, since each is one matrix per image.
-    """
+def _geometric(images: Tensor, variants: Tensor, _: list[int], magnitude: int) -> None:
+    """Shear about the upper left corner, shift by whole pixels, or turn about the centre."""
     height, width = images.shape[-2:]
+    grids = _grids(magnitude, height, width, images.device).index_select(0, variants)
+    images.copy_(
+        F.grid_sample(images, grids, mode="bilinear", padding_mode="zeros", align_corners=False)
+    )
+
+
+def _blend(images: Tensor, variants: Tensor, counts: list[int], magnitude: int) -> None:
+    """Move away from a degenerate image (positive sign) or towards it (negative)."""
+    degenerate = torch.zeros_like(images)  # Brightness: black.
+    _, colors, contrasts, sharp = torch.split(images, counts)
+    _, gray, flat, blurred = torch.split(degenerate, counts)
+    gray.copy_(_gray(colors))
+    flat.copy_(_gray(contrasts).mean(dim=(1, 2, 3), keepdim=True))
+    # The blur weighs a pixel 5/13 and each of its eight neighbours 1/13. Sums of shifted views take
+    # a third of the time of a pooling on a CPU. The outermost pixels lack neighbours and stay.
+    rows = sharp[..., :-2, :] + sharp[..., 1:-1, :]
+    rows += sharp[..., 2:, :]
+    squares = rows[..., :-2] + rows[..., 1:-1]
+    squares += rows[..., 2:]
+    blurred.copy_(sharp)
+    inner = sharp[..., 1:-1, 1:-1]
+    torch.add(squares, inner, alpha=4, out=squares)
+    blurred[..., 1:-1, 1:-1] = squares.div_(13)
+    factors = _factors(magnitude, images.device).index_select(0, variants).view(-1, 1, 1, 1)
+    torch.lerp(degenerate, images, factors, out=images)
+    images.clamp_(0, 1)
+
+
+def _posterize(images: Tensor, _: Tensor, __: list[int], magnitude: int) -> None:
+    bits = 8 - round(4 * magnitude / MAX_MAGNITUDE)
+    if bits < 8:  # With all eight bits bytes stay as they are, and so do floats.
+        levels = 2**bits
+        images.mul_(levels).floor_().clamp_(0, levels - 1).div_(levels)
+
+
+def _solarize(images: Tensor, _: Tensor, __: list[int], magnitude: int) -> None:
+    threshold = float(1 - np.float32(magnitude / MAX_MAGNITUDE))
+    torch.where(images >= threshold, 1 - images, images, out=images)
+
+
+def _autocontrast(images: Tensor, _: Tensor, __: list[int], ___: int) -> None:
+    """Stretch each channel over the whole interval; one of a single value stays."""
+    low = images.amin(dim=(2, 3), keepdim=True)
+    high = images.amax(dim=(2, 3), keepdim=True)
+    is_flat = high == low
+    span = (high - low).masked_fill_(is_flat, 1)
+    images.sub_(low.masked_fill_(is_flat, 0)).div_(span)
+
+
+def _equalize(images: Tensor, _: Tensor, __: list[int], ___: int) -> None:
+    """Make each channel's histogram of bytes as flat as a table of bytes can."""
+    levels = images.mul(255.999).long().flatten(2)
+    histogram = levels.new_zeros(*levels.shape[:2], 256)
+    histogram.scatter_add_(2, levels, torch.ones_like(levels))
+    # Pillow's arithmetic: the brightest pixels are left out, and what a level becomes depends on
+    # the pixels below it.
+    brightest = histogram.gather(2, levels.amax(dim=2, keepdim=True))
+    step = (levels.shape[2] - brightest).div_(255, rounding_mode="floor")
+    below = histogram.cumsum(2).sub_(histogram)
+    table = below.add_(step // 2).div_(step.clamp(min=1), rounding_mode="floor").clamp_(max=255)
+    identity = torch.arange(256, device=images.device)
+    table = torch.where(step > 0, table, identity).to(images.dtype).div_(255)
+    images.copy_(table.gather(2, levels).view_as(images))
+
+
+def _gray(images: Tensor) -> Tensor:
+    red, green, blue = images.unbind(dim=1)
+    return (0.2989 * red).add_(green, alpha=0.587).add_(blue, alpha=0.114)[:, None]
+
+
+@functools.lru_cache(maxsize=4)
+def _grids(magnitude: int, height: int, width: int, device: torch.device) -> Tensor:
+    """Where each variant up to the last geometric one reads, ``[variants, H, W, 2]``.
+
+    One resampling serves all five operations, since each is one matrix.
+    """
+    signs = torch.tensor([1.0, -1.0]).repeat(1 + len(GEOMETRIC))
+    ops = [op for op in ("Identity", *GEOMETRIC) for _ in range(2)]
+    strengths = signs * (magnitude / MAX_MAGNITUDE)
     shear_x, shear_y, shift_x, shift_y, turn = (
         strengths * torch.tensor([op == name for op in ops]) for name in GEOMETRIC
     )
@@ -85,78 +175,26 @@ def _geometric(images: Tensor, strengths: Tensor, ops: Sequence[str]) -> Tensor:
     # `grid_sample` measures in half sides from the centre.
     matrix = torch.stack([source_x * 2 / width, source_y * 2 / height], dim=2)
 
-    x = torch.arange(width, device=images.device) + (1 - width) / 2
-    y = torch.arange(height, device=images.device) + (1 - height) / 2
-    ones = torch.ones(height, width, device=images.device)
+    x = torch.arange(width) + (1 - width) / 2
+    y = torch.arange(height) + (1 - height) / 2
+    ones = torch.ones(height, width)
     pixels = torch.stack([x * ones, y[:, None] * ones, ones], dim=2).view(1, -1, 3)
-    grid = (pixels @ send(matrix, images.device)).view(-1, height, width, 2)
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return (pixels @ matrix).view(-1, height, width, 2).to(device)
 
 
-def _blend(images: Tensor, degenerate: Tensor, strengths: Tensor) -> Tensor:
-    """Move away from a degenerate image (positive strength) or towards it (negative)."""
-    factor = send(1 + 0.9 * strengths, images.device).view(-1, 1, 1, 1)
-    return torch.lerp(degenerate, images, factor).clamp_(0, 1)
+@functools.lru_cache(maxsize=4)
+def _factors(magnitude: int, device: torch.device) -> Tensor:
+    """How far each variant of an operation moves from its degenerate image, where 1 is nowhere."""
+    signs = torch.tensor([1.0, -1.0]).repeat(len(OPS))
+    return (1 + 0.9 * (signs * (magnitude / MAX_MAGNITUDE))).to(device)
 
 
-def _brightness(images: Tensor, strengths: Tensor, _: Sequence[str]) -> Tensor:
-    return _blend(images, images.new_zeros(()), strengths)
-
-
-def _color(images: Tensor, strengths: Tensor, _: Sequence[str]) -> Tensor:
-    return _blend(images, TF.rgb_to_grayscale(images), strengths)
-
-
-def _contrast(images: Tensor, strengths: Tensor, _: Sequence[str]) -> Tensor:
-    brightness = TF.rgb_to_grayscale(images).mean(dim=(1, 2, 3), keepdim=True)
-    return _blend(images, brightness, strengths)
-
-
-def _sharpness(images: Tensor, strengths: Tensor, _: Sequence[str]) -> Tensor:
-    # The blur weighs a pixel 5/13 and each of its eight neighbours 1/13. Sums of shifted views take
-    # a third of the time of a pooling on a CPU.
-    rows = images[..., :-2, :] + images[..., 1:-1, :] + images[..., 2:, :]
-    squares = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
-    inner = images[..., 1:-1, 1:-1]
-    blurred = (squares + 4 * inner) / 13
-    result = images.clone()  # The outermost pixels lack neighbours and stay as they are.
-    result[..., 1:-1, 1:-1] = _blend(inner, blurred, strengths)
-    return result
-
-
-def _posterize(images: Tensor, strengths: Tensor, _: Sequence[str]) -> Tensor:
-    bits = 8 - round(4 * float(strengths[0].abs()))
-    # With all eight bits bytes stay as they are, but torchvision would round floats down.
-    posterized: Tensor = TF.posterize(images, bits) if bits < 8 else images
-    return posterized
-
-
-def _solarize(images: Tensor, strengths: Tensor, _: Sequence[str]) -> Tensor:
-    solarized: Tensor = TF.solarize(images, 1 - float(strengths[0].abs()))
-    return solarized
-
-
-def _autocontrast(images: Tensor, _: Tensor, __: Sequence[str]) -> Tensor:
-    stretched: Tensor = TF.autocontrast(images)
-    return stretched
-
-
-def _equalize(images: Tensor, _: Tensor, __: Sequence[str]) -> Tensor:
-    equalized: Tensor = TF.equalize(images)
-    return equalized
-
-
-_KERNELS: tuple[tuple[tuple[str, ...], Callable[[Tensor, Tensor, Sequence[str]], Tensor]], ...] = (
+_KERNELS: tuple[tuple[tuple[str, ...], Callable[[Tensor, Tensor, list[int], int], None]], ...] = (
     (GEOMETRIC, _geometric),
-    (("Brightness",), _brightness),
-    (("Color",), _color),
-    (("Contrast",), _contrast),
-    (("Sharpness",), _sharpness),
+    (BLENDS, _blend),
     (("Posterize",), _posterize),
     (("Solarize",), _solarize),
     (("AutoContrast",), _autocontrast),
     (("Equalize",), _equalize),
 )
-
-OPS = ("Identity", *(name for names, _ in _KERNELS for name in names))
-"""All operations, in torchvision's order."""
+"""Every operation but the identity, in the order of `OPS`."""

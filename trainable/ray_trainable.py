@@ -17,10 +17,11 @@ from trainable import checkpoint
 from trainable.datasets import Dataset
 from trainable.device_images import DeviceImages
 from trainable.gpu_memory import PARTS, free_cache, in_smaller_parts
+from trainable.measurement import ImageResults
 from trainable.precision import Diverged
 from trainable.readback import require_arrived
 from trainable.splits import resplit
-from trainable.trainer import ImageResults, Trainer
+from trainable.trainer import Trainer
 
 WORST = {"top1": 0.0, "nll": 1e3, "nll_refined": 1e3}
 """What a diverged trial reports: finite, and worse than any trial that did not diverge."""

@@ -2,7 +2,8 @@
 
 from spaces.strengths import Strengths
 from trainable.drop_path import read_drop_path_rate
-from trainable.trainer import OWN, Trainer
+from trainable.ema import OWN
+from trainable.trainer import Trainer
 
 LIVE = "live/"
 """Begins the metrics under which a trial reports the strengths that it found to be at work."""

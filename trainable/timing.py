@@ -12,9 +12,10 @@ import torch
 from spaces.recipe import Recipe
 from trainable.datasets import Dataset
 from trainable.gpu_memory import GpuMemory, free_cache, in_smaller_parts, measure
+from trainable.measurement import EVAL_BATCH_SIZE
 from trainable.precision import autocast_is_faster, resolve_amp_dtype
 from trainable.splits import Split
-from trainable.trainer import EVAL_BATCH_SIZE, Trainer
+from trainable.trainer import Trainer
 
 NUM_STEPS = 4
 """Timed steps, after one that is not."""

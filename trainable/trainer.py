@@ -4,14 +4,11 @@ Read `Trainer.train_epoch` and `Trainer._step` from top to bottom: they are the 
 """
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -19,45 +16,21 @@ from spaces.recipe import Recipe
 from spaces.task import Task
 from trainable.batch_augment import Augment, Normalizer
 from trainable.batch_norm import batch_norm_statistics, refresh_batch_norm
-from trainable.calibration import NonFiniteError
 from trainable.datasets import Dataset
 from trainable.device_images import DeviceImages
-from trainable.ema import EmaBank
-from trainable.evaluation import (
-    full_metrics,
-    nll_errors,
-    per_class_accuracy,
-    predict,
-    quick_metrics,
-)
+from trainable.ema import OWN, EmaBank
 from trainable.forward_loss import ForwardLoss
+from trainable.measurement import ImageResults, Measurement
 from trainable.models import create_model, describe_model
 from trainable.optimizer_slot import Criterion
 from trainable.optimizers import create_optimizer
-from trainable.precision import Diverged, Precision, resolve_amp_dtype
+from trainable.precision import Precision, resolve_amp_dtype
 from trainable.schedule import lr_factor, warmup_steps_of
 from trainable.splits import Split
 
-EVAL_BATCH_SIZE = 128
-"""Images per forward pass of an evaluation; measured fastest per image on a CPU at 32 px."""
 ASK_EVERY_STEPS = 200
 """How often the host asks an accelerator whether the run has diverged, and waits for the answer;
 asking in every step would cost the device the time that the host needs to prepare the next one."""
-OWN = "own"
-"""Name of the average with the recipe's own decay."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ImageResults:
-    """One value per image.
-
-    Attributes:
-        correct: Whether it is recognised.
-        nll: Its log-loss in nats.
-    """
-
-    correct: NDArray[np.bool_]
-    nll: NDArray[np.float32]
 
 
 class Trainer:
@@ -93,7 +66,6 @@ class Trainer:
         self.device = torch.device(device)
         self._split = split
         self._images = images or DeviceImages(dataset, self.device)
-        self._labels = torch.from_numpy(np.array(dataset.labels))
         num_classes = len(dataset.class_names)
         self._num_classes = num_classes
         torch.manual_seed(recipe.seed)
@@ -124,7 +96,16 @@ class Trainer:
         # While the model holds statistics that were measured for an evaluation: those of training.
         self._statistics: dict[str, Tensor] = {}
         self.epoch = 0
-        self._clean_train = _clean_slice(split, seed=recipe.seed)
+        self._measurement = Measurement(
+            self.model,
+            self.ema,
+            self.precision,
+            images=self._images,
+            labels=torch.from_numpy(np.array(dataset.labels)),
+            split=split,
+            normalize=self._normalize,
+            seed=recipe.seed,
+        )
 
     def batch(self) -> Tensor:
         """The first training images as the model sees them, for timing it."""
@@ -232,27 +213,13 @@ class Trainer:
         self.optimizer.eval()
         if self.optimizer.refresh_before_eval:
             self._statistics = self._statistics or batch_norm_statistics(self.model)
-            refresh_batch_norm(self.model, self._clean_batches())
-        images = {part: getattr(self._split, part) for part in parts}
-        images["clean_train"] = self._clean_train
-        metrics: dict[str, float] = {}
-        by_decay: dict[float, dict[str, dict[str, float]]] = {}
-        for name, decay in {"raw": 0.0, **self.ema.decays}.items():
-            if decay not in by_decay:
-                by_decay[decay] = self._measure(name, images)
-            for part, values in by_decay[decay].items():
-                for suffix in _suffixes(name, own_decay=self.ema.decays[OWN]):
-                    metrics |= {f"{part}{suffix}/{key}": value for key, value in values.items()}
+            refresh_batch_norm(self.model, self._measurement.clean_batches())
+        metrics = self._measurement.metrics(parts, in_full=self.epoch >= self.recipe.epochs)
         return metrics | {"cost/eval_s": time.perf_counter() - started}
 
     def by_image(self, part: str) -> ImageResults:
         """What the shipped weights make of each image of a part of the split, in its order."""
-        indices = getattr(self._split, part)
-        logits, labels = self._logits(OWN, indices), self._labels[indices]
-        return ImageResults(
-            correct=(logits.argmax(dim=1) == labels).numpy(),
-            nll=F.cross_entropy(logits, labels, reduction="none").numpy(),
-        )
+        return self._measurement.by_image(part)
 
     def by_class(self, part: str, name: str = OWN) -> list[float]:
         """Accuracy per class on a part of the split, NaN for a class without images in it.
@@ -261,40 +228,7 @@ class Trainer:
             part: ``val`` or ``test``.
             name: Of an average; ``raw`` for the raw weights.
         """
-        indices = getattr(self._split, part)
-        return per_class_accuracy(self._logits(name, indices), self._labels[indices])
-
-    def _clean_batches(self) -> Iterator[Tensor]:
-        for start in range(0, len(self._clean_train), EVAL_BATCH_SIZE):
-            indices = self._clean_train[start : start + EVAL_BATCH_SIZE]
-            yield self._normalize(self._images[indices])
-
-    def _measure(
-        self, name: str, parts: Mapping[str, NDArray[np.int64]]
-    ) -> dict[str, dict[str, float]]:
-        metrics_of = full_metrics if self.epoch >= self.recipe.epochs else quick_metrics
-        try:
-            measured = {}
-            for part, indices in parts.items():
-                logits, labels = self._logits(name, indices), self._labels[indices]
-                measured[part] = metrics_of(logits, labels)
-                if part == "val":  # How far a search may trust a gain.
-                    measured[part] |= nll_errors(logits, labels)
-            return measured
-        except NonFiniteError as error:
-            raise Diverged(self.precision.num_steps, str(error)) from error
-
-    def _logits(self, name: str, indices: NDArray[np.int64]) -> Tensor:
-        weights = nullcontext() if name == "raw" else self.ema.averaged(name)
-        with weights, self.precision.autocast():
-            return predict(
-                self.model,
-                self._images,
-                indices,
-                batch_size=EVAL_BATCH_SIZE,
-                device=self.device,
-                normalize=self._normalize,
-            )
+        return self._measurement.by_class(part, name)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a run needs to go on bit for bit; loadable with ``weights_only=True``."""
@@ -315,21 +249,3 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.precision.load_state_dict(state["precision"])
         self.ema.load_state_dict(state["ema"])
-
-
-def _suffixes(name: str, *, own_decay: float) -> tuple[str, ...]:
-    """Under which metric prefixes the weights called ``name`` are reported."""
-    if name == "raw":
-        return ("_raw",)
-    if name == OWN:
-        return ("", "_ema") if own_decay > 0 else ("",)
-    return (f".{name}",)
-
-
-def _clean_slice(split: Split, *, seed: int) -> NDArray[np.int64]:
-    """Training images to measure the fit on: at most as many as validation has."""
-    size = min(len(split.train), len(split.val))
-    chosen = np.random.default_rng((seed, len(split.train))).choice(
-        split.train, size=size, replace=False
-    )
-    return np.sort(chosen)
