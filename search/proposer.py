@@ -9,7 +9,7 @@ open it while the search runs; and it can be rebuilt from the journal.
 import hashlib
 import heapq
 import json
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ MOST_TRIALS = 500
 NUM_BEST = 25
 """Trials that TPE calls good, at most; Optuna's default."""
 _POSITION = FloatDistribution(0.0, 1.0)
+_TEACHES = (TrialState.COMPLETE, TrialState.PRUNED)
+_Merit = tuple[bool, int, float, int]
 
 
 class _UnsyncedFile(JournalFileBackend):
@@ -51,18 +53,44 @@ class _ManyTrials(JournalStorage):
 
     def __init__(self, backend: JournalFileBackend) -> None:
         super().__init__(backend)
-        self._left_out: frozenset[int] = frozenset()
+        self._just_ended: list[int] = []
+        # Two heaps of those that ended and are shown: the worst good one first, the oldest other.
+        self._good: list[_Merit] = []
+        self._others: list[int] = []
+        self._left_out: set[int] = set()
 
-    def leave_out_old_ones(self, study_name: str) -> None:
-        """Show at most `MOST_TRIALS` that ended from now on; depends on nothing but the trials."""
-        study_id = self.get_study_id_from_name(study_name)
-        states = (TrialState.COMPLETE, TrialState.PRUNED)
-        ended = super().get_all_trials(study_id, deepcopy=False, states=states)
-        if len(ended) <= MOST_TRIALS:
-            return
-        good = {trial.number for trial in heapq.nlargest(NUM_BEST, ended, key=_merit)}
-        others = [trial.number for trial in ended if trial.number not in good]
-        self._left_out = frozenset(others[: len(ended) - MOST_TRIALS])
+    def create_new_trial(
+        self, study_id: int, template_trial: optuna.trial.FrozenTrial | None = None
+    ) -> int:
+        """Note a trial that has ended already."""
+        trial_id = super().create_new_trial(study_id, template_trial)
+        if template_trial is not None and template_trial.state in _TEACHES:
+            self._just_ended.append(trial_id)
+        return trial_id
+
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
+        """Note a trial that ends."""
+        was_set = super().set_trial_state_values(trial_id, state, values)
+        if state in _TEACHES:
+            self._just_ended.append(trial_id)
+        return was_set
+
+    def leave_out_old_ones(self) -> None:
+        """Show at most `MOST_TRIALS` that ended from now on; depends on nothing but the trials.
+
+        With each trial that ends the good ones only get better and the others more, so what is left
+        out once stays so, and only the trials that are new need to be looked at.
+        """
+        for trial_id in self._just_ended:
+            heapq.heappush(self._good, _merit(self.get_trial(trial_id)))
+            if len(self._good) > NUM_BEST:
+                *_, minus_number = heapq.heappop(self._good)
+                heapq.heappush(self._others, -minus_number)
+        self._just_ended.clear()
+        while len(self._good) + len(self._others) > MOST_TRIALS:
+            self._left_out.add(heapq.heappop(self._others))
 
     def get_all_trials(
         self,
@@ -75,7 +103,7 @@ class _ManyTrials(JournalStorage):
         return [t for t in trials if t.number not in self._left_out] if self._left_out else trials
 
 
-def _merit(trial: optuna.trial.FrozenTrial) -> tuple[bool, int, float, int]:
+def _merit(trial: optuna.trial.FrozenTrial) -> _Merit:
     """The order in which TPE calls trials good: complete ones first, then those that got far."""
     step = trial.last_step or 0
     value = trial.value if trial.state is TrialState.COMPLETE else trial.intermediate_values[step]
@@ -158,7 +186,7 @@ class Proposer:
         Depends on the seed, ``number`` and what was observed so far, and on nothing else: a resumed
         search proposes what the uninterrupted one would have.
         """
-        self._storage.leave_out_old_ones(self.study.study_name)
+        self._storage.leave_out_old_ones()
         self.study.sampler = _Sampler(
             self._names, seed=_hash(self._seed, number), num_startup=self._num_startup
         )
