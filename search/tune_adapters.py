@@ -156,6 +156,14 @@ class CheckpointNotes(_NotPickled, tune.Callback):
         self._storage = storage
         self._deleted: set[str] = set()
 
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Have the trial keep its newest checkpoint only.
+
+        Asked for all trials at once, Tune would answer each checkpoint of a trial by writing and
+        copying its own state of all trials, those that are over included.
+        """
+        trial.run_metadata.checkpoint_manager.checkpoint_config.num_to_keep = 1
+
     def on_checkpoint(
         self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **info: Any
     ) -> None:

@@ -1,5 +1,6 @@
 """What the adapters between Ray Tune and the conductor make of Tune's calls."""
 
+import copy
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,8 +9,10 @@ import pytest
 import ray
 from pyarrow.fs import LocalFileSystem
 from ray import tune
+from ray.train._internal.session import _TrainingResult
 from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 
+from search import tune_run
 from search.conductor import Conductor
 from search.journal import Journal
 from search.stages import ListedStage
@@ -83,6 +86,33 @@ def test_tune_keeps_no_results_of_a_trial_that_is_over(tmp_path: Path, keeps: bo
     assert "0.375" not in trial.run_metadata.get_json_state()
     assert trial.last_result == {"done": True, "trial_id": trial.trial_id}
     assert trial.config == config
+
+
+def test_a_trial_keeps_one_checkpoint_without_the_run_asking_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Were the run to ask, each checkpoint of a trial would have Tune write its state of all."""
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(tune, "with_parameters", lambda trainable, **given: trainable)
+    monkeypatch.setattr(tune, "with_resources", lambda trainable, resources: trainable)
+    monkeypatch.setattr(
+        tune, "Tuner", lambda trainable, **given: asked.update(given) or SimpleNamespace(fit=list)
+    )
+    resources = Resources(cpus_per_trial=1, gpus_per_trial=0, ray_address=None, storage="")
+    conductor = Conductor(Journal(tmp_path), [])
+    dataset: Any = None
+    tune_run.run(conductor, dataset=dataset, resources=resources, run_dir=tmp_path)
+    config = asked["run_config"].checkpoint_config
+    assert config.num_to_keep is None
+    trial: Any = tune.experiment.Trial("toy", stub=True, checkpoint_config=copy.copy(config))
+    (notes,) = asked["run_config"].callbacks
+    notes.on_trial_start(0, [], trial)
+    for number in (1, 2):
+        folder = tmp_path / f"checkpoint_{number}"
+        folder.mkdir()
+        saved = tune.Checkpoint(str(folder))
+        trial.run_metadata.checkpoint_manager.register_checkpoint(_TrainingResult(saved, {}))
+    assert [path.name for path in tmp_path.glob("checkpoint_*")] == ["checkpoint_2"]
 
 
 def test_the_records_of_a_search_share_the_names_of_their_metrics(tmp_path: Path) -> None:
