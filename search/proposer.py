@@ -6,6 +6,7 @@ FAIL; the study carries the run's name and lies in the run directory, where optu
 open it while the search runs; and it can be rebuilt from the journal.
 """
 
+import copy
 import hashlib
 import heapq
 import json
@@ -49,21 +50,22 @@ class _UnsyncedFile(JournalFileBackend):
 
 
 class _ManyTrials(JournalStorage):
-    """Optuna's storage with all trials, of which the sampler sees those that matter."""
+    """Optuna's storage of a study with all trials, of which the sampler sees those that matter."""
 
     def __init__(self, backend: JournalFileBackend) -> None:
         super().__init__(backend)
+        self._shown: dict[int, None] = {}  # As an ordered set of their ids, like the others below.
         self._just_ended: list[int] = []
         # Two heaps of those that ended and are shown: the worst good one first, the oldest other.
-        self._good: list[_Merit] = []
+        self._good: list[tuple[_Merit, int]] = []
         self._others: list[int] = []
-        self._left_out: set[int] = set()
 
     def create_new_trial(
         self, study_id: int, template_trial: optuna.trial.FrozenTrial | None = None
     ) -> int:
-        """Note a trial that has ended already."""
+        """Note a trial, which may have ended already."""
         trial_id = super().create_new_trial(study_id, template_trial)
+        self._shown[trial_id] = None
         if template_trial is not None and template_trial.state in _TEACHES:
             self._just_ended.append(trial_id)
         return trial_id
@@ -84,13 +86,12 @@ class _ManyTrials(JournalStorage):
         out once stays so, and only the trials that are new need to be looked at.
         """
         for trial_id in self._just_ended:
-            heapq.heappush(self._good, _merit(self.get_trial(trial_id)))
+            heapq.heappush(self._good, (_merit(self.get_trial(trial_id)), trial_id))
             if len(self._good) > NUM_BEST:
-                *_, minus_number = heapq.heappop(self._good)
-                heapq.heappush(self._others, -minus_number)
+                heapq.heappush(self._others, heapq.heappop(self._good)[1])
         self._just_ended.clear()
         while len(self._good) + len(self._others) > MOST_TRIALS:
-            self._left_out.add(heapq.heappop(self._others))
+            del self._shown[heapq.heappop(self._others)]
 
     def get_all_trials(
         self,
@@ -98,9 +99,15 @@ class _ManyTrials(JournalStorage):
         deepcopy: bool = True,
         states: Container[TrialState] | None = None,
     ) -> list[optuna.trial.FrozenTrial]:
-        """All trials but those that are left out."""
-        trials = super().get_all_trials(study_id, deepcopy, states)
-        return [t for t in trials if t.number not in self._left_out] if self._left_out else trials
+        """All trials but those that are left out.
+
+        Optuna's own goes through all that there ever were, several times a proposal.
+        """
+        with self._thread_lock:
+            self._sync_with_backend()
+            shown = [self._replay_result.get_trial(trial_id) for trial_id in self._shown]
+        trials = [trial for trial in shown if states is None or trial.state in states]
+        return copy.deepcopy(trials) if deepcopy else trials
 
 
 def _merit(trial: optuna.trial.FrozenTrial) -> _Merit:
