@@ -6,10 +6,11 @@ FAIL; the study carries the run's name and lies in the run directory, where optu
 open it while the search runs; and it can be rebuilt from the journal.
 """
 
+import copy
 import hashlib
 import heapq
 import json
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ MOST_TRIALS = 500
 NUM_BEST = 25
 """Trials that TPE calls good, at most; Optuna's default."""
 _POSITION = FloatDistribution(0.0, 1.0)
+_TEACHES = (TrialState.COMPLETE, TrialState.PRUNED)
+_Merit = tuple[bool, int, float, int]
 
 
 class _UnsyncedFile(JournalFileBackend):
@@ -47,22 +50,48 @@ class _UnsyncedFile(JournalFileBackend):
 
 
 class _ManyTrials(JournalStorage):
-    """Optuna's storage with all trials, of which the sampler sees those that matter."""
+    """Optuna's storage of a study with all trials, of which the sampler sees those that matter."""
 
     def __init__(self, backend: JournalFileBackend) -> None:
         super().__init__(backend)
-        self._left_out: frozenset[int] = frozenset()
+        self._shown: dict[int, None] = {}  # As an ordered set of their ids, like the others below.
+        self._just_ended: list[int] = []
+        # Two heaps of those that ended and are shown: the worst good one first, the oldest other.
+        self._good: list[tuple[_Merit, int]] = []
+        self._others: list[int] = []
 
-    def leave_out_old_ones(self, study_name: str) -> None:
-        """Show at most `MOST_TRIALS` that ended from now on; depends on nothing but the trials."""
-        study_id = self.get_study_id_from_name(study_name)
-        states = (TrialState.COMPLETE, TrialState.PRUNED)
-        ended = super().get_all_trials(study_id, deepcopy=False, states=states)
-        if len(ended) <= MOST_TRIALS:
-            return
-        good = {trial.number for trial in heapq.nlargest(NUM_BEST, ended, key=_merit)}
-        others = [trial.number for trial in ended if trial.number not in good]
-        self._left_out = frozenset(others[: len(ended) - MOST_TRIALS])
+    def create_new_trial(
+        self, study_id: int, template_trial: optuna.trial.FrozenTrial | None = None
+    ) -> int:
+        """Note a trial, which may have ended already."""
+        trial_id = super().create_new_trial(study_id, template_trial)
+        self._shown[trial_id] = None
+        if template_trial is not None and template_trial.state in _TEACHES:
+            self._just_ended.append(trial_id)
+        return trial_id
+
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
+        """Note a trial that ends."""
+        was_set = super().set_trial_state_values(trial_id, state, values)
+        if state in _TEACHES:
+            self._just_ended.append(trial_id)
+        return was_set
+
+    def leave_out_old_ones(self) -> None:
+        """Show at most `MOST_TRIALS` that ended from now on; depends on nothing but the trials.
+
+        With each trial that ends the good ones only get better and the others more, so what is left
+        out once stays so, and only the trials that are new need to be looked at.
+        """
+        for trial_id in self._just_ended:
+            heapq.heappush(self._good, (_merit(self.get_trial(trial_id)), trial_id))
+            if len(self._good) > NUM_BEST:
+                heapq.heappush(self._others, heapq.heappop(self._good)[1])
+        self._just_ended.clear()
+        while len(self._good) + len(self._others) > MOST_TRIALS:
+            del self._shown[heapq.heappop(self._others)]
 
     def get_all_trials(
         self,
@@ -70,12 +99,18 @@ class _ManyTrials(JournalStorage):
         deepcopy: bool = True,
         states: Container[TrialState] | None = None,
     ) -> list[optuna.trial.FrozenTrial]:
-        """All trials but those that are left out."""
-        trials = super().get_all_trials(study_id, deepcopy, states)
-        return [t for t in trials if t.number not in self._left_out] if self._left_out else trials
+        """All trials but those that are left out.
+
+        Optuna's own goes through all that there ever were, several times a proposal.
+        """
+        with self._thread_lock:
+            self._sync_with_backend()
+            shown = [self._replay_result.get_trial(trial_id) for trial_id in self._shown]
+        trials = [trial for trial in shown if states is None or trial.state in states]
+        return copy.deepcopy(trials) if deepcopy else trials
 
 
-def _merit(trial: optuna.trial.FrozenTrial) -> tuple[bool, int, float, int]:
+def _merit(trial: optuna.trial.FrozenTrial) -> _Merit:
     """The order in which TPE calls trials good: complete ones first, then those that got far."""
     step = trial.last_step or 0
     value = trial.value if trial.state is TrialState.COMPLETE else trial.intermediate_values[step]
@@ -158,7 +193,7 @@ class Proposer:
         Depends on the seed, ``number`` and what was observed so far, and on nothing else: a resumed
         search proposes what the uninterrupted one would have.
         """
-        self._storage.leave_out_old_ones(self.study.study_name)
+        self._storage.leave_out_old_ones()
         self.study.sampler = _Sampler(
             self._names, seed=_hash(self._seed, number), num_startup=self._num_startup
         )

@@ -1,6 +1,7 @@
 """What a trial is, what it reported, and how it ended: the facts every later stage reads."""
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
@@ -124,7 +125,7 @@ class Record:
         head = ("trial_id", "stage", "epoch", "time")
         return cls(
             **{name: data[name] for name in head},
-            metrics={name: value for name, value in data.items() if name not in head},
+            metrics={sys.intern(name): value for name, value in data.items() if name not in head},
         )
 
 

@@ -6,6 +6,7 @@ Every decision is the conductor's, and every fact lies in the journal.
 import errno
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -133,7 +134,9 @@ class ConductedScheduler(_NotPickled, FIFOScheduler):
         """Journal the epoch and answer CONTINUE or STOP, also at full length."""
         spec = TrialSpec.from_dict(trial.config["spec"])
         prefix = "metrics/"  # Tune flattens what a trial reports.
-        metrics = {k.removeprefix(prefix): v for k, v in result.items() if k.startswith(prefix)}
+        metrics = {
+            sys.intern(k.removeprefix(prefix)): v for k, v in result.items() if k.startswith(prefix)
+        }
         record = Record(
             trial_id=spec.trial_id,
             stage=spec.stage,
@@ -175,6 +178,19 @@ def _has_place(controller: Any, trial: Any) -> bool:
     return worker is not None and controller._actor_manager.is_actor_started(worker)
 
 
+def _forget(trial: Any) -> None:
+    """Drop what Tune keeps of a trial that is over, most of what a trial takes in memory.
+
+    Tune holds its trials to the end, each with statistics of all that it reported, for analyses and
+    restores that never happen here.
+    """
+    kept = trial.run_metadata
+    kept.metric_analysis, kept.metric_n_steps = {}, {}
+    kept.last_result = {"done": True}  # Were it empty, Tune would ask the worker for one.
+    trial._default_result_or_future = None  # An object of Ray's.
+    trial.evaluated_params = {}
+
+
 class CheckpointNotes(_NotPickled, tune.Callback):
     """Tells the conductor where each trial's newest checkpoint lies."""
 
@@ -182,6 +198,14 @@ class CheckpointNotes(_NotPickled, tune.Callback):
         self._conductor = conductor
         self._storage = storage
         self._deleted: set[str] = set()
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Have the trial keep its newest checkpoint only.
+
+        Asked for all trials at once, Tune would answer each checkpoint of a trial by writing and
+        copying its own state of all trials, those that are over included.
+        """
+        trial.run_metadata.checkpoint_manager.checkpoint_config.num_to_keep = 1
 
     def on_checkpoint(
         self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **info: Any
@@ -194,7 +218,8 @@ class CheckpointNotes(_NotPickled, tune.Callback):
         self._delete_earlier(trial)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Delete the checkpoints of a trial that is over: thousands of them fill a disk."""
+        """Forget a trial that is over and delete its checkpoints: thousands of them fill a disk."""
+        _forget(trial)
         if trial.config["spec"]["keep_weights"]:
             return
         self._delete_earlier(trial)

@@ -117,8 +117,9 @@ def run(conductor: Conductor, *, dataset: Dataset, resources: Resources, run_dir
             verbose=0,
             callbacks=[CheckpointNotes(conductor, resources.storage)],
             failure_config=tune.FailureConfig(max_failures=resources.max_failures),
-            # Only what a trial asks for itself: at the end of a trial nobody needs its state.
-            checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_at_end=False),
+            # Only what a trial asks for itself: at the end of a trial nobody needs its state. How
+            # many it keeps is said to each trial by `CheckpointNotes`.
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )
     # A restarted head of a shared cluster is waited for; one of our own does not come back.

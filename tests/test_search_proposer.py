@@ -10,10 +10,11 @@ import pytest
 from optuna.samplers._tpe.sampler import _split_trials, default_gamma
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal._storage import JournalStorageReplayResult
 from optuna.trial import TrialState
 from ray.tune.search.optuna import OptunaSearch
 
-from search.proposer import MOST_TRIALS, Proposer
+from search.proposer import MOST_TRIALS, Proposer, _merit
 from search.trials import Record, Trial, TrialSpec
 from spaces.recipe import Recipe
 
@@ -188,6 +189,42 @@ def test_of_many_trials_a_proposal_sees_all_good_ones_and_the_newest_of_the_othe
     # The file that a dashboard reads holds them all.
     storage = JournalStorage(JournalFileBackend(str(tmp_path / "optuna.journal")))
     assert len(optuna.load_study(study_name="my-search", storage=storage).trials) == 201
+
+
+def test_with_each_proposal_only_the_trials_that_are_new_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what is shown is what a look at all of them shows, in whatever order they end."""
+    most, num_best = 20, 5
+    monkeypatch.setattr("search.proposer.MOST_TRIALS", most)
+    monkeypatch.setattr("search.proposer.NUM_BEST", num_best)
+    looks: list[int] = []
+
+    def merit(ended: optuna.trial.FrozenTrial) -> tuple[bool, int, float, int]:
+        looks.append(ended.number)
+        return _merit(ended)
+
+    monkeypatch.setattr("search.proposer._merit", merit)
+    ours = proposer(tmp_path)
+    rng = random.Random(2)
+    running: list[int] = []
+    merits: dict[int, tuple[bool, int, float, int]] = {}
+    for number in range(100):
+        ours.propose(f"search-{number:04d}", number)
+        shown = [t.number for t in ours.study.trials if t.state.is_finished()]
+        good = set(sorted(merits, key=lambda n: merits[n], reverse=True)[:num_best])
+        others = sorted(merits.keys() - good)
+        assert shown == sorted(good | set(others[-(most - num_best) :]))
+        running.append(number)
+        while len(running) > 8:  # One of the oldest may run long, and then ends among newer ones.
+            ended = running.pop(rng.randrange(len(running)))
+            is_complete = rng.random() < 0.3
+            seen = [rng.randint(0, 9) / 9] * (3 if is_complete else rng.randint(1, 2))
+            ours.observe(trial(ended, "finished" if is_complete else "stopped", seen), None)
+            merits[ended] = (is_complete, 0 if is_complete else len(seen), seen[-1], -ended)
+    monkeypatch.setattr(JournalStorageReplayResult, "get_all_trials", None)  # It looks at all.
+    ours.propose("next", 100)
+    assert sorted(looks) == sorted(merits)
 
 
 def test_what_is_left_out_does_not_hide_a_good_trial_from_tpe(tmp_path: Path) -> None:

@@ -1,13 +1,18 @@
 """What the adapters between Ray Tune and the conductor make of Tune's calls."""
 
+import copy
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import ray
 from pyarrow.fs import LocalFileSystem
+from ray import tune
+from ray.train._internal.session import _TrainingResult
 from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 
+from search import tune_run
 from search.conductor import Conductor
 from search.journal import Journal
 from search.stages import ListedStage
@@ -57,10 +62,73 @@ def test_the_checkpoints_of_a_trial_that_is_over_go_unless_it_keeps_its_weights(
         storage_filesystem=SimpleNamespace(delete_dir=deleted.append), trial_fs_path="here"
     )
     config = {"spec": spec.to_dict(), "checkpoint": None}
-    trial = SimpleNamespace(config=config, storage=storage, checkpoint="here/1")
+    trial = SimpleNamespace(
+        config=config, storage=storage, checkpoint="here/1", run_metadata=SimpleNamespace()
+    )
     notes = CheckpointNotes(Conductor(Journal(tmp_path), []), str(tmp_path))
     notes.on_trial_complete(0, [], trial)
     assert deleted == ([] if keeps else ["here"])
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_tune_keeps_no_results_of_a_trial_that_is_over(tmp_path: Path, keeps: bool) -> None:
+    spec = TrialSpec(stage="confirm", number=0, role="best", recipe=Recipe(), keep_weights=keeps)
+    config = {"spec": spec.to_dict(), "checkpoint": None}
+    trial: Any = tune.experiment.Trial(
+        "toy", stub=True, config=config, evaluated_params={"lr": 0.125}
+    )
+    for epoch in (1, 2):
+        trial.update_last_result({"training_iteration": epoch, "metrics": {"val/top1": 0.375}})
+    assert "0.125" in str(trial.__dict__)
+    assert "0.375" in trial.run_metadata.get_json_state()
+    CheckpointNotes(Conductor(Journal(tmp_path), []), "").on_trial_complete(0, [], trial)
+    assert "0.125" not in str(trial.__dict__)
+    assert "0.375" not in trial.run_metadata.get_json_state()
+    assert trial.last_result == {"done": True, "trial_id": trial.trial_id}
+    assert trial.config == config
+
+
+def test_a_trial_keeps_one_checkpoint_without_the_run_asking_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Were the run to ask, each checkpoint of a trial would have Tune write its state of all."""
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(tune, "with_parameters", lambda trainable, **given: trainable)
+    monkeypatch.setattr(tune, "with_resources", lambda trainable, resources: trainable)
+    monkeypatch.setattr(
+        tune, "Tuner", lambda trainable, **given: asked.update(given) or SimpleNamespace(fit=list)
+    )
+    resources = Resources(cpus_per_trial=1, gpus_per_trial=0, ray_address=None, storage="")
+    conductor = Conductor(Journal(tmp_path), [])
+    dataset: Any = None
+    tune_run.run(conductor, dataset=dataset, resources=resources, run_dir=tmp_path)
+    config = asked["run_config"].checkpoint_config
+    assert config.num_to_keep is None
+    trial: Any = tune.experiment.Trial("toy", stub=True, checkpoint_config=copy.copy(config))
+    (notes,) = asked["run_config"].callbacks
+    notes.on_trial_start(0, [], trial)
+    for number in (1, 2):
+        folder = tmp_path / f"checkpoint_{number}"
+        folder.mkdir()
+        saved = tune.Checkpoint(str(folder))
+        trial.run_metadata.checkpoint_manager.register_checkpoint(_TrainingResult(saved, {}))
+    assert [path.name for path in tmp_path.glob("checkpoint_*")] == ["checkpoint_2"]
+
+
+def test_the_records_of_a_search_share_the_names_of_their_metrics(tmp_path: Path) -> None:
+    spec = TrialSpec(stage="search", number=0, role="proposed", recipe=Recipe(epochs=5))
+    journal = Journal(tmp_path)
+    journal.start(spec)
+    scheduler = ConductedScheduler(Conductor(journal, []), tmp_path)
+    for epoch in (1, 2):
+        name = "".join(["metrics/val/", "top1"])  # A new object each time, as from a worker.
+        result = {"epoch": epoch, name: 0.5}
+        scheduler.on_trial_result(None, SimpleNamespace(config={"spec": spec.to_dict()}), result)
+    journal.close()
+    read = Journal(tmp_path)
+    records = [*journal.trials[spec.trial_id].records, *read.trials[spec.trial_id].records]
+    assert len(records) == 4
+    assert len({id(name) for record in records for name in record.metrics}) == 1
 
 
 @pytest.mark.parametrize("saves", [True, False])
@@ -79,7 +147,9 @@ def test_what_an_earlier_session_left_of_a_trial_goes_once_it_is_not_needed(
         trial_fs_path=str(newer),
     )
     config = {"spec": spec.to_dict(), "checkpoint": f"file://{earlier}/checkpoint_1"}
-    trial = SimpleNamespace(config=config, storage=storage, checkpoint=None)
+    trial = SimpleNamespace(
+        config=config, storage=storage, checkpoint=None, run_metadata=SimpleNamespace()
+    )
     notes = CheckpointNotes(Conductor(journal, []), str(tmp_path))
     if saves:
         trial.checkpoint = SimpleNamespace(path=str(newer / "checkpoint_1"))
