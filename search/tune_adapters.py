@@ -92,11 +92,18 @@ class ConductedScheduler(_NotPickled, FIFOScheduler):
     Args:
         conductor: Decides.
         run_dir: Where predictions on the test images are kept.
-        num_own_workers: Workers on a cluster that is the run's own, where they stay until it ends;
-            0 on a shared cluster, where all but one go whenever there is nothing to do for them.
+        num_own_workers: Asked once for the number of workers on a cluster that is the run's own,
+            where they stay until it ends; None on a shared cluster, where all but one go whenever
+            there is nothing to do for them.
     """
 
-    def __init__(self, conductor: Conductor, run_dir: Path, *, num_own_workers: int = 0) -> None:
+    def __init__(
+        self,
+        conductor: Conductor,
+        run_dir: Path,
+        *,
+        num_own_workers: Callable[[], int] | None = None,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._conductor = conductor
         self._predictions = run_dir / "predictions"
@@ -109,11 +116,11 @@ class ConductedScheduler(_NotPickled, FIFOScheduler):
         It would end all but one at each end of a batch, when the last trials of it still run, and a
         new worker imports torch for seconds.
         """
-        if self._num_own_workers and not self._keeps_workers:
+        if self._num_own_workers is not None and not self._keeps_workers:
             self._keeps_workers = True
             # No setting reaches the cache, and a scheduler sees the controller through a wrapper.
             idle = tune_controller._tune_controller._actor_cache
-            idle.increase_max(trial.placement_group_factory, by=self._num_own_workers)
+            idle.increase_max(trial.placement_group_factory, by=self._num_own_workers())
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
         """The pending trial that takes over a worker that is free; None to leave the free ones.

@@ -99,7 +99,7 @@ def run(conductor: Conductor, *, dataset: Dataset, resources: Resources, run_dir
         tune_config=tune.TuneConfig(
             search_alg=ConductedSearcher(conductor, places, storage=resources.storage),
             scheduler=ConductedScheduler(
-                conductor, run_dir, num_own_workers=0 if resources.ray_address else places()
+                conductor, run_dir, num_own_workers=None if resources.ray_address else places
             ),
             num_samples=-1,
             # With a number Tune starts that many workers side by side, without one it waits for
