@@ -121,6 +121,10 @@ class Conductor:
         """Note where the newest checkpoint of a trial lies."""
         self._journal.checkpoint(trial_id, path)
 
+    def again(self, trial_id: str) -> None:
+        """Give a running trial out once more, ahead of others: what was to train it could not."""
+        self._to_restart.append(self._journal.trials[trial_id])
+
     def failed(self, trial_id: str, reason: str) -> None:
         """Note that a trial failed for good; the others go on."""
         if self._journal.trials[trial_id].is_full_length:

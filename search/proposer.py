@@ -99,9 +99,10 @@ class _ManyTrials(JournalStorage):
         deepcopy: bool = True,
         states: Container[TrialState] | None = None,
     ) -> list[optuna.trial.FrozenTrial]:
-        """All trials but those that are left out.
+        """All trials of the one study there is, but those that are left out.
 
-        Optuna's own goes through all that there ever were, several times a proposal.
+        Optuna's own goes through all that there ever were, several times a proposal; what it reads
+        is private, and this reads the same.
         """
         with self._thread_lock:
             self._sync_with_backend()

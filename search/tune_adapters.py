@@ -1,40 +1,33 @@
-"""Three thin adapters between Ray Tune and the conductor.
+"""Hands the conductor's trials to Ray Tune and notes where their checkpoints lie.
 
 Every decision is the conductor's, and every fact lies in the journal.
 """
 
-import errno
 import logging
-import os
-import sys
-import time
 from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from pyarrow.fs import FileType
 from ray import tune
-from ray.tune.experiment import Trial
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from search.conductor import Conductor, Wait
-from search.files import write_json
 from search.passwords import without_passwords
 from search.storage import is_below, location_of
-from search.trials import Record, TrialSpec
+from search.trials import TrialSpec
 
 log = logging.getLogger("search")
 
 
-class _NotPickled:
+class NotPickled:
     """Tune pickles what it is given for a restore that never happens here: give it nothing."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
 
-class ConductedSearcher(_NotPickled, Searcher):
+class ConductedSearcher(NotPickled, Searcher):
     """Hands the conductor's trials to Tune.
 
     Args:
@@ -86,105 +79,6 @@ class ConductedSearcher(_NotPickled, Searcher):
         """Nothing: the journal is the memory."""
 
 
-class ConductedScheduler(_NotPickled, FIFOScheduler):
-    """Asks the conductor after each epoch whether a trial goes on.
-
-    Args:
-        conductor: Decides.
-        run_dir: Where predictions on the test images are kept.
-        num_own_workers: Asked once for the number of workers on a cluster that is the run's own,
-            where they stay until it ends; None on a shared cluster, where all but one go whenever
-            there is nothing to do for them.
-    """
-
-    def __init__(
-        self,
-        conductor: Conductor,
-        run_dir: Path,
-        *,
-        num_own_workers: Callable[[], int] | None = None,
-    ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._conductor = conductor
-        self._predictions = run_dir / "predictions"
-        self._num_own_workers = num_own_workers
-        self._keeps_workers = False
-
-    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        """With the first trial, tell Tune to keep as many idle workers as there may be.
-
-        It would end all but one at each end of a batch, when the last trials of it still run, and a
-        new worker imports torch for seconds.
-        """
-        if self._num_own_workers is not None and not self._keeps_workers:
-            self._keeps_workers = True
-            # No setting reaches the cache, and a scheduler sees the controller through a wrapper.
-            idle = tune_controller._tune_controller._actor_cache
-            idle.increase_max(trial.placement_group_factory, by=self._num_own_workers())
-
-    def choose_trial_to_run(self, tune_controller: Any) -> Any:
-        """The pending trial that takes over a worker that is free; None to leave the free ones.
-
-        FIFO's is the first one, looked for among all that ever were, though a worker may be
-        starting for it on another node. Tune would end that worker, seconds of imports old, so that
-        with short trials a node that joined never came to work.
-        """
-        controller = tune_controller._tune_controller
-        waiting = [
-            trial
-            for trial in controller.get_live_trials()
-            if trial.status == Trial.PENDING and not _has_place(controller, trial)
-        ]
-        return min(waiting, key=lambda trial: trial.config["spec"]["number"], default=None)
-
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Journal the epoch and answer CONTINUE or STOP, also at full length."""
-        spec = TrialSpec.from_dict(trial.config["spec"])
-        prefix = "metrics/"  # Tune flattens what a trial reports.
-        metrics = {
-            sys.intern(k.removeprefix(prefix)): v for k, v in result.items() if k.startswith(prefix)
-        }
-        record = Record(
-            trial_id=spec.trial_id,
-            stage=spec.stage,
-            epoch=result["epoch"],
-            metrics=metrics,
-            time=time.time(),
-        )
-        if result.get("node"):
-            self._conductor.place(spec.trial_id, node=result["node"], host=result["hostname"])
-        go_on: str = TrialScheduler.CONTINUE
-        stop: str = TrialScheduler.STOP
-        by_image = {key: result.get(f"by_image/{key}") for key in ("correct", "nll")}
-        if by_image["nll"]:
-            # Before the record: what a record stands for must be there when it is read.
-            self._predictions.mkdir(exist_ok=True)
-            write_json(self._predictions / f"{spec.trial_id}.json", by_image)
-        return go_on if self._conductor.report(record) else stop
-
-    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """Note a trial that failed more often than it may; Tune starts the others again itself.
-
-        Raises:
-            OSError: If it failed because a disk is full: so would all others.
-        """
-        if trial.should_recover():
-            return
-        trial_id = TrialSpec.from_dict(trial.config["spec"]).trial_id
-        lines = Path(trial.error_file).read_text().splitlines() if trial.error_file else []
-        log.error("%s failed for good:\n%s", trial_id, "\n".join(lines))
-        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-        if os.strerror(errno.ENOSPC) in last:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), f"the checkpoint of {trial_id}")
-        self._conductor.failed(trial_id, last or "the worker died without a message")
-
-
-def _has_place(controller: Any, trial: Any) -> bool:
-    """Whether a worker is starting for a trial, rather than waiting for a node that has room."""
-    worker = controller._trial_to_actor.get(trial)
-    return worker is not None and controller._actor_manager.is_actor_started(worker)
-
-
 def _forget(trial: Any) -> None:
     """Drop what Tune keeps of a trial that is over, most of what a trial takes in memory.
 
@@ -193,12 +87,14 @@ def _forget(trial: Any) -> None:
     """
     kept = trial.run_metadata
     kept.metric_analysis, kept.metric_n_steps = {}, {}
-    kept.last_result = {"done": True}  # Were it empty, Tune would ask the worker for one.
-    trial._default_result_or_future = None  # An object of Ray's.
+    kept.last_result = {}
+    trial._default_result_or_future = None  # Or Tune would ask the worker for a last result.
     trial.evaluated_params = {}
+    if saved := kept.checkpoint_manager.latest_checkpoint_result:
+        saved.metrics = {}
 
 
-class CheckpointNotes(_NotPickled, tune.Callback):
+class CheckpointNotes(NotPickled, tune.Callback):
     """Tells the conductor where each trial's newest checkpoint lies."""
 
     def __init__(self, conductor: Conductor, storage: str) -> None:

@@ -23,7 +23,8 @@ from search import cluster
 from search.cluster_watch import ClusterWatch
 from search.conductor import Conductor
 from search.trials import TrialSpec
-from search.tune_adapters import CheckpointNotes, ConductedScheduler, ConductedSearcher
+from search.tune_adapters import CheckpointNotes, ConductedSearcher
+from search.tune_scheduler import ConductedScheduler
 from trainable.datasets import Dataset
 from trainable.ray_trainable import RecipeTrainable
 

@@ -14,29 +14,59 @@ from ray.train._internal.session import _TrainingResult
 from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 
 from search import tune_run
-from search.conductor import Conductor
+from search.conductor import Conductor, Wait
 from search.journal import Journal
 from search.stages import ListedStage
-from search.trials import Record, TrialSpec
-from search.tune_adapters import CheckpointNotes, ConductedScheduler, ConductedSearcher
+from search.trials import Record, Trial, TrialSpec
+from search.tune_adapters import CheckpointNotes, ConductedSearcher
 from search.tune_run import Resources, start_ray, stop_ray
+from search.tune_scheduler import ConductedScheduler
 from spaces.recipe import Recipe
 
 
-@pytest.mark.parametrize(("tries_again", "status"), [(True, "running"), (False, "failed")])
+def nothing_saved() -> Any:
+    return SimpleNamespace(checkpoint_manager=SimpleNamespace(latest_checkpoint_result=None))
+
+
+def a_failing_trial(spec: TrialSpec, status: str, *, may_fail: bool) -> Any:
+    return SimpleNamespace(
+        config={"spec": spec.to_dict()},
+        status=status,
+        should_recover=lambda: may_fail,
+        max_failures=2,
+        error_file=None,
+    )
+
+
+@pytest.mark.parametrize(("in_tune", "may_fail"), [("ERROR", True), ("RUNNING", False)])
 def test_a_trial_has_failed_only_when_tune_does_not_start_it_again(
-    tmp_path: Path, tries_again: bool, status: str
+    tmp_path: Path, in_tune: str, may_fail: bool
 ) -> None:
     journal = Journal(tmp_path)
     spec = TrialSpec(stage="search", number=0, role="proposed", recipe=Recipe())
     journal.start(spec)
     scheduler = ConductedScheduler(Conductor(journal, []), tmp_path)
-    trial = SimpleNamespace(
-        config={"spec": spec.to_dict()}, should_recover=lambda: tries_again, error_file=None
-    )
-    scheduler.on_trial_error(None, trial)
+    scheduler.on_trial_error(None, a_failing_trial(spec, in_tune, may_fail=may_fail))
     journal.close()
-    assert journal.trials[spec.trial_id].status == status
+    assert journal.trials[spec.trial_id].status == ("running" if may_fail else "failed")
+
+
+def test_a_trial_that_tune_gives_up_too_early_is_given_out_again_as_often_as_it_may_fail(
+    tmp_path: Path,
+) -> None:
+    journal = Journal(tmp_path)
+    spec = TrialSpec(stage="search", number=0, role="proposed", recipe=Recipe())
+    stage = ListedStage("search", journal, lambda batch: [spec] if batch == 0 else [])
+    conductor = Conductor(journal, [lambda: stage])
+    scheduler = ConductedScheduler(conductor, tmp_path)
+    for _ in range(3):
+        given = conductor.next_trial()
+        assert isinstance(given, Trial)
+        assert given.spec == spec
+        scheduler.on_trial_error(None, a_failing_trial(spec, "PENDING", may_fail=True))
+    assert conductor.next_trial() is Wait.NO_MORE
+    journal.close()
+    assert journal.trials[spec.trial_id].status == "failed"
 
 
 def test_a_result_is_not_lost_with_the_weights_that_were_to_stay(tmp_path: Path) -> None:
@@ -64,7 +94,7 @@ def test_the_checkpoints_of_a_trial_that_is_over_go_unless_it_keeps_its_weights(
     )
     config = {"spec": spec.to_dict(), "checkpoint": None}
     trial = SimpleNamespace(
-        config=config, storage=storage, checkpoint="here/1", run_metadata=SimpleNamespace()
+        config=config, storage=storage, checkpoint="here/1", run_metadata=nothing_saved()
     )
     notes = CheckpointNotes(Conductor(Journal(tmp_path), []), str(tmp_path))
     notes.on_trial_complete(0, [], trial)
@@ -80,12 +110,23 @@ def test_tune_keeps_no_results_of_a_trial_that_is_over(tmp_path: Path, keeps: bo
     )
     for epoch in (1, 2):
         trial.update_last_result({"training_iteration": epoch, "metrics": {"val/top1": 0.375}})
+    folder = tmp_path / "trial"
+    folder.mkdir()
+    trial.storage = SimpleNamespace(
+        storage_filesystem=LocalFileSystem(), trial_fs_path=str(folder), storage_fs_path=""
+    )
+    saved = tune.Checkpoint(str(folder))
+    result = _TrainingResult(saved, {"metrics": {"val/top1": 0.375}})
+    trial.run_metadata.checkpoint_manager.register_checkpoint(result)
     assert "0.125" in str(trial.__dict__)
     assert "0.375" in trial.run_metadata.get_json_state()
     CheckpointNotes(Conductor(Journal(tmp_path), []), "").on_trial_complete(0, [], trial)
     assert "0.125" not in str(trial.__dict__)
     assert "0.375" not in trial.run_metadata.get_json_state()
-    assert trial.last_result == {"done": True, "trial_id": trial.trial_id}
+    assert trial.last_result == {"trial_id": trial.trial_id}
+    assert result.metrics == {}
+    assert trial.checkpoint is saved
+    assert folder.exists() == keeps
     assert trial.config == config
 
 
@@ -151,7 +192,7 @@ def test_what_an_earlier_session_left_of_a_trial_goes_once_it_is_not_needed(
     )
     config = {"spec": spec.to_dict(), "checkpoint": f"file://{earlier}/checkpoint_1"}
     trial = SimpleNamespace(
-        config=config, storage=storage, checkpoint=None, run_metadata=SimpleNamespace()
+        config=config, storage=storage, checkpoint=None, run_metadata=nothing_saved()
     )
     notes = CheckpointNotes(Conductor(journal, []), str(tmp_path))
     if saves:

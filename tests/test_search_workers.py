@@ -44,6 +44,12 @@ def make_toy(
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
             self._number = new_config["spec"]["number"]
+            if (misfortune := Path(f"{started}.{self._number}")).exists():
+                does = misfortune.read_text()
+                misfortune.unlink()
+                if does == "die":
+                    os._exit(1)
+                raise RuntimeError("planted")
             return True
 
         def step(self) -> dict[str, Any]:
@@ -93,6 +99,27 @@ def test_workers_that_wait_for_the_end_of_a_batch_are_kept(
     journal.close()
     assert [t.status for t in journal.trials.values()] == ["finished"] * NUM_PLACES * NUM_BATCHES
     assert len(started.read_text().split()) == NUM_PLACES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("misfortune", ["die", "raise"])
+def test_a_trial_that_a_worker_cannot_begin_is_begun_by_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, misfortune: str
+) -> None:
+    """Tune gives up on it at once, without a word to the search, which would wait for ever."""
+    started = tmp_path / "started.txt"
+    toy = make_toy(started, start_s=0.0, num_awaited=1, trial_s=(0.05,))
+    monkeypatch.setattr(tune_run, "RecipeTrainable", toy)
+    Path(f"{started}.2").write_text(misfortune)
+    specs = [a_spec(number) for number in range(5)]
+    journal = Journal(tmp_path)
+    stage = ListedStage("attribute", journal, lambda number: [] if number else specs)
+    run(Conductor(journal, [lambda: stage]), tmp_path, address=None, num_cores=1)
+    journal.close()
+    assert {n: t.status for n, t in journal.trials.items()} == {
+        spec.trial_id: "finished" for spec in specs
+    }
+    assert len(started.read_text().split()) == 2
 
 
 class UntilUsed:

@@ -5,13 +5,14 @@ import io
 import math
 import pickle
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from trainable.fused_adam import FusedAdam, FusedAdamW
 from trainable.precision import (
     MAX_SKIPS_IN_A_ROW,
     Diverged,
@@ -96,23 +97,56 @@ def test_float32_is_the_plain_loop_bit_for_bit(grad_clip_norm: float) -> None:
         assert torch.equal(mine, yours)
 
 
+FUSED: dict[str, Callable[[list[nn.Parameter], bool], torch.optim.Optimizer]] = {
+    "sgd": lambda p, fused: torch.optim.SGD(p, lr=0.1, momentum=0.9, fused=fused),
+    "adam": lambda p, fused: (
+        FusedAdam([{"params": p}], lr=0.1) if fused else torch.optim.Adam(p, lr=0.1)
+    ),
+    "adamw": lambda p, fused: (
+        FusedAdamW([{"params": p}], lr=0.1) if fused else torch.optim.AdamW(p, lr=0.1)
+    ),
+}
+
+
+def a_kernel() -> nn.Parameter:
+    values = torch.linspace(-1, 1, 2 * 3 * 3 * 3).view(2, 3, 3, 3)
+    return nn.Parameter(values.to(memory_format=torch.channels_last))
+
+
 @pytest.mark.parametrize("ask_later", [False, True])
 @pytest.mark.parametrize("grad_clip_norm", [0.1, 5.0, 100.0])
+@pytest.mark.parametrize("name", FUSED)
 def test_a_fused_kernel_that_clips_on_its_way_takes_the_step_of_the_plain_loop(
-    grad_clip_norm: float, ask_later: bool
+    name: str, grad_clip_norm: float, ask_later: bool
 ) -> None:
-    ours, theirs = a_weight(1.0, 1.0), a_weight(1.0, 1.0)
-    our_sgd = torch.optim.SGD([ours], lr=0.1, momentum=0.9, fused=True)
-    their_sgd = torch.optim.SGD([theirs], lr=0.1, momentum=0.9)
+    ours, theirs = a_kernel(), a_kernel()
+    fused, plain = FUSED[name]([ours], True), FUSED[name]([theirs], False)
     precision = Precision(None, CPU, ask_later=ask_later)
-    for gradient in ([3.0, 4.0], [-0.03, 0.04], [30.0, 0.0]):
-        result = step_with(precision, our_sgd, ours, gradient, grad_clip_norm)
-        theirs.grad = torch.tensor(gradient)
+    for scale in (3.0, 0.01, 30.0):
+        gradient = scale * torch.linspace(-2, 1, ours.numel()).view_as(ours)
+        fused.zero_grad()
+        precision.backward((ours * gradient).sum())
+        result = precision.step(fused, [ours], grad_clip_norm)
+        theirs.grad = gradient.clone(memory_format=torch.channels_last)
         norm = nn.utils.clip_grad_norm_([theirs], grad_clip_norm)
-        their_sgd.step()
+        plain.step()
         torch.testing.assert_close(result.grad_norm, norm)
         torch.testing.assert_close(ours.grad, theirs.grad)
         torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_a_fused_kernel_that_would_clip_leaves_weights_alone_where_a_gradient_is_nan(
+    name: str,
+) -> None:
+    weight = a_kernel()
+    optimizer = FUSED[name]([weight], True)
+    precision = Precision(None, CPU)
+    optimizer.zero_grad()
+    precision.backward((weight * torch.full_like(weight, math.nan)).sum())
+    with pytest.raises(Diverged, match="step 0"):
+        precision.step(optimizer, [weight], 1.0)
+    assert torch.equal(weight, a_kernel())
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
