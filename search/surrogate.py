@@ -13,6 +13,7 @@ import numpy.typing as npt
 import optuna
 from optuna.distributions import FloatDistribution
 from optuna.importance import FanovaImportanceEvaluator
+from optuna.importance._fanova._tree import _FanovaTree
 
 from search.blocked_model import t_quantile
 from search.selection import full_length
@@ -148,6 +149,11 @@ def importances(
     )
     evaluator = FanovaImportanceEvaluator(n_trees=_NUM_TREES, max_depth=_MAX_DEPTH, seed=seed)
     found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    # Optuna caches calls of its trees on their class, without limit: each tree there ever was would
+    # stay, half a megabyte each time a report is drawn.
+    for method in vars(_FanovaTree).values():
+        if hasattr(method, "cache_clear"):
+            method.cache_clear()
     return {name: float(share) for name, share in found.items()}
 
 

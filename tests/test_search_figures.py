@@ -1,5 +1,6 @@
 """What the figures show: every mark that must be there, where it must be, and nothing more."""
 
+import gc
 import math
 import struct
 import xml.etree.ElementTree as ET
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from optuna.importance._fanova._tree import _FanovaTree
 
 from search.figures import figures, write_figures
 from search.figures_axes import Scale, padded, round_ticks, spread, tick_texts
@@ -399,6 +401,14 @@ def test_the_band_of_a_response_covers_however_few_trials(number: int, size: flo
             inside.append(covered[(ends[0] <= x) & (x <= ends[1])].mean())
             assert name == names[at]
     assert 0.88 <= np.mean(inside) <= 0.995
+
+
+def test_no_tree_stays_in_memory_when_the_importances_are_told() -> None:
+    names = a_plan().space.free_names
+    used = usable_trials(search_trials(20), names, "val/top1")
+    assert importances(used, names, "val/top1")
+    gc.collect()
+    assert [tree for tree in gc.get_objects() if isinstance(tree, _FanovaTree)] == []
 
 
 def test_trials_that_all_score_the_same_have_no_importances() -> None:
