@@ -119,7 +119,9 @@ class ConductedScheduler(NotPickled, FIFOScheduler):
         # nobody notices that an idle worker died before it is to begin one.
         if trial.should_recover() and self._given_back[trial_id] < trial.max_failures:
             self._given_back[trial_id] += 1
-            log.warning("%s could not begin and is given out again: %s", trial_id, last)
+            log.warning(
+                "%s could not begin and is given out again: %s", trial_id, last or "its worker died"
+            )
             self._conductor.again(trial_id)
             return
         log.error("%s failed for good:\n%s", trial_id, "\n".join(lines))

@@ -316,8 +316,11 @@ def test_timm_trains_the_same_weights_and_the_same_average(changes: dict[str, An
         average.update(theirs, step=step + 1)
         scheduler.step_update(num_updates=step + 1)
 
-        assert our_loss == pytest.approx(their_loss, abs=1e-5)
+        assert our_loss == pytest.approx(their_loss, abs=1e-6)
         assert_close(ours, theirs)
+        # Clipping rounds otherwise here than there. Where that takes an activation over the edge of
+        # its ReLU, the two would part for good, so each step begins with the same weights.
+        ours.load_state_dict(theirs.state_dict())
     with bank.averaged("own"):
         assert_close(ours, average.module)
 
@@ -348,7 +351,7 @@ def assert_close(ours: nn.Module, theirs: nn.Module) -> None:
     mine, other = ours.state_dict(), theirs.state_dict()
     assert mine.keys() == other.keys()
     for name, tensor in mine.items():
-        torch.testing.assert_close(tensor, other[name], atol=1e-5, rtol=1e-4, msg=name)
+        torch.testing.assert_close(tensor, other[name], atol=1e-6, rtol=1e-5, msg=name)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])

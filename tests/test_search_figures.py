@@ -408,7 +408,7 @@ def test_no_tree_stays_in_memory_when_the_importances_are_told() -> None:
     used = usable_trials(search_trials(20), names, "val/top1")
     assert importances(used, names, "val/top1")
     gc.collect()
-    assert [tree for tree in gc.get_objects() if isinstance(tree, _FanovaTree)] == []
+    assert [tree for tree in gc.get_objects() if type(tree) is _FanovaTree] == []
 
 
 def test_trials_that_all_score_the_same_have_no_importances() -> None:
