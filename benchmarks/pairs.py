@@ -75,4 +75,4 @@ def print_machine() -> None:
     if torch.cuda.is_available():
         print(f"{torch.cuda.get_device_name()}; ", end="")
     print(f"Python {platform.python_version()}, torch {torch.__version__}, timm {timm.__version__}")
-    print(f"`python -m benchmarks.step_cost {' '.join(sys.argv[1:])}`\n", flush=True)
+    print(f"`python -m benchmarks.steps.step_cost {' '.join(sys.argv[1:])}`\n", flush=True)

@@ -13,13 +13,13 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from search.comparison_stages import OF_INGREDIENTS, OF_OPTIMIZERS
-from search.config import RunConfig
-from search.errors import RunFailed, RunInterrupted
-from search.files import exists
+from search.commands.errors import RunFailed, RunInterrupted
 from search.flags import PLANNING, flags
-from search.passwords import without_passwords
-from search.plain_values import plain_name
+from search.plan.comparison_stages import OF_INGREDIENTS, OF_OPTIMIZERS
+from search.plan.config import RunConfig
+from search.records.files import exists
+from search.records.passwords import without_passwords
+from search.records.strict_json import plain_name
 from spaces.errors import InputError
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -34,7 +34,7 @@ def cli() -> None:
 @flags(PLANNING)
 def run(**given: Any) -> None:
     """Search, attribute, confirm and export: the main job."""
-    from search.pipeline import run_new
+    from search.commands.pipeline import run_new
 
     run_new(_config(given))
 
@@ -43,7 +43,7 @@ def run(**given: Any) -> None:
 @flags(PLANNING)
 def plan(**given: Any) -> None:
     """Print what a search would do and how long it would take; start nothing."""
-    from search.plan_command import print_plan
+    from search.commands.plan import print_plan
 
     print_plan(_config(given))
 
@@ -52,7 +52,7 @@ def plan(**given: Any) -> None:
 @flags(PLANNING + " best")
 def diagnose(**given: Any) -> None:
     """Judge a recipe without a search, against the size-scaled default or --best."""
-    from search.pipeline import run_new
+    from search.commands.pipeline import run_new
 
     run_new(_config(given, stages=("attribute", "confirm")))
 
@@ -61,7 +61,7 @@ def diagnose(**given: Any) -> None:
 @flags("run run-dir tracking-uri storage ray-address data-dir")
 def resume(**given: Any) -> None:
     """Go on with an interrupted run, whichever stage it was in."""
-    from search.pipeline import run_again
+    from search.commands.pipeline import run_again
 
     typed = ["tracking_uri", "storage", "ray_address", "data_dir"]
     places = {name: given[name] for name in typed if _was_typed(name)}
@@ -80,11 +80,11 @@ def train(**given: Any) -> None:
     window and warmup are moved to mean in this longer run what they meant where they were found. A
     --run-name that was interrupted goes on; it then needs no --config.
     """
-    from search.pipeline import STORE_DIR
-    from search.run_tracking import EXPERIMENT
-    from search.train_command import Place
-    from search.train_command import train as train_once
-    from search.train_job import Asked
+    from search.commands.pipeline import STORE_DIR
+    from search.commands.train.command import Place
+    from search.commands.train.command import train as train_once
+    from search.commands.train.job import Asked
+    from search.tracking.run_info import EXPERIMENT
 
     names = ("dataset", "num_train", "epochs", "batch_size", "lr", "seed", "amp_dtype")
     asked = None
@@ -108,7 +108,7 @@ def train(**given: Any) -> None:
 @flags("run run-dir num-train epochs batch-size")
 def export(**given: Any) -> None:
     """Write the best recipe for other trainers again, optionally rescaled to another size."""
-    from search.export_command import export_run
+    from search.commands.export import export_run
 
     path = _run_path(given)
     export_run(path, **{k: given[k] for k in ("num_train", "epochs", "batch_size")})
@@ -118,7 +118,7 @@ def export(**given: Any) -> None:
 @flags("config reference num-train json")
 def diff(**given: Any) -> None:
     """What a recipe, own or timm's args.yaml, lacks against a reference, most important first."""
-    from search.diff_command import print_diff
+    from search.commands.diff import print_diff
 
     print_diff(
         _config_path(given),
@@ -144,8 +144,8 @@ def ablate(**given: Any) -> None:
     the one that the others are held against: each gets its own learning rate by --metric on
     validation, then all are run on fresh seeds at equal epochs and in equal time.
     """
-    from search.ablation_variants import FULL
-    from search.pipeline import run_new
+    from search.commands.ablation.variants import FULL
+    from search.commands.pipeline import run_new
 
     if not _was_typed("reference"):
         given["reference"] = FULL
@@ -161,7 +161,7 @@ def ablate(**given: Any) -> None:
 @flags("config num-train run-dir out")
 def schedule(**given: Any) -> None:
     """Draw the learning rate of a recipe, and the same without warmup; nothing is trained."""
-    from search.schedule_command import draw_schedule
+    from search.commands.schedule import draw_schedule
 
     draw_schedule(
         _config_path(given),
@@ -175,9 +175,9 @@ def schedule(**given: Any) -> None:
 @flags("host port tracking-uri")
 def ui(**given: Any) -> None:
     """Serve MLflow and print the address of the newest search."""
-    from search.pipeline import STORE_DIR
-    from search.tracking_opening import embedded_uri
-    from search.ui import serve
+    from search.commands.pipeline import STORE_DIR
+    from search.commands.ui import serve
+    from search.tracking.open_store import embedded_uri
 
     serve(given["tracking_uri"] or embedded_uri(STORE_DIR), given["host"], given["port"])
 
@@ -243,7 +243,7 @@ def _config(given: dict[str, Any], **settings: Any) -> RunConfig:
 
 def _has_gpu(ray_address: str | None) -> bool:
     if ray_address:
-        from search import cluster
+        from search.engine import cluster
 
         cluster.connect(ray_address)
         return cluster.has_gpu()

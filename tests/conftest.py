@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.small_search import SMALL, command, finish
+from tests.support.small_search import SMALL, command, finish
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import recall_score
 from torch import Tensor, nn
 
-from trainable.batch_augment import Normalizer
+from trainable.augment.batch_augment import Normalizer
 from trainable.calibration import (
     brier_score,
     expected_calibration_error,

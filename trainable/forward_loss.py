@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from trainable.losses import cross_entropy
-from trainable.optimizer_slot import Criterion
+from trainable.optim.optimizer_slot import Criterion
 
 
 class ForwardLoss:

@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from trainable.batch_augment import Normalizer
+from trainable.augment.batch_augment import Normalizer
 from trainable.calibration import NonFiniteError
-from trainable.device_images import DeviceImages
+from trainable.data.device_images import DeviceImages
+from trainable.data.splits import Split
 from trainable.ema import OWN, EmaBank
 from trainable.evaluation import (
     full_metrics,
@@ -21,7 +22,6 @@ from trainable.evaluation import (
     quick_metrics,
 )
 from trainable.precision import Diverged, Precision
-from trainable.splits import Split
 
 EVAL_BATCH_SIZE = 128
 """Images per forward pass of an evaluation; measured fastest per image on a CPU at 32 px."""

@@ -14,13 +14,13 @@ from ray import tune
 
 from spaces.recipe import Recipe
 from trainable import checkpoint
-from trainable.datasets import Dataset
-from trainable.device_images import DeviceImages
+from trainable.data.datasets import Dataset
+from trainable.data.device_images import DeviceImages
+from trainable.data.splits import resplit
 from trainable.gpu_memory import PARTS, free_cache, in_smaller_parts
 from trainable.measurement import ImageResults
 from trainable.precision import Diverged
 from trainable.readback import require_arrived
-from trainable.splits import resplit
 from trainable.trainer import Trainer
 
 WORST = {"top1": 0.0, "nll": 1e3, "nll_refined": 1e3}
@@ -28,7 +28,9 @@ WORST = {"top1": 0.0, "nll": 1e3, "nll_refined": 1e3}
 
 
 class RecipeTrainable(tune.Trainable):
-    """Trains the recipe of ``config["spec"]`` (`search.trials.TrialSpec.to_dict`) epoch by epoch.
+    """Trains the recipe of ``config["spec"]`` epoch by epoch.
+
+    The specification is a `search.records.trials.TrialSpec` as its ``to_dict`` writes it.
 
     Each step reports ``epoch``, ``metrics`` and the ``node`` it ran on, the first one also the
     strengths read back from the live objects. It never reports ``done``: when a trial is over is

@@ -1,8 +1,8 @@
 """What a run really trains with, read off its live objects instead of its configuration."""
 
 from spaces.strengths import Strengths
-from trainable.drop_path import read_drop_path_rate
 from trainable.ema import OWN
+from trainable.models.drop_path import read_drop_path_rate
 from trainable.trainer import Trainer
 
 LIVE = "live/"

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from spaces.recipe import Recipe
-from trainable.datasets import Dataset
+from trainable.data.datasets import Dataset
+from trainable.data.splits import Split
 from trainable.gpu_memory import GpuMemory, free_cache, in_smaller_parts, measure
 from trainable.measurement import EVAL_BATCH_SIZE
 from trainable.precision import autocast_is_faster, resolve_amp_dtype
-from trainable.splits import Split
 from trainable.trainer import Trainer
 
 NUM_STEPS = 4

@@ -14,19 +14,19 @@ from torch import Tensor
 
 from spaces.recipe import Recipe
 from spaces.task import Task
-from trainable.batch_augment import Augment, Normalizer
+from trainable.augment.batch_augment import Augment, Normalizer
 from trainable.batch_norm import batch_norm_statistics, refresh_batch_norm
-from trainable.datasets import Dataset
-from trainable.device_images import DeviceImages
+from trainable.data.datasets import Dataset
+from trainable.data.device_images import DeviceImages
+from trainable.data.splits import Split
 from trainable.ema import OWN, EmaBank
 from trainable.forward_loss import ForwardLoss
 from trainable.measurement import ImageResults, Measurement
-from trainable.models import create_model, describe_model
-from trainable.optimizer_slot import Criterion
-from trainable.optimizers import create_optimizer
+from trainable.models.build import create_model, describe_model
+from trainable.optim.optimizer_slot import Criterion
+from trainable.optim.optimizers import create_optimizer
+from trainable.optim.schedule import lr_factor, warmup_steps_of
 from trainable.precision import Precision, resolve_amp_dtype
-from trainable.schedule import lr_factor, warmup_steps_of
-from trainable.splits import Split
 
 ASK_EVERY_STEPS = 200
 """How often the host asks an accelerator whether the run has diverged, and waits for the answer;

@@ -1,0 +1,215 @@
+"""The tables of docs/planted.md, from the diagnoses that were drawn of each case."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+from scipy import stats
+
+from benchmarks.planted.record import METRICS
+from benchmarks.planted.scores import Evaluated, Score, turns_of
+from benchmarks.planted.verdicts import Diagnosis, Recorded, is_covered, is_right, truth
+from search.verdict.blocked_model import t_quantile
+from search.verdict.dials import UNFINISHED
+from search.verdict.schema import Dial
+from search.verdict.sequential import PRACTICAL_MARGIN
+from search.verdict.wording import change, percent
+
+
+def score_table(found: Mapping[str, Score]) -> Iterator[str]:
+    """One row per way of judging."""
+    head = ("", "cases", "culprits found", "turns per diagnosis", "false, of all turns")
+    yield from _head(*head, "diagnoses with a false turn", numeric=5)
+    for name, at in found.items():
+        shares = (f"{at.found:.0%}", f"{at.turns:.2f}", f"{at.false:.1%}", f"{at.spoilt:.1%}")
+        yield _row(name, str(at.num_cases), *shares)
+
+
+def case_table(cases: Sequence[Evaluated]) -> Iterator[str]:
+    """One row per planted strength, and one per case without any."""
+    head = ("case", "planted", "costs in truth", "culprit by", "other turns", "fit state", "runs")
+    yield from _head(*head, "turned in", numeric=2)
+    for case in cases:
+        recorded = case.recorded
+        runs = np.mean([d.num_runs for d in case.drawn])
+        fits = Counter(d.fit.reference for d in case.drawn if d.fit)
+        said = ", ".join(f"{state} {n}" for state, n in fits.most_common()) or "not recorded"
+        others = Counter(
+            f"`{name}` {_direction(d, name)}, {_verdict(recorded, name, metric, d)}"
+            for d in case.drawn
+            for name, metric in turns_of(d)
+            if name not in recorded.planted
+        )
+        other = ", ".join(f"{what} ({n})" for what, n in others.most_common()) or "none"
+        if not recorded.planted:
+            yield _row(recorded.name, "nothing", "", "", other, said, f"{runs:.0f}", "")
+        for i, name in enumerate(recorded.planted):
+            turned = sum(name in dict(turns_of(d)) for d in case.drawn)
+            yield _row(
+                recorded.name if i == 0 else "",
+                f"`{name}` {recorded.plan.reference.strengths.as_dict()[name]:g}",
+                _costs(recorded, name),
+                _words(case.culprits.get(name)),
+                *((other, said, f"{runs:.0f}") if i == 0 else ("", "", "")),
+                f"{turned} of {len(case.drawn)}",
+            )
+
+
+def _dial(diagnosis: Diagnosis, name: str) -> Dial:
+    return next(d for d in diagnosis.dials if d.strength == name)
+
+
+def _direction(diagnosis: Diagnosis, name: str) -> str:
+    return _dial(diagnosis, name).turn
+
+
+def _verdict(recorded: Recorded, name: str, metric: str | None, diagnosis: Diagnosis) -> str:
+    right = is_right(recorded, name, metric, without=diagnosis.used)
+    return "right" if right else "false"
+
+
+def _costs(recorded: Recorded, name: str) -> str:
+    parts = []
+    for metric in ("val/top1", "val/nll"):
+        found = truth(recorded, name, metric)
+        if found is not None:
+            scale, digits = (100.0, 1) if metric.endswith("top1") else (1.0, 2)
+            parts.append(f"{change(metric, -found.mean)} ± {scale * found.half:.{digits}f}")
+    return ", ".join(parts) or "not enough blocks"
+
+
+def _words(metric: str | None) -> str:
+    if metric is None:
+        return "no culprit"
+    return {"val/top1": "accuracy", "val/nll": "log-loss"}.get(metric, "refined log-loss")
+
+
+def coverage_table(cases: Sequence[Evaluated]) -> Iterator[str]:
+    """How often 95 % intervals agree with the blocks that they did not see."""
+    yield from _head("metric", "intervals", "agree with the other blocks", numeric=2)
+    everything: list[bool] = []
+    for metric in METRICS:
+        hits = covered(cases, metric)
+        everything += hits
+        if hits:
+            yield _row(metric, str(len(hits)), f"{np.mean(hits):.1%}")
+    if everything:
+        yield _row("all", str(len(everything)), f"{np.mean(everything):.1%}")
+
+
+def covered(cases: Sequence[Evaluated], metric: str) -> list[bool]:
+    """Whether each interval of each diagnosis agrees with the blocks that it did not see."""
+    found = [
+        is_covered(case.recorded, effects[metric], name, metric, drawn.used)
+        for case in cases
+        for drawn in case.drawn
+        for name, effects in drawn.effects.items()
+    ]
+    return [hit for hit in found if hit is not None]
+
+
+def fit_table(cases: Sequence[Evaluated]) -> Iterator[str]:
+    """How often the fit state is the one that was planted."""
+    yield from _head("should be", "said instead", "cases", "diagnoses", "right", numeric=3)
+    groups: dict[tuple[str, ...], list[Evaluated]] = {}
+    for case in cases:
+        # A reference whose planted strengths do no harm is as good as one without.
+        harmless = case.recorded.planted and not case.culprits
+        wanted = ("balanced", "overfit") if harmless else case.recorded.fits
+        groups.setdefault(wanted, []).append(case)
+    for wanted, group in groups.items():
+        states = [d.fit.reference for case in group for d in case.drawn if d.fit]
+        wrong = Counter(state for state in states if state not in wanted)
+        said = ", ".join(f"{state} {n}" for state, n in wrong.most_common()) or "nothing"
+        if states:
+            right = np.mean([state in wanted for state in states])
+            yield _row(" or ".join(wanted), said, str(len(group)), str(len(states)), f"{right:.0%}")
+
+
+def gap_table(cases: Sequence[Evaluated]) -> Iterator[str]:
+    """What the references that should overfit leave open, and what was offered instead."""
+    head = ("case", "recipe", "clean train", "validation", "gap, points")
+    yield from _head(*head, "most that one offered strength gains", numeric=4)
+    for case in cases:
+        if case.recorded.fits != ("overfit",):
+            continue
+        found = [truth(case.recorded, name, "val/top1") for name in case.recorded.names]
+        most = max((one for one in found if one is not None), key=lambda one: one.mean)
+        gained = f"{change('val/top1', most.mean)} ± {100 * most.half:.1f}"
+        for role, words in (("reference", "everything off"), ("best", "what was offered")):
+            clean, val = (
+                np.array([of[metric] for of in case.recorded.fresh[role].values()])
+                for metric in ("clean_train/top1", "val/top1")
+            )
+            gap = 100 * (clean - val)
+            is_first = role == "reference"
+            yield _row(
+                case.recorded.name if is_first else "",
+                words,
+                *(percent(float(of.mean())) for of in (clean, val)),
+                f"{gap.mean():.1f} ± {t_quantile(0.05, len(gap) - 1) * stats.sem(gap):.1f}",
+                gained if is_first else "",
+            )
+
+
+def unplanted_table(cases: Sequence[Evaluated]) -> Iterator[str]:
+    """What was not planted, and would gain more than the practical margin beyond noise in truth."""
+    yield from _head("case", "strength", "gains in truth", "turned in", "held in", numeric=2)
+    for case in cases:
+        for name in case.recorded.names:
+            found = truth(case.recorded, name, "val/top1")
+            if found is None or name in case.recorded.planted:
+                continue
+            if found.mean < PRACTICAL_MARGIN or found.sign() < 1:
+                continue
+            number = len(case.drawn)
+            turned = sum(name in dict(turns_of(drawn)) for drawn in case.drawn)
+            held = sum(_dial(drawn, name).remark.endswith(UNFINISHED) for drawn in case.drawn)
+            gains = f"{change('val/top1', found.mean)} ± {100 * found.half:.1f}"
+            shares = (f"{turned} of {number}", f"{held} of {number}")
+            yield _row(case.recorded.name, f"`{name}`", gains, *shares)
+
+
+def calibration_table(cases: Sequence[Evaluated]) -> Iterator[str]:
+    """What was said where plain log-loss decided, and whether the other blocks agree."""
+    head = ("said where plain log-loss decides", "dials", "refined moves less than half as much")
+    yield from _head(*head, numeric=2)
+    said: dict[str, list[bool]] = {words: [] for words in _CALIBRATION}
+    for case in cases:
+        for drawn in case.drawn:
+            for dial in drawn.dials:
+                if dial.decided_by == "val/nll":
+                    words = next(words for words in _CALIBRATION if words in dial.remark)
+                    said[words].append(_is_mostly_calibration(case, dial.strength, drawn.used))
+    for words, agree in said.items():
+        yield _row(words, str(len(agree)), f"{sum(agree)} of {len(agree)}")
+
+
+_CALIBRATION = (
+    "does: a calibration matter",
+    "mostly a calibration matter",
+    "how much of it is calibration is open",
+)
+"""From `search.verdict.judgement`."""
+
+
+def _is_mostly_calibration(case: Evaluated, strength: str, used: Iterable[int]) -> bool:
+    excluded = tuple(used)
+    refined, plain = (
+        truth(case.recorded, strength, metric, without=excluded)
+        or truth(case.recorded, strength, metric)
+        for metric in ("val/nll_refined", "val/nll")
+    )
+    assert refined is not None
+    assert plain is not None
+    return abs(refined.mean) < abs(plain.mean) / 2
+
+
+def _head(*names: str, numeric: int) -> Iterator[str]:
+    """Head of a table whose last columns are numbers."""
+    yield _row(*names)
+    yield "|" + " :-- |" * (len(names) - numeric) + " --: |" * numeric
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,1 @@
+"""``ablate``: one ingredient less each time, or a contest of optimizers."""

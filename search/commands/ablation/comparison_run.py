@@ -1,0 +1,172 @@
+"""A run that compares whole recipes from top to bottom: an ablation, or a contest of optimizers.
+
+It shares everything with a search except what is run and what is said of it: plan, journal,
+conductor, workers, tracking and the way to go on with it.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rich.console import Console
+
+from search.commands.ablation.comparison_page import Page, comparison_page
+from search.commands.ablation.variants import FULL, full_recipe
+from search.commands.job import Job, Say, Session
+from search.engine.conductor import Stage
+from search.plan.config import RunConfig
+from search.plan.plan import Plan
+from search.plan.planning import make_plan
+from search.plan.text import duration, task_line
+from search.records.files import write_json, write_text
+from search.records.journal import Journal
+from search.records.trials import Trial
+from search.report.figures.catalogue import Figure, write_figures
+from search.report.outputs import effective
+from search.report.tables import write_rows, write_trials
+from search.tracking.answer import Answer
+from trainable.data.datasets import Dataset
+
+log = logging.getLogger("search")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Findings:
+    """What a comparison found.
+
+    Attributes:
+        data: Plain values for the JSON file.
+        rows: Lines of the CSV file.
+        answer: For the tracking store.
+        figure: What is drawn.
+        lines: What the terminal says before the table of ``answer``.
+        remarks: What it says after it.
+    """
+
+    data: dict[str, Any]
+    rows: Sequence[dict[str, object]]
+    answer: Answer
+    figure: Figure
+    lines: Sequence[str]
+    remarks: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """What tells one kind of comparison from another.
+
+    Attributes:
+        kind: Stem of its files, and its tag in the tracking store.
+        stages: Makers of its stages.
+        totals: Expected trials by stage.
+        plan_lines: What will be run, in words.
+        estimate_s: Expected wall-clock in seconds, or None if it cannot be told.
+        find: Draws the conclusions from the journal.
+    """
+
+    kind: str
+    stages: Callable[[RunConfig, Plan, Journal], list[Callable[[], Stage]]]
+    totals: Callable[[RunConfig, Plan], dict[str, int]]
+    plan_lines: Callable[[RunConfig, Plan], list[str]]
+    estimate_s: Callable[[RunConfig, Plan, Dataset], float | None]
+    find: Callable[[RunConfig, Plan, Sequence[Trial]], Findings]
+
+
+def comparison_job(comparison: Comparison) -> Job:
+    """A comparison as a kind of run."""
+
+    def show(console: Console, config: RunConfig, plan: Plan, dataset: Dataset) -> float | None:
+        for line in (task_line(plan), *(f"  {note}" for note in plan.notes)):
+            say(console, line)
+        for line in comparison.plan_lines(config, plan):
+            say(console, line)
+        estimate_s = comparison.estimate_s(config, plan, dataset)
+        if estimate_s is not None:
+            say(console, f"About {duration(estimate_s)} in all. Test images are not touched.\n")
+        return estimate_s
+
+    def stages(session: Session, deadline: float | None, say: Say) -> list[Callable[[], Stage]]:
+        return comparison.stages(session.config, session.plan, session.journal)
+
+    return Job(
+        kind=comparison.kind,
+        result=f"{comparison.kind}.json",
+        make_plan=_plan,
+        show=show,
+        totals=comparison.totals,
+        stages=stages,
+        watch=lambda session: lambda trial: None,
+        tell=lambda session: _tell(session, comparison),
+    )
+
+
+def say(console: Console, text: str) -> None:
+    """Print text as it is: a path must not be broken, a name in brackets is no markup."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _plan(config: RunConfig) -> tuple[Plan, Dataset]:
+    if config.reference != FULL:
+        return make_plan(config)
+    plan, dataset = make_plan(replace(config, reference="imagenet"))
+    recipe, notes = full_recipe(plan.reference, plan.task)
+    anchors = {**plan.anchors, "reference": recipe}
+    return replace(plan, anchors=anchors, notes=(*notes, *plan.notes)), dataset
+
+
+def _tell(session: Session, comparison: Comparison) -> None:
+    """Write every file, hand everything to the store, print the answer."""
+    config, plan, journal = session.config, session.plan, session.journal
+    trials = list(journal.trials.values())
+    found = comparison.find(config, plan, trials)
+    path = config.path
+    write_trials(
+        path / "trials.csv",
+        trials,
+        raw=plan.space.raw_of,
+        effective=lambda recipe: effective(plan, recipe),
+    )
+    write_rows(path / f"{comparison.kind}.csv", found.rows)
+    write_figures(path / "figures", {found.figure.name: found.figure})
+    page = Page(
+        title=f"{config.run_name}: {comparison.kind}",
+        about=f"{config.run_name} · {task_line(plan)}",
+        sentence=found.answer.sentence,
+        lines=found.lines,
+        figure=found.figure,
+        rows=found.answer.rows,
+        remarks=found.remarks,
+    )
+    write_text(path / "report.html", comparison_page(page))
+    # Last: with it, all runs have ended.
+    write_json(path / f"{comparison.kind}.json", {**found.data, "wall_s": journal.wall_s})
+    session.tracker.close_search("FINISHED", verdict=None, artifacts=path, answer=found.answer)
+    _print(session.console, config, comparison, found)
+
+
+def _print(console: Console, config: RunConfig, comparison: Comparison, found: Findings) -> None:
+    from rich.table import Table
+
+    console.print()
+    console.print(found.answer.sentence, style="bold", highlight=False)
+    for line in found.lines:
+        console.print(line, highlight=False)
+    table = Table()
+    for name in found.answer.rows[0] if found.answer.rows else ():
+        table.add_column(name, justify="left" if name in _WORDS else "right")
+    for row in found.answer.rows:
+        table.add_row(*row.values())
+    console.print(table)
+    for remark in found.remarks:
+        console.print(f"  {remark}", highlight=False)
+    for what, where in (
+        ("The whole story:", config.path / "report.html"),
+        ("The numbers:", config.path / f"{comparison.kind}.json"),
+        ("The picture:", config.path / "figures" / f"{found.figure.name}.png"),
+        ("Look:", "make ui"),
+    ):
+        console.print(f"{what:<24}{where}", highlight=False, soft_wrap=True)
+
+
+_WORDS = ("ingredient", "what it does", "optimizer", "compared at")

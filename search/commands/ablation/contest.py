@@ -1,0 +1,203 @@
+"""``make ablate OPTIMIZERS=...``: optimizers side by side, each with its own learning rate."""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from search.commands.ablation.comparison_run import Comparison, Findings
+from search.commands.ablation.contest_result import METHOD, SCHEMA, Contest, Round, contest_of
+from search.commands.ablation.contest_stages import (
+    CONTEST as CONTEST_STAGE,
+)
+from search.commands.ablation.contest_stages import (
+    TUNE,
+    choices,
+    contest_stage,
+    contestant,
+    tune_stage,
+)
+from search.commands.ablation.contest_text import answer, plan_lines, remarks, rows
+from search.commands.ablation.figure import ink_of, scaled
+from search.commands.ablation.job import run_seconds
+from search.commands.ablation.text import interval
+from search.engine.conductor import Stage
+from search.plan.config import RunConfig
+from search.plan.estimate import OVERHEAD, STARTUP_S, num_workers
+from search.plan.plan import Plan
+from search.records.journal import Journal
+from search.records.trials import Trial
+from search.report.figures.catalogue import Figure
+from search.report.figures.forest import Panel, Row, forest
+from search.tracking.answer import Answer
+from search.verdict.schema import Estimate
+from search.verdict.sequential import PRACTICAL_MARGIN
+from trainable.data.datasets import Dataset
+
+KIND = "optimizers"
+_DECIMALS = 4
+_UNKNOWN = Estimate(mean=math.nan, ci95=(-math.inf, math.inf))
+
+
+def _stages(config: RunConfig, plan: Plan, journal: Journal) -> list[Callable[[], Stage]]:
+    return [
+        lambda: tune_stage(journal, plan, config),
+        lambda: contest_stage(journal, plan, config),
+    ]
+
+
+def _totals(config: RunConfig, plan: Plan) -> dict[str, int]:
+    number = len(config.optimizers)
+    # All but the first take a step of another length.
+    return {TUNE: number * config.lr_trials, CONTEST_STAGE: (2 * number - 1) * config.seeds}
+
+
+def _plan_lines(config: RunConfig, plan: Plan) -> list[str]:
+    defaults = {name: contestant(plan, name).lr for name in config.optimizers}
+    return plan_lines(defaults, lr_trials=config.lr_trials, seeds=config.seeds)
+
+
+def _estimate_s(config: RunConfig, plan: Plan, dataset: Dataset) -> float | None:
+    timed = [
+        run_seconds(config, plan, dataset, contestant(plan, name)) for name in config.optimizers
+    ]
+    known = [run_s for run_s in timed if run_s is not None]
+    if not known:
+        return None
+    mean_s = sum(known) / len(known)
+    in_time = (len(timed) - 1) * config.seeds * known[0]
+    other = len(timed) * (config.lr_trials + config.seeds) * mean_s
+    return STARTUP_S + OVERHEAD * (other + in_time) / num_workers(config)
+
+
+def _find(config: RunConfig, plan: Plan, trials: Sequence[Trial]) -> Findings:
+    chosen = choices([t for t in trials if t.spec.stage == TUNE], plan, config)
+    if not chosen:
+        raise RuntimeError("no optimizer finished with any of its learning rates.")
+    found = contest_of([t for t in trials if t.spec.stage == CONTEST_STAGE], chosen)
+    left_out = [name for name in config.optimizers if name not in {c.name for c in chosen}]
+    said = remarks(found, metric=config.metric)
+    said += [f"{name} finished with none of its rates and is left out." for name in left_out]
+    sentence = answer(found)
+    return Findings(
+        data={
+            "schema": SCHEMA,
+            "run": config.run_name,
+            "dataset": plan.data.name,
+            "model": plan.reference.model,
+            "num_train": plan.data.num_train,
+            "num_val": plan.data.num_val,
+            "seeds": config.seeds,
+            "metric": config.metric,
+            "method": METHOD,
+            "sentence": sentence,
+            "recipe": plan.reference.to_dict(),
+            "left_out": left_out,
+            **found.to_dict(),
+        },
+        rows=_csv_rows(found),
+        answer=Answer(sentence=sentence, rows=rows(found), remarks=said, metrics=_metrics(found)),
+        figure=_figure(found),
+        lines=[],
+        remarks=said,
+    )
+
+
+def _csv_rows(found: Contest) -> list[dict[str, object]]:
+    by_name = {choice.name: choice for choice in found.choices}
+    return [
+        {
+            "compared_at": one.at,
+            "rank": rank,
+            "optimizer": standing.name,
+            "lr": by_name[standing.name].lr,
+            "weight_decay": by_name[standing.name].weight_decay,
+            "epochs": standing.epochs,
+            "step_ratio": by_name[standing.name].step_ratio,
+            **_ends("top1", standing.top1),
+            **_ends("nll", standing.nll),
+            **_ends("top1_difference", standing.top1_difference),
+            **_ends("nll_difference", standing.nll_difference),
+            "train_s": standing.train_s,
+            "num_blocks": standing.num_blocks,
+            "is_winner": standing.name == one.winner,
+        }
+        for one in found.rounds
+        for rank, standing in enumerate(one.standings, start=1)
+    ]
+
+
+def _metrics(found: Contest) -> dict[str, float]:
+    values: dict[str, float] = {}
+    for one in found.rounds:
+        at = one.at.replace(" ", "_")
+        for standing in one.standings:
+            values[f"{at}/{standing.name}_top1"] = standing.top1.mean
+            values |= _ends(f"{at}/{standing.name}_difference", standing.top1_difference)
+    return {name: round(x, _DECIMALS) for name, x in values.items() if math.isfinite(x)}
+
+
+def _ends(name: str, estimate: Estimate | None) -> dict[str, float]:
+    if estimate is None:
+        return {}
+    low, high = estimate.ci95
+    return {name: estimate.mean, f"{name}_low": low, f"{name}_high": high}
+
+
+def _figure(found: Contest) -> Figure:
+    names = [choice.name for choice in found.choices[1:]]
+    of_round = [_differences(one, names) for one in found.rounds]
+    times = [found.step_time[name] for name in names]
+    figure_rows = [
+        Row(
+            label=choice.name,
+            words=f"lr {choice.lr:.3g}; {choice.epochs} epochs in equal time",
+            inks=(
+                *(ink_of(differences[i], better=1) for differences in of_round),
+                ink_of(times[i], better=-1),
+            ),
+        )
+        for i, choice in enumerate(found.choices[1:])
+    ]
+    panels = [
+        Panel(
+            title=f"points, {one.at}",
+            estimates=tuple(scaled(difference, 100) for difference in differences),
+            texts=tuple(interval(d, scale=100, digits=1) for d in differences),
+            left=f"{found.base} better",
+            right="better",
+            margin=100 * PRACTICAL_MARGIN,
+        )
+        for one, differences in zip(found.rounds, of_round, strict=True)
+    ]
+    panels.append(
+        Panel(
+            title="time per step, %",
+            estimates=tuple(scaled(time, 100) for time in times),
+            texts=tuple(interval(time, scale=100, digits=1) for time in times),
+            left="faster",
+            right="slower",
+        )
+    )
+    return Figure(
+        name=KIND,
+        title=f"Optimizers against {found.base}",
+        caption="Top-1 of each optimizer with its own learning rate, less that of the first one; "
+        "bars are intervals that hold together with 95 % for all pairs, and a hollow mark is not "
+        "distinguishable.",
+        draw=partial(forest, figure_rows, panels),
+    )
+
+
+def _differences(one: Round, names: Sequence[str]) -> list[Estimate]:
+    found = {standing.name: standing.top1_difference for standing in one.standings}
+    return [found[name] or _UNKNOWN for name in names]
+
+
+CONTEST = Comparison(
+    kind=KIND,
+    stages=_stages,
+    totals=_totals,
+    plan_lines=_plan_lines,
+    estimate_s=_estimate_s,
+    find=_find,
+)

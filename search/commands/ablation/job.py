@@ -1,0 +1,173 @@
+"""``make ablate``: the full recipe, then without one ingredient at a time, ranked by effect."""
+
+import math
+from collections.abc import Callable, Sequence
+
+from search.commands.ablation.comparison_run import Comparison, Findings
+from search.commands.ablation.effects import METHOD, SCHEMA, Ablation, effects_of
+from search.commands.ablation.figure import ablation_figure
+from search.commands.ablation.stage import STAGE, ablate_stage
+from search.commands.ablation.text import CAVEAT, answer, full_line, missing_lines, plan_lines, rows
+from search.commands.ablation.variants import Ingredient, ingredients, variants
+from search.engine.conductor import Stage
+from search.plan.config import RunConfig
+from search.plan.estimate import OVERHEAD, STARTUP_S, num_workers
+from search.plan.places import device_of, num_threads
+from search.plan.plan import Plan
+from search.records.journal import Journal
+from search.records.trials import Trial
+from search.tracking.answer import Answer
+from search.verdict.schema import Estimate
+from spaces.recipe import Recipe
+from trainable.data.datasets import Dataset
+from trainable.precision import Diverged
+from trainable.timing import time_run
+
+_DECIMALS = 4
+
+
+def _ingredients(plan: Plan) -> tuple[Ingredient, ...]:
+    return ingredients(plan.reference, plan.task)
+
+
+def _recipes(plan: Plan) -> dict[str, Recipe]:
+    return variants(plan.reference, _ingredients(plan))
+
+
+def _stages(config: RunConfig, plan: Plan, journal: Journal) -> list[Callable[[], Stage]]:
+    return [lambda: ablate_stage(journal, plan, config, _recipes(plan))]
+
+
+def _totals(config: RunConfig, plan: Plan) -> dict[str, int]:
+    return {STAGE: len(_recipes(plan)) * config.seeds}
+
+
+def _plan_lines(config: RunConfig, plan: Plan) -> list[str]:
+    return plan_lines(_ingredients(plan), seeds=config.seeds)
+
+
+def _estimate_s(config: RunConfig, plan: Plan, dataset: Dataset) -> float | None:
+    run_s = run_seconds(config, plan, dataset, plan.reference)
+    if run_s is None:
+        return None
+    return STARTUP_S + OVERHEAD * run_s * _totals(config, plan)[STAGE] / num_workers(config)
+
+
+def run_seconds(config: RunConfig, plan: Plan, dataset: Dataset, recipe: Recipe) -> float | None:
+    """Expected seconds of one run that is evaluated at its end; None if its first steps diverge."""
+    try:
+        timing = time_run(
+            recipe, dataset, device=device_of(config), num_threads=num_threads(config)
+        )
+    except Diverged:
+        return None
+    # Validation and as many clean training images, on the raw weights and on their average.
+    evaluated_s = 4 * plan.data.num_val * timing.evaluated_image_s
+    return plan.task.total_steps * timing.step_s + evaluated_s
+
+
+def _find(config: RunConfig, plan: Plan, trials: Sequence[Trial]) -> Findings:
+    found = effects_of(trials, _ingredients(plan), steps_per_epoch=plan.task.steps_per_epoch)
+    sentence, table = answer(found), rows(found)
+    remarks = [
+        CAVEAT,
+        f"Time per step: median epoch, with {num_workers(config)} run(s) at once on this machine."
+        if not config.ray_address
+        else "Time per step: median epoch, among other runs of the cluster.",
+        *_diverged(found),
+        *_failed(trials),
+        *missing_lines(found),
+    ]
+    return Findings(
+        data={
+            "schema": SCHEMA,
+            "run": config.run_name,
+            "dataset": plan.data.name,
+            "model": plan.reference.model,
+            "num_train": plan.data.num_train,
+            "num_val": plan.data.num_val,
+            "total_steps": plan.task.total_steps,
+            "seeds": config.seeds,
+            "method": METHOD,
+            "sentence": sentence,
+            "recipe": plan.reference.to_dict(),
+            **found.to_dict(),
+        },
+        rows=_csv_rows(found),
+        answer=Answer(
+            sentence=sentence,
+            rows=table,
+            remarks=[full_line(found), *remarks],
+            metrics=_metrics(found),
+        ),
+        figure=ablation_figure(found),
+        lines=[full_line(found)],
+        remarks=remarks,
+    )
+
+
+def _csv_rows(found: Ablation) -> list[dict[str, object]]:
+    return [
+        {
+            "rank": rank,
+            "ingredient": worth.name,
+            "value": worth.value,
+            **_ends("top1", worth.top1),
+            **_ends("nll", worth.nll),
+            **_ends("step_time", worth.step_time),
+            "without_top1": worth.without_top1,
+            "without_step_ms": worth.without_step_ms,
+            "accuracy": worth.accuracy,
+            "only_speed": worth.only_speed,
+            "num_blocks": worth.num_blocks,
+            "num_diverged": worth.num_diverged,
+        }
+        for rank, worth in enumerate(found.worths, start=1)
+    ]
+
+
+def _metrics(found: Ablation) -> dict[str, float]:
+    values = {
+        "full/top1": found.top1.mean,
+        "full/nll": found.nll.mean,
+        "full/step_ms": found.step_ms.mean,
+        "full/epoch_s": found.epoch_s.mean,
+    }
+    for worth in found.worths:
+        values |= _ends(f"effect/{worth.name}", worth.top1)
+        values |= _ends(f"slowdown/{worth.name}", worth.step_time)
+    return {name: round(x, _DECIMALS) for name, x in values.items() if math.isfinite(x)}
+
+
+def _ends(name: str, estimate: Estimate) -> dict[str, float]:
+    low, high = estimate.ci95
+    return {name: estimate.mean, f"{name}_low": low, f"{name}_high": high}
+
+
+def _diverged(found: Ablation) -> list[str]:
+    said = {"the full recipe": found.num_full_diverged}
+    said |= {f"without {worth.label}": worth.num_diverged for worth in found.worths}
+    return [
+        f"{number} of the runs {name if name.startswith('without') else f'of {name}'} diverged; "
+        "the differences are over the others."
+        for name, number in said.items()
+        if number
+    ]
+
+
+def _failed(trials: Sequence[Trial]) -> list[str]:
+    failed = [trial for trial in trials if trial.status == "failed"]
+    return [
+        f"{trial.spec.role}, block {trial.spec.block}, failed and is left out: {trial.reason}"
+        for trial in failed
+    ]
+
+
+ABLATION = Comparison(
+    kind="ablation",
+    stages=_stages,
+    totals=_totals,
+    plan_lines=_plan_lines,
+    estimate_s=_estimate_s,
+    find=_find,
+)

@@ -1,0 +1,66 @@
+"""Which trials an ablation runs: every variant once in every block."""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from search.plan.config import RunConfig
+from search.plan.plan import Plan
+from search.records.journal import Journal
+from search.records.trials import TrialSpec
+from search.stages.search_stage import ListedStage
+from spaces.recipe import Recipe
+
+STAGE = "ablate"
+SEED_STEP = 1_000_003
+"""Distance between the seeds of two runs of the tool, so that their blocks never share one."""
+_FIRST_SEED = 3000
+
+
+def ablate_stage(
+    journal: Journal, plan: Plan, config: RunConfig, recipes: Mapping[str, Recipe]
+) -> ListedStage:
+    """Every recipe once per block; no result decides on what is run next.
+
+    Args:
+        journal: Memory of the run.
+        plan: The plan.
+        config: What was asked.
+        recipes: What to run, by role.
+    """
+
+    def batch(block: int) -> Sequence[TrialSpec]:
+        if block >= config.seeds:
+            return []
+        return block_of(recipes, stage=STAGE, block=block, seed=config.seed, first=_FIRST_SEED)
+
+    return ListedStage(STAGE, journal, batch, num_sure=config.seeds)
+
+
+def block_of(
+    recipes: Mapping[str, Recipe], *, stage: str, block: int, seed: int, first: int
+) -> list[TrialSpec]:
+    """One block: all recipes on the same fresh split, initial weights and batch order.
+
+    Args:
+        recipes: By role.
+        stage: The stage that runs them.
+        block: Its number, from 0.
+        seed: Seed of the run of the tool.
+        first: What tells the seeds of this stage from those of another one.
+    """
+    block_seed = SEED_STEP * (seed + 1) + first + block
+    # In another order in each block: what else the machine does must not always hit the same one.
+    roles = list(recipes)
+    random.Random(block_seed).shuffle(roles)
+    return [
+        TrialSpec(
+            stage=stage,
+            number=block * len(recipes) + i,
+            role=role,
+            recipe=replace(recipes[role], seed=block_seed),
+            split_seed=block_seed,
+            block=block,
+        )
+        for i, role in enumerate(roles)
+    ]

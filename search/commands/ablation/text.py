@@ -1,0 +1,147 @@
+"""An ablation in words: the same sentences and rows for terminal, report and MLflow."""
+
+import math
+from collections.abc import Sequence
+
+from search.commands.ablation.effects import DIVERGES, HELPS, HURTS, OPEN, SAME, Ablation, Worth
+from search.commands.ablation.variants import Ingredient
+from search.verdict.schema import Estimate
+from search.verdict.sequential import PRACTICAL_MARGIN
+from search.verdict.wording import change_with_interval, count, listed, percent
+
+PRACTICAL_POINTS = f"{100 * PRACTICAL_MARGIN:g} points"
+CAVEAT = (
+    "Each row is the full recipe less the recipe without this one ingredient. 95 % holds for all "
+    "intervals of a column together. Measured on validation images; test images are not touched."
+)
+
+
+def answer(ablation: Ablation) -> str:
+    """What an ablation says in one breath."""
+    if not ablation.num_blocks:
+        return "The full recipe finished no run, so nothing can be said of its ingredients."
+    said = []
+    for judgement, words in (
+        (DIVERGES, "without it training diverges"),
+        (HELPS, "adds accuracy"),
+        (HURTS, "costs accuracy here"),
+    ):
+        names = [_with_points(w) for w in ablation.worths if w.accuracy == judgement]
+        if names:
+            said.append(f"{listed(names)}: {words}.")
+    if not said:
+        said.append("No ingredient changes the accuracy beyond noise.")
+    said += [speed_sentence(w, ablation.num_blocks) for w in ablation.worths if w.only_speed]
+    still_open = [w.label for w in ablation.worths if w.accuracy == OPEN and not w.changes_speed]
+    if still_open:
+        verb = "is" if len(still_open) == 1 else "are"
+        said.append(
+            f"{listed(still_open)} {verb} not to be told from nothing with "
+            f"{count(ablation.num_blocks, 'seed')}; more SEEDS would narrow the intervals."
+        )
+    return " ".join(text[0].upper() + text[1:] for text in said)
+
+
+def speed_sentence(worth: Worth, num_blocks: int) -> str:
+    """What is said of an ingredient that shows in the speed and not in the accuracy."""
+    how = f"{worth.label} changes the time per step by {share_interval(worth.step_time)}"
+    if worth.accuracy == SAME:
+        return f"{how}, and accuracy by less than {PRACTICAL_POINTS}: it changes only the speed."
+    return (
+        f"{how}, and nothing else that {count(num_blocks, 'seed')} could tell from noise: "
+        f"{change_with_interval('val/top1', worth.top1)} of accuracy."
+    )
+
+
+def judgement(worth: Worth) -> str:
+    """The last column of the table."""
+    if worth.accuracy == DIVERGES:
+        return f"{count(worth.num_diverged, 'run')} without it diverged"
+    if worth.only_speed:
+        return "only the speed" if worth.accuracy == SAME else "only the speed, as far as seen"
+    words = {
+        HELPS: "adds accuracy",
+        HURTS: "costs accuracy",
+        SAME: f"less than {PRACTICAL_POINTS}",
+        OPEN: "not distinguishable",
+    }
+    return words[worth.accuracy]
+
+
+def rows(ablation: Ablation) -> list[dict[str, str]]:
+    """One row per ingredient that was run, most accuracy first, in the same columns."""
+    return [
+        {
+            "ingredient": worth.label,
+            "top-1, points": interval(worth.top1, scale=100, digits=1),
+            "log-loss, nats": interval(worth.nll, scale=1, digits=3),
+            "time per step, %": interval(worth.step_time, scale=100, digits=1),
+            "top-1 without": percent(worth.without_top1)
+            if math.isfinite(worth.without_top1)
+            else "",
+            "what it does": judgement(worth),
+        }
+        for worth in ablation.worths
+    ]
+
+
+def full_line(ablation: Ablation) -> str:
+    """How the full recipe itself does."""
+    if not ablation.num_blocks:
+        return ""
+    return (
+        f"Full recipe, {count(ablation.num_blocks, 'seed')}: top-1 "
+        f"{_own(ablation.top1, 100, 1)} %, log-loss {_own(ablation.nll, 1, 3)}, "
+        f"{_own(ablation.step_ms, 1, 1)} ms per step, {_own(ablation.epoch_s, 1, 2)} s per epoch "
+        "(each with its own 95 % interval)."
+    )
+
+
+def missing_lines(ablation: Ablation) -> list[str]:
+    """What was not run and why."""
+    return [f"Not in this recipe: {label} ({why})." for label, why in ablation.missing.items()]
+
+
+def plan_lines(found: Sequence[Ingredient], *, seeds: int) -> list[str]:
+    """What will be run."""
+    run = [ingredient for ingredient in found if not ingredient.missing]
+    lines = [f"  without {i.label} ({i.value})" for i in run]
+    lines += [f"  not in this recipe: {i.label} ({i.missing})" for i in found if i.missing]
+    head = (
+        f"The full recipe and, one at a time, the recipe without one ingredient: {len(run) + 1} "
+        f"recipes x {count(seeds, 'seed')} = {count((len(run) + 1) * seeds, 'run')}."
+    )
+    return [head, *lines]
+
+
+def interval(estimate: Estimate, *, scale: float, digits: int) -> str:
+    """A signed mean with its interval."""
+    if not math.isfinite(estimate.mean):
+        return "unknown"
+    mean, low, high = (
+        round(scale * x, digits) + 0.0 if math.isfinite(x) else x
+        for x in (estimate.mean, *estimate.ci95)
+    )
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return f"{mean:+.{digits}f} [unknown]"
+    return f"{mean:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
+
+
+def share_interval(estimate: Estimate) -> str:
+    """A change of time as a signed percentage with its interval."""
+    text = interval(estimate, scale=100, digits=1)
+    return text if text == "unknown" else f"{text} %"
+
+
+def _with_points(worth: Worth) -> str:
+    if worth.accuracy == DIVERGES:
+        return worth.label
+    return f"{worth.label} ({change_with_interval('val/top1', worth.top1)})"
+
+
+def _own(estimate: Estimate, scale: float, digits: int) -> str:
+    low, high = (scale * end for end in estimate.ci95)
+    mean = f"{scale * estimate.mean:.{digits}f}"
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return mean
+    return f"{mean} [{low:.{digits}f}, {high:.{digits}f}]"

@@ -1,0 +1,115 @@
+"""``make diff``: what a recipe lacks against a published one, most important first."""
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from search.plan.origin import origin_of
+from search.recipes.diff import diff, to_json, to_lines
+from search.recipes.timm_import import Described
+from search.recipes.yaml_file import read_described
+from search.records.files import exists
+from spaces.errors import InputError
+from spaces.published_imagenet import IMAGENET_IMAGES
+from spaces.recipe import Recipe
+from spaces.references import REFERENCE_NAMES, published
+from spaces.task import Task
+from trainable.models.build import describe_model
+
+_OF_THE_RUN = ("model", "pretrained", "image_size", "epochs", "batch_size", "lr", "min_lr")
+_OF_THE_MACHINE = ("amp_dtype", "grad_accum_steps", "compile", "seed")
+_IMAGENET_CLASSES = 1000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Reference:
+    """What a recipe is held against, and what is to be said of it."""
+
+    described: Described
+    task: Task
+    title: str
+    remarks: tuple[str, ...] = ()
+
+
+def print_diff(config: Path, reference: str, *, num_train: int | None, as_json: bool) -> None:
+    """Print the differences of a recipe file from a reference.
+
+    What a file does not say of an ingredient means that it does not have it. What it does not say
+    of the run itself (model, sizes, length, learning rate, machine) is no difference.
+
+    Args:
+        config: Own recipe, or timm's ``args.yaml``.
+        reference: Name of a published recipe, or a recipe file.
+        num_train: Training images of the own run; None is those of the run directory that the file
+            lies in, else those of the reference.
+        as_json: Whether to print JSON and nothing else.
+
+    Raises:
+        InputError: If a file or a name is wrong.
+    """
+    origin = origin_of(config)
+    found_on = origin.num_train if num_train is None and origin else num_train
+    theirs = _reference(reference, num_train=found_on)
+    mine = read_described(config, defaults=_unsaid(theirs.described.recipe))
+    images = theirs.task.num_train if found_on is None else found_on
+    task = _task(mine.recipe, num_train=images, num_classes=theirs.task.num_classes)
+    differences = diff(mine, theirs.described, task, theirs.task)
+    if as_json:
+        sys.stdout.write(to_json(differences))
+        return
+    counted = {0: "No difference", 1: "1 difference"}.get(
+        len(differences), f"{len(differences)} differences, what usually matters most first"
+    )
+    print(f"{config} against {theirs.title}. {counted}:" if differences else f"{counted}.")
+    for line in to_lines(differences) if differences else ():
+        print(f"  {line}")
+    print(
+        f"\nEffective units are those of {images} training images here "
+        f"({task.total_steps} steps) and {theirs.task.num_train} there "
+        f"({theirs.task.total_steps} steps); NUM_TRAIN=... sets the number here."
+    )
+    for remark in (*mine.notes, *theirs.remarks):
+        print(f"  {remark}")
+
+
+def _reference(name: str, *, num_train: int | None) -> _Reference:
+    if name in REFERENCE_NAMES:
+        # BiT's rule goes by the number of images; the others are one recipe each.
+        original = published(name, num_train=1 if num_train is None else num_train)
+        return _Reference(
+            described=Described(recipe=original.recipe),
+            task=original.task,
+            title=f"{name} ({original.source})",
+            remarks=tuple(f"{name}: {caveat}." for caveat in original.caveats),
+        )
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml") and not exists(path):
+        raise InputError(
+            f"`reference` must be a recipe file or one of {', '.join(REFERENCE_NAMES)}, "
+            f"got {name!r}."
+        )
+    described = read_described(path, defaults=Recipe())
+    origin = origin_of(path)
+    given = IMAGENET_IMAGES if num_train is None else num_train
+    images = origin.num_train if origin else given
+    classes = origin.plan.task.num_classes if origin else _IMAGENET_CLASSES
+    return _Reference(
+        described=described,
+        task=_task(described.recipe, num_train=images, num_classes=classes),
+        title=name,
+        remarks=tuple(f"{name}: {note}" for note in described.notes),
+    )
+
+
+def _unsaid(reference: Recipe) -> Recipe:
+    """What a file means by saying nothing: the reference's run, and no ingredient."""
+    names = (*_OF_THE_RUN, *_OF_THE_MACHINE)
+    return replace(Recipe(), **{name: getattr(reference, name) for name in names})
+
+
+def _task(recipe: Recipe, *, num_train: int, num_classes: int) -> Task:
+    try:
+        num_blocks = describe_model(recipe.model).num_blocks
+    except InputError:
+        num_blocks = 1  # Recipes are compared, not models: one that is not here may have any.
+    return Task.of(recipe, num_train=num_train, num_classes=num_classes, num_blocks=num_blocks)

@@ -1,0 +1,110 @@
+"""``make export``: the recipe files of a run once more, for its own size or for another one.
+
+All comes from the run directory, wherever it lies now; the dataset is not needed.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from search.commands.console import make_console
+from search.plan.origin import EXPORT_FILE, EXPORTED_RECIPES, Origin, read_origin
+from search.recipes.rescale import rescaled_recipe
+from search.records.files import make_writable, only_driver, write_json
+from search.records.journal import Journal
+from search.report.outputs import write_recipes
+from search.stages.analysis import pick_best
+from spaces.errors import InputError
+from spaces.recipe import Recipe
+from spaces.task import Task
+
+SCHEMA = "export/1"
+FILES = (*EXPORTED_RECIPES, "best.torchvision.txt")
+
+
+def export_run(
+    run_dir: Path,
+    *,
+    num_train: int | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+) -> None:
+    """Write the exported recipe of a finished run again, moved to another size if one is given.
+
+    A moved recipe takes the place of the original one, which an export without sizes brings back.
+
+    Args:
+        run_dir: Directory of the run.
+        num_train: Training images that the recipe is wanted for; None keeps the number.
+        epochs: Its epochs; None keeps them.
+        batch_size: Its images per step; None keeps them.
+
+    Raises:
+        InputError: If the run has no verdict yet, cannot be written to, or a size is impossible.
+    """
+    origin = read_origin(run_dir)
+    if origin.verdict is None:
+        raise InputError(
+            f"{run_dir} must have a verdict before its recipe is exported, but has none; "
+            f"go on with: make resume RUN={run_dir.name}"
+        )
+    recipe, plan = exported_recipe(run_dir, origin), origin.plan
+    sentence = str(origin.verdict["sentence"])
+    wanted = {"num_train": num_train, "epochs": epochs, "batch_size": batch_size}
+    is_moved = any(value is not None for value in wanted.values())
+    notes: tuple[str, ...] = ()
+    if is_moved:
+        recipe, notes = rescaled_recipe(recipe, _task(origin, recipe), **wanted)
+        plan = replace(plan, data=replace(plan.data, num_train=num_train or plan.data.num_train))
+        sentence = "\n".join((sentence, "", "Moved to another size:", *notes))
+    make_writable(run_dir)
+    with only_driver(run_dir):
+        write_recipes(origin.config, plan, recipe, sentence=sentence)
+        if is_moved:
+            # A recipe file cannot say for how many images it is, and `train` has to know.
+            sizes = {"epochs": recipe.epochs, "batch_size": recipe.batch_size}
+            moved_to = {"schema": SCHEMA, "num_train": plan.data.num_train, **sizes}
+            write_json(run_dir / EXPORT_FILE, moved_to)
+        else:
+            (run_dir / EXPORT_FILE).unlink(missing_ok=True)
+    _tell(run_dir, origin, notes)
+
+
+def exported_recipe(run_dir: Path, origin: Origin) -> Recipe:
+    """The recipe that the verdict of a run says is worth training with.
+
+    Raises:
+        InputError: If the journal of the run does not hold it.
+    """
+    assert origin.verdict is not None
+    role = origin.verdict["exported"]
+    if role == "best":
+        try:
+            return pick_best(Journal(run_dir), origin.plan, origin.config)
+        except RuntimeError as error:
+            raise InputError(f"The journal in {run_dir} is not whole: {error}") from error
+    return origin.plan.anchors[role]
+
+
+def _task(origin: Origin, recipe: Recipe) -> Task:
+    task = origin.plan.task
+    return Task.of(
+        recipe,
+        num_train=task.num_train,
+        num_classes=task.num_classes,
+        num_blocks=task.num_blocks,
+    )
+
+
+def _tell(run_dir: Path, origin: Origin, notes: tuple[str, ...]) -> None:
+    console = make_console()
+    assert origin.verdict is not None
+    role = origin.verdict["exported"]
+    lines = [f"{origin.config.run_name}: the recipe {role!r} is exported."]
+    lines += [f"  {note}" for note in notes]
+    lines += [str(run_dir / name) for name in FILES]
+    if notes:
+        lines.append(
+            f"They now hold the moved recipe; for the original one: make export RUN={run_dir.name}"
+        )
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,238 @@
+"""A run from top to bottom: plan, train stage by stage, tell; and going on with one.
+
+What is run and what is said of it is the job's: `search.commands.search` is the main one.
+"""
+
+import logging
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from search.commands.ablation.comparison_run import comparison_job
+from search.commands.console import make_console
+from search.commands.errors import RunFailed, RunInterrupted
+from search.commands.job import Job, Session
+from search.commands.progress import Progress
+from search.commands.search import SEARCH
+from search.commands.session import log_file, terminated_like_interrupted
+from search.engine import cluster
+from search.engine import run as tune_run
+from search.engine.cluster_watch import ClusterLost, leave
+from search.engine.conductor import Conductor
+from search.engine.storage import below, delete_probe, write_probe
+from search.plan.comparison_stages import OF_INGREDIENTS, OF_OPTIMIZERS
+from search.plan.config import PLACES, RunConfig
+from search.plan.plan import Plan
+from search.plan.planning import load_images
+from search.records.files import make_writable, only_driver, read_json, require_closed, write_json
+from search.records.journal import Journal
+from search.records.passwords import with_password
+from search.records.strict_json import require_file_name
+from search.records.trials import Trial
+from search.tracking.run_info import make_tracker, open_search
+from spaces.errors import InputError
+from trainable.data.datasets import Dataset
+
+STORE_DIR = Path(__file__).resolve().parents[2] / "mlflow" / "store"
+"""Where the embedded tracking store lies."""
+STARTED_AT = time.time()
+log = logging.getLogger("search")
+
+
+def run_new(config: RunConfig) -> None:
+    """Do a run from the beginning.
+
+    Raises:
+        InputError: If anything given is wrong; nothing has been written then.
+    """
+    require_file_name(config.run_name, flag="run_name")
+    config = replace(config, tracking_uri=with_password(config.tracking_uri))
+    if config.path.exists() and any(config.path.iterdir()):
+        raise InputError(
+            f"{config.path} exists; go on with `make resume RUN={config.path}`, "
+            "or choose another RUN_NAME."
+        )
+    _reach(config)
+    job = _job_of(config)
+    plan, dataset = job.make_plan(config)
+    _reach_images(config, dataset)
+    estimate_s = job.show(make_console(), config, plan, dataset)
+    make_writable(config.path)
+    write_json(config.path / "plan.json", {**plan.to_dict(), "estimate_s": estimate_s})
+    # Last, for a directory with a config is a run that can be gone on with.
+    write_json(config.path / "config.json", config.to_dict())
+    _work(job, config, plan, dataset)
+
+
+def run_again(path: Path, **places: Any) -> None:
+    """Go on with an interrupted run; a finished one is only written out again.
+
+    Args:
+        path: Directory of the run.
+        places: By name of a field of the config, from now on: the store to mirror the run to, where
+            its data and checkpoints lie, whose cluster it runs on (``local`` for this machine).
+            None is what it had.
+
+    Raises:
+        InputError: If it is no run, its dataset is not the same any more, or its cluster is not
+            there.
+    """
+    require_closed(path)
+    asked = read_json(path / "config.json")
+    config = RunConfig.from_dict(asked, path=path)
+    config = replace(config, **{name: place for name, place in places.items() if place})
+    if config.ray_address == "local":
+        config = replace(config, ray_address=None)
+    config = replace(config, tracking_uri=with_password(config.tracking_uri))
+    lost = [
+        name
+        for name in PLACES
+        if asked.get(name) and not getattr(config, name) and not places.get(name)
+    ]
+    job = _job_of(config)
+    is_over = (path / job.result).exists()
+    if not is_over:
+        _reach(config)
+    plan = Plan.from_dict(read_json(path / "plan.json"), config=config)
+    # Not planned anew: the reference's file may be gone, and timing precision could differ.
+    dataset = load_images(config, image_size=plan.reference.image_size)
+    if dataset.digest != plan.data.digest:
+        raise InputError(
+            f"{config.dataset} has changed since {path} began; start a new run on the new data."
+        )
+    if not is_over:
+        _reach_images(config, dataset)
+    if lost:
+        make_console().print(
+            f"{path} was not made here, so its {', '.join(lost)} no longer count: give them again "
+            "as flags if they should.",
+            style="yellow",
+        )
+    if config.to_dict() != asked:
+        with only_driver(path):
+            write_json(path / "config.json", config.to_dict())
+    _work(job, config, plan, dataset)
+
+
+def _job_of(config: RunConfig) -> Job:
+    if config.stages == OF_INGREDIENTS:
+        from search.commands.ablation.job import ABLATION
+
+        return comparison_job(ABLATION)
+    if config.stages == OF_OPTIMIZERS:
+        from search.commands.ablation.contest import CONTEST
+
+        return comparison_job(CONTEST)
+    return SEARCH
+
+
+def _reach(config: RunConfig) -> None:
+    """Connect to the cluster if one was asked for, and see that trials can keep checkpoints.
+
+    Raises:
+        InputError: If one of both cannot be.
+    """
+    storage = config.storage or config.run_dir
+    if config.ray_address:
+        cluster.connect(config.ray_address)
+        cluster.require_reach(
+            storage, cpus_per_trial=config.cpus_per_trial, gpus_per_trial=config.gpus_per_trial
+        )
+    elif config.storage:
+        delete_probe(storage, write_probe(storage))
+
+
+def _reach_images(config: RunConfig, dataset: Dataset) -> None:
+    if config.ray_address:
+        cluster.require_images(
+            dataset.images,
+            data_dir=config.data_dir,
+            cpus_per_trial=config.cpus_per_trial,
+            gpus_per_trial=config.gpus_per_trial,
+        )
+
+
+def _work(job: Job, config: RunConfig, plan: Plan, dataset: Dataset) -> None:
+    """Everything after the plan; whatever happens, the run directory can be gone on from."""
+    console = make_console()
+    with (
+        only_driver(config.path),
+        log_file(config.path / "log.txt"),
+        terminated_like_interrupted(),
+    ):
+        journal = Journal(config.path)
+        tracker = make_tracker(config, plan, store_dir=STORE_DIR)
+        session = Session(
+            config=config,
+            plan=plan,
+            dataset=dataset,
+            journal=journal,
+            tracker=tracker,
+            console=console,
+        )
+        has_failed = False
+        try:
+            open_search(tracker, config, plan, kind=job.kind)
+            tracker.sync(journal.trials.values())
+            if not (config.path / job.result).exists():
+                _train(job, session)
+            job.tell(session)
+        except ClusterLost as lost:
+            tracker.close_search("FAILED", verdict=None, artifacts=None)
+            leave(lost)
+        except KeyboardInterrupt:
+            tracker.close_search("KILLED", verdict=None, artifacts=None)
+            raise RunInterrupted(
+                f"Interrupted. Go on with: make resume RUN={config.path}"
+            ) from None
+        except Exception as error:
+            has_failed = True
+            log.exception("the run failed")
+            tracker.close_search("FAILED", verdict=None, artifacts=None)
+            raise RunFailed(
+                f"{type(error).__name__}: {error} The log is {config.path / 'log.txt'}; "
+                f"go on with: make resume RUN={config.path}"
+            ) from error
+        finally:
+            journal.close()
+            tune_run.stop_ray(keeps_logs=has_failed)
+    for problem in tracker.problems:
+        console.print(f"Tracking: {problem}", style="yellow")
+
+
+def _train(job: Job, session: Session) -> None:
+    """Run every stage to its end; returns at once where all of them are over."""
+    config, plan, journal = session.config, session.plan, session.journal
+    resources = tune_run.Resources(
+        cpus_per_trial=config.cpus_per_trial,
+        gpus_per_trial=config.gpus_per_trial,
+        ray_address=config.ray_address,
+        storage=below(config.storage or config.run_dir, config.run_name, "ray"),
+    )
+    num_cores = tune_run.start_ray(resources)
+    journal.begin_session(
+        num_cores=num_cores, cores_per_trial=config.cpus_per_trial, started_at=STARTED_AT
+    )
+    deadline = None
+    if config.time_budget_s is not None:
+        deadline = time.monotonic() + config.time_budget_s - journal.wall_s
+    progress = Progress(
+        session.console,
+        totals=job.totals(config, plan),
+        metric=config.metric,
+        num_val=plan.data.num_val,
+        deadline=deadline,
+    )
+    ended = job.watch(session)
+
+    def changed(trial: Trial) -> None:
+        progress.seen(trial)
+        session.tracker.trial_changed(trial)
+        if trial.status != "running":
+            ended(trial)
+
+    stages = job.stages(session, deadline, progress.say)
+    conductor = Conductor(journal, stages, on_change=changed)
+    with progress:
+        tune_run.run(conductor, dataset=session.dataset, resources=resources, run_dir=config.path)

@@ -1,0 +1,62 @@
+"""``make plan``: the plan of a run, and how long it would take; nothing is started."""
+
+from rich.console import Console
+
+from search.commands.console import make_console
+from search.plan.config import RunConfig
+from search.plan.estimate import estimate_s
+from search.plan.packing import in_parts, require_fitting
+from search.plan.places import device_of, num_threads, where_trials_run
+from search.plan.plan import Plan
+from search.plan.planning import make_plan
+from search.plan.text import plan_text
+from trainable.data.datasets import Dataset
+from trainable.precision import Diverged
+from trainable.timing import excerpt, time_run
+
+
+def print_plan(config: RunConfig) -> None:
+    """Print the plan.
+
+    Raises:
+        InputError: If anything given is wrong.
+    """
+    if config.ray_address:
+        from search.engine.cluster import connect
+
+        connect(config.ray_address)
+    plan, dataset = make_plan(config)
+    show(make_console(), config, plan, dataset)
+
+
+def show(console: Console, config: RunConfig, plan: Plan, dataset: Dataset) -> float | None:
+    """Print a plan with the time it will take, worked out from a few timed steps.
+
+    Returns:
+        The time in seconds; None if the reference diverges in those very steps.
+
+    Raises:
+        InputError: If more trials are to share a GPU than fit into its memory.
+    """
+    try:
+        timing = where_trials_run(
+            config,
+            time_run,
+            plan.reference,
+            excerpt(dataset, num_train=plan.reference.batch_size),
+            device=device_of(config),
+            num_threads=num_threads(config),
+        )
+    except Diverged as error:
+        console.print(f"The reference diverges at once: {error}", style="yellow")
+        seconds = None
+    else:
+        require_fitting(timing.memory, gpus_per_trial=config.gpus_per_trial)
+        if timing.grad_accum_steps > 1:
+            console.print(
+                in_parts("The reference", plan.reference.batch_size, timing.grad_accum_steps),
+                style="yellow",
+            )
+        seconds = estimate_s(plan, config, timing)
+    console.print(plan_text(console, plan, config, estimate_s=seconds))
+    return seconds

@@ -1,0 +1,136 @@
+"""What the terminal shows while trials run: one line that changes, or quiet lines in a log."""
+
+import time
+from collections import Counter
+
+from rich.console import Console
+from rich.status import Status
+
+from search.plan.packing import in_parts
+from search.records.metrics import score
+from search.records.trials import Trial
+from search.verdict.wording import raw
+from trainable.gpu_memory import PARTS
+
+SHOWN_EVERY_S = 0.25
+"""Seconds between two changes of the line in a terminal."""
+
+
+class Progress:
+    """Counts trials and keeps the best so far in view.
+
+    Args:
+        console: Where to print; a terminal gets a line that changes, anything else a line for each
+            trial that ended.
+        totals: Expected trials by stage, for the share that is done.
+        metric: See `search.records.metrics`.
+        num_val: Validation images behind it.
+        deadline: Time of `time.monotonic` when the budget ends, or None.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        *,
+        totals: dict[str, int],
+        metric: str,
+        num_val: int,
+        deadline: float | None,
+    ) -> None:
+        self._console = console
+        self._totals = totals
+        self._metric = metric
+        self._num_val = num_val
+        self._deadline = deadline
+        self._trials: dict[str, Trial] = {}
+        self._started_at = time.monotonic()
+        self._status: Status | None = None
+        self._due_at = self._started_at
+        self._told_of_parts = False
+
+    def __enter__(self) -> "Progress":
+        if self._console.is_terminal:
+            self._status = self._console.status("starting workers")
+            self._status.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._status:
+            self._status.stop()
+
+    def seen(self, trial: Trial) -> None:
+        """Show that a trial started, reported or ended."""
+        before = self._trials.get(trial.spec.trial_id)
+        self._trials[trial.spec.trial_id] = trial
+        parts = trial.records[-1].metrics.get(PARTS) if trial.records else None
+        if parts and not self._told_of_parts:  # Where it happens once, it happens to most.
+            self._told_of_parts = True
+            told = in_parts(trial.spec.trial_id, trial.spec.recipe.batch_size, int(parts))
+            self._console.print(f"{told} Each such trial reports {PARTS}.", style="yellow")
+        if self._status:
+            # The summary looks at all trials, which may be thousands.
+            if time.monotonic() >= self._due_at:
+                self._status.update(self._summary(trial.spec.stage))
+                self._due_at = time.monotonic() + SHOWN_EVERY_S
+        elif trial.status != "running" and (before is None or before.status == "running"):
+            self._console.print(self._line(trial), highlight=False, soft_wrap=True)
+
+    def say(self, text: str) -> None:
+        """Print a sentence above what changes."""
+        self._console.print(text, highlight=False, soft_wrap=True)
+
+    def _summary(self, stage: str) -> str:
+        of_stage = [t for t in self._trials.values() if t.spec.stage == stage]
+        counts = Counter(t.status for t in of_stage)
+        parts = [f"{stage} {len(of_stage) - counts['running']}/{self._totals[stage]}"]
+        parts += [f"{n} {status}" for status, n in sorted(counts.items())]
+        best = self._best()
+        if best is not None:
+            parts.append(f"best {_metrics(best)} with {_strengths(best)}")
+        left = self._left_s()
+        if left is not None:
+            parts.append(f"about {left / 60:.0f} min left")
+        return " · ".join(parts)
+
+    def _line(self, trial: Trial) -> str:
+        spec = trial.spec
+        number = f"{spec.number + 1}/{max(self._totals[spec.stage], spec.number + 1)}"
+        ending = trial.status if trial.is_full_length else f"{trial.status} at {trial.epoch}"
+        return (
+            f"{spec.stage} {number} {spec.role}: {ending}, {_metrics(trial)} ({_strengths(trial)})"
+        )
+
+    def _best(self) -> Trial | None:
+        def value(trial: Trial) -> float:
+            scored = score(trial.records[-1].metrics, metric=self._metric, num_val=self._num_val)
+            return -1e9 if scored is None else scored
+
+        full = [t for t in self._trials.values() if t.spec.stage == "search" and t.is_full_length]
+        return max(full, key=value, default=None)
+
+    def _left_s(self) -> float | None:
+        ended = sum(t.status != "running" for t in self._trials.values())
+        if ended < 3:
+            return None
+        per_trial_s = (time.monotonic() - self._started_at) / ended
+        left_s = per_trial_s * max(0, sum(self._totals.values()) - ended)
+        if self._deadline is not None:
+            left_s = min(left_s, max(0.0, self._deadline - time.monotonic()))
+        return left_s
+
+
+def _metrics(trial: Trial) -> str:
+    shown = {"top1": trial.last("val/top1"), "nll": trial.last("val/nll_refined")}
+    return ", ".join(f"val {k} {v:.3f}" for k, v in shown.items() if v is not None) or "no result"
+
+
+def _strengths(trial: Trial) -> str:
+    short = {
+        "weight_decay": "wd",
+        "label_smoothing": "ls",
+        "drop_path_rate": "dp",
+        "ema_decay": "ema",
+        "warmup_fraction": "wu",
+    }
+    values = trial.spec.recipe.strengths.as_dict()
+    return " ".join(f"{short[name]} {raw(value)}" for name, value in values.items())

@@ -1,0 +1,59 @@
+"""The main job: search, attribute, confirm, and the verdict."""
+
+import logging
+from collections.abc import Callable
+
+from search.commands.job import Job, Say, Session
+from search.commands.plan import show
+from search.engine.conductor import Stage
+from search.plan.planning import make_plan
+from search.records.trials import Trial
+from search.report.outputs import SoFar, write_outputs
+from search.report.terminal import print_verdict
+from search.stages.analysis import analyse
+from search.stages.sequence import expected_trials, stage_makers
+from search.tracking.champion_choice import make_champion
+
+log = logging.getLogger("search")
+
+
+def _stages(session: Session, deadline: float | None, say: Say) -> list[Callable[[], Stage]]:
+    return stage_makers(session.config, session.plan, session.journal, deadline=deadline, say=say)
+
+
+def _watch(session: Session) -> Callable[[Trial], None]:
+    """Keep a report and tables of what is known so far."""
+    so_far = SoFar(session.config, session.plan)
+    return lambda _: so_far.offer(session.journal.trials.values())
+
+
+def _tell(session: Session) -> None:
+    """Draw the verdict, write every file, hand everything to the store, print the answer."""
+    config, plan, journal = session.config, session.plan, session.journal
+    analysis = analyse(journal, plan, config)
+    write_outputs(config, plan, journal, analysis)
+    try:
+        champion = make_champion(config, plan, session.dataset, journal, analysis)
+    except OSError as error:  # The answer stands without a model.
+        champion = None
+        log.warning("no champion model: %s", error)
+    session.tracker.close_search(
+        "FINISHED", verdict=analysis.verdict, artifacts=config.path, champion=champion
+    )
+    print_verdict(session.console, config, plan, analysis)
+    if champion is None:
+        session.console.print(
+            "No champion model: its weights are not there; see log.txt.", style="yellow"
+        )
+
+
+SEARCH = Job(
+    kind="",
+    result="verdict.json",
+    make_plan=make_plan,
+    show=show,
+    totals=expected_trials,
+    stages=_stages,
+    watch=_watch,
+    tell=_tell,
+)

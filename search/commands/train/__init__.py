@@ -1,0 +1,1 @@
+"""``train``: one full training run of a recipe."""

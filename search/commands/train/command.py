@@ -1,0 +1,233 @@
+"""``make train``: one full training run of a recipe, on everything but the test images.
+
+A run directory is the run: `train.json` says what is trained, the checkpoint how far it has come. A
+run of the same name is therefore gone on with, bit for bit on the same machine, and a finished one
+only shown again.
+"""
+
+import logging
+import os
+import shlex
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from search.commands.console import make_console
+from search.commands.errors import RunFailed, RunInterrupted
+from search.commands.session import log_file, terminated_like_interrupted
+from search.commands.train.job import JOB_FILE, Asked, TrainJob, read_job
+from search.commands.train.model_card import Measured, summary
+from search.commands.train.plan import check_same, device, load_data, make_job
+from search.commands.train.run import CARD_FILE, METRICS_FILE, RECIPE_FILE, TrainRun, shown_epochs
+from search.commands.train.text import say, tell_plan, tell_result
+from search.recipes.yaml_file import write_recipe
+from search.records.files import exists, make_writable, only_driver, write_json
+from search.records.passwords import require_address, with_password, without_passwords
+from search.records.provenance import git_commit, machine, versions
+from search.records.strict_json import plain_name, require_file_name
+from search.tracking.store import DatasetInfo
+from search.tracking.train_tracker import TrainInfo, TrainTracker
+from search.tracking.trial_fields import fixed_point, live_params
+from spaces.errors import InputError
+from spaces.recipe import Recipe
+from spaces.units import to_effective
+from trainable.data.datasets import Dataset
+from trainable.models.saved_model import MODEL_FILE
+from trainable.precision import Diverged
+from trainable.readback import require_arrived
+from trainable.trainer import Trainer
+
+log = logging.getLogger("search")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a training run lies and where it is tracked.
+
+    Attributes:
+        run_dir: Absolute directory that holds runs.
+        run_name: Name of this one, or None for one made of dataset and time.
+        tracking_uri: Address of an MLflow server or store, or None for the embedded one.
+        store_dir: Directory of the embedded store.
+        experiment: Name of the experiment.
+    """
+
+    run_dir: Path
+    run_name: str | None
+    tracking_uri: str | None = field(repr=False)  # It may hold a password.
+    store_dir: Path
+    experiment: str
+
+
+def train(asked: Asked | None, place: Place) -> None:
+    """Train a recipe once, or go on with a run of the same name.
+
+    Args:
+        asked: What to train; None goes on with the run whatever it was begun with.
+        place: Where.
+
+    Raises:
+        InputError: If anything given is wrong; nothing has been written then.
+        RunFailed: If training failed.
+        RunInterrupted: If the user interrupted it.
+    """
+    if place.run_name is not None:
+        require_file_name(place.run_name, flag="run_name")
+    require_address("tracking_uri", place.tracking_uri)
+    place = replace(place, tracking_uri=with_password(place.tracking_uri))
+    name = place.run_name or _made_up_name(asked)
+    path = place.run_dir / name
+    console = make_console()
+    if exists(path / JOB_FILE):
+        job = read_job(path)
+        if asked is not None:
+            check_same(asked, job)
+        trainer = None if (path / METRICS_FILE).is_file() else _trainer(job, load_data(job))
+    elif exists(path) and any(path.iterdir()):
+        raise InputError(f"{path} holds something else; choose another RUN_NAME.")
+    elif asked is None:
+        raise InputError(
+            f"`--config` must be given: a recipe file. There is no training run {path} to go on "
+            "with."
+        )
+    else:
+        job, dataset = make_job(asked, name=name)
+        trainer = _trainer(job, dataset)
+        make_writable(path)
+        write_recipe(path / RECIPE_FILE, job.recipe, comments=[f"Trained as {name}."])
+        write_json(path / JOB_FILE, job.to_dict())
+    with only_driver(path), log_file(path / "log.txt"), terminated_like_interrupted():
+        _work(job, trainer, path, place, console)
+
+
+def _work(
+    job: TrainJob, trainer: Trainer | None, path: Path, place: Place, console: Console
+) -> None:
+    """Everything after the job is clear; whatever happens, the run can be gone on with."""
+    run = TrainRun(job, path)
+    tracker = TrainTracker(
+        place.tracking_uri,
+        store_dir=place.store_dir,
+        experiment=place.experiment,
+        info=_info(job, path.name, require_arrived(trainer) if trainer else {}),
+    )
+    again = f"make train RUN_NAME={shlex.quote(path.name)}" + _flags_of(place)
+    measured = run.measured
+    try:
+        if trainer is None or measured is not None:
+            say(console, f"{path} is trained already.")
+        else:
+            tell_plan(console, job, run.trial.epoch)
+            measured = _train(run, trainer, tracker, console, job)
+    except KeyboardInterrupt:
+        tracker.close("KILLED", run.trial)
+        raise RunInterrupted(f"Interrupted. Go on with: {again}") from None
+    except Diverged as error:
+        tracker.close("FAILED", run.trial)
+        raise RunFailed(
+            f"{error} It would again: lower LR, or raise the warmup, under another RUN_NAME. The "
+            f"log is {path / 'log.txt'}."
+        ) from error
+    except Exception as error:
+        log.exception("the training failed")
+        tracker.close("FAILED", run.trial)
+        raise RunFailed(
+            f"{type(error).__name__}: {error} The log is {path / 'log.txt'}; go on with: {again}"
+        ) from error
+    finally:
+        run.close()
+    assert measured is not None
+    tracker.close(
+        "FINISHED",
+        run.trial,
+        metrics=measured.metrics,
+        note=f"**{summary(job, measured)}**\n\nThe weights lie in `{path / MODEL_FILE}`.",
+        files=[path / CARD_FILE, path / RECIPE_FILE, path / METRICS_FILE],
+    )
+    tell_result(console, job, measured, path)
+    for problem in tracker.problems:
+        say(console, f"Tracking: {problem}")
+
+
+def _train(
+    run: TrainRun, trainer: Trainer, tracker: TrainTracker, console: Console, job: TrainJob
+) -> Measured:
+    with ExitStack() as stack:
+        show = stack.enter_context(shown_epochs(console, job.recipe.epochs))
+
+        def on_epoch(trial: object) -> None:
+            show(run.trial)
+            tracker.log(run.trial)
+
+        return run.finish(trainer, on_epoch=on_epoch)
+
+
+def _trainer(job: TrainJob, dataset: Dataset) -> Trainer:
+    return Trainer(job.recipe, dataset, dataset.split, device=device())
+
+
+def _made_up_name(asked: Asked | None) -> str:
+    if asked is None:
+        raise InputError("`--config` must be given: a recipe file, for example best.yaml of a run.")
+    folder = Path(os.path.realpath(asked.config)).parent
+    stem = folder.name if exists(folder / "config.json") else asked.config.stem
+    return f"train-{plain_name(stem)}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _flags_of(place: Place) -> str:
+    flags = {
+        "RUN_DIR": str(place.run_dir) if place.run_dir != Path("runs").resolve() else None,
+        "TRACKING_URI": place.tracking_uri and without_passwords(place.tracking_uri),
+    }
+    return "".join(f" {name}={shlex.quote(value)}" for name, value in flags.items() if value)
+
+
+def _info(job: TrainJob, name: str, live: Mapping[str, float]) -> TrainInfo:
+    recipe = job.recipe
+    return TrainInfo(
+        train_id=job.train_id,
+        run_name=name,
+        params={
+            **_params(recipe),
+            **_effective(job),
+            **live_params(live),
+            "num_train": str(job.num_train),
+        },
+        tags={
+            "dataset": job.data_name,
+            "model": recipe.model,
+            "commit": git_commit(),
+            "machine": machine(),
+            **{f"version.{name}": version for name, version in versions().items()},
+        },
+        dataset=DatasetInfo(
+            name=job.data_name,
+            digest=job.digest,
+            num_train=job.num_train,
+            num_val=0,
+            num_test=job.num_test,
+        ),
+        search_id=job.from_search.search_id if job.from_search else None,
+    )
+
+
+def _params(recipe: Recipe) -> dict[str, str]:
+    values = recipe.to_dict()
+    values |= values.pop("strengths")
+    del values["schema"]
+    return {
+        name: fixed_point(value) if isinstance(value, float) else str(value)
+        for name, value in values.items()
+    }
+
+
+def _effective(job: TrainJob) -> dict[str, str]:
+    strengths = job.recipe.strengths.as_dict()
+    return {
+        f"effective.{name}": fixed_point(to_effective(name, value, job.task))
+        for name, value in strengths.items()
+    }

@@ -1,0 +1,207 @@
+"""Decides what a full training run does, before it starts.
+
+The strengths of a recipe were found on fewer images than it is now trained on: validation images
+are trained on too. What depends on the length of a run (total pull of weight decay, averaging
+window, warmup steps) is therefore moved to mean the same in the longer run. Label smoothing and
+drop path stay as they are: they mean the same at any length, and a verdict that turned one off must
+not be undone because the images happen to be more now.
+"""
+
+import os
+import secrets
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from search.commands.train.job import Asked, FromSearch, TrainJob, task_of
+from search.plan.origin import EXPORTED_RECIPES, Origin, origin_of
+from search.recipes.yaml_file import read_recipe
+from search.records.files import exists
+from spaces.errors import InputError
+from spaces.recipe import Recipe
+from spaces.rescale import rescale
+from trainable.data.datasets import Dataset, default_recipe, load_dataset
+from trainable.data.splits import Split
+from trainable.timing import amp_dtype_of
+
+_STAYS = ("label_smoothing", "drop_path_rate")
+
+
+def make_job(asked: Asked, *, name: str) -> tuple[TrainJob, Dataset]:
+    """Load the data and decide everything that can be decided before training.
+
+    Args:
+        asked: What was asked for.
+        name: Name of the training run.
+
+    Returns:
+        The job, and the dataset with validation images joined to the training part.
+
+    Raises:
+        InputError: If anything given is wrong.
+    """
+    origin = origin_of(asked.config)
+    where = _where(asked, origin)
+    written = _as_written(asked, where.dataset)
+    dataset = where.load(image_size=written.image_size)
+    pooled = with_validation_trained_on(dataset)
+    moved, notes = _moved(written, asked, origin, pooled)
+    num_threads = torch.get_num_threads()
+    amp_dtype = amp_dtype_of(moved, pooled, device=device(), num_threads=num_threads)
+    recipe = replace(moved, amp_dtype=amp_dtype)
+    job = TrainJob(
+        train_id=f"{name}-{secrets.token_hex(4)}",
+        recipe=recipe,
+        as_written=written,
+        notes=(*notes, *dataset.notes),
+        dataset=where.dataset,
+        data_dir=where.data_dir,
+        subset=where.subset,
+        data_seed=where.seed,
+        digest=dataset.digest,
+        num_train=len(pooled.split.train),
+        num_val=len(dataset.split.val),
+        num_test=len(dataset.split.test),
+        class_names=dataset.class_names,
+        from_search=_from_search(asked.config, origin),
+    )
+    return job, pooled
+
+
+def load_data(job: TrainJob) -> Dataset:
+    """The dataset of a job that was begun earlier.
+
+    Raises:
+        InputError: If it is gone, or is not the same any more.
+    """
+    where = _Where(job.dataset, job.data_dir, job.subset, job.data_seed)
+    dataset = where.load(image_size=job.recipe.image_size)
+    if dataset.digest != job.digest:
+        raise InputError(
+            f"{job.dataset} has changed since this training began; choose another RUN_NAME."
+        )
+    return with_validation_trained_on(dataset)
+
+
+def check_same(asked: Asked, job: TrainJob) -> None:
+    """Refuse to go on with a job under flags that ask for another.
+
+    Raises:
+        InputError: If recipe or data are not those that the job was begun with.
+    """
+    where = _where(asked, origin_of(asked.config))
+    now = _as_written(asked, where.dataset).to_dict()
+    then = job.as_written.to_dict()
+    changed = [key for key in now if now[key] != then[key]]
+    changed += ["dataset"] * (where.dataset != job.dataset)
+    changed += ["num_train"] * (where.subset != job.subset)
+    if changed:
+        raise InputError(
+            f"A run of this name was begun with another `{changed[0]}`; leave CONFIG out to go on "
+            "with it, or choose another RUN_NAME."
+        )
+
+
+def with_validation_trained_on(dataset: Dataset) -> Dataset:
+    """The dataset with its validation images among the training images."""
+    split = dataset.split
+    pool = np.sort(np.concatenate([split.train, split.val]))
+    # `val` stays as it is, only because the trainer measures the fit on as many training images as
+    # validation has; nothing is measured on `val` itself any more.
+    return replace(dataset, split=Split(train=pool, val=split.val, test=split.test))
+
+
+def device() -> str:
+    """Where a full run trains."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """Which images of which dataset."""
+
+    dataset: str
+    data_dir: str
+    subset: int | None
+    seed: int
+
+    def load(self, *, image_size: int) -> Dataset:
+        return load_dataset(
+            self.dataset,
+            image_size=image_size,
+            data_dir=Path(self.data_dir),
+            num_train=self.subset,
+            seed=self.seed,
+        )
+
+
+def _where(asked: Asked, origin: Origin | None) -> _Where:
+    data_dir = os.path.realpath(asked.data_dir or "data")
+    if asked.dataset is not None:
+        found = os.path.realpath(asked.dataset) if exists(asked.dataset) else asked.dataset
+        return _Where(found, data_dir, asked.num_train, asked.seed or 0)
+    if origin is None and not exists(asked.config):
+        raise InputError(f"{asked.config}: there is no such file.")
+    if origin is None:
+        raise InputError(
+            f"`--dataset` must be given: {asked.config} lies in no run that says what to train on."
+        )
+    config = origin.config
+    subset = config.num_train if asked.num_train is None else asked.num_train
+    kept = data_dir if asked.data_dir or not Path(config.data_dir).is_dir() else config.data_dir
+    return _Where(config.dataset, kept, subset, config.seed)
+
+
+def _as_written(asked: Asked, dataset: str) -> Recipe:
+    """The recipe of the file, with the flags that say nothing about its strengths."""
+    recipe = read_recipe(asked.config, defaults=default_recipe(dataset))
+    names = ("seed", "amp_dtype", "epochs", "batch_size", "lr")
+    given = {name: getattr(asked, name) for name in names}
+    given = {name: value for name, value in given.items() if value is not None}
+    if asked.lr is not None:
+        # The schedule ends at the same share of its peak.
+        given["min_lr"] = recipe.min_lr * asked.lr / recipe.lr
+    return replace(recipe, **given)
+
+
+def _moved(
+    written: Recipe, asked: Asked, origin: Origin | None, pooled: Dataset
+) -> tuple[Recipe, tuple[str, ...]]:
+    """The recipe with strengths that mean in this run what they meant where they were found.
+
+    A file that lies in no run does not say how many images it is for: it is taken to be for these.
+    """
+    num_train, num_classes = len(pooled.split.train), len(pooled.class_names)
+    to_task = task_of(written, num_train=num_train, num_classes=num_classes)
+    found_on = origin.num_train if origin else num_train
+    in_file = read_recipe(asked.config, defaults=written)
+    from_task = task_of(in_file, num_train=found_on, num_classes=num_classes)
+    if from_task == to_task:
+        return written, ()
+    rescaled = rescale(written.strengths, from_task, to_task)
+    stays = {name: getattr(written.strengths, name) for name in _STAYS}
+    recipe = replace(written, strengths=replace(rescaled.strengths, **stays))
+    moved = tuple(note for note in rescaled.notes if not note.startswith(_STAYS))
+    why = (
+        f"The strengths are meant for {found_on} images and {from_task.total_steps} steps; this "
+        f"run has {num_train} images and {to_task.total_steps} steps."
+    )
+    return recipe, (why, *moved) if moved else ()
+
+
+def _from_search(config: Path, origin: Origin | None) -> FromSearch | None:
+    if origin is None:
+        return None
+    verdict = origin.verdict or {}
+    confirmed = verdict.get("confirmed") or {}
+    return FromSearch(
+        name=origin.config.run_name,
+        search_id=origin.config.search_id,
+        is_exported=config.name in EXPORTED_RECIPES,
+        sentence=verdict.get("sentence", ""),
+        confirmed=confirmed.get(verdict.get("exported", "best"), {}),
+        seeds=confirmed.get("seeds", 0),
+        num_train=origin.plan.data.num_train,
+    )

@@ -1,0 +1,63 @@
+"""What the terminal says before and after a full training run."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from search.commands.train.job import TrainJob
+from search.commands.train.model_card import Measured
+from search.commands.train.run import CARD_FILE
+from trainable.models.saved_model import MODEL_FILE, loading_code
+
+
+def tell_plan(console: Console, job: TrainJob, epochs_done: int) -> None:
+    """What will be trained on what, and what was moved for it."""
+    recipe = job.recipe
+    lines = [
+        f"Training {recipe.model} on {job.num_train} images of {job.data_name} "
+        f"({job.num_train - job.num_val} train + {job.num_val} validation), {recipe.epochs} epochs "
+        f"= {job.task.total_steps} steps, seed {recipe.seed}; tested once on {job.num_test}."
+    ]
+    lines += [f"  {note}" for note in job.notes]
+    if epochs_done:
+        lines.append(f"Going on with a run that has reported {epochs_done} epochs.")
+    for line in lines:
+        say(console, line)
+
+
+def tell_result(console: Console, job: TrainJob, measured: Measured, path: Path) -> None:
+    """What was measured, and where the model lies and how it is loaded."""
+    metrics, (low, high) = measured.metrics, measured.test_top1_ci95
+    search = job.from_search
+    rows = [
+        (
+            "test top-1",
+            f"{metrics['test/top1']:.1%} [{low:.1%}, {high:.1%}] of {job.num_test} images, seed "
+            f"{job.recipe.seed}; the interval is by the number of images alone",
+        ),
+        (
+            "test log-loss",
+            f"{metrics['test/nll']:.3f}, {metrics['test/nll_refined']:.3f} after temperature "
+            "scaling",
+        ),
+        ("clean-train top-1", f"{metrics['clean_train/top1']:.1%}"),
+    ]
+    if search and search.is_exported and "test/top1" in search.confirmed:
+        rows.append(
+            (
+                "the search measured",
+                f"{search.confirmed['test/top1']:.1%} as the mean of {search.seeds} seeds, trained "
+                f"on {search.num_train} images each",
+            )
+        )
+    rows += [("Model:", str(path / MODEL_FILE)), ("Card:", str(path / CARD_FILE))]
+    say(console, "")
+    for label, text in rows:
+        say(console, f"{label:<20}{text}")
+    code = loading_code(job.recipe, num_classes=len(job.class_names))
+    say(console, "\nLoad it:\n\n" + code.replace(MODEL_FILE, str(path / MODEL_FILE)))
+
+
+def say(console: Console, text: str) -> None:
+    """Print text as it is: a path must not be broken, a name in brackets is no markup."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)

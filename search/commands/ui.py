@@ -1,0 +1,198 @@
+"""Serves MLflow's pages over a SQLite store and says where the newest search is."""
+
+import ipaddress
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from search.tracking.open_store import SQLITE, failures, set_environment
+from search.tracking.view import chart_url
+from spaces.errors import InputError
+
+_START_S = 120.0
+_STOP_S = 10.0
+_PORTS_TRIED = 50
+_UNSAFE_PORTS = (5060, 5061)  # Browsers refuse them: they belong to SIP.
+_LOOPBACK = ("127.0.0.1", "localhost")
+_NAME = "recipe.localhost"
+"""A name that browsers take for this machine (RFC 6761, 6.3). Under its plain names MLflow opens an
+assistant at a first visit, which pushes the verdict off the page.
+"""
+
+
+def serve(uri: str, host: str, port: int) -> None:
+    """Run an MLflow server until it is interrupted, and print the address of the newest search.
+
+    Args:
+        uri: Address of a SQLite database; of a server, only the newest search's address is printed.
+        host: Address to listen on; 127.0.0.1 unless others may see and change everything.
+        port: Port to listen on; the next free one is taken if it is in use.
+
+    Raises:
+        InputError: If there is no store, or no free port.
+        RuntimeError: If the server does not start.
+    """
+    if uri.startswith(("http://", "https://")):
+        try:
+            print(f"Newest search:\n  {newest_search_url(uri, uri)}")
+        except failures() as error:
+            raise InputError(f"`{uri}` must be a server that answers, but {error}.") from error
+        return
+    database = Path(uri.removeprefix(SQLITE))
+    if not (uri.startswith(SQLITE) and database.is_file()):
+        raise InputError(f"`{uri}` must be a SQLite database, which a first search makes.")
+    port = free_port(host, port)
+    base_url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
+    # Ending this process must end the server, also where `kill` does it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with _server(database, host, port) as server:
+        _wait_until_up(server, base_url)
+        address = newest_search_url(uri, f"http://{_shown(host)}:{port}")
+        print(f"MLflow serves {database} at {base_url}\n")
+        if exposure := exposed(host, port):
+            print(exposure + "\n")
+        print(f"Newest search:\n  {address}\n")
+        if _NAME in address:
+            print(f"Where the browser does not know {_NAME}, put 127.0.0.1 in its place.")
+        print("Ctrl-C ends the server.", flush=True)
+        if _has_desktop():
+            webbrowser.open(address)
+        try:
+            server.wait()
+        except KeyboardInterrupt:
+            print("\nThe server is stopped.")
+
+
+def exposed(host: str, port: int) -> str:
+    """One line on who can do what where the server listens beyond this machine, else nothing."""
+    try:
+        stays = ipaddress.ip_address(socket.gethostbyname(host)).is_loopback
+    except OSError:
+        stays = False
+    if stays:
+        return ""
+    return (
+        f"Beware: {host}:{port} asks for no password. Whoever can reach it can read, change and "
+        "delete all runs, models and artifacts; an SSH tunnel to 127.0.0.1 shares it with fewer."
+    )
+
+
+def free_port(host: str, port: int) -> int:
+    """The first port from ``port`` on that nobody listens on.
+
+    Raises:
+        InputError: If there is none among the next 50, or ``host`` is not an address of this
+            machine.
+    """
+    for candidate in range(port, min(port + _PORTS_TRIED, 65536)):
+        if candidate in _UNSAFE_PORTS:
+            continue
+        with socket.socket() as probe:
+            # As the server itself does: a port whose last connections are closing is free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, candidate))
+            except socket.gaierror:
+                break
+            except OSError:
+                continue
+            return candidate
+    raise InputError(f"`host` and `port` must be free on this machine, but got {host}:{port}.")
+
+
+def newest_search_url(uri: str, base_url: str) -> str:
+    """Address of the charts of the search begun last, or of the front page before the first."""
+    set_environment()
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    experiments = [found.experiment_id for found in client.search_experiments()]
+    newest = client.search_runs(
+        experiments,
+        "tags.role = 'search'",
+        order_by=["attributes.start_time DESC"],
+        max_results=1,
+    )
+    if not newest:
+        return base_url
+    run = newest[0]
+    search_id = run.data.tags["search_id"]
+    return chart_url(run.info.experiment_id, search_id, base_url=base_url)
+
+
+@contextmanager
+def _server(database: Path, host: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A running server; it and its workers are gone when the context ends."""
+    set_environment()
+    folder = database.resolve().parent
+    artifacts = (folder / "artifacts").as_uri()
+    command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
+    command += ["--host", host, "--port", str(port)]
+    command += ["--backend-store-uri", f"{SQLITE}{database.resolve()}"]
+    command += ["--default-artifact-root", artifacts]
+    if host in _LOOPBACK:
+        names = (*_LOOPBACK, _NAME)
+        command += ["--allowed-hosts", ",".join(f"{name}:*" for name in names)]
+        origins = ",".join(f"http://{name}:{port}" for name in names)
+        command += ["--cors-allowed-origins", origins]
+    log = folder / "ui.log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # Jobs are a feature for agents that costs one more process.
+            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            start_new_session=True,  # Ctrl-C reaches this process alone, which ends the others.
+        )
+        try:
+            yield server
+        finally:
+            _end_group(server)
+
+
+def _end_group(server: subprocess.Popen[bytes]) -> None:
+    for sent in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(server.pid, sent)
+            server.wait(timeout=_STOP_S)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def _wait_until_up(server: subprocess.Popen[bytes], base_url: str) -> None:
+    deadline = time.monotonic() + _START_S
+    while server.poll() is None and time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"{base_url}/health", timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    raise RuntimeError(
+        f"MLflow's server did not start at {base_url}; see ui.log beside the database."
+    )
+
+
+def _shown(host: str) -> str:
+    """Name of the server in the address that is shown."""
+    if host in _LOOPBACK:
+        # Safari asks the system, which may know no other name than `localhost`.
+        return "127.0.0.1" if sys.platform == "darwin" else _NAME
+    return "127.0.0.1" if host == "0.0.0.0" else host
+
+
+def _has_desktop() -> bool:
+    return sys.platform == "darwin" or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )

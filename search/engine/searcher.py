@@ -1,0 +1,141 @@
+"""Hands the conductor's trials to Ray Tune and notes where their checkpoints lie.
+
+Every decision is the conductor's, and every fact lies in the journal.
+"""
+
+import logging
+from collections.abc import Callable
+from pathlib import PurePosixPath
+from typing import Any
+
+from pyarrow.fs import FileType
+from ray import tune
+from ray.tune.search import Searcher
+
+from search.engine.conductor import Conductor, Wait
+from search.engine.storage import is_below, location_of
+from search.records.passwords import without_passwords
+from search.records.trials import TrialSpec
+
+log = logging.getLogger("search")
+
+
+class NotPickled:
+    """Tune pickles what it is given for a restore that never happens here: give it nothing."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class ConductedSearcher(NotPickled, Searcher):
+    """Hands the conductor's trials to Tune.
+
+    Args:
+        conductor: Has the trials.
+        num_places: Asked before each trial how many may be given out at once.
+        storage: Where checkpoints lie; one that lies elsewhere is not gone on from. The journal of
+            a run that somebody else made may name any address.
+    """
+
+    def __init__(
+        self, conductor: Conductor, num_places: Callable[[], int], *, storage: str
+    ) -> None:
+        super().__init__()
+        self._storage = storage
+        self._conductor = conductor
+        self._num_places = num_places
+        self._given: set[str] = set()
+
+    def suggest(self, trial_id: str) -> Any:
+        """The configuration of the next trial, None to be asked again, or ``FINISHED``."""
+        if len(self._given) >= self._num_places():
+            return None
+        answer = self._conductor.next_trial()
+        if answer is Wait.NO_MORE:
+            return Searcher.FINISHED
+        if isinstance(answer, Wait):
+            return None
+        self._given.add(trial_id)
+        checkpoint = answer.checkpoint
+        if checkpoint is not None and not is_below(self._storage, checkpoint):
+            log.warning(
+                "%s starts again from its first epoch: its checkpoint does not lie below %s.",
+                answer.spec.trial_id,
+                without_passwords(self._storage),
+            )
+            checkpoint = None
+        return {"spec": answer.spec.to_dict(), "checkpoint": checkpoint}
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Free its place; the scheduler told the conductor, before Tune decided anything."""
+        self._given.discard(trial_id)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the journal is the memory."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the journal is the memory."""
+
+
+def _forget(trial: Any) -> None:
+    """Drop what Tune keeps of a trial that is over, most of what a trial takes in memory.
+
+    Tune holds its trials to the end, each with statistics of all that it reported, for analyses and
+    restores that never happen here.
+    """
+    kept = trial.run_metadata
+    kept.metric_analysis, kept.metric_n_steps = {}, {}
+    kept.last_result = {}
+    trial._default_result_or_future = None  # Or Tune would ask the worker for a last result.
+    trial.evaluated_params = {}
+    if saved := kept.checkpoint_manager.latest_checkpoint_result:
+        saved.metrics = {}
+
+
+class CheckpointNotes(NotPickled, tune.Callback):
+    """Tells the conductor where each trial's newest checkpoint lies."""
+
+    def __init__(self, conductor: Conductor, storage: str) -> None:
+        self._conductor = conductor
+        self._storage = storage
+        self._deleted: set[str] = set()
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Have the trial keep its newest checkpoint only.
+
+        Asked for all trials at once, Tune would answer each checkpoint of a trial by writing and
+        copying its own state of all trials, those that are over included.
+        """
+        trial.run_metadata.checkpoint_manager.checkpoint_config.num_to_keep = 1
+
+    def on_checkpoint(
+        self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **info: Any
+    ) -> None:
+        """Journal the location of a checkpoint that is completely written."""
+        spec = TrialSpec.from_dict(trial.config["spec"])
+        # Tune tells the path without the file system that it is a path on.
+        location = location_of(self._storage, trial.storage.storage_fs_path, checkpoint.path)
+        self._conductor.checkpoint(spec.trial_id, location)
+        self._delete_earlier(trial)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Forget a trial that is over and delete its checkpoints: thousands of them fill a disk."""
+        _forget(trial)
+        if trial.config["spec"]["keep_weights"]:
+            return
+        self._delete_earlier(trial)
+        if trial.checkpoint:
+            trial.storage.storage_filesystem.delete_dir(trial.storage.trial_fs_path)
+
+    def _delete_earlier(self, trial: Any) -> None:
+        """Delete what an earlier session left of a trial, once it is gone on from."""
+        location = trial.config["checkpoint"]
+        if location is None or location in self._deleted:
+            return
+        self._deleted.add(location)
+        saved = tune.Checkpoint(location)
+        files, folder = saved.filesystem, str(PurePosixPath(saved.path).parent)
+        if files and files.get_file_info(folder).type != FileType.NotFound:
+            files.delete_dir(folder)

@@ -1,0 +1,112 @@
+"""The run directory that a recipe file lies in: what the recipe was found on, and what was said."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search.plan.config import SCHEMA, RunConfig
+from search.plan.plan import Plan
+from search.records.files import exists, read_json
+from search.records.strict_json import build, one_line
+from spaces.errors import InputError
+
+EXPORTED_RECIPES = ("best.yaml", "best.timm.yaml")
+"""Files of a run directory that hold the recipe its search recommends."""
+EXPORTED_ROLES = ("best", "scaled", "reference", "off")
+"""Roles that a verdict can call worth training with."""
+EXPORT_FILE = "export.json"
+"""Says for how many images the recipe files beside it are, where `export` has moved them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """A run directory as far as its recipe files need it.
+
+    Attributes:
+        config: What was asked of the run, with the place where it lies now.
+        plan: What was planned, the dataset's sizes among it.
+        verdict: Content of ``verdict.json``, or None while there is none.
+        num_train: Training images that the strengths of its recipe files are meant for.
+    """
+
+    config: RunConfig
+    plan: Plan
+    verdict: Mapping[str, Any] | None
+    num_train: int
+
+
+def origin_of(recipe_file: Path) -> Origin | None:
+    """The run that a recipe file lies in, or None if it lies elsewhere.
+
+    Raises:
+        InputError: If it lies in a run directory that cannot be read.
+    """
+    folder = Path(os.path.realpath(recipe_file)).parent
+    if not exists(folder / "config.json") or not exists(folder / "plan.json"):
+        return None
+    asked = read_json(folder / "config.json")
+    if not isinstance(asked, dict) or asked.get("schema") != SCHEMA:
+        return None  # Other tools call a file config.json too.
+    return read_origin(folder)
+
+
+def read_origin(run_dir: Path) -> Origin:
+    """Open a run directory, wherever it lies now.
+
+    Raises:
+        InputError: If it holds no run of this version.
+    """
+    config = RunConfig.from_dict(read_json(run_dir / "config.json"), path=run_dir)
+    plan = Plan.from_dict(read_json(run_dir / "plan.json"), config=config)
+    moved = _Moved()
+    if (exported := run_dir / EXPORT_FILE).is_file():
+        moved = build(_Moved, read_json(exported), where=str(exported))
+    return Origin(
+        config=config,
+        plan=plan,
+        verdict=_verdict(run_dir / "verdict.json"),
+        num_train=plan.data.num_train if moved.num_train is None else moved.num_train,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Moved:
+    """What is read of `EXPORT_FILE`."""
+
+    num_train: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Said:
+    """What is read of ``verdict.json``, as far as it has to have a type."""
+
+    exported: str
+    sentence: str
+    confirmed: Mapping[str, Any] | None
+
+
+def _verdict(path: Path) -> Mapping[str, Any] | None:
+    if not path.is_file():
+        return None
+    verdict: Mapping[str, Any] = read_json(path)
+    said = build(_Said, verdict, where=str(path))
+    if said.exported not in EXPORTED_ROLES:
+        raise InputError(
+            f"{path}: `exported` must be one of {', '.join(EXPORTED_ROLES)}, "
+            f"but got {one_line(said.exported)!r}."
+        )
+    if said.confirmed is not None:
+        build(_Confirmed, said.confirmed, where=str(path))
+    return verdict
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Confirmed:
+    """What is read of the confirmation."""
+
+    seeds: int
+    reference: Mapping[str, float]
+    best: Mapping[str, float]
+    off: Mapping[str, float]

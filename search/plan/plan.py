@@ -1,0 +1,122 @@
+"""What a run will do, worked out before anything starts, and kept in ``plan.json``."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from search.plan.config import RunConfig
+from search.records.strict_json import build
+from spaces.errors import InputError
+from spaces.recipe import Recipe
+from spaces.space import Space, parse_fix, parse_set
+from spaces.strengths import STRENGTH_NAMES
+from spaces.task import Task
+from spaces.units import EXTRA_NAMES
+
+SCHEMA = "plan/1"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataFacts:
+    """What the plan needs to know of a dataset, without its images."""
+
+    name: str
+    digest: str
+    num_train: int
+    num_val: int
+    num_test: int
+    class_names: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """Everything that is decided before the first trial.
+
+    Attributes:
+        data: Name and sizes of the dataset.
+        task: What the ranges scale with.
+        anchors: Recipes that are run first, ``reference``, ``scaled`` and ``off``.
+        candidate: Recipe that is held against the reference instead of a search's best, or None.
+        space: What is searched.
+        eval_epochs: Epochs after which a trial of the search is evaluated.
+        rungs: Epochs at which a trial of the search may be stopped.
+        notes: What the user should know before starting, a sentence each.
+    """
+
+    data: DataFacts
+    task: Task
+    anchors: Mapping[str, Recipe]
+    candidate: Recipe | None
+    space: Space
+    eval_epochs: tuple[int, ...]
+    rungs: tuple[int, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def reference(self) -> Recipe:
+        """The recipe the user would otherwise run."""
+        return self.anchors["reference"]
+
+    @property
+    def dial_names(self) -> tuple[str, ...]:
+        """What gets a dial: the strengths, and every extra axis but the learning rate."""
+        searched = set(self.space.free_names) - {"lr"}
+        return (*STRENGTH_NAMES, *(name for name in EXTRA_NAMES if name in searched))
+
+    def dial_values(self, recipe: Recipe) -> dict[str, float]:
+        """Raw values of a recipe for everything that gets a dial."""
+        held = self.space.raw_of(recipe)
+        return {name: held[name] for name in self.dial_names}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values as written to ``plan.json``."""
+        return {
+            "schema": SCHEMA,
+            "data": asdict(self.data),
+            "task": self.task.to_dict(),
+            "anchors": {name: recipe.to_dict() for name, recipe in self.anchors.items()},
+            "candidate": self.candidate.to_dict() if self.candidate else None,
+            "space": self.space.to_dict(),
+            "eval_epochs": list(self.eval_epochs),
+            "rungs": list(self.rungs),
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], *, config: RunConfig) -> Self:
+        """Read ``plan.json``; a finished run opens without its dataset.
+
+        Raises:
+            InputError: If a value is missing, of the wrong type or outside its interval.
+        """
+        where = str(config.path / "plan.json")
+        kept = build(_Kept, data, where=where)
+        if missing := sorted({"reference", "scaled", "off"} - set(kept.anchors)):
+            raise InputError(f"{where}: the anchor {missing[0]!r} is missing.")
+        return cls(
+            space=space_of(kept.task, config, takes_drop_path=kept.task.num_blocks > 0),
+            **{f.name: getattr(kept, f.name) for f in fields(_Kept)},
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Kept:
+    """What ``plan.json`` says and cannot be worked out again from the rest."""
+
+    data: DataFacts
+    task: Task
+    anchors: Mapping[str, Recipe]
+    candidate: Recipe | None
+    eval_epochs: tuple[int, ...]
+    rungs: tuple[int, ...]
+    notes: tuple[str, ...]
+
+
+def space_of(task: Task, config: RunConfig, *, takes_drop_path: bool) -> Space:
+    """What is searched: the space of a task, with what the user set and fixed in it."""
+    space = Space.for_task(task, takes_drop_path=takes_drop_path)
+    for text in config.ranges:
+        space = space.with_range(*parse_set(text))
+    for text in config.fixed:
+        space = space.fixed(*parse_fix(text))
+    return space

@@ -1,0 +1,178 @@
+"""Works out the plan of a run: which recipes, which ranges, where trials may be stopped."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from search.plan.config import RunConfig
+from search.plan.places import device_of, num_threads, require_places, where_trials_run
+from search.plan.plan import DataFacts, Plan, space_of
+from search.recipes.yaml_file import read_recipe
+from search.records.files import exists
+from search.stages.rungs import rung_epochs
+from search.verdict.wording import listed
+from spaces.anchors import anchors
+from spaces.errors import InputError
+from spaces.recipe import Recipe
+from spaces.references import REFERENCE_NAMES, reference
+from spaces.space import Space, parse_fix
+from spaces.strengths import STRENGTH_NAMES
+from spaces.task import Task
+from spaces.units import EXTRA_NAMES
+from trainable.data.datasets import Dataset, default_recipe, load_dataset
+from trainable.evaluation_epochs import evaluation_epochs
+from trainable.models.build import describe_model
+from trainable.models.pretrained import require_weights
+from trainable.timing import amp_dtype_of, excerpt
+
+
+def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
+    """Load the dataset and decide everything that can be decided before training.
+
+    Raises:
+        InputError: If anything the user gave is wrong; nothing has been written then.
+    """
+    require_places(config)
+    base, notes = _base(config)
+    info = describe_model(base.model, image_size=base.image_size)
+    if not info.takes_drop_path:
+        notes.append(f"{base.model} takes no drop path; drop_path_rate is fixed to 0.")
+    dataset = load_images(config, image_size=base.image_size)
+    facts = DataFacts(
+        name=dataset.name,
+        digest=dataset.digest,
+        num_train=len(dataset.split.train),
+        num_val=len(dataset.split.val),
+        num_test=len(dataset.split.test),
+        class_names=dataset.class_names,
+    )
+    ref = _with_flags(_reference(config.reference, base, num_train=facts.num_train), config)
+    if not info.takes_drop_path:
+        ref = ref.with_strengths(drop_path_rate=0.0)
+    ref = replace(
+        ref,
+        amp_dtype=where_trials_run(
+            config,
+            amp_dtype_of,
+            ref,
+            excerpt(dataset, num_train=ref.batch_size),
+            device=device_of(config),
+            num_threads=num_threads(config),
+        ),
+    )
+    task = Task.of(
+        ref,
+        num_train=facts.num_train,
+        num_classes=len(facts.class_names),
+        num_blocks=info.num_blocks,
+    )
+    space = space_of(task, config, takes_drop_path=info.takes_drop_path)
+    candidate, said = _candidate(config, ref, space)
+    rungs = _rungs(config, ref.epochs)
+    evaluated = evaluation_epochs(
+        ref.epochs,
+        num_train=facts.num_train,
+        num_evaluated=2 * (facts.num_val + min(facts.num_train, facts.num_val)),
+    )
+    plan = Plan(
+        data=facts,
+        task=task,
+        anchors=_anchors(ref, task, config, takes_drop_path=info.takes_drop_path),
+        candidate=candidate,
+        space=space,
+        eval_epochs=tuple(sorted({*evaluated, *rungs})),
+        rungs=rungs,
+        notes=(*notes, *said, *dataset.notes),
+    )
+    return plan, dataset
+
+
+def _candidate(config: RunConfig, ref: Recipe, space: Space) -> tuple[Recipe | None, list[str]]:
+    """The recipe to hold against the reference, if one was given, and what is not taken of it."""
+    if config.best is None:
+        return None, []
+    given = read_recipe(Path(config.best), defaults=ref)
+    held = space.raw_of(given)
+    asked = {name: held[name] for name in EXTRA_NAMES if name in space.free_names and name != "lr"}
+    candidate = space.apply(replace(ref, strengths=given.strengths), asked)
+    if not space.task.num_blocks:
+        candidate = candidate.with_strengths(drop_path_rate=0.0)
+    if replace(_with_flags(given, config), amp_dtype=ref.amp_dtype) == candidate:
+        return candidate, []
+    taken = listed(["the strengths", *asked])
+    return candidate, [f"Of {config.best} only {taken} are taken: they are what is judged."]
+
+
+def _anchors(
+    ref: Recipe, task: Task, config: RunConfig, *, takes_drop_path: bool
+) -> dict[str, Recipe]:
+    """The anchors, with what the user fixed fixed in those that are ours."""
+    made = anchors(ref, task, takes_drop_path=takes_drop_path)
+    fixed = dict(parse_fix(text) for text in config.fixed)
+    held = {name: value for name, value in fixed.items() if name in STRENGTH_NAMES}
+    return {
+        role: recipe if role == "reference" else recipe.with_strengths(**held)
+        for role, recipe in made.items()
+    }
+
+
+def load_images(config: RunConfig, *, image_size: int) -> Dataset:
+    """The dataset of a run.
+
+    Raises:
+        InputError: If it is not there or breaks a rule.
+    """
+    return load_dataset(
+        config.dataset,
+        image_size=image_size,
+        data_dir=Path(config.data_dir),
+        num_train=config.num_train,
+        seed=config.seed,
+    )
+
+
+def _base(config: RunConfig) -> tuple[Recipe, list[str]]:
+    """The dataset's default recipe with the flags, and what had to be decided for them."""
+    base = _with_flags(default_recipe(config.dataset), config)
+    if not base.pretrained:
+        return base, []
+    try:
+        require_weights(base.model)
+    except InputError as error:
+        if config.pretrained or config.model is None:
+            raise
+        # Another model was asked for, ImageNet weights were not: train it as far as possible.
+        return replace(base, pretrained=False), [f"Trained from scratch: {error}"]
+    return base, []
+
+
+def _rungs(config: RunConfig, epochs: int) -> tuple[int, ...]:
+    """Rungs that come after every warmup and every window the space holds."""
+    # Both reach up to 0.3 of the run (`spaces.ranges`); a trial judged inside its warmup, or by an
+    # average that is still mostly initial weights, is judged by neither recipe nor strength.
+    earliest = -(-3 * epochs // 10)
+    grace_period = config.grace_period or max(1, earliest)
+    if grace_period < earliest:
+        raise InputError(
+            f"`grace_period >= {earliest}` must hold, so that no trial is stopped in its warmup "
+            f"or one averaging window, but got {grace_period}; raise it, or raise `epochs`."
+        )
+    return rung_epochs(epochs, grace_period=grace_period, reduction_factor=config.reduction_factor)
+
+
+def _reference(name: str, base: Recipe, *, num_train: int) -> Recipe:
+    if name in REFERENCE_NAMES:
+        return reference(name, base, num_train=num_train)
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or exists(path):
+        return read_recipe(path, defaults=base)
+    raise InputError(
+        f"`reference` must be a recipe file or one of {', '.join(REFERENCE_NAMES)}, got {name!r}."
+    )
+
+
+def _with_flags(recipe: Recipe, config: RunConfig) -> Recipe:
+    """A recipe with what was given on the command line, which wins over every file."""
+    names = ("model", "pretrained", "epochs", "batch_size", "lr", "optimizer", "image_size")
+    given = {name: getattr(config, name) for name in (*names, "amp_dtype")}
+    given = {name: value for name, value in given.items() if value is not None}
+    return replace(recipe, **given, seed=config.seed)

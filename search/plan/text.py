@@ -1,0 +1,111 @@
+"""The plan as one readable page for the terminal."""
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from search.plan.config import RunConfig
+from search.plan.plan import Plan
+from search.verdict.wording import raw as typed
+from spaces.strengths import STRENGTH_NAMES
+from spaces.units import EFFECTIVE_UNITS, describe, to_effective
+
+
+def plan_text(
+    console: Console, plan: Plan, config: RunConfig, *, estimate_s: float | None
+) -> RenderableType:
+    """Task, axes, anchors, size of the search, time.
+
+    Args:
+        console: Where it will be printed; in a narrow one the axes have raw values only.
+        plan: The plan.
+        config: What was asked.
+        estimate_s: Expected wall-clock of the whole run in seconds, or None if unknown.
+    """
+    return Group(
+        Text(task_line(plan)),
+        _axes(plan, console),
+        *(Text(f"! {remark}", style="yellow") for remark in _remarks(plan)),
+        *(Text(f"  {note}") for note in plan.notes),
+        Text(_size_line(plan, config, estimate_s)),
+    )
+
+
+def task_line(plan: Plan) -> str:
+    """Data, model and length of a run."""
+    task, data, recipe = plan.task, plan.data, plan.reference
+    origin = "ImageNet weights" if task.pretrained else "from scratch"
+    return (
+        f"{data.name}: {data.num_train} train, {data.num_val} validation, {data.num_test} test "
+        f"images of {task.num_classes} classes ({task.size_class}).\n"
+        f"{recipe.model}, {origin}, {recipe.image_size} px, {recipe.optimizer} at {recipe.lr:g}, "
+        f"batch {recipe.batch_size}, {recipe.epochs} epochs = {task.total_steps} steps, "
+        f"precision {recipe.amp_dtype}."
+    )
+
+
+def _axes(plan: Plan, console: Console) -> Table:
+    """The widest table that fits: with units, without them, or with raw values alone."""
+    unlimited = console.options.update(max_width=10_000)
+    for has_units, has_effective in ((True, True), (False, True), (False, False)):
+        table = _table(plan, has_units=has_units, has_effective=has_effective)
+        if console.measure(table, options=unlimited).maximum <= console.width:
+            break
+    return table
+
+
+def _table(plan: Plan, *, has_units: bool, has_effective: bool) -> Table:
+    title = "What is searched" + (", raw (effective)" if has_effective else "")
+    table = Table(title=title, title_justify="left")
+    table.add_column("strength", no_wrap=True)
+    for column in ("from", "to", *plan.anchors):
+        table.add_column(column, justify="right", no_wrap=True)
+    if has_units:
+        table.add_column("unit")
+
+    def shown(raw: float, effective: float) -> str:
+        return f"{typed(raw)} ({effective:.3g})" if has_effective else typed(raw)
+
+    for name, axis in plan.space.to_dict().items():
+        ends = zip(axis["raw"], axis["effective"], strict=True)
+        low, high = (shown(raw, effective) for raw, effective in ends)
+        if axis["scale"] == "fixed":
+            low, high = "fixed", typed(axis["raw"][0])
+        held = [recipe.strengths.as_dict().get(name) for recipe in plan.anchors.values()]
+        anchors = [
+            "" if raw is None else shown(raw, to_effective(name, raw, plan.task)) for raw in held
+        ]
+        table.add_row(name, low, high, *anchors, *([EFFECTIVE_UNITS[name]] if has_units else []))
+    return table
+
+
+def _remarks(plan: Plan) -> list[str]:
+    strengths = plan.reference.strengths.as_dict()
+    said = [describe(name, strengths[name], plan.task) for name in STRENGTH_NAMES]
+    return [f"reference: {remark}" for remark in said if remark]
+
+
+def _size_line(plan: Plan, config: RunConfig, estimate_s: float | None) -> str:
+    if "search" not in config.stages:
+        return (
+            f"No search: a factorial of at least {config.min_blocks} blocks between the reference "
+            f"and the other recipe, and {config.confirm_seeds} fresh seeds each on the test split."
+            + ("" if estimate_s is None else f" About {duration(estimate_s)} in all.")
+        )
+    rungs = ", ".join(str(epoch) for epoch in plan.rungs) or "none"
+    time = "" if estimate_s is None else f" About {duration(estimate_s)} in all."
+    return (
+        f"{config.num_samples} trials (anchors first), stopped early at epochs: {rungs}; then the "
+        f"best {config.rerun_top} again on fresh seeds, a factorial of at least "
+        f"{config.min_blocks} blocks against the reference, and {config.confirm_seeds} fresh seeds "
+        f"each on the test split.{time}"
+    )
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that a person would use."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

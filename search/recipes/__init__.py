@@ -1,0 +1,1 @@
+"""Recipe files in, out and compared."""

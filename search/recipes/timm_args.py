@@ -1,0 +1,106 @@
+"""Arguments of timm's ``train.py`` with its defaults behind them, read with checked types."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from search.recipes.timm_keys import RETIRED_KEYS, TRAIN_DEFAULTS
+from spaces.errors import InputError
+
+
+class TimmArgs:
+    """What ``train.py`` would see, and a memory of which defaults were asked for.
+
+    Args:
+        args: Values by key, as in an ``args.yaml``.
+        defaults: Defaults that go before those of ``train.py``.
+    """
+
+    def __init__(self, args: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+        self._args = dict(args)
+        self._defaults = {**TRAIN_DEFAULTS, **dict.fromkeys(RETIRED_KEYS), **defaults}
+        self._defaulted: dict[str, Any] = {}
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in self._args:
+            self._defaulted[key] = self._defaults[key]
+        return self.peek(key)
+
+    def peek(self, key: str) -> Any:
+        """The value of ``key``; that its default counted is not worth a note."""
+        return self._args.get(key, self._defaults[key])
+
+    def text(self, key: str) -> str:
+        """The value of ``key``, which must be text."""
+        value = self[key]
+        if not isinstance(value, str) or not value:
+            raise InputError(f"`{key}` must be text, but got {value!r}.")
+        return value
+
+    def flag(self, key: str) -> bool:
+        """The value of ``key``, which must be true, false or null."""
+        value = self[key]
+        if value is not None and not isinstance(value, bool):
+            raise InputError(f"`{key}` must be true or false, but got {value!r}.")
+        return bool(value)
+
+    def number(
+        self, key: str, low: float, high: float | None = None, *, none: float | None = None
+    ) -> float:
+        """The value of ``key`` in ``[low, high]``; ``none`` is what null means, where it may be."""
+        value = self[key]
+        return none if value is None and none is not None else _number(key, value, low, high)
+
+    def integer(self, key: str, low: int) -> int:
+        """The value of ``key``, which must be a whole number of at least ``low``."""
+        return _whole(key, self[key], low)
+
+    def numbers(self, key: str, low: float, high: float | None = None) -> tuple[float, ...]:
+        """The value of ``key``, which must be a list of numbers in ``[low, high]``."""
+        values = self[key]
+        if not isinstance(values, (list, tuple)) or not values:
+            raise InputError(f"`{key}` must be a list of numbers, but got {values!r}.")
+        return tuple(_number(key, value, low, high) for value in values)
+
+    def mapping(self, key: str) -> dict[str, Any]:
+        """The value of ``key``, which must be a mapping or null."""
+        value = self[key]
+        if value is not None and not isinstance(value, Mapping):
+            raise InputError(f"`{key}` must be a mapping, but got {value!r}.")
+        return dict(value or {})
+
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on keys that ``train.py`` does not know, and on defaults that counted."""
+        unknown = sorted(set(self._args) - set(TRAIN_DEFAULTS) - RETIRED_KEYS)
+        shown = [
+            f"{key} = {value}"
+            for key, value in self._defaulted.items()
+            if value not in (None, False, "") and value != {}
+        ]
+        notes = []
+        if unknown:
+            notes.append(f"Keys that timm's train.py does not know: {', '.join(unknown)}.")
+        if shown:
+            notes.append(f"Not in the file, so the default counts: {', '.join(shown)}.")
+        return tuple(notes)
+
+
+def _number(key: str, value: object, low: float, high: float | None) -> float:
+    if isinstance(value, str):  # argparse converts text that stands in the file.
+        try:
+            value = float(value)
+        except ValueError:
+            raise InputError(f"`{key}` must be a number, but got {value!r}.") from None
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise InputError(f"`{key}` must be a number, but got {value!r}.")
+    # Written as "not inside" so that NaN and infinity are refused too.
+    if not low <= value < float("inf") or (high is not None and value > high):
+        upper = "" if high is None else f" <= {high:g}"
+        raise InputError(f"`{low:g} <= {key}{upper}` must hold, but got {value!r}.")
+    return value
+
+
+def _whole(key: str, value: object, low: int) -> int:
+    number = _number(key, value, low, None)
+    if number != int(number):
+        raise InputError(f"`{key}` must be an integer, but got {value!r}.")
+    return int(number)

@@ -1,0 +1,284 @@
+"""A recipe as the YAML that timm's ``train.py`` takes with ``--config``.
+
+What the script would otherwise default to something else is written out, also where it is off. What
+it cannot do is said in comments, with what comes nearest. Traps, by key:
+
+- ``epochs`` counts what follows the warmup (``warmup_prefix``), and ``warmup_epochs`` is whole.
+- ``warmup_lr`` is the rate of the very first step: ``lr / (W + 1)`` of W warmup steps, so it hangs
+  on the number of images.
+- With MixUp or CutMix, a batch of odd length, an accumulated one's part included, stops the script.
+- ``clip_grad: 0`` would clip every gradient to nothing; off is null.
+- ``drop_path``, even 0, fails for a model that does not take it; off is null.
+- ``model_ema_warmup`` makes the decay irrelevant below 353 000 steps, so it stays off.
+- A schedule of a name that timm does not know trains at a constant rate without a word.
+
+One function per group of keys, each beside its traps: this is why the module is long.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from timm.models import get_pretrained_cfg
+
+from search.recipes.timm_extras import MOMENTA
+from search.recipes.timm_import import RANDAUGMENT_SCALE
+from search.recipes.timm_keys import TIMM_COMMIT, TIMM_VERSION, TRAIN_DEFAULTS
+from search.recipes.yaml_file import comment_block, number_text, to_yaml
+from search.records.files import write_text
+from spaces.recipe import Recipe
+from spaces.task import Task
+from trainable.models.build import describe_model
+from trainable.optim.schedule import WSD_DECAY_FRACTION, warmup_steps_of
+
+Args = dict[str, Any]
+
+_OPTIMIZERS = {
+    "adam": "adam",
+    "adamw": "adamw",
+    "lion": "lion",
+    "muon": "muon",
+    "sgd": "sgd",
+}
+_STAND_IN_MODELS = {"resnet18_cifar": "resnet18"}
+_MIXES_EVEN = "its MixUp and CutMix stop at a batch of odd length"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimmExport:
+    """What ``train.py`` is told, and what it cannot be told.
+
+    Attributes:
+        args: Values by key of ``train.py``.
+        comments: Sentences; empty where timm trains exactly this recipe.
+    """
+
+    args: Args
+    comments: tuple[str, ...]
+
+
+def timm_args(recipe: Recipe, *, num_train: int, num_classes: int) -> TimmExport:
+    """Arguments of ``train.py`` for one device that train ``recipe`` on this many images.
+
+    Raises:
+        InputError: If there are no images, fewer than 2 classes, or no such model.
+    """
+    task = Task.of(recipe, num_train=num_train, num_classes=num_classes, num_blocks=0)
+    comments: list[str] = []
+    args = {
+        **_model(recipe, num_classes, comments),
+        **_batches(recipe, task, comments),
+        **_optimizer(recipe, comments),
+        **_schedule(recipe, task, comments),
+        **_loss_and_average(recipe, comments),
+        **_augmentation(recipe, comments),
+        **_precision(recipe, comments),
+        "seed": recipe.seed,
+    }
+    unknown = sorted(set(args) - set(TRAIN_DEFAULTS))
+    assert not unknown, f"train.py would ignore {unknown} without a word"
+    return TimmExport(args=args, comments=tuple(comments))
+
+
+def write_timm(path: Path, export: TimmExport) -> None:
+    """Write the file for ``--config``, what timm cannot do in comments above the values."""
+    heading = [
+        f"For train.py of timm, keys as of {TIMM_VERSION} (commit {TIMM_COMMIT[:8]}), one device:",
+        f"  python train.py --config {path.name} --data-dir <folder with train/ and val/>",
+    ]
+    if export.comments:
+        heading += ["", "What timm does differently:"]
+        heading += [f"- {comment}" for comment in export.comments]
+    write_text(path, comment_block(heading) + to_yaml(export.args))
+
+
+def _model(recipe: Recipe, num_classes: int, comments: list[str]) -> Args:
+    model = _STAND_IN_MODELS.get(recipe.model, recipe.model)
+    if model != recipe.model:
+        comments.append(f"{recipe.model} is this project's; {model} has a stem for large images.")
+    drop_path: float | None = recipe.strengths.drop_path_rate
+    if not describe_model(model).takes_drop_path:
+        if drop_path:
+            comments.append(f"{model} takes no drop path, so drop_path_rate {drop_path:g} is lost.")
+        drop_path = None
+    args: Args = {
+        "model": model,
+        "pretrained": recipe.pretrained,
+        "num_classes": num_classes,
+        "img_size": recipe.image_size,
+        "crop_pct": 1.0,  # timm would enlarge an image and cut its border off before it evaluates.
+        "drop_path": drop_path,
+    }
+    config = get_pretrained_cfg(model, allow_unregistered=True)
+    if config and config.fixed_input_size and config.input_size[-1] != recipe.image_size:
+        # train.py resizes the images to img_size, but does not tell the model.
+        args["model_kwargs"] = {"img_size": recipe.image_size}
+    return args
+
+
+def _batches(recipe: Recipe, task: Task, comments: list[str]) -> Args:
+    batch_size, pieces = recipe.batch_size, recipe.grad_accum_steps
+    mixes = recipe.mixup_alpha > 0 or recipe.cutmix_alpha > 0
+    reasons = []
+    if batch_size > task.num_train:
+        reasons.append("timm drops a last incomplete batch even where it is all there is")
+        batch_size = task.num_train
+    if mixes and batch_size % 2:
+        reasons.append(_MIXES_EVEN)
+        batch_size = max(2, batch_size - 1)
+    if reasons:
+        comments.append(
+            f"batch_size is {batch_size} instead of {recipe.batch_size}: {', and '.join(reasons)}."
+        )
+    divisor = 2 if mixes else 1
+    fitting = max(n for n in range(1, pieces + 1) if batch_size % (n * divisor) == 0)
+    if fitting != pieces:
+        comments.append(
+            f"grad_accum_steps is {fitting} instead of {pieces}: timm's micro-batches, here of "
+            f"{batch_size // fitting}, have equal lengths{f', and {_MIXES_EVEN}' if mixes else ''}."
+        )
+        pieces = fitting
+    micro_batches = task.num_train // (batch_size // pieces)
+    updates = -(-micro_batches // pieces)
+    if updates != task.steps_per_epoch:
+        comments.append(
+            f"An epoch has {updates} updates instead of {task.steps_per_epoch}: timm drops "
+            "incomplete micro-batches, here an incomplete batch is dropped."
+        )
+    return {"batch_size": batch_size // pieces, "grad_accum_steps": pieces}
+
+
+def _optimizer(recipe: Recipe, comments: list[str]) -> Args:
+    name = recipe.optimizer
+    if name not in _OPTIMIZERS:
+        comments.append(
+            f"timm has no {name}: adamw stands in for it, and lr and weight_decay, tuned for "
+            f"{name}, need a search of their own."
+        )
+    args: Args = {
+        "opt": _OPTIMIZERS.get(name, "adamw"),
+        "lr": recipe.lr,
+        "weight_decay": recipe.strengths.weight_decay,
+        "layer_decay": recipe.layer_decay if recipe.layer_decay < 1 else None,
+        "clip_grad": recipe.grad_clip_norm or None,
+        "clip_mode": "norm",
+    }
+    if name in MOMENTA:
+        args["momentum"] = MOMENTA[name]
+    if not recipe.no_decay_split:
+        # create_optimizer_v2 takes it, though train.py has no argument of its own for it.
+        args["opt_kwargs"] = {"filter_bias_and_bn": False}
+        comments.append(
+            "timm still spares what a model lists in no_weight_decay() (position embeddings, say)."
+        )
+    return args
+
+
+def _schedule(recipe: Recipe, task: Task, comments: list[str]) -> Args:
+    per_epoch, total_steps = task.steps_per_epoch, task.total_steps
+    warmup_steps = warmup_steps_of(recipe.strengths.warmup_fraction, total_steps)
+    warmup_epochs = _warmup_epochs(warmup_steps, per_epoch, recipe.epochs)
+    if warmup_epochs * per_epoch != warmup_steps:
+        comments.append(
+            f"Warmup takes {warmup_epochs * per_epoch} steps (epochs: {warmup_epochs}) instead of "
+            f"{warmup_steps} steps: timm warms up for whole epochs."
+        )
+        warmup_steps = warmup_epochs * per_epoch
+    args: Args = {
+        "sched": "cosine",
+        "sched_on_updates": True,
+        "epochs": recipe.epochs - warmup_epochs,
+        "warmup_epochs": warmup_epochs,
+        "warmup_prefix": True,
+        "warmup_lr": recipe.lr / (warmup_steps + 1),
+        "min_lr": recipe.min_lr,
+        "cooldown_epochs": 0,
+    }
+    cooldown_steps = min(round(WSD_DECAY_FRACTION * total_steps), total_steps - warmup_steps)
+    if recipe.schedule == "one_cycle":
+        comments.append(
+            "timm has no one-cycle: a straight warmup and a cosine stand in, which start at "
+            f"{number_text(args['warmup_lr'])} instead of lr / 25 and end a step later."
+        )
+    elif recipe.schedule == "wsd" and cooldown_steps:
+        share = cooldown_steps / (total_steps - warmup_steps)
+        comments.append(
+            "sched: wsd needs timm 1.0.31 or newer; an older one trains at a constant rate."
+        )
+        args["sched"] = "wsd"
+        # Below 1 timm takes a share of what follows the warmup, from 1 on a number of epochs.
+        args["decay_epochs"] = share if share < 1 else recipe.epochs - warmup_epochs
+    elif recipe.schedule in ("constant", "wsd"):
+        # Every timm knows a step schedule; `sched: constant` is new.
+        args |= {"sched": "step", "decay_rate": 1.0, "decay_epochs": recipe.epochs}
+    if recipe.optimizer == "adamw_schedulefree":
+        comments.append("Schedule-free training has no schedule; adamw needs the one given here.")
+    return args
+
+
+def _warmup_epochs(warmup_steps: int, per_epoch: int, epochs: int) -> int:
+    """Whole epochs nearest to the warmup, at least one if there is any, and one left after it."""
+    if warmup_steps == 0:
+        return 0
+    return min(max(1, round(warmup_steps / per_epoch)), epochs - 1)
+
+
+def _loss_and_average(recipe: Recipe, comments: list[str]) -> Args:
+    decay = recipe.strengths.ema_decay
+    if decay > 0:
+        comments.append(
+            "The average starts at the weights after the first update, here at those before it; "
+            "train.py evaluates both the weights and the average, and reports the average."
+        )
+    return {
+        "smoothing": recipe.strengths.label_smoothing,
+        "bce_loss": False,
+        "model_ema": decay > 0,
+        **({"model_ema_decay": decay} if decay > 0 else {}),
+        "model_ema_warmup": False,
+    }
+
+
+def _augmentation(recipe: Recipe, comments: list[str]) -> Args:
+    policy = None
+    if recipe.randaugment is not None:
+        ours = recipe.randaugment
+        magnitude = round(ours.magnitude / RANDAUGMENT_SCALE)
+        policy = f"rand-m{magnitude}-n{ours.num_ops}-p1.0-mstd0-inc1"
+        comments.append(
+            f"RandAugment({ours.num_ops}, {ours.magnitude}) of torchvision (out of 30) becomes "
+            f"{policy} of timm (out of 10, whole): nearly the same operations at nearly the same "
+            "strength, always applied."
+        )
+    crops = recipe.crop_scale_min < 1
+    return {
+        "no_aug": False,
+        "scale": [recipe.crop_scale_min, 1.0],
+        "ratio": list(TRAIN_DEFAULTS["ratio"]) if crops else [1.0, 1.0],
+        "hflip": recipe.hflip,
+        "vflip": 0.0,
+        "color_jitter": 0.0,
+        "aa": policy,
+        "reprob": recipe.erasing,
+        "remode": "const",  # The mean color, as here; timm's default fills with noise.
+        "train_interpolation": "bilinear",
+        "mixup": recipe.mixup_alpha,
+        "cutmix": recipe.cutmix_alpha,
+        "mixup_mode": "elem",  # A share for each image, as here.
+    }
+
+
+def _precision(recipe: Recipe, comments: list[str]) -> Args:
+    dtype = recipe.amp_dtype
+    if dtype == "auto":
+        dtype = "bfloat16"
+        comments.append(
+            "amp_dtype auto becomes bfloat16; write float16 for a GPU older than Ampere, and amp: "
+            "false for a CPU."
+        )
+    return {
+        "amp": dtype != "none",
+        **({"amp_dtype": dtype} if dtype != "none" else {}),
+        "channels_last": True,
+        "torchcompile": "inductor" if recipe.compile else None,
+    }

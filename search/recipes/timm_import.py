@@ -1,0 +1,249 @@
+"""A timm ``args.yaml`` as a recipe: what it says, what a recipe can hold of it, and what not.
+
+``train.py`` writes every argument of a run into ``args.yaml`` and reads the same keys back with
+``--config``. A key that a file leaves out has the default of ``train.py``, which is seldom "off".
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from search.recipes.timm_args import TimmArgs
+from search.recipes.timm_extras import extras, notes_on, remarks
+from search.recipes.timm_keys import TRAIN_DEFAULTS
+from spaces.errors import InputError
+from spaces.recipe import RandAugment, Recipe
+from spaces.strengths import Strengths
+from trainable.optim.schedule import WSD_DECAY_FRACTION
+
+RANDAUGMENT_SCALE = 3
+"""torchvision counts the magnitude of RandAugment to 30, timm to 10."""
+
+_RECIPE_KEYS = frozenset(Recipe().to_dict())
+_TIMM_KEYS = frozenset(TRAIN_DEFAULTS)
+_OF_THE_DATASET = ("model", "batch_size", "epochs", "seed")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Described:
+    """A recipe, and what its source says beyond what a recipe can hold.
+
+    Attributes:
+        recipe: The nearest recipe.
+        facts: What the source really says, in words: by the name of a recipe's key whose value is
+            only a stand-in (``schedule: "step decay, times 0.1 every 30 epochs"``), or by timm's
+            key where a recipe has none (``color_jitter: "0.4"``).
+        notes: Sentences for the user: stand-ins, defaults, keys that nothing here knows.
+    """
+
+    recipe: Recipe
+    facts: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def looks_like_timm(data: Mapping[str, Any]) -> bool:
+    """Whether at least two keys are those of ``train.py`` alone, and none is a recipe's alone."""
+    keys = set(data)
+    return len(keys & (_TIMM_KEYS - _RECIPE_KEYS)) >= 2 and not keys & (_RECIPE_KEYS - _TIMM_KEYS)
+
+
+def recipe_from_timm_args(
+    args: Mapping[str, Any], *, defaults: Recipe
+) -> tuple[Recipe, tuple[str, ...]]:
+    """The recipe that ``train.py`` would run with these arguments, and what could not be kept.
+
+    Args:
+        args: Values by key of ``train.py``; a missing one has the default of ``train.py``, except
+            that model, epochs, batch size and seed come from ``defaults``.
+        defaults: Also gives the image size where the arguments leave it to the model.
+
+    Raises:
+        InputError: If a value has the wrong type or lies outside its interval.
+    """
+    described = describe_timm_args(args, defaults=defaults)
+    return described.recipe, described.notes
+
+
+def describe_timm_args(args: Mapping[str, Any], *, defaults: Recipe) -> Described:
+    """As `recipe_from_timm_args`, with what a recipe cannot hold told apart by key.
+
+    Raises:
+        InputError: If a value has the wrong type or lies outside its interval.
+    """
+    given = TimmArgs(args, {name: getattr(defaults, name) for name in _OF_THE_DATASET})
+    schedule, real_schedule = _schedule(given)
+    optimizer, real_optimizer = _optimizer(given)
+    randaugment, real_randaugment = _randaugment(given)
+    total_epochs, warmup_epochs = _epochs(given)
+    grad_accum_steps = given.integer("grad_accum_steps", 1)
+    batch_size = given.integer("batch_size", 1) * grad_accum_steps
+    has_ema = given.flag("model_ema")
+    has_augmentation = not given.flag("no_aug")
+    lr = _peak_lr(given, batch_size)
+    strengths = Strengths(
+        weight_decay=given.number("weight_decay", 0.0),
+        label_smoothing=given.number("smoothing", 0.0, 1.0),
+        drop_path_rate=_drop_path(given),
+        ema_decay=given.number("model_ema_decay", 0.0, 1.0) if has_ema else 0.0,
+        warmup_fraction=warmup_epochs / total_epochs,
+    )
+    recipe = Recipe(
+        model=given.text("model"),
+        pretrained=given.flag("pretrained") or bool(given["pretrained_path"]),
+        image_size=_image_size(given, defaults),
+        epochs=total_epochs,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        lr=lr,
+        strengths=strengths,
+        schedule=schedule,
+        min_lr=min(given.number("min_lr", 0.0), lr),
+        layer_decay=given.number("layer_decay", 0.0, 1.0, none=1.0),
+        no_decay_split=given.mapping("opt_kwargs").get("filter_bias_and_bn", True) is not False,
+        mixup_alpha=given.number("mixup", 0.0),
+        cutmix_alpha=given.number("cutmix", 0.0),
+        randaugment=randaugment if has_augmentation else None,
+        crop_scale_min=given.numbers("scale", 0.0)[0] if has_augmentation else 1.0,
+        hflip=given.number("hflip", 0.0, 1.0) if has_augmentation else 0.0,
+        erasing=given.number("reprob", 0.0, 1.0) if has_augmentation else 0.0,
+        amp_dtype=_amp_dtype(given),
+        grad_clip_norm=given.number("clip_grad", 0.0, none=0.0),
+        grad_accum_steps=grad_accum_steps,
+        compile=given["torchcompile"] is not None,
+        seed=given.integer("seed", 0),
+    )
+    facts = {
+        "schedule": real_schedule,
+        "optimizer": real_optimizer,
+        "randaugment": real_randaugment if has_augmentation else "",
+        "ema_decay": f"{given['model_ema_decay']} behind timm's own warmup of the decay"
+        if has_ema and given.flag("model_ema_warmup")
+        else "",
+        **extras(given, recipe),
+    }
+    facts = {name: words for name, words in facts.items() if words}
+    notes = (*notes_on(facts), *remarks(given, recipe, warmup_epochs), *given.notes())
+    return Described(recipe=recipe, facts=facts, notes=notes)
+
+
+_SCHEDULES = {"cosine": "cosine", "constant": "constant", "none": "constant"}
+# A step schedule spends most of the run at the peak and ends low: of ours, that is nearest to wsd.
+_SCHEDULE_STAND_INS = {"poly": "cosine", "tanh": "cosine"}
+
+
+def _schedule(given: TimmArgs) -> tuple[str, str]:
+    """Our schedule, and in words what it only stands in for."""
+    name = given.text("sched")
+    if name == "step":
+        rate, every = given.number("decay_rate", 0.0), given.number("decay_epochs", 0.0)
+        if rate == 1 or every >= given.integer("epochs", 1):
+            return "constant", ""
+        return "wsd", f"step decay, times {rate:g} every {every:g} epochs"
+    if name == "multistep":
+        milestones = ", ".join(f"{epoch:g}" for epoch in given.numbers("decay_milestones", 0.0))
+        rate = given.number("decay_rate", 0.0)
+        return "wsd", f"step decay, times {rate:g} after epochs {milestones}"
+    if name == "cosine" and given.peek("lr_cycle_limit") not in (0, 1):
+        return "cosine", f"cosine with {given['lr_cycle_limit']} restarts"
+    if name == "wsd":
+        return "wsd", _wsd_cooldown(given)
+    if name in _SCHEDULES:
+        return _SCHEDULES[name], ""
+    return _SCHEDULE_STAND_INS.get(name, "wsd"), f"{name} of timm"
+
+
+def _wsd_cooldown(given: TimmArgs) -> str:
+    """In words what the cooldown is, where it is not the fifth of the run that it is here.
+
+    A cooldown is a whole number of steps, so that of a short run is only nearly a fifth.
+    """
+    total_epochs, warmup_epochs = _epochs(given)
+    length = given.number("decay_epochs", 0.0)
+    # Below 1 timm takes a share of what follows the warmup, from 1 on a number of epochs.
+    epochs = length * (total_epochs - warmup_epochs) if length < 1 else length
+    share = epochs / total_epochs
+    ours = min(WSD_DECAY_FRACTION, 1 - warmup_epochs / total_epochs)
+    return "" if abs(share - ours) < 0.03 else f"wsd with a cooldown of {share:.0%} of the run"
+
+
+def _epochs(given: TimmArgs) -> tuple[int, int]:
+    """All epochs that are trained, and how many of them are warmup."""
+    epochs, schedule = given.integer("epochs", 1), given["sched"]
+    warmup = 0 if schedule == "none" else given.integer("warmup_epochs", 0)
+    # timm trains a cooldown only after a schedule that has a length of its own.
+    has_length = schedule in ("cosine", "tanh", "poly", "wsd", "rsqrt")
+    cooldown = given.integer("cooldown_epochs", 0) if has_length else 0
+    if given.flag("warmup_prefix"):
+        return epochs + warmup + cooldown, warmup
+    if warmup >= epochs:
+        raise InputError(
+            f"`warmup_epochs < epochs` must hold, but got {warmup} and {epochs}: "
+            "lower `warmup_epochs`, or set `warmup_prefix` to train them on top."
+        )
+    return epochs + cooldown, warmup
+
+
+_OPTIMIZERS = {
+    "adam": "adam",
+    "adamw": "adamw",
+    "adamwlegacy": "adamw",
+    "bnbadam": "adam",
+    "bnbadamw": "adamw",
+    "bnbsgd": "sgd",
+    "fusedadam": "adam",
+    "fusedadamw": "adamw",
+    "fusedsgd": "sgd",
+    "lion": "lion",
+    "muon": "muon",
+    "nesterov": "sgd",
+    "sgd": "sgd",
+}
+
+
+def _optimizer(given: TimmArgs) -> tuple[str, str]:
+    """Our optimizer, and in words what it only stands in for."""
+    name = given.text("opt").lower()
+    if name in _OPTIMIZERS:
+        return _OPTIMIZERS[name], ""
+    return ("sgd" if "sgd" in name or name == "momentum" else "adamw"), f"{name} of timm"
+
+
+def _randaugment(given: TimmArgs) -> tuple[RandAugment | None, str]:
+    """Our RandAugment, and in words what a recipe has nothing near to."""
+    policy = given["aa"]
+    if not policy:
+        return None, ""
+    if not str(policy).startswith("rand"):
+        return None, f"{policy} of timm"
+    numbers = dict(re.findall(r"-(m|n|p)(\d+\.?\d*)(?=-|$)", str(policy)))
+    # timm skips each operation with probability 1/2 unless told otherwise; torchvision never does.
+    applied = float(numbers.get("n", 2)) * float(numbers.get("p", 0.5))
+    magnitude = float(numbers.get("m", 10)) * RANDAUGMENT_SCALE
+    return RandAugment(num_ops=max(1, round(applied)), magnitude=min(30, round(magnitude))), ""
+
+
+def _drop_path(given: TimmArgs) -> float:
+    old_name = given["drop_path"] is None and given["drop_connect"] is not None
+    return given.number("drop_connect" if old_name else "drop_path", 0.0, 1.0, none=0.0)
+
+
+def _amp_dtype(given: TimmArgs) -> str:
+    is_on = given.flag("amp") or given.flag("native_amp") or given.flag("apex_amp")
+    return given.text("amp_dtype") if is_on else "none"
+
+
+def _peak_lr(given: TimmArgs, batch_size: int) -> float:
+    """``lr``, or the rule of ``train.py`` that scales ``lr_base`` with the batch."""
+    if given["lr"]:
+        return given.number("lr", 0.0)
+    ratio = batch_size / given.number("lr_base_size", 1)
+    name = given.text("opt").lower()
+    scaling = given["lr_base_scale"] or ("sqrt" if "ada" in name or "lamb" in name else "linear")
+    return given.number("lr_base", 0.0) * (ratio**0.5 if scaling == "sqrt" else ratio)
+
+
+def _image_size(given: TimmArgs, defaults: Recipe) -> int:
+    if given["input_size"] is not None:
+        return int(given.numbers("input_size", 1)[-1])
+    return defaults.image_size if given["img_size"] is None else given.integer("img_size", 1)

@@ -1,0 +1,231 @@
+"""Recipe files: reading what a user wrote, and writing what trains.
+
+A file is either this project's own schema (`recipe/1`) or what timm's ``train.py`` takes and leaves
+behind (``args.yaml``), told apart by its keys. Whatever is wrong with a file comes out as one line.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from search.recipes.timm_import import Described, describe_timm_args, looks_like_timm
+from search.records.files import write_text
+from spaces.errors import InputError
+from spaces.recipe import Recipe
+from spaces.strengths import STRENGTH_NAMES
+
+MAX_BYTES = 64 * 1024
+"""Twelve times the length of a full ``args.yaml``."""
+_MAX_DEPTH = 8
+_MAX_MESSAGE = 600
+_INT_BOUND = 2**63
+
+
+def read_recipe(path: Path, *, defaults: Recipe | None) -> Recipe:
+    """Read a recipe, own or timm's; what is missing comes from ``defaults``.
+
+    Raises:
+        InputError: If the file cannot be read, is not YAML, or holds an unknown key, a wrong type
+            or a value outside its interval. One line that names the file.
+    """
+    return read_described(path, defaults=defaults).recipe
+
+
+def read_described(path: Path, *, defaults: Recipe | None) -> Described:
+    """Read a recipe together with what its file says beyond what a recipe can hold.
+
+    Raises:
+        InputError: As `read_recipe` does.
+    """
+    try:
+        data = _parse(_read_text(path))
+        if looks_like_timm(data):
+            return describe_timm_args(data, defaults=defaults or Recipe())
+        misplaced = [name for name in STRENGTH_NAMES if name in data]
+        if misplaced:
+            raise InputError(f"`{misplaced[0]}` must stand under `strengths`, not beside it.")
+        return Described(recipe=Recipe.from_dict(data, defaults=defaults))
+    except InputError as error:
+        raise InputError(f"{path}: {_one_line(str(error))}") from None
+
+
+def write_recipe(path: Path, recipe: Recipe, *, comments: Sequence[str] = ()) -> None:
+    """Write a recipe in the own schema; whoever reads ``path`` sees the old file or the new one.
+
+    Args:
+        path: The file; its folder must exist.
+        recipe: Every key is written, numbers so that they read back as the very same numbers.
+        comments: Lines put above the first key.
+    """
+    write_text(path, comment_block(comments) + to_yaml(recipe.to_dict()))
+
+
+def comment_block(comments: Sequence[str]) -> str:
+    """Comments as lines that start with ``#``, or nothing."""
+    lines = [line for comment in comments for line in comment.splitlines() or [""]]
+    return "".join(f"# {line}".rstrip() + "\n" for line in lines)
+
+
+def to_yaml(values: Mapping[str, Any]) -> str:
+    """Plain values as block YAML in the given order, read alike by this module and by PyYAML."""
+    return yaml.dump(dict(values), Dumper=_Dumper, sort_keys=False, width=1000)
+
+
+def number_text(value: float) -> str:
+    """The shortest decimal that reads back as ``value``, without an exponent unless it is absurd.
+
+    An exponent is written with a point and a sign: YAML 1.1 takes ``1e-08`` for text.
+    """
+    shortest = repr(value)
+    if "e" not in shortest:
+        return shortest
+    fixed = format(Decimal(shortest), "f")
+    if len(fixed) <= 20:
+        return fixed if "." in fixed else f"{fixed}.0"
+    mantissa, exponent = shortest.split("e")
+    return f"{mantissa if '.' in mantissa else f'{mantissa}.0'}e{int(exponent):+d}"
+
+
+def _read_text(path: Path) -> str:
+    try:
+        if path.is_dir():
+            raise InputError("a recipe file is needed here, but this is a folder.")
+        if not path.exists():
+            raise InputError("there is no such file.")
+        if not path.is_file():  # A device or a pipe would never end.
+            raise InputError("a recipe file is needed here, but this is a device or a pipe.")
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"the file cannot be read: {error.strerror}.") from None
+    if len(raw) > MAX_BYTES:
+        raise InputError(f"a recipe file has at most {MAX_BYTES} bytes, but this one has more.")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"a recipe file is UTF-8 text, but byte {error.start} is not.") from None
+    if not text.strip():
+        raise InputError("a recipe file holds keys and values, but this one is empty.")
+    return text
+
+
+def _parse(text: str) -> dict[str, Any]:
+    try:
+        _refuse_bombs(text)
+        data = yaml.load(text, Loader=_Loader)  # A SafeLoader: it builds plain values only.
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise InputError(f"not valid YAML, {where}{error.problem or error.context}.") from None
+    except yaml.reader.ReaderError as error:
+        raise InputError(
+            f"not valid YAML, character {error.position} is not text ({error.reason})."
+        ) from None
+    if data is None:
+        raise InputError("a recipe file holds keys and values, but this one has only comments.")
+    if not isinstance(data, dict):
+        raise InputError(f"a recipe file maps keys to values, but this one is {_kind(data)}.")
+    return data
+
+
+def _refuse_bombs(text: str) -> None:
+    """Refuse what costs unbounded time or stack to build, before anything is built.
+
+    An alias repeats a node, so ten lines of them make a billion values. The parser is iterative,
+    but the composer behind it recurses once per level.
+    """
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.AliasEvent):
+            raise InputError(f"line {_line(event)}: YAML aliases are not allowed in a recipe file.")
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _MAX_DEPTH:
+                raise InputError(f"line {_line(event)}: nested more than {_MAX_DEPTH} levels deep.")
+        if isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        tag = getattr(event, "tag", None)
+        if tag not in (None, "!"):
+            raise InputError(f"line {_line(event)}: YAML tags ({tag}) are not allowed.")
+
+
+def _line(event: yaml.Event) -> int:
+    assert event.start_mark is not None
+    return event.start_mark.line + 1
+
+
+_KINDS = {str: "text", list: "a list", bool: "a single value", int: "a number", float: "a number"}
+
+
+def _kind(data: object) -> str:
+    return _KINDS.get(type(data), "a single value")
+
+
+def _one_line(message: str) -> str:
+    flat = " ".join(message.split())
+    return flat if len(flat) <= _MAX_MESSAGE else flat[:_MAX_MESSAGE] + " ..."
+
+
+_FLOAT = re.compile(
+    r"""^(?:[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?
+    |[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$""",
+    re.VERBOSE,
+)
+_INT = re.compile(r"^[-+]?[0-9]{1,30}$")
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain values only, numbers as YAML 1.2 reads them, and no key twice.
+
+    PyYAML's own rules take ``1e-3`` for text and ``12:30:45`` and ``0_1`` for integers.
+    """
+
+    def construct_unique_mapping(self, node: yaml.MappingNode) -> Iterator[dict[Any, Any]]:
+        result: dict[Any, Any] = {}
+        yield result
+        for key_node, value_node in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} is not text", key_node.start_mark
+                )
+            if key in result:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} is given twice", key_node.start_mark
+                )
+            value = self.construct_object(value_node, deep=True)
+            result[key] = value
+
+    def construct_bounded_int(self, node: yaml.ScalarNode) -> int:
+        value = int(str(node.value))
+        if abs(value) >= _INT_BOUND:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the number {value} is beyond 64 bits", node.start_mark
+            )
+        return value
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes text that either rule set would take for a number, a date or a boolean."""
+
+
+def _represent_float(dumper: yaml.SafeDumper, value: float) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:float", number_text(value))
+
+
+_PREFIX = "tag:yaml.org,2002:"
+_KEPT = (f"{_PREFIX}bool", f"{_PREFIX}null")
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag in _KEPT]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_constructor(f"{_PREFIX}map", _Loader.construct_unique_mapping)
+_Loader.add_constructor(f"{_PREFIX}int", _Loader.construct_bounded_int)
+_Dumper.add_representer(float, _represent_float)
+for _class in (_Loader, _Dumper):
+    _class.add_implicit_resolver(f"{_PREFIX}int", _INT, list("-+0123456789"))
+    _class.add_implicit_resolver(f"{_PREFIX}float", _FLOAT, list("-+0123456789."))

@@ -1,0 +1,216 @@
+"""The run directory's memory: append-only files from which every other state is rebuilt.
+
+``records.jsonl`` holds one line per reported epoch, ``trials.jsonl`` one line per event of a trial
+(start, place, checkpoint, end). An event, and every record before it, is on disk before the search
+acts on it, so a crash at any moment loses at most work that nothing has been decided upon: nothing
+where a process ends, a second of records where power does. Searcher, scheduler, experiment and
+tracking are all replayed from here; Ray's and Optuna's own state files are never read back.
+"""
+
+import json
+import os
+import time
+from dataclasses import replace
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+from search.records.files import sync_directory
+from search.records.journal_lines import read_event, read_lines, read_record
+from search.records.trials import Record, Trial, TrialSpec
+
+SYNC_EVERY_S = 1.0
+"""Seconds of records that may wait for the disk; a sync for each would be most of a short epoch."""
+
+
+class Journal:
+    """Every trial of one run, on disk and in memory.
+
+    Args:
+        run_dir: Directory of the run; must exist.
+
+    Attributes:
+        trials: All trials in the order they were started, by `TrialSpec.trial_id`.
+
+    Raises:
+        InputError: If a whole line of either file is not what a journal writes.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        self.trials: dict[str, Trial] = {}
+        self._ended: dict[str, None] = {}  # As an ordered set.
+        self._earlier_wall_s = 0.0
+        self._session_started = self._last_event = 0.0
+        self._num_cores = self._cores_per_trial = 0.0
+        self._open_files: dict[Path, FileIO] = {}
+        self._are_synced, self._synced_at = True, time.monotonic()
+        self._records_path = run_dir / "records.jsonl"
+        self._events_path = run_dir / "trials.jsonl"
+        for where, line in read_lines(self._events_path):
+            self._apply(read_event(line, self.trials, where=where))
+        for where, line in read_lines(self._records_path):
+            self._append_record(read_record(line, self.trials, where=where))
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds that all sessions of the run lasted, each from its begin to its last event."""
+        return self._earlier_wall_s + self._last_event - self._session_started
+
+    @property
+    def core_s(self) -> float:
+        """Core-seconds that all sessions had at their disposal."""
+        return self.wall_s * self._num_cores
+
+    @property
+    def cores_per_trial(self) -> float:
+        """Cores that a running trial keeps busy."""
+        return self._cores_per_trial
+
+    def begin_session(
+        self, *, num_cores: float, cores_per_trial: float, started_at: float | None = None
+    ) -> None:
+        """Note that a process works on the run from now on; call it once per process.
+
+        Args:
+            num_cores: CPU cores that trials may use, all together.
+            cores_per_trial: CPU cores that one trial uses.
+            started_at: When the process began, in seconds since 1970; now by default.
+        """
+        self._event(
+            {"event": "session", "num_cores": num_cores, "cores_per_trial": cores_per_trial},
+            at=started_at,
+        )
+
+    def start(self, spec: TrialSpec) -> Trial:
+        """Note that ``spec`` will be run."""
+        self._event({"event": "start", "trial_id": spec.trial_id, "spec": spec.to_dict()})
+        return self.trials[spec.trial_id]
+
+    def restart(self, trial_id: str) -> Trial:
+        """Note that a trial that had failed is run again."""
+        self._event({"event": "restart", "trial_id": trial_id})
+        return self.trials[trial_id]
+
+    def report(self, record: Record) -> bool:
+        """Note one reported epoch.
+
+        Returns:
+            False if this epoch is known already: a trial that was retried or resumed repeats the
+            epochs since its last checkpoint, with the same numbers.
+        """
+        known = self.trials[record.trial_id].epoch
+        if record.epoch <= known:
+            return False
+        if record.epoch != known + 1:
+            raise RuntimeError(
+                f"{record.trial_id} reported epoch {record.epoch} right after epoch {known}."
+            )
+        self._write(self._records_path, record.to_dict())
+        self._append_record(record)
+        self._are_synced = False
+        if time.monotonic() - self._synced_at >= SYNC_EVERY_S:
+            self._sync_records()
+        return True
+
+    def place(self, trial_id: str, *, node: str, host: str) -> None:
+        """Note on which node of the cluster a trial runs, where that is not known already."""
+        if self.trials[trial_id].node != node:
+            self._event({"event": "place", "trial_id": trial_id, "node": node, "host": host})
+
+    def checkpoint(self, trial_id: str, path: str) -> None:
+        """Note where the newest checkpoint of a trial lies."""
+        self._event({"event": "checkpoint", "trial_id": trial_id, "path": path})
+
+    def end(self, trial_id: str, status: str, reason: str = "") -> Trial:
+        """Note that a trial ended; ``status`` is one of `search.records.trials.STATUSES`."""
+        self._event({"event": "end", "trial_id": trial_id, "status": status, "reason": reason})
+        return self.trials[trial_id]
+
+    def of_stage(self, stage: str) -> list[Trial]:
+        """The trials of one stage in the order they were started."""
+        return [trial for trial in self.trials.values() if trial.spec.stage == stage]
+
+    def ended_of_stage(self, stage: str) -> list[Trial]:
+        """The trials of one stage that ended, in the order they did."""
+        ended = (self.trials[trial_id] for trial_id in self._ended)
+        return [trial for trial in ended if trial.spec.stage == stage]
+
+    def close(self) -> None:
+        """Close the files; the next write would open them again."""
+        for file in self._open_files.values():
+            file.close()
+        self._open_files.clear()
+
+    def _event(self, event: dict[str, Any], *, at: float | None = None) -> None:
+        event = {**event, "time": time.time() if at is None else at}
+        self._sync_records()  # A checkpoint of epoch 6 must not outlive the record of epoch 5.
+        self._write(self._events_path, event)
+        _sync(self._open_files[self._events_path], self._events_path)
+        self._apply(event)
+
+    def _sync_records(self) -> None:
+        if not self._are_synced:
+            _sync(self._open_files[self._records_path], self._records_path)
+            self._are_synced, self._synced_at = True, time.monotonic()
+
+    def _apply(self, event: dict[str, Any]) -> None:
+        if event["event"] == "session":
+            self._earlier_wall_s = self.wall_s
+            self._num_cores, self._cores_per_trial = event["num_cores"], event["cores_per_trial"]
+            self._session_started = self._last_event = event["time"]
+            return
+        self._last_event = event["time"]
+        trial_id = event["trial_id"]
+        if event["event"] == "start":
+            self.trials[trial_id] = Trial(spec=TrialSpec.from_dict(event["spec"]))
+        elif event["event"] == "restart":
+            self._ended.pop(trial_id)
+            self.trials[trial_id] = replace(self.trials[trial_id], status="running", reason="")
+        elif event["event"] == "place":
+            self.trials[trial_id] = replace(self.trials[trial_id], node=event["node"])
+        elif event["event"] == "checkpoint":
+            self.trials[trial_id] = replace(self.trials[trial_id], checkpoint=event["path"])
+        else:
+            self._ended[trial_id] = None
+            self.trials[trial_id] = replace(
+                self.trials[trial_id], status=event["status"], reason=event["reason"]
+            )
+
+    def _append_record(self, record: Record) -> None:
+        trial = self.trials[record.trial_id]
+        self.trials[record.trial_id] = replace(trial, records=(*trial.records, record))
+
+    def _write(self, path: Path, line: dict[str, Any]) -> None:
+        text = json.dumps(line, allow_nan=False) + "\n"
+        if path not in self._open_files:  # A journal that is only read needs no writable directory.
+            _cut_torn_line(path)
+            self._open_files[path] = path.open("ab", buffering=0)
+            sync_directory(path.parent)
+        _append(self._open_files[path], path, text.encode())
+
+
+def _append(file: FileIO, path: Path, line: bytes) -> None:
+    """Hand a line to the system, or leave the file as it was and raise."""
+    size = os.fstat(file.fileno()).st_size
+    try:
+        written = 0
+        while written < len(line):  # A disk that gets full takes a part.
+            written += os.write(file.fileno(), line[written:])
+    except OSError as error:
+        os.ftruncate(file.fileno(), size)
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _sync(file: FileIO, path: Path) -> None:
+    """Wait for the disk: power loss must not undo what a decision was based on."""
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Cut off what a crash left of a last line."""
+    if path.exists():
+        content = path.read_bytes()
+        os.truncate(path, content.rfind(b"\n") + 1)

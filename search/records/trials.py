@@ -1,0 +1,167 @@
+"""What a trial is, what it reported, and how it ended: the facts every later stage reads."""
+
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from search.records.strict_json import build
+from spaces.errors import InputError
+from spaces.recipe import Recipe
+
+SEARCH_STAGES = ("search", "attribute", "confirm")
+STAGES = (*SEARCH_STAGES, "ablate", "tune", "contest")
+_STAGE = re.compile(r"[a-z_]{1,40}")
+STATUSES = ("running", "finished", "stopped", "diverged", "failed", "killed")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialSpec:
+    """One training run to do, fully determined before it starts.
+
+    Attributes:
+        stage: One of `STAGES`.
+        number: Place within its stage, from 0.
+        role: Why it is run: ``anchor:reference``, ``anchor:scaled``, ``anchor:off``, ``proposed``
+            (search), ``rerun`` (top of the search on a fresh seed), ``cell`` (attribute),
+            ``reference``, ``best`` or ``off`` (confirm), ``full`` or ``without ...`` (ablate), an
+            optimizer's name (tune, contest).
+        recipe: What to train; ``recipe.seed`` decides every random choice of the run.
+        split_seed: Seed of a fresh split of the labelled pool (train + validation), or None for the
+            dataset's own split. The test images are the same whatever the seed.
+        evaluate_on: ``val`` or ``test``; only confirm runs may say ``test``.
+        ema_levels: Decays to average with beside the recipe's own, by level name. An attribute run
+            carries ``{"reference": d0, "best": d1, "none": 0.0}``.
+        block: Block of the experiment, or None outside it.
+        levels: Level of each factor in this run: -1 is the reference's value, +1 the best's.
+        positions: Where the recipe lies on each searched axis, in [0, 1]; empty outside the space.
+        eval_epochs: Epochs after which it is evaluated; the last epoch always is.
+        rerun_of: The trial whose recipe this one runs again on a fresh seed, or None.
+        never_stop: Whether the scheduler must let it run to full length.
+        keep_weights: Whether its last epoch leaves a checkpoint that stays when it is over.
+    """
+
+    stage: str
+    number: int
+    role: str
+    recipe: Recipe
+    split_seed: int | None = None
+    evaluate_on: str = "val"
+    ema_levels: Mapping[str, float] = field(default_factory=dict)
+    block: int | None = None
+    levels: Mapping[str, int] = field(default_factory=dict)
+    positions: Mapping[str, float] = field(default_factory=dict)
+    eval_epochs: tuple[int, ...] = ()
+    rerun_of: str | None = None
+    never_stop: bool = True
+    keep_weights: bool = False
+
+    def __post_init__(self) -> None:
+        # Both make the trial's name, which names files.
+        if not _STAGE.fullmatch(self.stage):
+            raise InputError(f"`stage` must be a word in small letters, but got {self.stage!r}.")
+        if self.number < 0:
+            raise InputError(f"`number >= 0` must hold, but got {self.number!r}.")
+
+    @property
+    def trial_id(self) -> str:
+        """Name of the trial in every file, for example ``search-0007``."""
+        return f"{self.stage}-{self.number:04d}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; the one conversion towards Ray's dict and the journal."""
+        return {**asdict(self), "recipe": self.recipe.to_dict()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], *, where: str = "a trial") -> Self:
+        """The one conversion back from `to_dict`.
+
+        Args:
+            data: Plain values.
+            where: Starts the message of an error.
+
+        Raises:
+            InputError: If a value is missing, of the wrong type or outside its interval.
+        """
+        return build(cls, data, where=where)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """What a trial reported after one epoch.
+
+    Attributes:
+        trial_id: `TrialSpec.trial_id`.
+        stage: One of `STAGES`.
+        epoch: Epochs trained so far, from 1.
+        time: When the driver received it, in seconds since 1970.
+        metrics: By name; accuracies in [0, 1], losses in nats, ``cost/*`` in seconds. ``val/...``
+            is measured on the weights the recipe ships (its average if ``ema_decay > 0``, else the
+            raw ones), ``val_raw/...`` and ``val_ema/...`` on each. With `TrialSpec.ema_levels`,
+            ``val.<level>/...`` and ``clean_train.<level>/...`` are measured on that average. Epochs
+            without an evaluation hold no ``val*`` key.
+    """
+
+    trial_id: str
+    stage: str
+    epoch: int
+    metrics: Mapping[str, float]
+    time: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """One flat line of ``records.jsonl``."""
+        head = {
+            "trial_id": self.trial_id,
+            "stage": self.stage,
+            "epoch": self.epoch,
+            "time": self.time,
+        }
+        return {**head, **self.metrics}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read one line of ``records.jsonl``."""
+        head = ("trial_id", "stage", "epoch", "time")
+        return cls(
+            **{name: data[name] for name in head},
+            metrics={sys.intern(name): value for name, value in data.items() if name not in head},
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """A trial as the run directory knows it now.
+
+    Attributes:
+        spec: What was asked.
+        records: Reported epochs in order, without gaps or repeats.
+        status: One of `STATUSES`; ``stopped`` is stopped early by the scheduler.
+        reason: One sentence why it ended, empty while running or finished.
+        checkpoint: Where its newest checkpoint lies, a path or a URI, or None.
+        node: Id of the Ray node that it ran on last, or nothing.
+    """
+
+    spec: TrialSpec
+    records: tuple[Record, ...] = ()
+    status: str = "running"
+    reason: str = ""
+    checkpoint: str | None = None
+    node: str = ""
+
+    @property
+    def epoch(self) -> int:
+        """Epochs reported so far."""
+        return self.records[-1].epoch if self.records else 0
+
+    @property
+    def is_full_length(self) -> bool:
+        """Whether it trained for all epochs of its recipe."""
+        return self.status == "finished" and self.epoch == self.spec.recipe.epochs
+
+    def last(self, metric: str) -> float | None:
+        """The newest reported value of ``metric``, or None if it never was."""
+        for record in reversed(self.records):
+            if metric in record.metrics:
+                return record.metrics[metric]
+        return None

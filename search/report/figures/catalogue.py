@@ -1,0 +1,168 @@
+"""The figures of a run, the same ones for the report and for MLflow.
+
+They are drawn as inline SVG rather than with a plotting library in the page: the report stays a few
+hundred kilobytes instead of five megabytes, is sharp in print, follows a dark theme, and lays a
+figure out anew for a phone instead of shrinking its words.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from html import escape
+from pathlib import Path
+
+from search.plan.plan import Plan
+from search.records.files import write_text
+from search.records.trials import Trial
+from search.report.figures.confirmed import confirmation
+from search.report.figures.dials import tornado
+from search.report.figures.drawing import DARK, LIGHT, Drawing, svg
+from search.report.figures.ema_ladder import has_ladder, ladder
+from search.report.figures.fit_map import errors, fit_map
+from search.report.figures.learning_curves import curve_trials, learning_curves
+from search.report.figures.png import png
+from search.report.figures.responses import response_curves, search_evidence
+from search.stages.analysis import Analysis
+
+WIDE_PX = 760.0
+NARROW_PX = 356.0
+_PNG_PX = 690.0
+"""MLflow's description column takes pictures of at most 700 pixels."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Figure:
+    """One figure.
+
+    Attributes:
+        name: Stem of its files.
+        title: What it shows.
+        caption: One line that says what to see.
+        draw: Draws it for a width in pixels.
+    """
+
+    name: str
+    title: str
+    caption: str
+    draw: Callable[[float], Drawing]
+
+    def html(self) -> str:
+        """Both layouts; `STYLE` shows the one that suits the reader's screen, or paper."""
+        return "".join(
+            svg(self.draw(width), label=f"{self.title}. {self.caption}", css_class=css_class)
+            for width, css_class in ((WIDE_PX, "wide"), (NARROW_PX, "narrow"))
+        )
+
+    def page(self) -> str:
+        """A page of its own, which opens without a network."""
+        return (
+            '<!doctype html><html lang="en"><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">'
+            f"<title>{escape(self.title)}</title><style>{STYLE}{_PAGE_STYLE}</style>"
+            f"<h1>{escape(self.title)}</h1><p>{escape(self.caption)}</p>{self.html()}</html>\n"
+        )
+
+    def png(self) -> bytes:
+        """The wide layout as a picture."""
+        return png(self.draw(_PNG_PX))
+
+
+def figures(plan: Plan, trials: Sequence[Trial], analysis: Analysis | None) -> dict[str, Figure]:
+    """Every figure that the run has evidence for, by name, in the order of the report.
+
+    Args:
+        plan: The plan.
+        trials: Of all stages.
+        analysis: The verdict and its evidence, or None while the run goes on.
+    """
+    best = analysis.best if analysis else None
+    found = []
+    if analysis is not None:
+        draw = partial(tornado, analysis.verdict.dials, analysis.tried)
+        found.append(_figure("dials", draw))
+    if any(errors(trial) for trial in trials):
+        found.append(_figure("fit_map", partial(fit_map, plan, trials, best)))
+    if analysis is not None and analysis.verdict.confirmed is not None:
+        confirmed = analysis.verdict.confirmed
+        draw = partial(confirmation, plan, trials, analysis.best, confirmed)
+        found.append(_figure("confirmed", draw))
+    if has_ladder(trials):
+        found.append(_figure("ema_ladder", partial(ladder, plan, trials)))
+    evidence = search_evidence(plan, trials)
+    if evidence is not None:
+        found.append(_figure("responses", partial(response_curves, plan, evidence, best)))
+    if curve_trials(plan, trials, best):
+        draw = partial(learning_curves, plan, trials, best)
+        found.append(_figure("learning_curves", draw))
+    return {figure.name: figure for figure in found}
+
+
+def write_figures(directory: Path, drawn: Mapping[str, Figure]) -> None:
+    """Write each figure as ``<name>.png`` and ``<name>.html``; the directory is made."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, figure in drawn.items():
+        write_text(directory / f"{name}.html", figure.page())
+        (directory / f"{name}.png").write_bytes(figure.png())
+
+
+def _figure(name: str, draw: Callable[[float], Drawing]) -> Figure:
+    title, caption = _WORDS[name]
+    return Figure(name=name, title=title, caption=caption, draw=draw)
+
+
+_WORDS = {
+    "dials": (
+        "What each strength changes",
+        "To the right of the line is better; a bar is the 95 % interval, and what lies inside "
+        "the grey zone is too small to matter.",
+    ),
+    "fit_map": (
+        "Fit map",
+        "A recipe that underfits lies far to the right, one that overfits far above the dashed "
+        "line; the large marks are means over the runs of one recipe.",
+    ),
+    "confirmed": (
+        "Confirmed on test images",
+        "A mark per fresh seed, an upright bar for their mean; below, the paired difference with "
+        "its 95 % interval: it counts if it leaves out zero.",
+    ),
+    "ema_ladder": (
+        "Weight averages of the same runs",
+        "Each line is one run measured with several averages at once; where lines fall, the "
+        "average lags behind the weights.",
+    ),
+    "responses": (
+        "What the search saw",
+        "Each circle is a full-length trial, the line a quadratic fit with its 95 % band: search "
+        "evidence, which illustrates and decides nothing.",
+    ),
+    "learning_curves": (
+        "Learning curves",
+        "The weights that ship; dashed, the raw weights beside an average that lags: curves still "
+        "rising at the end want more epochs.",
+    ),
+}
+
+
+def _inks(colours: Mapping[str, str]) -> str:
+    return "".join(f"--{ink}:{colour};" for ink, colour in colours.items())
+
+
+STYLE = (
+    f":root{{color-scheme:light;{_inks(LIGHT)}}}"
+    f"@media screen and (prefers-color-scheme:dark){{:root{{color-scheme:dark;{_inks(DARK)}}}}}"
+    + "".join(f".f-{ink}{{fill:var(--{ink})}}.s-{ink}{{stroke:var(--{ink})}}" for ink in LIGHT)
+    + "svg{display:block;width:100%;height:auto;font-family:system-ui,-apple-system,'Segoe UI',"
+    "Roboto,'Helvetica Neue',Arial,sans-serif;font-variant-numeric:tabular-nums}"
+    ".halo{paint-order:stroke;stroke:var(--paper);stroke-width:3px;stroke-linejoin:round}"
+    "polyline{fill:none;stroke-linejoin:round;stroke-linecap:butt}"
+    "svg.narrow{display:none}"
+    "@media screen and (max-width:640px){svg.wide{display:none}svg.narrow{display:block}}"
+)
+"""Gives inks their colours and shows one of the two layouts."""
+
+_PAGE_STYLE = (
+    "body{margin:24px auto;max-width:800px;padding:0 16px;background:var(--paper);"
+    "color:var(--ink);font:15px/1.5 system-ui,sans-serif}h1{font-size:18px;margin:0}"
+    "p{color:var(--muted);margin:4px 0 20px}"
+)

@@ -1,0 +1,230 @@
+"""Response curves: what the search's full-length trials say about each strength."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from search.plan.plan import Plan
+from search.records.trials import Trial
+from search.report.figures.axes import TICK_SIZE, TOP1, WIDE, Box, Scale, padded, tick_texts
+from search.report.figures.drawing import Drawing, Item, Mark, Stroke, Text
+from search.report.figures.response_model import (
+    MIN_TRIALS,
+    Response,
+    importances,
+    responses,
+    usable_trials,
+)
+from search.report.figures.roles import (
+    dots,
+    legend,
+    legend_height,
+    number_of,
+    role_entries,
+    role_mark,
+    role_of,
+    roles,
+)
+from search.verdict.wording import raw as typed
+from spaces.axes import FixedAxis
+from spaces.recipe import Recipe
+from spaces.units import limits, to_raw
+
+_METRIC = "val/top1"
+_HEIGHT = 118.0
+_HEAD = 30.0
+_BELOW = 50.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchEvidence:
+    """What the curves are drawn from, see `search.report.figures.response_model`.
+
+    Attributes:
+        trials: Full-length trials inside the space.
+        curves: By searched axis.
+        shares: Importances by axis, largest first.
+    """
+
+    trials: Sequence[Trial]
+    curves: Mapping[str, Response]
+    shares: Mapping[str, float]
+
+
+def search_evidence(plan: Plan, trials: Sequence[Trial]) -> SearchEvidence | None:
+    """The evidence of a search, or None if there are too few trials or nothing is searched."""
+    names = plan.space.free_names
+    used = usable_trials(trials, names, _METRIC)
+    if len(used) < MIN_TRIALS or not names:
+        return None
+    return SearchEvidence(
+        trials=used,
+        curves=responses(used, names, _METRIC),
+        shares=importances(used, names, _METRIC),
+    )
+
+
+def response_curves(
+    plan: Plan, evidence: SearchEvidence, best: Recipe | None, width: float
+) -> Drawing:
+    """A panel per searched axis, and one for the importances."""
+    names, used, curves = plan.space.free_names, evidence.trials, evidence.curves
+    measured = [TOP1.scale * trial.records[-1].metrics[_METRIC] for trial in used]
+    drawn = [TOP1.scale * value for curve in curves.values() for value in curve.mean]
+    low, high = padded([*measured, *drawn], least=TOP1.least)
+    shown = {
+        role: word for role, word in roles(plan, best).items() if role in ("reference", "best")
+    }
+    dotted = dots(used, is_kept=lambda trial: role_of(trial, plan, best) in shown)
+    name_of_dots = "trial" + number_of(dotted, used)
+    entries = [
+        (Mark(at=(0, 0), shape="circle", ink="run", kind="legend", is_hollow=True), name_of_dots),
+        *role_entries(shown),
+    ]
+    items = legend(entries, width=width, top=0.0)
+    boxes = _boxes(len(names) + 1, width, legend_height(entries, width=width) + 8)
+    for name, box in zip(names, boxes[:-1], strict=True):
+        y = Scale(low=low, high=min(high, 101.0), start=box.bottom, end=box.top)
+        ends = _ends(used, name)
+        items += _panel(plan, name, dotted, ends, curves[name], best, box, y)
+    items += _importances(evidence.shares, boxes[-1])
+    return Drawing(width=width, height=boxes[-1].bottom + _BELOW, items=tuple(items))
+
+
+def _boxes(number: int, width: float, top: float) -> list[Box]:
+    columns = 3 if width >= WIDE else 2
+    step = width / columns
+    return [
+        Box(
+            left=column * step + 28,
+            top=top + row * (_HEIGHT + _HEAD + _BELOW) + _HEAD,
+            right=(column + 1) * step - 10,
+            bottom=top + row * (_HEIGHT + _HEAD + _BELOW) + _HEAD + _HEIGHT,
+        )
+        for row, column in (divmod(i, columns) for i in range(number))
+    ]
+
+
+def _panel(
+    plan: Plan,
+    name: str,
+    dotted: Sequence[Trial],
+    ends: tuple[float, float],
+    curve: Response,
+    best: Recipe | None,
+    box: Box,
+    y: Scale,
+) -> list[Item]:
+    x = Scale(low=0.0, high=1.0, start=box.left + 6, end=box.right - 6)
+    items: list[Item] = [
+        Text(at=(box.left - 24, box.top - 12), text=name, ink="ink", size=12, is_bold=True)
+    ]
+    for value, text in tick_texts(y.ticks(4)).items():
+        items.append(Stroke(points=((box.left, y(value)), (box.right, y(value))), ink="grid"))
+        at = (box.left - 5, y(value) + 4)
+        items.append(Text(at=at, text=text, size=10, anchor="end"))
+    items.append(Stroke(points=((box.left, box.bottom), (box.right, box.bottom)), ink="muted"))
+    items += _curve(curve, ends, x, y)
+    for trial in dotted:
+        value = TOP1.scale * trial.records[-1].metrics[_METRIC]
+        at = (x(trial.spec.positions[name]), y(value))
+        title = f"{trial.spec.trial_id}: {typed(plan.space.raw_of(trial.spec.recipe)[name])}"
+        title += f", {value:.1f} %"
+        role = role_of(trial, plan, best)
+        if role in ("reference", "best"):
+            items.append(role_mark(role, at, kind="run", size=4.5, title=title))
+        else:
+            items.append(
+                Mark(
+                    at=at,
+                    shape="circle",
+                    ink="run",
+                    kind="run",
+                    size=3.2,
+                    is_hollow=True,
+                    title=title,
+                )
+            )
+    items += _x_ticks(plan, name, x, box.bottom)
+    return [*items, *_outside(plan, name, x, box)]
+
+
+def _ends(used: Sequence[Trial], name: str) -> tuple[float, float]:
+    measured = [trial.spec.positions[name] for trial in used]
+    return min(measured), max(measured)
+
+
+def _curve(curve: Response, ends: tuple[float, float], x: Scale, y: Scale) -> list[Item]:
+    """Line and band between the outermost trials: beyond them nothing was seen."""
+
+    def line(values: Sequence[float]) -> list[tuple[float, float]]:
+        return [
+            (x(place), min(max(y(TOP1.scale * value), y.end), y.start))
+            for place, value in zip(curve.positions, values, strict=True)
+            if ends[0] <= place <= ends[1]
+        ]
+
+    band = (*line(curve.low), *reversed(line(curve.high)))
+    return [
+        Stroke(points=tuple(band), ink="band", is_filled=True),
+        Stroke(points=tuple(line(curve.mean)), ink="ink", width=1.6),
+    ]
+
+
+def _x_ticks(plan: Plan, name: str, x: Scale, bottom: float) -> list[Item]:
+    """Raw values at both ends and the middle of the dial, and under them the effective ones."""
+    axis = plan.space.axes[name]
+    low, high = limits(name, plan.task)
+    items: list[Item] = []
+    for position, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
+        effective = axis.decode(position)
+        raw = to_raw(name, min(max(effective, low), high), plan.task)
+        at = {"start": x.start - 6, "middle": x(0.5), "end": x.end + 6}[anchor]
+        tick = ((x(position), bottom), (x(position), bottom + 4))
+        items.append(Stroke(points=tick, ink="muted"))
+        items.append(
+            Text(at=(at, bottom + 16), text=_digits(name, raw), ink="ink", size=10.5, anchor=anchor)
+        )
+        items.append(Text(at=(at, bottom + 29), text=f"{effective:.2g}", size=9.5, anchor=anchor))
+    return items
+
+
+def _digits(name: str, value: float) -> str:
+    return typed(value) if name == "ema_decay" else f"{value:.2g}"
+
+
+def _outside(plan: Plan, name: str, x: Scale, box: Box) -> list[Item]:
+    """An arrow at the end of the axis beyond which the reference lies."""
+    raw, axis = plan.space.raw_of(plan.reference)[name], plan.space.axes[name]
+    assert not isinstance(axis, FixedAxis)
+    if plan.space.contains(name, raw):
+        return []
+    position = plan.space.encode(plan.space.raw_of(plan.reference), clamped=True)[name]
+    mark = Mark(
+        at=(x(position), box.bottom - 6),
+        shape="arrow_right" if position > 0.5 else "arrow_left",
+        ink="reference",
+        kind="outside",
+        size=4.5,
+        title=f"the reference, {typed(raw)}, lies outside of what was searched",
+    )
+    return [mark]
+
+
+def _importances(shares: Mapping[str, float], box: Box) -> list[Item]:
+    items: list[Item] = [
+        Text(at=(box.left - 24, box.top - 12), text="importance", ink="ink", size=12, is_bold=True)
+    ]
+    if not shares:
+        at = (box.left - 24, box.top + 12)
+        return [*items, Text(at=at, text="all trials score the same", size=11)]
+    left, right = box.left - 24, box.right - 34
+    step = (box.bottom - box.top) / len(shares)
+    for i, (name, share) in enumerate(shares.items()):
+        y = box.top + step * i
+        end = left + max(share, 0.004) * (right - left)
+        bar = ((left, y + 14), (end, y + 14), (end, y + 19), (left, y + 19))
+        items.append(Text(at=(left, y + 10), text=name, size=10.5))
+        items.append(Stroke(points=bar, ink="run", is_filled=True))
+        at = (box.right, y + 19)
+        items.append(Text(at=at, text=f"{share:.0%}", size=TICK_SIZE, anchor="end"))
+    return items

@@ -1,0 +1,122 @@
+"""The four recipes that every figure tells apart, each with one colour and one shape throughout."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from search.plan.plan import Plan
+from search.records.trials import Trial
+from search.report.figures.drawing import Item, Mark, Text
+from spaces.recipe import Recipe
+
+SHAPES = {"reference": "square", "best": "diamond", "scaled": "triangle", "off": "triangle_down"}
+MOST_DOTS = 400
+WORDS = {
+    "reference": "reference",
+    "best": "best",
+    "scaled": "size-scaled default",
+    "off": "everything off",
+}
+
+
+def roles(plan: Plan, best: Recipe | None) -> dict[str, str]:
+    """What the recipes are called, by role.
+
+    Recipes that are the same appear once, under the first of their roles and all of their names.
+    """
+    recipes = {"reference": plan.reference}
+    if best is not None:
+        recipes["best"] = best
+    recipes |= {role: recipe for role, recipe in plan.anchors.items() if role != "reference"}
+    by_recipe: dict[Recipe, list[str]] = {}
+    for role, recipe in recipes.items():
+        by_recipe.setdefault(_seedless(recipe), []).append(role)
+    return {names[0]: " = ".join(WORDS[name] for name in names) for names in by_recipe.values()}
+
+
+def role_of(trial: Trial, plan: Plan, best: Recipe | None) -> str | None:
+    """Which of the `roles` a trial of the search or the confirmation ran, or None."""
+    if trial.spec.stage == "attribute":
+        return None  # Its recipe may be the reference's, but it ships another average.
+    recipes = {"reference": plan.reference, "best": best, **plan.anchors}
+    asked = trial.spec.recipe
+    for role, recipe in recipes.items():
+        # Strengths first: nearly all recipes differ there, and a copy costs more than a look.
+        if (
+            recipe is not None
+            and recipe.strengths == asked.strengths
+            and _seedless(recipe) == _seedless(asked)
+        ):
+            return role
+    return None
+
+
+def dots(trials: Sequence[Trial], *, is_kept: Callable[[Trial], bool]) -> list[Trial]:
+    """The trials to draw a dot for: at most `MOST_DOTS`, spread evenly, and all that are kept.
+
+    Thousands of dots show no more than hundreds, and make a page of many megabytes.
+    """
+    usual = [trial for trial in trials if not is_kept(trial)]
+    every = max(1, math.ceil(len(usual) / MOST_DOTS))
+    drawn = {trial.spec.trial_id for trial in usual[::every]}
+    return [trial for trial in trials if is_kept(trial) or trial.spec.trial_id in drawn]
+
+
+def number_of(drawn: Sequence[Trial], trials: Sequence[Trial]) -> str:
+    """What a legend adds where not all trials are drawn."""
+    return f", {len(drawn):,} of {len(trials):,} drawn" if len(drawn) < len(trials) else ""
+
+
+def role_mark(role: str, at: tuple[float, float], *, kind: str, size: float, title: str) -> Mark:
+    """The mark of a role."""
+    return Mark(at=at, shape=SHAPES[role], ink=role, kind=kind, size=size, title=title)
+
+
+def legend(entries: Sequence[tuple[Mark, str]], *, width: float, top: float) -> list[Item]:
+    """Marks with their names in rows from the left, as many rows as the width asks for.
+
+    Args:
+        entries: A mark, whose place is ignored, and its name.
+        width: Width to stay in.
+        top: Upper edge; rows are `LEGEND_ROW` high.
+    """
+    items: list[Item] = []
+    for (mark, name), (x, y) in zip(entries, _places(entries, width, top), strict=True):
+        items.append(replace(mark, at=(x + 6, y), kind="legend"))
+        items.append(Text(at=(x + 16, y + 4), text=name))
+    return items
+
+
+def legend_height(entries: Sequence[tuple[Mark, str]], *, width: float) -> float:
+    """How many pixels the rows of `legend` take."""
+    places = _places(entries, width, 0.0)
+    return LEGEND_ROW * len({y for _, y in places})
+
+
+LEGEND_ROW = 20.0
+
+
+def role_entries(names: Mapping[str, str]) -> list[tuple[Mark, str]]:
+    """Entries of a legend for `roles`."""
+    return [
+        (role_mark(role, (0.0, 0.0), kind="legend", size=5.0, title=""), name)
+        for role, name in names.items()
+    ]
+
+
+def _places(
+    entries: Sequence[tuple[Mark, str]], width: float, top: float
+) -> list[tuple[float, float]]:
+    places: list[tuple[float, float]] = []
+    x, y = 0.0, top + LEGEND_ROW / 2
+    for _, name in entries:
+        needed = 34 + Text(at=(0.0, 0.0), text=name).width
+        if x > 0 and x + needed > width:
+            x, y = 0.0, y + LEGEND_ROW
+        places.append((x, y))
+        x += needed
+    return places
+
+
+def _seedless(recipe: Recipe) -> Recipe:
+    return replace(recipe, seed=0)

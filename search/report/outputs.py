@@ -1,0 +1,89 @@
+"""Every file a run leaves for people: tables while it runs, the rest at its end."""
+
+import time
+from collections.abc import Collection, Iterable
+
+from search.plan.config import RunConfig
+from search.plan.plan import Plan
+from search.recipes.timm_export import timm_args, write_timm
+from search.recipes.torchvision_export import torchvision_flags
+from search.recipes.yaml_file import write_recipe
+from search.records.files import write_json, write_text
+from search.records.journal import Journal
+from search.records.trials import Trial
+from search.report.figures.catalogue import figures, write_figures
+from search.report.page import write_report
+from search.report.tables import write_experiment, write_trials
+from search.stages.analysis import Analysis
+from spaces.recipe import Recipe
+from spaces.units import to_effective
+
+TABLES_EVERY_S = 5.0
+"""Seconds between two versions of the tables, at least; both are rewritten whole."""
+REPORT_EVERY_S = 60.0
+"""Seconds between two reports of a run in progress, at least."""
+MOST_SHARE = 0.02
+"""Share of the time that writing them may take, for it grows with the number of trials."""
+
+
+def write_tables(config: RunConfig, plan: Plan, trials: Iterable[Trial]) -> None:
+    """Write ``trials.csv`` and ``experiment.csv`` as things stand."""
+    trials = list(trials)
+    raw = plan.space.raw_of
+    write_trials(
+        config.path / "trials.csv",
+        trials,
+        raw=raw,
+        effective=lambda recipe: effective(plan, recipe),
+    )
+    write_experiment(config.path / "experiment.csv", trials, raw=raw)
+
+
+def write_outputs(config: RunConfig, plan: Plan, journal: Journal, analysis: Analysis) -> None:
+    """Write everything a finished run consists of; writing it again changes nothing."""
+    write_tables(config, plan, journal.trials.values())
+    write_json(config.path / "verdict.json", analysis.verdict.to_dict())
+    write_recipes(config, plan, analysis.exported, sentence=analysis.verdict.sentence)
+    trials = list(journal.trials.values())
+    write_report(config, plan, trials, analysis)
+    write_figures(config.path / "figures", figures(plan, trials, analysis))
+
+
+def write_recipes(config: RunConfig, plan: Plan, recipe: Recipe, *, sentence: str) -> None:
+    """Write a recipe for this project, for timm and for torchvision."""
+    sizes = {"num_train": plan.data.num_train, "num_classes": plan.task.num_classes}
+    write_recipe(config.path / "best.yaml", recipe, comments=[f"{config.run_name}: {sentence}"])
+    write_timm(config.path / "best.timm.yaml", timm_args(recipe, **sizes))
+    write_text(config.path / "best.torchvision.txt", torchvision_flags(recipe, **sizes))
+
+
+def effective(plan: Plan, recipe: Recipe) -> dict[str, float]:
+    """The strengths and extra axes of a recipe in effective units of the plan's task."""
+    raw = plan.space.raw_of(recipe)
+    return {name: to_effective(name, value, plan.task) for name, value in raw.items()}
+
+
+class SoFar:
+    """Tables and report of a run in progress, not written more often than they are read."""
+
+    def __init__(self, config: RunConfig, plan: Plan) -> None:
+        self._config = config
+        self._plan = plan
+        self._tables_due_at = 0.0
+        self._report_due_at = 0.0
+
+    def offer(self, trials: Collection[Trial]) -> None:
+        """Write what is due."""
+        started = time.monotonic()
+        if started >= self._tables_due_at:
+            write_tables(self._config, self._plan, trials)
+            self._tables_due_at = _next_time(started, TABLES_EVERY_S)
+        started = time.monotonic()
+        if started >= self._report_due_at:
+            write_report(self._config, self._plan, list(trials), None)
+            self._report_due_at = _next_time(started, REPORT_EVERY_S)
+
+
+def _next_time(started: float, every_s: float) -> float:
+    now = time.monotonic()
+    return now + max(every_s, (now - started) / MOST_SHARE)

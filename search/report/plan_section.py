@@ -1,0 +1,185 @@
+"""The end of the report: what was planned, and how to get the same again."""
+
+import importlib.metadata
+import platform
+import shlex
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from typing import Any
+
+from search.plan.config import RunConfig
+from search.plan.plan import Plan
+from search.recipes.yaml_file import to_yaml
+from search.report.figures.roles import WORDS
+from search.report.html import Markup, coded, element, joined, table
+from search.stages.analysis import Analysis
+from search.verdict.wording import count
+from search.verdict.wording import raw as typed
+from spaces.strengths import STRENGTH_NAMES
+from spaces.units import describe, plain, to_effective
+
+PACKAGES = (
+    "recipe-strengths",
+    "torch",
+    "torchvision",
+    "timm",
+    "ray",
+    "optuna",
+    "mlflow",
+    "scikit-learn",
+    "scipy",
+    "numpy",
+)
+_PLACES = (
+    *("run_dir", "run_name", "data_dir", "storage", "tracking_uri", "ray_address"),
+    *("created", "search_id"),
+)
+"""Where and when, not what."""
+_VALUES = "Raw values, in brackets what they amount to in this run."
+_FLAGS = {"ranges": "set", "fixed": "fix"}
+
+
+def plan_section(config: RunConfig, plan: Plan) -> Markup:
+    """Task, axes and anchors, stages, and what the planner had to say."""
+    names = [name for name in plan.anchors if name in WORDS]
+    head = ("strength", "weakest", "strongest", "unit", *(WORDS[name] for name in names))
+    rows = [
+        [
+            element("code", name),
+            *_ends(axis),
+            axis["unit"],
+            *(_value(plan, name, plan.space.raw_of(plan.anchors[anchor])) for anchor in names),
+        ]
+        for name, axis in plan.space.to_dict().items()
+    ]
+    strengths = plan.reference.strengths.as_dict()
+    remarks = [describe(name, strengths[name], plan.task) for name in STRENGTH_NAMES]
+    notes = [f"The reference's {remark}." for remark in remarks if remark] + list(plan.notes)
+    return joined(
+        [
+            element("p", task_sentence(plan)),
+            table(head, rows, numeric=(1, 2, *range(4, 4 + len(names)))),
+            element("p", _VALUES, css_class="fine"),
+            element("p", _stages_sentence(config, plan)),
+            element("ul", *(element("li", note) for note in notes), css_class="notes")
+            if notes
+            else None,
+        ]
+    )
+
+
+def reproduce_section(config: RunConfig, plan: Plan, analysis: Analysis | None) -> Markup:
+    """Commands, the exported recipe, seed, data digest, versions and cost."""
+    flags = flags_of(config)
+    command = "search" if "search" in config.stages else "diagnose"
+    verb = "run" if command == "search" else command
+    variables = [f"{n.upper().replace('-', '_')}={shlex.quote(v)}" for n, v in flags.items()]
+    options = [f"--{name} {shlex.quote(value)}" for name, value in flags.items()]
+    versions = [[name, version] for name, version in versions_of(PACKAGES).items()]
+    facts = [
+        ["seed", str(config.seed)],
+        ["data digest", plan.data.digest],
+        ["Python", f"{platform.python_version()}, {platform.machine()} {platform.system()}"],
+        *versions,
+    ]
+    parts: list[str | None] = [
+        element("pre", " ".join(["make", command, *variables])),
+        element("p", "or, without make,"),
+        element("pre", " ".join(["python -m search", verb, *options])),
+    ]
+    if analysis is not None:
+        parts += [
+            element("p", coded("The exported recipe, also in `best.yaml` beside this report:")),
+            element("pre", to_yaml(analysis.exported.to_dict()).rstrip()),
+            element("p", coded("Train it with `make train CONFIG=best.yaml`. "), _cost(analysis)),
+        ]
+    parts += [
+        table(("what", "value"), facts),
+        element("p", "Versions are those of the machine that wrote this page.", css_class="fine"),
+    ]
+    return joined(parts)
+
+
+def task_sentence(plan: Plan) -> str:
+    """Data, model and length of a run in one sentence."""
+    task, data, recipe = plan.task, plan.data, plan.reference
+    origin = "ImageNet weights" if task.pretrained else "random weights"
+    return (
+        f"{data.name}: {data.num_train} training, {data.num_val} validation and {data.num_test} "
+        f"test images of {task.num_classes} classes ({_shown(data.class_names)}). {recipe.model} "
+        f"from {origin} at {recipe.image_size} px, {recipe.optimizer} at {recipe.lr:g}, "
+        f"{recipe.batch_size} images a step, {recipe.epochs} epochs = {task.total_steps} steps."
+    )
+
+
+def flags_of(config: RunConfig) -> dict[str, str]:
+    """The flags that ask for this run, without those that say where it lies."""
+    defaults = {f.name: _default(f.default, f.default_factory) for f in fields(RunConfig)}
+    flags = {"dataset": config.dataset, "seed": str(config.seed)}
+    for name, default in defaults.items():
+        value = getattr(config, name)
+        if name in (*_PLACES, "stages", *flags) or value == default:
+            continue
+        flag = _FLAGS.get(name, name).replace("_", "-")
+        flags[flag] = " ".join(value) if isinstance(value, tuple) else _typed(value)
+    return flags
+
+
+def versions_of(packages: tuple[str, ...]) -> dict[str, str]:
+    """Version by package, of those that are installed."""
+    found = {}
+    for name in packages:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _default(value: object, factory: object) -> object:
+    if value is not MISSING:
+        return value
+    return () if factory is not MISSING else MISSING
+
+
+def _typed(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value}"
+
+
+def _ends(axis: Mapping[str, Any]) -> list[str]:
+    if axis["scale"] == "fixed":
+        return ["fixed", typed(axis["raw"][0])]
+    return [
+        f"{typed(raw)} ({plain(effective)})"
+        for raw, effective in zip(axis["raw"], axis["effective"], strict=True)
+    ]
+
+
+def _value(plan: Plan, name: str, raw: Mapping[str, float]) -> str:
+    return f"{typed(raw[name])} ({plain(to_effective(name, raw[name], plan.task))})"
+
+
+def _stages_sentence(config: RunConfig, plan: Plan) -> str:
+    rungs = ", ".join(str(epoch) for epoch in plan.rungs)
+    said = {
+        "search": f"{config.num_samples} trials, anchors first, optimising {config.metric}; the "
+        f"weaker ones stopped after epoch {rungs or '(none)'}; the best {config.rerun_top} again "
+        "on fresh seeds",
+        "attribute": "a factorial experiment between reference and best in "
+        f"{config.min_blocks} to {config.max_blocks} rounds, until every dial is decided",
+        "confirm": f"{count(config.confirm_seeds, 'fresh seed')} per recipe on the test images",
+    }
+    return "; then ".join(said[stage] for stage in config.stages) + "."
+
+
+def _shown(class_names: tuple[str, ...], most: int = 12) -> str:
+    rest = f" and {len(class_names) - most} more" if len(class_names) > most else ""
+    return ", ".join(class_names[:most]) + rest
+
+
+def _cost(analysis: Analysis) -> str:
+    cost = analysis.verdict.cost
+    return (
+        f"This run took {cost.wall_s / 60:.1f} minutes; {cost.train_share:.0%} of its "
+        f"{cost.core_s:.0f} core-seconds went into training and evaluation."
+    )

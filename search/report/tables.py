@@ -1,0 +1,75 @@
+"""The run's two tables: ``trials.csv`` and ``experiment.csv``."""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from search.records.files import write_text
+from search.records.trials import Trial
+from spaces.recipe import Recipe
+
+Row = dict[str, object]
+"""One line of a table, by column."""
+
+
+Values = Callable[[Recipe], Mapping[str, float]]
+"""The value of each axis that a recipe holds."""
+
+
+def write_trials(path: Path, trials: Iterable[Trial], *, raw: Values, effective: Values) -> None:
+    """One row per trial of any stage: raw and effective values, how it ended, last metrics."""
+    rows: list[Row] = [
+        {
+            "trial_id": trial.spec.trial_id,
+            "stage": trial.spec.stage,
+            "role": trial.spec.role,
+            "status": trial.status,
+            "reason": trial.reason,
+            "epochs": trial.epoch,
+            "seed": trial.spec.recipe.seed,
+            **raw(trial.spec.recipe),
+            **{f"effective.{name}": v for name, v in effective(trial.spec.recipe).items()},
+            **_last_metrics(trial),
+        }
+        for trial in trials
+    ]
+    write_rows(path, rows)
+
+
+def write_experiment(path: Path, trials: Iterable[Trial], *, raw: Values) -> None:
+    """One row per run of the attribute and confirm stages: block, levels, last metrics."""
+    rows: list[Row] = [
+        {
+            "trial_id": trial.spec.trial_id,
+            "stage": trial.spec.stage,
+            "role": trial.spec.role,
+            "status": trial.status,
+            "block": trial.spec.block,
+            "seed": trial.spec.recipe.seed,
+            **{f"level.{name}": level for name, level in trial.spec.levels.items()},
+            **raw(trial.spec.recipe),
+            **_last_metrics(trial),
+        }
+        for trial in trials
+        if trial.spec.stage != "search"
+    ]
+    write_rows(path, rows)
+
+
+def _last_metrics(trial: Trial) -> dict[str, float]:
+    """The newest value of every metric the trial ever reported."""
+    newest: dict[str, float] = {}
+    for record in trial.records:
+        newest |= record.metrics
+    return newest
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Write lines as CSV, with every column that any of them has."""
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())

@@ -1,0 +1,166 @@
+"""What the terminal says when a run is done: the answer first, then the numbers, then what next."""
+
+import math
+from collections.abc import Sequence
+
+from rich.box import HEAVY_HEAD, MARKDOWN, Box
+from rich.console import Console
+from rich.table import Table
+
+from search.plan.config import RunConfig
+from search.plan.plan import Plan
+from search.stages.analysis import Analysis
+from search.verdict.schema import Confirmed, Dial, Estimate, Verdict
+from search.verdict.wording import dial_sentence, raw
+
+_ARROWS = {"down": "↓ down", "up": "↑ up", "leave": "= leave", "inconclusive": "? open"}
+_UNITS = "in effective units"
+_LOSS = "log-loss, nats [95 %]"
+_DETAILS = (_UNITS, _LOSS)
+"""Columns that a narrow terminal does without, the first first."""
+_COLOURS = {"down": "bold blue", "up": "bold dark_orange", "leave": "dim", "inconclusive": "yellow"}
+
+
+def print_verdict(console: Console, config: RunConfig, plan: Plan, analysis: Analysis) -> None:
+    """Print the sentence, the dials, what was confirmed, and where everything lies."""
+    verdict = analysis.verdict
+    console.print()
+    console.print(verdict.sentence, style="bold", highlight=False)
+    console.print()
+    console.print(dial_table(verdict, console))
+    for dial in verdict.dials:
+        # What the table does not say: what else a turn rests on, and what an open dial needs.
+        if dial.turn == "inconclusive" or (dial.remark and dial.turn != "leave"):
+            console.print(f"  {dial_sentence(dial)}", highlight=False, markup=False)
+    for sentence in (*verdict.interactions, *analysis.edges):
+        console.print(f"  {sentence}", highlight=False)
+    console.print()
+    console.print(comparison_table(plan, analysis, console))
+    for reason in verdict.fit.reasons:
+        console.print(f"  {reason}", highlight=False)
+    cost = verdict.cost
+    console.print(
+        f"\nTook {cost.wall_s / 60:.1f} min; {cost.train_share:.0%} of {cost.core_s:.0f} "
+        "core-seconds went into training and evaluation.",
+        highlight=False,
+    )
+    path = config.path
+    for what, where in (
+        ("The whole story:", path / "report.html"),
+        ("The recipe:", path / "best.yaml"),
+        ("For timm, torchvision:", f"{path / 'best.timm.yaml'}, {path / 'best.torchvision.txt'}"),
+        ("Look:", "make ui"),
+        ("Train:", f"make train CONFIG={path / 'best.yaml'}"),
+    ):
+        # Without breaks of ours, so that a long path can be copied.
+        console.print(f"{what:<24}{where}", highlight=False, markup=False, soft_wrap=True)
+
+
+def dial_table(verdict: Verdict, console: Console) -> Table:
+    """One row per strength: what to do, from what to what, and what that changes.
+
+    Where it is too wide for the console, details are left out rather than names cut.
+    """
+    for left_out in range(len(_DETAILS) + 1):
+        table = _dial_table(verdict, console, details=_DETAILS[left_out:])
+        unlimited = console.options.update(max_width=10_000)
+        if console.measure(table, options=unlimited).maximum <= console.width:
+            break
+    return table
+
+
+def _dial_table(verdict: Verdict, console: Console, *, details: Sequence[str]) -> Table:
+    table = Table(title="What to change in the recipe", title_justify="left", box=_box(console))
+    for column in ("strength", "turn"):
+        table.add_column(column, no_wrap=True)
+    for column in ("from", "to", "top-1, points [95 %]"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for column in details:
+        table.add_column(column, justify="right" if column == _LOSS else "left", no_wrap=True)
+    for dial in verdict.dials:
+        cells = {
+            _LOSS: _interval(dial.effect.get("val/nll"), scale=1, digits=3),
+            _UNITS: _effective(dial),
+        }
+        table.add_row(
+            dial.strength,
+            f"[{_COLOURS[dial.turn]}]{_ARROWS[dial.turn]}[/]",
+            raw(dial.reference),
+            _target(dial),
+            _interval(dial.effect.get("val/top1"), scale=100, digits=1),
+            *(cells[column] for column in details),
+        )
+    return table
+
+
+def _box(console: Console) -> Box:
+    """Lines around cells; in a file, those of a Markdown table: plain, and ready for an issue."""
+    return HEAVY_HEAD if console.is_terminal else MARKDOWN
+
+
+def comparison_table(plan: Plan, analysis: Analysis, console: Console) -> Table:
+    """Reference against best: strengths, clean-train, validation and test."""
+    verdict, confirmed = analysis.verdict, analysis.verdict.confirmed
+    seeds = f" ({confirmed.seeds} fresh seeds)" if confirmed else ""
+    table = Table(title=f"Reference against best{seeds}", title_justify="left", box=_box(console))
+    table.add_column("")
+    for column in ("reference", "best", "all off"):
+        table.add_column(column, justify="right")
+    recipes = (plan.reference, analysis.best, plan.anchors["off"])
+    held = [plan.dial_values(recipe) for recipe in recipes]
+    for name in plan.dial_names:
+        table.add_row(name, *(raw(values[name]) for values in held))
+    table.add_section()
+    for metric, label in _SHOWN.items():
+        values = (
+            analysis.measured.get(role, {}).get(metric) for role in ("reference", "best", "off")
+        )
+        table.add_row(label, *(_value(metric, value) for value in values))
+    if confirmed:
+        table.add_section()
+        table.add_row("best - reference, test", "", _gain(confirmed), "")
+    table.add_row("fit", verdict.fit.reference, verdict.fit.best, "")
+    return table
+
+
+_SHOWN = {
+    "clean_train/top1": "clean-train top-1",
+    "val/top1": "validation top-1",
+    "test/top1": "test top-1",
+    "test/nll": "test log-loss",
+}
+
+
+def _target(dial: Dial) -> str:
+    value = raw(dial.recommended)
+    if dial.turn != "inconclusive":
+        return value
+    # An open dial names the value that was tried, which is no advice to use it.
+    return f"({value})" if dial.recommended != dial.reference else "—"
+
+
+def _effective(dial: Dial) -> str:
+    return (
+        f"{dial.reference_effective:.3g} → {dial.recommended_effective:.3g} {dial.effective_unit}"
+        if dial.recommended != dial.reference
+        else f"{dial.reference_effective:.3g} {dial.effective_unit}"
+    )
+
+
+def _interval(estimate: Estimate | None, *, scale: float, digits: int) -> str:
+    if estimate is None or math.isnan(estimate.mean):
+        return ""
+    low, high = (scale * end for end in estimate.ci95)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return f"{scale * estimate.mean:+.{digits}f}"
+    return f"{scale * estimate.mean:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
+
+
+def _gain(confirmed: Confirmed) -> str:
+    return _interval(confirmed.best_minus_reference.get("test/top1"), scale=100, digits=1)
+
+
+def _value(metric: str, value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{100 * value:.1f} %" if metric.endswith("top1") else f"{value:.3f}"

@@ -1,0 +1,1 @@
+"""Which trials run next: the only package that knows Optuna."""

@@ -1,0 +1,285 @@
+"""From the journal to the verdict: pure functions of what was planned and what was measured."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.plan.config import RunConfig
+from search.plan.plan import Plan
+from search.records.files import read_json
+from search.records.journal import Journal
+from search.records.trials import Trial
+from search.stages.experiment import experiment_factors, runs_per_look, same_role
+from search.stages.selection import pick, ranked
+from search.verdict.confirmation import SeedResult, choose_export, confirm, paired_interval
+from search.verdict.design import Factors, blocks_per_look
+from search.verdict.dials import decide
+from search.verdict.divergence import divergence_by_level
+from search.verdict.effects import Effect, Run, estimate_effects
+from search.verdict.fit_state import FitEvidence, fit_state, is_undertrained
+from search.verdict.interactions import estimate_interactions, strong_interactions
+from search.verdict.schema import Confirmed, Cost, Dial, Estimate, Verdict
+from search.verdict.wording import verdict_sentence
+from spaces.edges import edge_warnings
+from spaces.recipe import Recipe
+
+FUTILE = 2
+"""How many times the runs that are left an open dial must need for the experiment to stop."""
+NUM_BEST = 5
+"""Best trials of the search that may crowd the end of an axis."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Analysis:
+    """The verdict and what it was drawn from.
+
+    Attributes:
+        best: Recipe that was held against the reference.
+        tried: Its raw values by dial: what the effects are about.
+        exported: Recipe that is worth training with, after confirmation.
+        factors: Strengths that the experiment varied.
+        effects: By strength and metric.
+        measured: Mean over fresh seeds by role, then by metric.
+        edges: Sentences on axes whose end the best trials crowd, with the range to try next.
+        verdict: The answer.
+    """
+
+    best: Recipe
+    tried: Mapping[str, float]
+    exported: Recipe
+    factors: Factors
+    effects: dict[str, dict[str, Effect]]
+    measured: dict[str, dict[str, float]]
+    edges: tuple[str, ...]
+    verdict: Verdict
+
+
+def analyse(journal: Journal, plan: Plan, config: RunConfig) -> Analysis:
+    """Draw the verdict from everything the run has measured."""
+    best = pick_best(journal, plan, config)
+    what = experiment_factors(plan, best)
+    runs = experiment_runs(journal.of_stage("attribute"))
+    run_roles = _by_role(journal.of_stage("confirm"))
+    by_role = {role: run_roles.get(first, []) for role, first in same_role(plan, best).items()}
+    evidence = {role: _evidence(trials) for role, trials in by_role.items()}
+    effects, dials = decide_dials(runs, plan, config, best, undertrained=is_undertrained(evidence))
+    fit = fit_state(evidence, dials=dials)
+    confirmed = _confirmed(by_role, plan, config)
+    # The size-scaled default is no second choice where it is the best that was just confirmed.
+    is_second = same_role(plan, best)["scaled"] != "best"
+    gain = _scaled_gain(by_role) if is_second else None
+    exported = choose_export(
+        confirmed,
+        scaled_minus_reference=gain,
+        diverged={role for role, of in evidence.items() if of.has_diverged or not of.metrics},
+    )
+    recipes = {"best": best, "scaled": plan.anchors["scaled"], "reference": plan.reference}
+    interactions = strong_interactions(
+        estimate_interactions(runs, what.trajectory, ema=what.ema),
+        effects,
+        reference=plan.dial_values(plan.reference),
+        best=plan.dial_values(best),
+    )
+    verdict = Verdict(
+        run=config.run_name,
+        dataset=plan.data.name,
+        model=plan.reference.model,
+        num_train=plan.data.num_train,
+        total_steps=plan.task.total_steps,
+        fit=fit,
+        dials=dials,
+        confirmed=confirmed,
+        cost=_cost(journal),
+        exported=exported,
+        sentence=verdict_sentence(dials=dials, fit=fit, confirmed=confirmed, exported=exported),
+        interactions=interactions,
+    )
+    return Analysis(
+        best=best,
+        tried=plan.dial_values(best),
+        exported=recipes[exported],
+        factors=what,
+        effects=effects,
+        measured={role: _means(trials) for role, trials in by_role.items()},
+        edges=_edges(journal.of_stage("search"), plan, config),
+        verdict=verdict,
+    )
+
+
+def pick_best(journal: Journal, plan: Plan, config: RunConfig) -> Recipe:
+    """The recipe to hold against the reference.
+
+    It is the one that was given, else the search's pick, else, without a search, the size-scaled
+    default.
+    """
+    if plan.candidate is not None:
+        return plan.candidate
+    if "search" not in config.stages:
+        return plan.anchors["scaled"]
+    return pick(
+        journal.of_stage("search"),
+        top=config.rerun_top,
+        metric=config.metric,
+        num_val=plan.data.num_val,
+    )
+
+
+def experiment_runs(trials: Sequence[Trial]) -> list[Run]:
+    """The ended runs of the attribute stage as the statistics want them."""
+    return [
+        Run(
+            run_id=trial.spec.trial_id,
+            block=trial.spec.block or 0,
+            levels=trial.spec.levels,
+            metrics={level: _at_level(trial, level) for level in trial.spec.ema_levels},
+            diverged=trial.status == "diverged",
+        )
+        for trial in trials
+        if trial.is_full_length or trial.status == "diverged"
+    ]
+
+
+def decide_dials(
+    runs: Sequence[Run], plan: Plan, config: RunConfig, best: Recipe, *, undertrained: bool = False
+) -> tuple[dict[str, dict[str, Effect]], tuple[Dial, ...]]:
+    """Effects and dials of the experiment as far as it has come."""
+    what = experiment_factors(plan, best)
+    effects = estimate_effects(runs, what.trajectory, ema=what.ema)
+    num_rounds = len({run.block for run in runs}) // blocks_per_look(len(what.trajectory))
+    dials = decide(
+        effects,
+        reference=plan.dial_values(plan.reference),
+        best=plan.dial_values(best),
+        task=plan.task,
+        look=max(1, num_rounds - 1),
+        max_looks=max(1, config.max_blocks - 1, num_rounds - 1),
+        runs_per_block=max(1, len(runs) // max(1, num_rounds)),
+        divergences=divergence_by_level(runs, what.trajectory),
+        undertrained=undertrained,
+    )
+    return effects, dials
+
+
+def is_decided_by(runs: Sequence[Run], plan: Plan, config: RunConfig, best: Recipe) -> bool:
+    """Whether the experiment may stop with these runs, before the most it may do."""
+    _, dials = decide_dials(runs, plan, config, best)
+    size = runs_per_look(plan, best)
+    return is_settled(dials, runs_left=(config.max_blocks - len(runs) // size) * size)
+
+
+def is_settled(dials: Sequence[Dial], *, runs_left: int) -> bool:
+    """Whether the runs that may still be made would hardly change a dial.
+
+    Either every dial is decided, or what is open would need more than `FUTILE` times the runs that
+    are left, by an estimate that is itself uncertain. Stopping for that never makes a false turn
+    more likely: it only leaves open what could have been turned.
+    """
+    return all(
+        dial.turn != "inconclusive"
+        or dial.runs_to_decide is None
+        or dial.runs_to_decide > FUTILE * runs_left
+        for dial in dials
+    )
+
+
+def _at_level(trial: Trial, level: str) -> dict[str, float]:
+    """Final metrics of one average: ``val.best/top1`` becomes ``val/top1``."""
+    if not trial.records:
+        return {}
+    marked = {
+        name: value for name, value in trial.records[-1].metrics.items() if f".{level}/" in name
+    }
+    return {name.replace(f".{level}/", "/"): value for name, value in marked.items()}
+
+
+def _edges(trials: Sequence[Trial], plan: Plan, config: RunConfig) -> tuple[str, ...]:
+    order = ranked(trials, metric=config.metric, num_val=plan.data.num_val)
+    best = [trial.spec.positions for trial in order[:NUM_BEST] if trial.spec.positions]
+    return tuple(warning.message for warning in edge_warnings(plan.space, best)) if best else ()
+
+
+def _by_role(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
+    """Confirmation runs that ended with a result, by role."""
+    roles: dict[str, list[Trial]] = {}
+    for trial in trials:
+        if trial.is_full_length or trial.status == "diverged":
+            roles.setdefault(trial.spec.role, []).append(trial)
+    return roles
+
+
+def _evidence(trials: Sequence[Trial]) -> FitEvidence:
+    return FitEvidence(
+        metrics={t.spec.recipe.seed: t.records[-1].metrics for t in trials if t.is_full_length},
+        num_diverged=sum(t.status == "diverged" for t in trials),
+    )
+
+
+def _means(trials: Sequence[Trial]) -> dict[str, float]:
+    finished = [t.records[-1].metrics for t in trials if t.is_full_length]
+    return {m: float(np.mean([f[m] for f in finished])) for m in (finished[0] if finished else {})}
+
+
+def _confirmed(by_role: dict[str, list[Trial]], plan: Plan, config: RunConfig) -> Confirmed | None:
+    """What the test images showed; None where reference or best never got to the end."""
+    results = {
+        role: {
+            trial.spec.recipe.seed: SeedResult(
+                metrics=trial.records[-1].metrics,
+                images=read_predictions(config.path, trial, plan.data.num_test),
+            )
+            for trial in trials
+            if trial.is_full_length
+        }
+        for role, trials in by_role.items()
+        if role != "scaled"
+    }
+    shared = set(results.get("reference", {})) & set(results.get("best", {}))
+    if not shared:
+        return None
+    return confirm(results, num_images=plan.data.num_test)
+
+
+def read_predictions(
+    run_dir: Path, trial: Trial, num_images: int
+) -> dict[str, NDArray[np.float64]]:
+    """Top-1 (1 or 0) and log-loss of each test image, in the order of the dataset."""
+    packed = read_json(run_dir / "predictions" / f"{trial.spec.trial_id}.json")
+    bits = np.frombuffer(base64.b64decode(packed["correct"]), dtype=np.uint8)
+    nll = np.frombuffer(base64.b64decode(packed["nll"]), dtype="<f2")
+    return {
+        "test/top1": np.unpackbits(bits, count=num_images).astype(np.float64),
+        "test/nll": nll.astype(np.float64),
+    }
+
+
+def _scaled_gain(by_role: dict[str, list[Trial]]) -> Estimate | None:
+    """Gain in validation top-1 of the size-scaled default over the reference, paired by seed."""
+
+    def by_seed(role: str) -> dict[int, float]:
+        trials = [t for t in by_role.get(role, []) if t.is_full_length]
+        return {t.spec.recipe.seed: t.records[-1].metrics["val/top1"] for t in trials}
+
+    scaled, reference = by_seed("scaled"), by_seed("reference")
+    shared = sorted(set(scaled) & set(reference))
+    if len(shared) < 2:
+        return None
+    gains = np.array([[scaled[seed] - reference[seed]] for seed in shared])
+    return Estimate(mean=float(gains.mean()), ci95=paired_interval(gains))
+
+
+def _cost(journal: Journal) -> Cost:
+    busy_s = sum(
+        record.metrics.get("cost/train_s", 0.0) + record.metrics.get("cost/eval_s", 0.0)
+        for trial in journal.trials.values()
+        for record in trial.records
+    )
+    core_s = journal.core_s
+    return Cost(
+        wall_s=journal.wall_s,
+        core_s=core_s,
+        train_share=busy_s * journal.cores_per_trial / core_s if core_s else 0.0,
+    )

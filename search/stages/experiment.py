@@ -1,0 +1,173 @@
+"""Which trials the attribute and confirm stages run."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from search.plan.config import RunConfig
+from search.plan.plan import Plan
+from search.records.journal import Journal
+from search.records.trials import TrialSpec
+from search.stages.search_stage import ListedStage
+from search.verdict.design import EMA_FACTOR, Factors, blocks_per_look, cells, factors
+from spaces.recipe import Recipe
+
+NO_AVERAGE = "none"
+"""Level of the within-run EMA factor that measures the raw weights."""
+_SEED_STEP = 1_000_003
+"""Distance between the seeds of two runs of the tool, so that their blocks never share one."""
+
+
+def experiment_factors(plan: Plan, best: Recipe) -> Factors:
+    """The strengths and extra axes in which reference and best differ noticeably."""
+    return factors(plan.dial_values(plan.reference), plan.dial_values(best), plan.task)
+
+
+def attribute_stage(
+    journal: Journal,
+    plan: Plan,
+    config: RunConfig,
+    *,
+    best: Recipe,
+    is_decided: Callable[[], bool],
+    deadline: float | None,
+) -> ListedStage:
+    """The factorial between reference and best, block by block until every dial is decided.
+
+    Args:
+        journal: Memory of the run.
+        plan: The plan.
+        config: What was asked.
+        best: Recipe that is held against the reference.
+        is_decided: Whether further blocks would change nothing.
+        deadline: Time of `time.monotonic` after which no further block starts, or None.
+    """
+    what = experiment_factors(plan, best)
+
+    def round_of_blocks(number: int) -> Sequence[TrialSpec]:
+        if not what.names:
+            return []
+        size = blocks_per_look(len(what.trajectory))
+        specs = [
+            spec
+            for block in range(number * size, (number + 1) * size)
+            for spec in block_specs(plan, best, what, block=block, seed=config.seed)
+        ]
+        # What has been begun is finished: half a block is no look at the data.
+        has_begun = any(spec.trial_id in journal.trials for spec in specs)
+        if number >= config.min_blocks and not has_begun:
+            is_late = deadline is not None and time.monotonic() > deadline
+            if number >= config.max_blocks or is_late or is_decided():
+                return []
+        return specs
+
+    return ListedStage("attribute", journal, round_of_blocks, num_sure=config.min_blocks)
+
+
+def usual_runs_per_block(plan: Plan) -> int:
+    """Runs of one block if all that gets a dial differs, for estimates before a best is known."""
+    return len(cells(tuple(name for name in plan.dial_names if name != EMA_FACTOR), block=0))
+
+
+def runs_per_look(plan: Plan, best: Recipe) -> int:
+    """Runs that the experiment grows by before it is looked at once more."""
+    names = experiment_factors(plan, best).trajectory
+    return blocks_per_look(len(names)) * len(cells(names, block=0))
+
+
+def block_specs(
+    plan: Plan, best: Recipe, what: Factors, *, block: int, seed: int
+) -> list[TrialSpec]:
+    """The runs of one block; all share a fresh split, initial weights and batch order."""
+    block_seed = _SEED_STEP * (seed + 1) + 1000 + block
+    reference, changed = plan.dial_values(plan.reference), plan.dial_values(best)
+    base = best
+    if "randaugment_magnitude" in changed and best.randaugment is None:
+        # Switched on again, it must have the reference's number of operations.
+        base = replace(best, randaugment=plan.reference.randaugment)
+    layout = cells(what.trajectory, block=block)
+    ema_levels = {
+        "reference": plan.reference.strengths.ema_decay,
+        "best": best.strengths.ema_decay,
+        NO_AVERAGE: 0.0,
+    }
+    # What does not differ noticeably stays at the reference's value in every cell. What gets no
+    # dial (a searched learning rate, say) is the best's in every cell: it is a nuisance.
+    return [
+        TrialSpec(
+            stage="attribute",
+            number=block * len(layout) + i,
+            role="cell",
+            recipe=replace(
+                plan.space.apply(
+                    base,
+                    changed
+                    | {n: reference[n] for n, level in levels.items() if level < 0}
+                    | {n: reference[n] for n in what.unchanged},
+                ),
+                seed=block_seed,
+            ),
+            split_seed=block_seed,
+            ema_levels=ema_levels,
+            block=block,
+            levels=levels,
+        )
+        for i, levels in enumerate(layout)
+    ]
+
+
+def confirm_stage(journal: Journal, plan: Plan, config: RunConfig, *, best: Recipe) -> ListedStage:
+    """Reference, best, off and the size-scaled default on the test split, each with fresh seeds."""
+
+    def batch(number: int) -> Sequence[TrialSpec]:
+        return confirm_specs(plan, config, best=best) if number == 0 else []
+
+    return ListedStage("confirm", journal, batch)
+
+
+def confirm_specs(plan: Plan, config: RunConfig, *, best: Recipe) -> list[TrialSpec]:
+    """The runs of the confirm stage, seed by seed."""
+    # Equal recipes are run once: `same_role` says which run stands for which role.
+    stands_in = same_role(plan, best)
+    roles = {
+        role: recipe
+        for role, recipe in confirm_roles(plan, best).items()
+        if role == stands_in[role]
+    }
+    # Any of them may turn out to be the one that is exported, and then is the champion; of which
+    # seed is settled before any result is known.
+    exportable = {stands_in[role] for role in ("reference", "best", "scaled")}
+    seeds = [_SEED_STEP * (config.seed + 1) + 2000 + i for i in range(config.confirm_seeds)]
+    return [
+        TrialSpec(
+            stage="confirm",
+            number=i * len(roles) + j,
+            role=role,
+            recipe=replace(recipe, seed=seed),
+            split_seed=seed,
+            evaluate_on="test",
+            block=i,
+            keep_weights=i == 0 and role in exportable,
+        )
+        for i, seed in enumerate(seeds)
+        for j, (role, recipe) in enumerate(roles.items())
+    ]
+
+
+def confirm_roles(plan: Plan, best: Recipe) -> dict[str, Recipe]:
+    """The recipes that are measured on the test split."""
+    return {
+        "reference": plan.reference,
+        "best": best,
+        "off": plan.anchors["off"],
+        "scaled": plan.anchors["scaled"],
+    }
+
+
+def same_role(plan: Plan, best: Recipe) -> dict[str, str]:
+    """For each role the first role with the same recipe: itself, unless two are equal."""
+    roles = confirm_roles(plan, best)
+    return {
+        role: next(other for other, same in roles.items() if same == recipe)
+        for role, recipe in roles.items()
+    }

@@ -1,0 +1,253 @@
+"""The three stages that train something: search, attribute and confirm."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from search.engine.conductor import Wait
+from search.records.journal import Journal
+from search.records.metrics import score
+from search.records.trials import Trial, TrialSpec
+from search.stages.plateau import is_on_plateau
+from search.stages.proposer import Proposer
+from search.stages.rungs import Rungs
+from search.stages.selection import RERUN, reruns
+from spaces.recipe import Recipe
+from spaces.space import Space
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchSettings:
+    """How long and by what the search stage searches.
+
+    Attributes:
+        num_samples: Trials of the search, anchors included, reruns not; at least the anchors.
+        metric: What is maximised or minimised, see `search.records.metrics`.
+        num_val: Validation images behind it.
+        eval_epochs: Epochs after which a trial is evaluated; holds every rung.
+        rerun_top: Trials that are run again on fresh seeds before one is picked; below 2: none.
+        seed: Seed that fresh splits and seeds derive from.
+        deadline: Time of `time.monotonic` after which nothing new starts and trials stop at their
+            next report, or None.
+        patience: Proposals in a row that must bring nothing beyond noise for the search to stop
+            proposing (`search.stages.plateau`), or None to use all samples.
+    """
+
+    num_samples: int
+    metric: str
+    num_val: int
+    eval_epochs: tuple[int, ...]
+    rerun_top: int
+    seed: int
+    deadline: float | None = None
+    patience: int | None = None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the deadline has passed."""
+        return self.deadline is not None and time.monotonic() > self.deadline
+
+
+class SearchStage:
+    """Anchors first and to full length, then what the proposer proposes, stopped early by rungs.
+
+    All trials share the seed, so that they start from the same weights and see the same batches:
+    what differs between two of them is their strengths.
+
+    Args:
+        journal: Memory of the run.
+        anchors: Recipes that are run first, by role.
+        base: What a proposal changes the strengths of.
+        space: Where proposals lie.
+        proposer: What proposes them.
+        rungs: What stops them.
+        settings: How long.
+        say: Tells the user why a search ends before its time.
+
+    Attributes:
+        proposer: As given.
+    """
+
+    name = "search"
+
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        anchors: Mapping[str, Recipe],
+        base: Recipe,
+        space: Space,
+        proposer: Proposer,
+        rungs: Rungs,
+        settings: SearchSettings,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self._journal = journal
+        self._say = say
+        self._has_said = False
+        self._anchors = list(anchors.items())
+        self._base = base
+        self._space = space
+        self.proposer = proposer
+        self._rungs = rungs
+        self._settings = settings
+        earlier = [t for t in journal.of_stage(self.name) if t.spec.role != RERUN]
+        proposer.replay((trial, trial.spec.positions or None) for trial in earlier)
+        for trial in earlier:
+            self._climb(trial)
+
+    def next(self) -> TrialSpec | Wait:
+        """An anchor while there is one left, then a proposal, until all samples are used."""
+        trials = self._journal.of_stage(self.name)
+        number = len(trials)
+        if number < len(self._anchors):
+            role, recipe = self._anchors[number]
+            spec = self._spec(number, f"anchor:{role}", recipe, _positions(self._space, recipe))
+            if spec.positions:
+                self.proposer.enqueue(spec.trial_id, spec.positions)
+            return spec
+        is_full = number >= self._settings.num_samples
+        if is_full or self._settings.is_late or self._is_closed() or self._is_stuck():
+            return self._rerun(trials)
+        trial_id = TrialSpec(
+            stage=self.name, number=number, role="proposed", recipe=self._base
+        ).trial_id
+        positions = self.proposer.propose(trial_id, number)
+        recipe = self._space.apply(self._base, self._space.decode(positions))
+        return replace(self._spec(number, "proposed", recipe, positions), never_stop=False)
+
+    def goes_on(self, trial: Trial) -> bool:
+        """Whether the trial passes the rung it is at, and the clock allows more."""
+        return not self._settings.is_late and self._climb(trial)
+
+    def ended(self, trial: Trial) -> None:
+        """Enter a full-length trial into the rungs it never asked, and tell the proposer."""
+        if trial.spec.role == RERUN:
+            return
+        self._climb(trial)
+        self.proposer.observe(trial, trial.spec.positions or None)
+
+    def _is_stuck(self) -> bool:
+        settings = self._settings
+        return settings.patience is not None and is_on_plateau(
+            self._journal.ended_of_stage(self.name),
+            patience=settings.patience,
+            metric=settings.metric,
+            num_val=settings.num_val,
+        )
+
+    def _is_closed(self) -> bool:
+        """Whether something rests on the trials there are: a budget ended, and the run resumed."""
+        return any(
+            trial.spec.stage != self.name or trial.spec.role == RERUN
+            for trial in self._journal.trials.values()
+        )
+
+    def _rerun(self, trials: Sequence[Trial]) -> TrialSpec | Wait:
+        if any(t.status == "running" and t.spec.role != RERUN for t in trials):
+            return Wait.FOR_RUNNING
+        settings = self._settings
+        num_searched = sum(t.spec.role != RERUN for t in trials)
+        if num_searched < settings.num_samples and self._is_stuck() and not self._has_said:
+            self._has_said = True
+            self._say(
+                f"The search ends after {num_searched} of {settings.num_samples} trials: the last "
+                f"{settings.patience} brought no gain beyond noise."
+            )
+        missing = reruns(
+            trials,
+            top=settings.rerun_top,
+            metric=settings.metric,
+            num_val=settings.num_val,
+            seed=settings.seed,
+        )
+        if missing:
+            return missing[0]
+        # A round that is still running may ask for another one.
+        is_running = any(t.status == "running" for t in trials)
+        return Wait.FOR_RUNNING if is_running else Wait.NO_MORE
+
+    def _climb(self, trial: Trial) -> bool:
+        passes = True
+        for record in trial.records:
+            value = score(
+                record.metrics, metric=self._settings.metric, num_val=self._settings.num_val
+            )
+            if value is not None:
+                passes = self._rungs.passes(trial.spec.trial_id, record.epoch, value)
+        return passes
+
+    def _spec(
+        self, number: int, role: str, recipe: Recipe, positions: Mapping[str, float]
+    ) -> TrialSpec:
+        return TrialSpec(
+            stage=self.name,
+            number=number,
+            role=role,
+            recipe=recipe,
+            positions=positions,
+            eval_epochs=self._settings.eval_epochs,
+        )
+
+
+class ListedStage:
+    """Runs lists of trials, one batch after the other, each to full length.
+
+    Args:
+        name: Name of the stage.
+        journal: Memory of the run.
+        batch: The trials of batch number ``b``; empty when there is no further batch. It is called
+            when all earlier batches ended, or at once while ``b < num_sure``.
+        num_sure: Batches that do not depend on what earlier ones show.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        journal: Journal,
+        batch: Callable[[int], Sequence[TrialSpec]],
+        *,
+        num_sure: int = 1,
+    ) -> None:
+        self.name = name
+        self._journal = journal
+        self._batch = batch
+        self._num_sure = num_sure
+        self._listed: list[TrialSpec] = []
+        self._num_batches = 0
+
+    def next(self) -> TrialSpec | Wait:
+        """The first listed trial that has not been started."""
+        while True:
+            for spec in self._listed:
+                known = self._journal.trials.get(spec.trial_id)
+                if known is None:
+                    return spec
+                if known.spec.recipe != spec.recipe:
+                    raise RuntimeError(
+                        f"{spec.trial_id} was run with another recipe than it would be now."
+                    )
+            trials = self._journal.of_stage(self.name)
+            must_wait = self._num_batches >= self._num_sure
+            if must_wait and any(trial.status == "running" for trial in trials):
+                return Wait.FOR_RUNNING
+            more = self._batch(self._num_batches)
+            if not more:
+                return Wait.NO_MORE
+            self._listed += more
+            self._num_batches += 1
+
+    def goes_on(self, trial: Trial) -> bool:
+        """Every listed trial runs to full length: early comparisons favour weak regularization."""
+        return True
+
+    def ended(self, trial: Trial) -> None:
+        """Nothing to learn here: the batches read the journal."""
+
+
+def _positions(space: Space, recipe: Recipe) -> dict[str, float]:
+    """Where an anchor lies, or nothing if it lies outside of the space."""
+    raw = space.raw_of(recipe)
+    if all(space.contains(name, value) for name, value in raw.items()):
+        return space.encode(raw)
+    return {}

@@ -1,0 +1,100 @@
+"""The stages of a run, made when each begins."""
+
+from collections.abc import Callable
+from functools import partial
+
+from search.engine.conductor import Stage
+from search.plan.config import RunConfig
+from search.plan.plan import Plan
+from search.records.journal import Journal
+from search.stages.analysis import experiment_runs, is_decided_by, pick_best
+from search.stages.experiment import attribute_stage, confirm_stage, usual_runs_per_block
+from search.stages.proposer import Proposer
+from search.stages.rungs import Rungs
+from search.stages.search_stage import SearchSettings, SearchStage
+
+
+def expected_trials(config: RunConfig, plan: Plan) -> dict[str, int]:
+    """Trials by stage if everything goes as usual, for estimates of what is left."""
+    usual = {
+        "search": config.num_samples + max(0, 2 * config.rerun_top - 1),
+        "attribute": usual_runs_per_block(plan) * config.min_blocks,
+        "confirm": 4 * config.confirm_seeds,
+    }
+    return {stage: usual[stage] for stage in config.stages}
+
+
+def stage_makers(
+    config: RunConfig,
+    plan: Plan,
+    journal: Journal,
+    *,
+    deadline: float | None,
+    say: Callable[[str], None] = lambda text: None,
+) -> list[Callable[[], Stage]]:
+    """What makes each stage of the run; each is called with all earlier stages over.
+
+    Args:
+        config: What was asked.
+        plan: The plan.
+        journal: Memory of the run.
+        deadline: Time of `time.monotonic` after which nothing new is searched, or None.
+        say: Tells the user why the search ends before its time.
+    """
+
+    def attribute() -> Stage:
+        best = pick_best(journal, plan, config)
+
+        def is_decided() -> bool:
+            runs = experiment_runs(journal.of_stage("attribute"))
+            return is_decided_by(runs, plan, config, best)
+
+        return attribute_stage(
+            journal, plan, config, best=best, is_decided=is_decided, deadline=deadline
+        )
+
+    def confirm() -> Stage:
+        return confirm_stage(journal, plan, config, best=pick_best(journal, plan, config))
+
+    makers: dict[str, Callable[[], Stage]] = {
+        "search": partial(_search_stage, config, plan, journal, deadline, say),
+        "attribute": attribute,
+        "confirm": confirm,
+    }
+    return [makers[name] for name in config.stages]
+
+
+def _search_stage(
+    config: RunConfig,
+    plan: Plan,
+    journal: Journal,
+    deadline: float | None,
+    say: Callable[[str], None],
+) -> Stage:
+    proposer = Proposer(
+        config.path,
+        study_name=config.run_name,
+        names=plan.space.free_names,
+        metric=config.metric,
+        num_val=plan.data.num_val,
+        seed=config.seed,
+    )
+    return SearchStage(
+        journal,
+        anchors=plan.anchors,
+        base=plan.reference,
+        space=plan.space,
+        proposer=proposer,
+        rungs=Rungs(plan.rungs, keep=config.keep),
+        settings=SearchSettings(
+            num_samples=config.num_samples,
+            metric=config.metric,
+            num_val=plan.data.num_val,
+            eval_epochs=plan.eval_epochs,
+            rerun_top=config.rerun_top,
+            seed=config.seed,
+            deadline=deadline,
+            patience=config.patience,
+        ),
+        say=say,
+    )

@@ -1,0 +1,1 @@
+"""The same in MLflow: the only package that knows it."""

@@ -1,0 +1,232 @@
+"""The confirmed winner as an MLflow model, registered under the alias ``champion``.
+
+The weights are those of a confirmation run, not of a run made for the purpose: the first fresh seed
+of the exported recipe, fixed before any result is known. Taking the best of the seeds would make
+the champion's test accuracy an optimistic one.
+
+The model is kept as safetensors and one readable file of code that loads them ("models from code").
+MLflow's own flavour for PyTorch has two formats: ``pickle`` runs whatever a file from the store
+says, ``pt2`` holds a traced graph that knows neither how images are normalized nor what the classes
+are, and that can be neither read nor trained further.
+"""
+
+import json
+import logging
+import re
+import tempfile
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pyarrow.fs import FileType
+from ray import tune
+
+from search.records.strict_json import one_line
+from search.records.trials import Trial
+from trainable import checkpoint
+from trainable.ema import EmaBank
+from trainable.models.build import RESNET18_CIFAR, create_model
+from trainable.models.saved_model import MODEL_FILE, read_metadata, save_model, shipped_weights
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+ALIAS = "champion"
+_CODE = Path(__file__).with_name("champion_code.py")
+_LIBRARIES = ("mlflow", "numpy", "safetensors", "timm", "torch")
+_LARGEST_EXAMPLE = 64 * 1024  # Bytes of images; MLflow writes each as a decimal number.
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Champion:
+    """A model to log, register, and give the alias.
+
+    Attributes:
+        model_file: From `save_champion`.
+        images: Some images as they lie in the dataset, shape image, height, width, 3, for the
+            example.
+        name: Of the registered model; what MLflow does not take in a name is replaced.
+        description: Of this version, Markdown.
+        tags: Of this version.
+    """
+
+    model_file: Path
+    images: NDArray[np.uint8]
+    name: str
+    description: str
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Registered:
+    """A version of a registered model; ``uri`` is what `mlflow.pyfunc.load_model` takes."""
+
+    name: str
+    version: str
+    uri: str
+
+
+def champion_trial(trials: Iterable[Trial], *, role: str) -> Trial | None:
+    """The confirmation run whose weights become the champion, or None if none were kept.
+
+    Args:
+        trials: Of the confirm stage.
+        role: Role of the exported recipe; of equal recipes, the one that was really run.
+    """
+    kept = [
+        trial
+        for trial in trials
+        if trial.spec.role == role and trial.is_full_length and trial.checkpoint is not None
+    ]
+    return min(kept, key=lambda trial: trial.spec.block or 0, default=None)
+
+
+def save_champion(run_dir: Path, trial: Trial, *, class_names: tuple[str, ...]) -> Path:
+    """Write the shipped weights of a confirmation run to ``model.safetensors``.
+
+    Args:
+        run_dir: Directory of the run.
+        trial: From `champion_trial`; its checkpoint was taken after its last epoch's evaluation.
+        class_names: Name of each class.
+
+    Raises:
+        OSError: If the checkpoint is not there, or does not fit the recipe.
+    """
+    recipe = trial.spec.recipe
+    assert trial.checkpoint is not None
+    # Everything is overwritten by the state, so ImageNet weights need not be there.
+    model = create_model(replace(recipe, pretrained=False), num_classes=len(class_names))
+    ema = EmaBank(model, {})
+    try:
+        state = _read(trial.checkpoint)
+        model.load_state_dict(state["model"])
+        ema.load_state_dict(state["ema"])
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise OSError(f"{trial.checkpoint} cannot be used: {one_line(str(error))}") from error
+    metrics = {
+        name: value
+        for name, value in trial.records[-1].metrics.items()
+        if name.startswith(("test/", "clean_train/"))
+    }
+    path = run_dir / MODEL_FILE
+    weights = shipped_weights(model, ema)
+    save_model(path, weights, recipe=recipe, class_names=class_names, metrics=metrics)
+    return path
+
+
+def _read(location: str) -> dict[str, Any]:
+    """The state that was saved under a path or a URI."""
+    saved = tune.Checkpoint(location)
+    assert saved.filesystem is not None
+    state = None
+    if saved.filesystem.get_file_info(saved.path).type != FileType.NotFound:
+        with saved.as_directory() as directory:
+            state = checkpoint.read(Path(directory), device="cpu")
+    if state is None:
+        raise FileNotFoundError(f"There is no checkpoint in {location}.")
+    return state
+
+
+def log_champion(client: "MlflowClient", parent_run_id: str, champion: Champion) -> Registered:
+    """Log a saved model on the run of its search, register it, and give it the alias.
+
+    Neither starts nor ends a run: the parent keeps its status and its end time. A second call for
+    the same search logs nothing twice, and takes the alias from no search that came later.
+
+    Args:
+        client: Of the store that holds the run.
+        parent_run_id: The run of the search.
+        champion: The model.
+    """
+    name = re.sub(r"[^\w.-]+", "-", champion.name)
+    found = client.search_model_versions(f"name='{name}' and run_id='{parent_run_id}'")
+    if found:
+        number = str(found[0].version)
+    else:
+        model_id, source = _log_model(client, parent_run_id, champion)
+        if not client.search_registered_models(f"name='{name}'"):
+            client.create_registered_model(name)
+        number = str(
+            client.create_model_version(
+                name,
+                source,
+                run_id=parent_run_id,
+                tags=dict(champion.tags),
+                description=champion.description,
+                model_id=model_id,
+            ).version
+        )
+        shown = json.dumps([{"name": name, "version": number}])
+        client.set_logged_model_tags(model_id, {"mlflow.modelVersions": shown})
+    holder = client.get_registered_model(name).aliases.get(ALIAS)
+    if holder is None or int(holder) < int(number):
+        client.set_registered_model_alias(name, ALIAS, number)
+    return Registered(name=name, version=number, uri=f"models:/{name}@{ALIAS}")
+
+
+def _log_model(client: "MlflowClient", run_id: str, champion: Champion) -> tuple[str, str]:
+    """Log the model on the run; returns its id and where the store keeps it."""
+    from mlflow.entities import LoggedModelOutput
+    from mlflow.models import Model
+
+    metadata = read_metadata(champion.model_file)
+    with tempfile.TemporaryDirectory() as folder:
+        local = Path(folder) / "model"
+        described = Model(run_id=run_id)
+        # Before the store hears of it, so that a failure leaves no broken model there.
+        _build(local, described, champion.model_file, champion.images)
+        params = {"model": metadata["model"], **metadata["recipe"]["strengths"]}
+        logged = client.create_logged_model(
+            client.get_run(run_id).info.experiment_id,
+            name=ALIAS,
+            source_run_id=run_id,
+            tags=dict(champion.tags),
+            params={key: str(value) for key, value in params.items()},
+            model_type="classifier",
+        )
+        described.model_id = described.model_uuid = logged.model_id
+        described.artifact_path = logged.artifact_location
+        described.save(str(local / "MLmodel"))
+        client.log_model_artifacts(logged.model_id, str(local))
+        client.finalize_logged_model(logged.model_id, "READY")
+    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    return logged.model_id, logged.artifact_location
+
+
+def _build(folder: Path, described: object, model_file: Path, images: NDArray[np.uint8]) -> None:
+    """Write MLflow's form of the model into a folder."""
+    with warnings.catch_warnings():
+        # MLflow complains of type hints of its own while it is imported.
+        warnings.simplefilter("ignore", UserWarning)
+        import mlflow.pyfunc
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    # Remarks on steps that take a fraction of a second, in the middle of our own output.
+    logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
+    metadata = read_metadata(model_file)
+    side, num_classes = metadata["image_size"], len(metadata["class_names"])
+    num_shown = max(1, min(len(images), _LARGEST_EXAMPLE // (3 * side * side)))
+    signature = ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, side, side, 3))]),
+        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, num_classes))]),
+    )
+    ours = metadata["model"] == RESNET18_CIFAR
+    packages = Path(__file__).resolve().parents[2]
+    mlflow.pyfunc.save_model(
+        str(folder),
+        python_model=str(_CODE),
+        artifacts={"weights": str(model_file)},
+        code_paths=[str(packages / name) for name in ("spaces", "trainable")] if ours else None,
+        signature=signature,
+        input_example=np.ascontiguousarray(images[:num_shown]),
+        # Given, because MLflow would load the model in a process of its own to find them out.
+        pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in _LIBRARIES],
+        metadata={key: metadata[key] for key in ("recipe", "class_names", "metrics")},
+        mlflow_model=described,
+    )

@@ -1,0 +1,123 @@
+"""Which weights a run hands over as its champion, and what is said of them.
+
+The champion is the recipe that the verdict *exports*: the search's best where fresh seeds confirmed
+it on the test images, else the size-scaled default or the reference. Whoever loads it by its alias
+gets what the verdict recommends, never a winner that was not confirmed.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from pyarrow.fs import FileType
+from ray import tune
+from safetensors import SafetensorError
+
+from search.engine.storage import below, is_below
+from search.plan.config import RunConfig
+from search.plan.plan import Plan
+from search.records.journal import Journal
+from search.records.trials import Trial
+from search.stages.analysis import Analysis
+from search.stages.experiment import same_role
+from search.tracking.champion import Champion, champion_trial, save_champion
+from search.verdict.schema import Verdict
+from search.verdict.wording import count, percent
+from trainable.data.datasets import Dataset
+from trainable.models.saved_model import MODEL_FILE, loading_code, read_metadata
+
+_WHY = {
+    "best": "the search's best recipe, which beat the reference on test images",
+    "scaled": "the size-scaled default: the search's best did not beat the reference on test "
+    "images, this did on validation images",
+    "reference": "the reference: nothing that was found beats it beyond noise",
+}
+_SHOWN = 16  # Images to choose an example from.
+
+
+def make_champion(
+    config: RunConfig, plan: Plan, dataset: Dataset, journal: Journal, analysis: Analysis
+) -> Champion:
+    """Write the champion's weights into the run directory, unless they lie there already.
+
+    The checkpoints that they come from are deleted then: they hold three times as much.
+
+    Raises:
+        OSError: If the weights were not kept, or not on this machine.
+    """
+    exported = analysis.verdict.exported
+    trials = journal.of_stage("confirm")
+    trial = champion_trial(trials, role=same_role(plan, analysis.best)[exported])
+    if trial is None:
+        raise FileNotFoundError(
+            f"No confirmation run of the exported recipe ({exported}) left its weights."
+        )
+    # A run may be somebody else's: nothing is read or deleted outside of its storage.
+    storage = below(config.storage or config.run_dir, config.run_name, "ray")
+    ours = [t for t in trials if t.checkpoint is not None and is_below(storage, t.checkpoint)]
+    model_file = config.path / MODEL_FILE
+    if not _holds(model_file, trial):
+        if trial not in ours:
+            raise FileNotFoundError(f"{trial.checkpoint} does not lie in {storage}.")
+        save_champion(config.path, trial, class_names=plan.data.class_names)
+    for other in ours:
+        _delete(other)
+    accuracy = trial.records[-1].metrics["test/top1"]
+    return Champion(
+        model_file=model_file,
+        images=np.asarray(dataset.images[dataset.split.train[:_SHOWN]]),
+        name=f"{plan.data.name}-{trial.spec.recipe.model}",
+        description=_description(plan, trial, analysis),
+        tags={
+            "dataset": plan.data.name,
+            "recipe": exported,
+            "test_top1": f"{accuracy:.4f}",
+            "search_id": config.search_id,
+        },
+    )
+
+
+def _delete(trial: Trial) -> None:
+    """Delete a checkpoint that may be deleted already."""
+    saved = tune.Checkpoint(str(trial.checkpoint))
+    assert saved.filesystem is not None
+    if saved.filesystem.get_file_info(saved.path).type == FileType.Directory:
+        saved.filesystem.delete_dir(saved.path)
+
+
+def _holds(model_file: Path, trial: Trial) -> bool:
+    """Whether the file has the weights of that trial: a finished run is written out again."""
+    try:
+        recipe: object = read_metadata(model_file)["recipe"]
+    except (OSError, SafetensorError, KeyError, ValueError):
+        return False  # It is not there, or not one of ours.
+    return recipe == trial.spec.recipe.to_dict()
+
+
+def _why(verdict: Verdict) -> str:
+    if verdict.fit.reference == "diverged" and verdict.exported != "reference":
+        name = _WHY[verdict.exported].partition(": ")[0].partition(", ")[0]
+        return f"{name}, which trains where the reference diverges"
+    return _WHY[verdict.exported]
+
+
+def _description(plan: Plan, trial: Trial, analysis: Analysis) -> str:
+    """Markdown: what it is, how well it does, how to load it."""
+    exported, data, recipe = analysis.verdict.exported, plan.data, trial.spec.recipe
+    here = trial.records[-1].metrics["test/top1"]
+    mean = analysis.measured[exported]["test/top1"]
+    confirmed = analysis.verdict.confirmed
+    seeds = f", {percent(mean)} over {count(confirmed.seeds, 'fresh seed')}" if confirmed else ""
+    return "\n\n".join(
+        [
+            f"**{percent(here)} top-1 on {data.num_test:,} test images** (this seed{seeds}).",
+            f"It is {_why(analysis.verdict)}. The weights are those of the confirmation run "
+            f"`{trial.spec.trial_id}`, the first fresh seed, not the luckiest: {recipe.model}, "
+            f"{data.num_train:,} training images of {data.name}, {recipe.epochs} epochs, seed "
+            f"{recipe.seed}.",
+            "Takes images as they lie in the dataset (uint8, image, height, width, 3), gives "
+            "probabilities of: " + ", ".join(data.class_names[:20]) + ".",
+            "Without MLflow, its `model.safetensors` loads with plain timm:\n\n```python\n"
+            + loading_code(recipe, num_classes=len(data.class_names))
+            + "```",
+        ]
+    )

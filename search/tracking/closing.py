@@ -1,0 +1,150 @@
+"""What MLflow's pages of a search say beside its numbers: view, artifacts, description, tags."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from search.records.trials import Trial
+from search.tracking import artifacts as tracking_artifacts
+from search.tracking import notes as tracking_notes
+from search.tracking import view as tracking_view
+from search.tracking.answer import KIND_TAG, Answer, answer_note
+from search.tracking.mirror import Mirror
+from search.tracking.open_store import OtherVersionError
+from search.tracking.trial_fields import run_name
+from search.verdict.schema import Verdict
+
+if TYPE_CHECKING:
+    from search.tracking.champion import Champion, Registered
+
+_STATES = {"FINISHED": "finished", "KILLED": "interrupted", "FAILED": "failed"}
+_LINKED_FILES = (
+    *tracking_artifacts.FILES[:5],
+    *tracking_artifacts.ANSWER_FILES,
+    "tables/dials.json",
+    "tables/ablation.json",
+    "tables/optimizers.json",
+    "tables/trials.json",
+)
+
+
+def set_view(mirror: Mirror) -> None:
+    """Store the view of the search and name the search in the experiment's description."""
+    store, info = mirror.store, mirror.info
+    kind = info.tags.get(KIND_TAG, "")
+    tracking_view.set_view(store, search_id=info.search_id, title=info.title, kind=kind)
+    if not kind:  # The experiment's description is about searches.
+        describe_experiment(mirror)
+
+
+def describe_experiment(mirror: Mirror, **answer: str) -> None:
+    """Say above the experiment which search is the newest, and what it found."""
+    store, info = mirror.store, mirror.info
+    note = tracking_notes.experiment_note(
+        title=info.title,
+        charts=tracking_view.chart_url(store.experiment_id, info.search_id),
+        table=tracking_view.table_url(store.experiment_id, info.search_id),
+        verdict=tracking_view.run_url(store.experiment_id, mirror.parent),
+        **answer,
+    )
+    tracking_view.set_experiment_note(store, note)
+
+
+def upload(mirror: Mirror, *, run_dir: Path | None, verdict: Verdict | None) -> list[str]:
+    """Copy the files of the run directory, if there is one, and return the artifacts' paths."""
+    if run_dir is None:
+        return []
+    dials = tracking_notes.dial_table(verdict) if verdict else []
+    return tracking_artifacts.upload(mirror.store, mirror.parent, run_dir, dials=dials)
+
+
+def register(mirror: Mirror, *, champion: "Champion") -> "Registered":
+    """Log the champion on the parent run, and move the alias to it."""
+    # Imports torch and timm, which a store's other users do without.
+    from search.tracking.champion import log_champion
+
+    try:
+        return log_champion(mirror.store.client, mirror.parent, champion)
+    except (AttributeError, ImportError, TypeError) as error:
+        # MLflow's versions still change how models are logged; the answer stands without one.
+        raise OtherVersionError(f"{type(error).__name__}: {error}") from error
+
+
+def publish(
+    mirror: Mirror,
+    *,
+    status: str,
+    verdict: Verdict | None,
+    trials: Sequence[Trial],
+    run_dir: Path | None,
+    files: Sequence[str],
+    champion: "Registered | None" = None,
+    answer: Answer | None = None,
+) -> None:
+    """Write the verdict's numbers and tags, and the description of the search.
+
+    Args:
+        mirror: The search.
+        status: How it ended.
+        verdict: What was found, or None.
+        trials: All its trials.
+        run_dir: Run directory, or None.
+        files: Paths of the artifacts.
+        champion: The registered model, or None.
+        answer: What a run that is no search found, instead of a verdict.
+    """
+    experiment_id, parent = mirror.store.experiment_id, mirror.parent
+    charts = tracking_view.chart_url(experiment_id, mirror.info.search_id)
+    counts = tracking_notes.count(trials)
+    if verdict is None and answer is None:
+        note = tracking_notes.open_note(
+            mirror.info.title,
+            _STATES[status],
+            charts=charts,
+            counts=counts,
+            kind=mirror.info.tags.get(KIND_TAG, ""),
+        )
+        mirror.summarise(metrics={}, tags={"mlflow.note.content": note})
+        return
+    links = tracking_notes.Links(
+        charts=charts,
+        artifacts={
+            path: tracking_artifacts.artifact_link(experiment_id, parent, path)
+            for path in _LINKED_FILES
+            if path in files
+        },
+        images=tracking_artifacts.images(run_dir, parent) if run_dir else {},
+        runs=_runs_that_matter(mirror, trials),
+        champion=tracking_view.model_url(champion.name, champion.version) if champion else "",
+    )
+    if answer is not None:
+        note = answer_note(answer, links=links, counts=counts)
+        mirror.summarise(metrics=answer.metrics, tags={"mlflow.note.content": note})
+        return
+    assert verdict is not None
+    note = tracking_notes.verdict_note(verdict, counts=counts, links=links)
+    tags = tracking_notes.verdict_tags(verdict) | {"mlflow.note.content": note}
+    mirror.summarise(metrics=tracking_notes.verdict_metrics(verdict), tags=tags)
+
+
+def _runs_that_matter(mirror: Mirror, trials: Sequence[Trial]) -> Mapping[str, str]:
+    """The best trial of the search, its reference, and the first confirmation of each kind."""
+    chosen: dict[str, Trial] = {}
+    for trial in trials:
+        if trial.spec.role == "anchor:reference" or trial.spec.stage == "confirm":
+            chosen.setdefault(trial.spec.role, trial)
+    searched = [
+        t
+        for t in trials
+        if t.spec.stage == "search" and t.spec.rerun_of is None and t.is_full_length
+    ]
+    best = max(searched, key=lambda t: t.last("val/top1") or 0.0, default=None)
+    if best is not None:
+        chosen = {"best trial": best, **chosen}
+    return {
+        run_name(trial): tracking_view.run_url(
+            mirror.store.experiment_id, mirror.children[trial.spec.trial_id].run_id
+        )
+        for trial in chosen.values()
+        if trial.spec.trial_id in mirror.children
+    }

@@ -1,0 +1,288 @@
+"""What MLflow's pages say in words: descriptions in Markdown, and a verdict as metrics and tags."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from search.records.trials import Trial
+from search.verdict.schema import Dial, Estimate, Verdict
+from search.verdict.wording import count as counted
+from search.verdict.wording import raw
+
+_TURN_WORDS = {"down": "⬇️ down", "up": "⬆️ up", "leave": "= leave", "inconclusive": "? inconclusive"}
+_DECIMALS = 4
+_PROMISES = {
+    "": "which strengths to turn down, to what, and how sure that is",
+    "ablation": "what each ingredient of the recipe is worth, and how sure that is",
+    "optimizers": "which optimizers can be told apart, at equal epochs and in equal time",
+}
+_OTHER_STAGES = {
+    "ablate": "run of the ablation",
+    "tune": "run in search of a learning rate",
+    "contest": "run of the contest",
+}
+_GAP = "&nbsp;&nbsp;&nbsp;"  # MLflow's tables have no borders and no room between columns.
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Links:
+    """Where a description may point to; all addresses are relative to MLflow's page.
+
+    Attributes:
+        charts: The saved view of the search.
+        artifacts: Address by name of the file.
+        images: Artifacts to show inside the description, by caption; at most 700 px wide, a wider
+            one pushes the column with status and children off the page.
+        runs: Address by label of the children that matter.
+        champion: The registered model, empty without one.
+    """
+
+    charts: str
+    artifacts: Mapping[str, str] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
+    runs: Mapping[str, str] = field(default_factory=dict)
+    champion: str = ""
+
+
+def open_note(title: str, state: str, *, charts: str, counts: str = "", kind: str = "") -> str:
+    """Description of a search that has no verdict; ``state`` says why, as in "interrupted"."""
+    what = "run" if kind else "search"
+    return (
+        f"**{title}: {state}, no verdict yet.** [Charts of its trials]({charts}). {counts}\n\n"
+        f"When the {what} is over, this text says {_PROMISES[kind]}. An interrupted {what} goes on "
+        "with `make resume`."
+    )
+
+
+def verdict_note(verdict: Verdict, *, counts: str, links: Links) -> str:
+    """Description of a search with a verdict: the sentence, the dials, how it was found, where."""
+    head = verdict.sentence or f"Turn down: {turned(verdict, 'down')}."
+    # MLflow folds all but about five lines away, so what one goes on to comes second.
+    first = {
+        "report": links.artifacts.get("report.html", ""),
+        "charts": links.charts,
+        "champion model": links.champion,
+    }
+    pointers = _listed({name: address for name, address in first.items() if address})
+    parts = [f"**{head}**", " · ".join(part for part in (_confirmed(verdict), pointers) if part)]
+    parts.append(markdown(dial_table(verdict)))
+    parts.append(_how(verdict, counts))
+    parts += [f"![{caption}]({address})" for caption, address in links.images.items()]
+    if links.runs:
+        parts.append(f"**Runs that matter**: {_listed(links.runs)}")
+    if links.artifacts:
+        parts.append(f"**Files**: {_listed(links.artifacts)}")
+    return "\n\n".join(parts)
+
+
+def count(trials: Iterable[Trial]) -> str:
+    """How many runs of each kind there were and how they ended, as a sentence."""
+    trials = list(trials)
+    ends = Counter(t.status for t in trials if t.spec.stage == "search")
+    stages = Counter(t.spec.stage for t in trials)
+    others = [counted(stages[s], what) for s, what in _OTHER_STAGES.items() if stages[s]]
+    if others:
+        return ", ".join(others) + "."
+    said = ", ".join(f"{number} {status}" for status, number in ends.most_common())
+    parts = [f"{ends.total()} trials of the search ({said})" if said else "No trial of the search"]
+    if stages["attribute"]:
+        parts.append(f"{stages['attribute']} runs of the experiment behind the dials")
+    if stages["confirm"]:
+        parts.append(f"{stages['confirm']} confirmations")
+    return ", ".join(parts) + "."
+
+
+def dial_table(verdict: Verdict) -> list[dict[str, str]]:
+    """One row per strength, as words."""
+    return [
+        {
+            "strength": dial.strength,
+            "turn": _TURN_WORDS[dial.turn],
+            "from": raw(dial.reference),
+            "to": _target(dial),
+            # Two columns: the viewer of tables cuts long cells off.
+            "val top-1, points": _mean(dial.effect.get("val/top1")),
+            "95 %": _interval(dial.effect.get("val/top1")),
+            "decided by": _decided(dial),
+            "runs": str(dial.num_runs),
+        }
+        for dial in verdict.dials
+    ]
+
+
+def verdict_metrics(verdict: Verdict) -> dict[str, float]:
+    """The numbers of a verdict: confirmed gain and dial effects with interval ends, and cost."""
+    found: dict[str, float] = {}
+    # MLflow's page lists metrics in the order of their first point: what matters most comes first.
+    if verdict.confirmed is not None:
+        gains = verdict.confirmed.best_minus_reference
+        for name, gain in gains.items():
+            found |= _with_ends(f"confirmed/gain_{name.rpartition('/')[2]}", gain)
+        for role in ("reference", "best", "off"):
+            scores: Mapping[str, float] = getattr(verdict.confirmed, role)
+            if "test/top1" in scores:
+                found[f"confirmed/{role}_top1"] = scores["test/top1"]
+    for dial in verdict.dials:
+        found |= _with_ends(f"effect/{dial.strength}", dial.effect.get("val/top1"))
+    found |= {
+        "cost/wall_s": verdict.cost.wall_s,
+        "cost/core_s": verdict.cost.core_s,
+        "cost/train_share": verdict.cost.train_share,
+    }
+    return {name: round(x, _DECIMALS) for name, x in found.items() if math.isfinite(x)}
+
+
+def verdict_tags(verdict: Verdict) -> dict[str, str]:
+    """What a search can be filtered by once it is over."""
+    return {
+        "fit.reference": verdict.fit.reference,
+        "fit.best": verdict.fit.best,
+        "turn_down": turned(verdict, "down"),
+        "turn_up": turned(verdict, "up"),
+    }
+
+
+def turned(verdict: Verdict, turn: str) -> str:
+    """The strengths with that turn, or ``none``."""
+    return ", ".join(dial.strength for dial in verdict.dials if dial.turn == turn) or "none"
+
+
+def answer(verdict: Verdict) -> str:
+    """What to turn, in a few plain words."""
+    turns = {turn: turned(verdict, turn) for turn in ("down", "up")}
+    said = [f"turn {turn} {names}" for turn, names in turns.items() if names != "none"]
+    text = "; ".join(said) or "nothing to turn"
+    return text[0].upper() + text[1:]
+
+
+def experiment_note(
+    *,
+    title: str,
+    charts: str,
+    table: str,
+    verdict: str,
+    answer: str = "Which strengths to turn down",
+) -> str:
+    """What stands above every tab of the experiment; begins with plain words, see the list page.
+
+    Args:
+        title: Of the newest search.
+        charts: Address of its charts.
+        table: Address of its table.
+        verdict: Address of its run.
+        answer: From `answer`, once there is a verdict.
+    """
+    return (
+        f"{answer} · newest search: [{title}]({verdict}), [charts]({charts}), [table]({table})\n\n"
+        "**How to read it.** Each search is one run with a description: the verdict, the dials, "
+        "how sure they are. Below it lies one run per training: `t…` are trials of the search, "
+        "`a…` runs of the experiment behind the dials, `c…` confirmations on the test split.\n\n"
+        "* In the charts, `dial.<strength>` is the place of a strength on its axis: 0 is off or "
+        "its weakest end, 1 its strongest. Lines that end high and start low say: turn it down.\n"
+        "* Grey trials were stopped early (`✂6`: after epoch 6), orange ones diverged, red ones "
+        "failed. Bright green is a full-length trial that ended well.\n"
+        "* `final/val/top1` holds full-length trials only. `rank/pct_at_stop` compares a trial "
+        "with all others at the epoch where it stopped: a picture, not a proof. The dials rest on "
+        "full-length runs alone.\n"
+        "* MLflow opens some pages in its layout for agents; one click on *Model training*, top "
+        "left, and this browser stays in this one."
+    )
+
+
+def _listed(addresses: Mapping[str, str]) -> str:
+    return " · ".join(f"[{name}]({address})" for name, address in addresses.items())
+
+
+def _confirmed(verdict: Verdict) -> str:
+    confirmed = verdict.confirmed
+    if confirmed is None or "test/top1" not in confirmed.best_minus_reference:
+        return ""
+    gain = _points(confirmed.best_minus_reference["test/top1"])
+    return (
+        f"Test top-1 {_percent(confirmed.reference)} → **{_percent(confirmed.best)}**: "
+        f"{gain} points, {confirmed.seeds} seeds, {confirmed.num_images:,} images"
+    )
+
+
+def _how(verdict: Verdict, counts: str) -> str:
+    lines = [
+        f"**How it was found** ({verdict.dataset}, {verdict.num_train:,} training images, "
+        f"{verdict.model}, {verdict.total_steps:,} steps)",
+        f"* {counts}",
+        "* An effect is what changes on full-length runs when only this strength goes from → to, "
+        "averaged over the levels of the others, with its 95 % interval.",
+        f"* The reference is **{verdict.fit.reference}**, the best **{verdict.fit.best}**.",
+        *(f"* {reason}" for reason in verdict.fit.reasons),
+        *(f"* {text}" for text in verdict.interactions),
+        *(f"* {', '.join(names)}: {remark}" for remark, names in _remarks(verdict).items()),
+        f"* Cost: {verdict.cost.wall_s / 60:.1f} minutes, {verdict.cost.core_s / 60:.1f} "
+        f"core-minutes, {verdict.cost.train_share:.0%} of them training.",
+    ]
+    return lines[0] + "\n\n" + "\n".join(lines[1:])
+
+
+def _remarks(verdict: Verdict) -> dict[str, list[str]]:
+    """The strengths by what is remarked on them."""
+    found: dict[str, list[str]] = {}
+    for dial in verdict.dials:
+        if dial.remark:
+            found.setdefault(dial.remark, []).append(dial.strength)
+    return found
+
+
+def markdown(rows: Sequence[Mapping[str, str]]) -> str:
+    """Rows with the same columns as a table of MLflow's description; empty without rows."""
+    if not rows:
+        return ""
+    lines = [[f"{name}{_GAP}" for name in rows[0]], ["---"] * len(rows[0])]
+    lines += [[f"{text}{_GAP}" for text in row.values()] for row in rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _target(dial: Dial) -> str:
+    value = raw(dial.recommended)
+    if dial.turn != "inconclusive":
+        return value
+    # An open dial names the value that was tried, which is no advice to use it.
+    return f"({value})" if dial.recommended != dial.reference else "—"
+
+
+def _decided(dial: Dial) -> str:
+    if dial.turn == "inconclusive" and dial.runs_to_decide is not None:
+        return f"needs about {dial.runs_to_decide} more runs"
+    if dial.decided_by is None:
+        return "—"
+    effect = dial.effect.get(dial.decided_by)
+    if effect is None or dial.decided_by == "val/top1":
+        return dial.decided_by
+    low, high = effect.ci95
+    return f"{dial.decided_by} {effect.mean:+.3f} ({low:+.3f} … {high:+.3f})"
+
+
+def _points(effect: Estimate) -> str:
+    """An effect on an accuracy, in percentage points."""
+    return f"{_mean(effect)} (95 %: {_interval(effect)})"
+
+
+def _mean(effect: Estimate | None) -> str:
+    return "—" if effect is None else f"{100 * effect.mean:+.1f}"
+
+
+def _interval(effect: Estimate | None) -> str:
+    if effect is None:
+        return "—"
+    low, high = effect.ci95
+    known = math.isfinite(low) and math.isfinite(high)
+    return f"{100 * low:+.1f} … {100 * high:+.1f}" if known else "unknown"
+
+
+def _percent(scores: Mapping[str, float]) -> str:
+    return f"{100 * scores.get('test/top1', math.nan):.1f} %"
+
+
+def _with_ends(name: str, effect: Estimate | None) -> dict[str, float]:
+    if effect is None:
+        return {}
+    low, high = effect.ci95
+    return {name: effect.mean, f"{name}_low": low, f"{name}_high": high}

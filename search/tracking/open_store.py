@@ -1,0 +1,175 @@
+"""Opens an MLflow tracking store: the embedded one, which it makes if need be, or a server."""
+
+import fcntl
+import logging
+import os
+import socket
+import sqlite3
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from search.records.passwords import hand_to_mlflow
+from search.tracking.store import Store
+
+ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    # MLflow repeats a request after a time-out even if it creates a run; the search sends again
+    # itself, after asking the store what arrived.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "PGCONNECT_TIMEOUT": "5",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    # Bars for steps that take a fraction of a second, in the middle of our own output.
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+SQLITE = "sqlite:///"
+_LOCK_S = 60.0
+
+
+class OtherVersionError(RuntimeError):
+    """A young part of MLflow's interface that the installed version has changed."""
+
+
+def set_environment() -> None:
+    """Set what MLflow reads from the environment, unless the user has; call before importing it."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """What goes wrong in a store that is broken, locked, slow, absent or of another version."""
+    set_environment()
+    from alembic.util import CommandError
+    from mlflow.exceptions import MlflowException
+    from requests import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    # OSError holds refused connections, full disks and time-outs.
+    return (
+        MlflowException,
+        RequestException,
+        SQLAlchemyError,
+        CommandError,
+        OtherVersionError,
+        sqlite3.Error,
+        OSError,
+    )
+
+
+def embedded_uri(store_dir: Path) -> str:
+    """Address of the database that lies in ``store_dir``."""
+    return f"{SQLITE}{store_dir.resolve() / 'mlflow.db'}"
+
+
+def works_here(uri: str | None) -> bool:
+    """Whether the store computes on this machine: the embedded one, or a server that runs on it."""
+    host = urlsplit(uri or "").hostname
+    return host in (None, "localhost", "127.0.0.1", "::1", socket.gethostname().lower())
+
+
+def open_store(uri: str | None, *, store_dir: Path, experiment: str) -> Store:
+    """Open the experiment ``experiment``, and make it and the database if they are missing.
+
+    Args:
+        uri: Address of a server or a database, or None for the embedded database in ``store_dir``.
+        store_dir: Directory of the embedded database; made if missing.
+        experiment: Name of the experiment.
+    """
+    set_environment()
+    uri = hand_to_mlflow(uri or embedded_uri(store_dir))
+    if uri.startswith(SQLITE):
+        return _open_file(Path(uri.removeprefix(SQLITE)).resolve(), experiment)
+    _check_reachable(uri)
+    # A server knows where its artifacts go; without one MLflow would put them in the working
+    # directory.
+    has_server = urlsplit(uri).scheme in ("http", "https")
+    return _open_experiment(uri, experiment, artifacts=None if has_server else store_dir)
+
+
+def _open_file(database: Path, experiment: str) -> Store:
+    """Open an SQLite database; artifacts lie beside it."""
+    database.parent.mkdir(parents=True, exist_ok=True)
+    # Two processes that make the tables of a new database at once make MLflow raise.
+    with _locked(database.with_name(database.name + ".lock")):
+        _check_writable(database)
+        return _open_experiment(f"{SQLITE}{database}", experiment, artifacts=database.parent)
+
+
+def _open_experiment(uri: str, name: str, *, artifacts: Path | None) -> Store:
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    for noisy in ("alembic", "mlflow.store.db.utils", "mlflow.store.model_registry"):
+        # Migration lines of a new database, tracebacks of what is reported in one line anyway, and
+        # that a server is waited for.
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
+    with warnings.catch_warnings():
+        # MLflow defines its tables by means that newer versions of SQLAlchemy deprecate.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        client = MlflowClient(uri, registry_uri=uri)
+    found = client.get_experiment_by_name(name)
+    if found is not None and found.lifecycle_stage == "active":
+        return Store(client, found.experiment_id)
+    try:
+        location = (artifacts.resolve() / "artifacts").as_uri() if artifacts else None
+        return Store(client, client.create_experiment(name, artifact_location=location))
+    except MlflowException:
+        found = client.get_experiment_by_name(name)
+        if found is None or found.lifecycle_stage != "active":
+            raise
+        return Store(client, found.experiment_id)  # Another driver was faster.
+
+
+def _check_reachable(uri: str) -> None:
+    """Raise soon where MLflow would try to connect for minutes, or wait for an answer."""
+    parts = urlsplit(uri)
+    answer_s = float(os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"])
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    if parts.hostname and port:
+        with socket.create_connection((parts.hostname, port), timeout=answer_s) as connection:
+            if parts.scheme == "http":
+                _await_answer(connection, f"{parts.hostname}:{port}", parts.path)
+    if parts.scheme.partition("+")[0] in ("postgresql", "mysql", "mssql"):
+        from sqlalchemy import create_engine
+
+        engine = create_engine(uri)
+        try:
+            engine.connect().close()  # A false password, a database that is not there.
+        finally:
+            engine.dispose()
+
+
+def _await_answer(connection: socket.socket, host: str, path: str) -> None:
+    request = f"GET {path.rstrip('/')}/health HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    connection.sendall(request.encode())
+    connection.recv(1)  # Whatever it answers, it does.
+
+
+def _check_writable(database: Path) -> None:
+    """Raise at once where MLflow would try to open a file for 100 seconds."""
+    connection = sqlite3.connect(database, timeout=5, isolation_level=None)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("SELECT count(*) FROM sqlite_master")
+        connection.execute("ROLLBACK")
+    finally:
+        connection.close()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    deadline = time.monotonic() + _LOCK_S
+    with path.open("a") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+        yield  # Closing the file releases the lock.

@@ -1,0 +1,151 @@
+"""How much of a search's time its tracking may take, and when to leave a broken store alone."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from search.records.passwords import without_passwords
+
+Result = TypeVar("Result")
+
+_LOGGER = logging.getLogger(__name__)
+_MAX_CHARACTERS = 300
+_IN_VAIN = 3.0
+"""How often time waited in vain counts: a server that hangs is asked at the beginning and at the
+end in any case, which must fit into the share of a search of five minutes.
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Costs:
+    """What a call takes from the search: all seconds that it lasts, or those that it computes.
+
+    Attributes:
+        of_failures: ``wall`` if the search waits for a call, so a call in vain costs what it lasts;
+            ``computed`` if calls are made on a thread of their own.
+        of_successes: ``wall`` also if the store works on this machine: while such a call lasts,
+            cores are busy that trials want.
+        computed_s: Seconds that the calling thread has computed.
+    """
+
+    of_failures: Literal["wall", "computed"] = "wall"
+    of_successes: Literal["wall", "computed"] = "wall"
+    computed_s: Callable[[], float] = time.thread_time
+
+
+class Patience:
+    """Runs tracking calls, catches their failures, and says when the next one is due.
+
+    Calls may be put off at any time: the journal of the search knows everything, so a later call
+    catches up.
+
+    Args:
+        failures: What a tracking call may raise without harm.
+        share: Share of the wall-clock that calls may cost; waiting in vain counts `_IN_VAIN` times.
+        grace_s: Seconds that they may cost on top, so that a search shows up from the start.
+        pause_s: Seconds without calls after `failures_in_row` failures in a row.
+        failures_in_row: Failures in a row that end in a pause.
+        clock: Seconds that only grow.
+        costs: What of its seconds a call takes from the search.
+    """
+
+    def __init__(
+        self,
+        failures: tuple[type[Exception], ...],
+        *,
+        share: float = 0.02,
+        grace_s: float = 3.0,
+        pause_s: float = 60.0,
+        failures_in_row: int = 3,
+        clock: Callable[[], float] = time.monotonic,
+        costs: Costs | None = None,
+    ) -> None:
+        self._failures = failures
+        self._share = share
+        self._grace_s = grace_s
+        self._pause_s = pause_s
+        self._failures_in_row = failures_in_row
+        self._clock = clock
+        self._costs = costs or Costs()
+        self._started = clock()
+        self._spent_s = 0.0
+        self._in_row = 0
+        self._paused_until = self._started
+        self._problems: dict[str, str] = {}
+        self._has_warned = False
+
+    @property
+    def problems(self) -> list[str]:
+        """What failed and has not succeeded since, one line each."""
+        return list(self._problems.values())
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a call may be made now."""
+        now = self._clock()
+        allowed = self._grace_s + self._share * (now - self._started)
+        return now >= self._paused_until and self._spent_s <= allowed
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the store failed too often to be asked again now."""
+        return self._clock() < self._paused_until
+
+    def attempt(
+        self, what: str, call: Callable[[], Result], *, free: bool = False
+    ) -> Result | None:
+        """Run ``call`` and return its result, or None after a failure, which is noted.
+
+        Args:
+            what: What the call does, as in "could not ..."; a later success under the same words
+                takes the problem back.
+            call: May raise `failures`; anything else is a bug and passes through.
+            free: Whether its time does not count if it succeeds.
+        """
+        started, computed = self._clock(), self._costs.computed_s()
+        try:
+            result = call()
+        except self._failures as error:
+            waits = self._costs.of_failures == "wall"
+            lasted = self._lasted(started, computed, counts_waiting=waits)
+            self._spent_s += _IN_VAIN * lasted if waits else lasted
+            self._note(what, error)
+            return None
+        if not free:
+            waits = self._costs.of_successes == "wall"
+            self._spent_s += self._lasted(started, computed, counts_waiting=waits)
+        self._in_row = 0
+        self.solved(what)
+        return result
+
+    def solved(self, what: str) -> None:
+        """Take the problem with ``what`` back."""
+        self._problems.pop(what, None)
+
+    def last_chance(self) -> None:
+        """End a pause because the search ends; a store that was failing gets one more try."""
+        self._paused_until = self._clock()
+        self._in_row = self._failures_in_row - 1 if self._in_row else 0
+
+    def _lasted(self, started: float, computed: float, *, counts_waiting: bool) -> float:
+        if counts_waiting:
+            return self._clock() - started
+        return self._costs.computed_s() - computed
+
+    def _note(self, what: str, error: Exception) -> None:
+        said = without_passwords(f"{type(error).__name__}: {error}")
+        cause = " ".join(said.split())[:_MAX_CHARACTERS]
+        if not self._has_warned:
+            _LOGGER.warning(
+                "MLflow could not %s (%s). The search goes on and catches up later; "
+                "its run directory holds everything.",
+                what,
+                cause,
+            )
+            self._has_warned = True
+        self._problems[what] = f"could not {what}: {cause}"
+        self._in_row += 1
+        if self._in_row >= self._failures_in_row:
+            self._paused_until = self._clock() + self._pause_s

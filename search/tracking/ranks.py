@@ -1,0 +1,97 @@
+"""What only all trials of a search together show in MLflow: best so far, ranks, and colours."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+
+from search.records.trials import Trial
+from search.tracking.trial_fields import DECIMALS
+
+# Viridis from its dark to its bright end (van der Walt and Smith 2015), readable colour-blind.
+_VIRIDIS = ("#440154", "#472D7B", "#3B528B", "#2C728E", "#21918C", "#28AE80", "#5EC962", "#ADDC30")
+
+
+Curve = Sequence[tuple[int, float]]
+"""Epochs and values, in order of epochs."""
+
+
+class BestSoFar:
+    """The best ``val/top1`` up to each trial of the search, in order of number.
+
+    The list ends before the first trial that has not ended, so that no value changes later. Reruns
+    are left out: they measure a trial again. A trial costs the same however many there are.
+
+    Attributes:
+        values: Best accuracy by number of the trial.
+    """
+
+    def __init__(self) -> None:
+        self.values: list[float] = []
+        self._best = 0.0
+        self._waiting: dict[int, Trial] = {}
+
+    def add(self, trial: Trial) -> None:
+        """Learn how a trial stands; only ends count."""
+        spec = trial.spec
+        if spec.stage != "search" or spec.rerun_of or trial.status == "running":
+            return
+        if spec.number < len(self.values):
+            # It failed and was started again: what it reached counts from the next trial on.
+            self._best = max(self._best, _best_of(trial))
+            return
+        self._waiting[spec.number] = trial
+        while len(self.values) in self._waiting:
+            self._best = max(self._best, _best_of(self._waiting.pop(len(self.values))))
+            self.values.append(round(self._best, DECIMALS))
+
+
+def _best_of(trial: Trial) -> float:
+    values = [r.metrics["val/top1"] for r in trial.records if "val/top1" in r.metrics]
+    return max((value for value in values if value <= 1.0), default=0.0)  # Never a NaN.
+
+
+def rank_at_stop(trials: Sequence[Trial]) -> dict[str, float]:
+    """Percentile of each search trial among all others at the epoch where it stopped.
+
+    A trial that was stopped before that epoch stands there with its last value. Early epochs are
+    ranked too, so this illustrates and never decides anything.
+    """
+    curves = {
+        t.spec.trial_id: [
+            (r.epoch, r.metrics["val/top1"]) for r in t.records if "val/top1" in r.metrics
+        ]
+        for t in trials
+        if t.spec.stage == "search"
+    }
+    measured = {name: curve for name, curve in curves.items() if curve}
+    field = {epoch: _values_at(epoch, measured.values()) for epoch in _stops(measured.values())}
+    ranks: dict[str, float] = {}
+    for name, curve in measured.items():
+        epoch, value = curve[-1]
+        values = field[epoch]
+        first, end = bisect_left(values, value), bisect_right(values, value)
+        num_equal, num_others = end - first - 1, len(values) - 1  # It is one of them itself.
+        beaten = first + 0.5 * num_equal
+        ranks[name] = round(100 * beaten / num_others, 1) if num_others else 100.0
+    return ranks
+
+
+def _stops(curves: Iterable[Curve]) -> set[int]:
+    return {curve[-1][0] for curve in curves}
+
+
+def _values_at(epoch: int, curves: Iterable[Curve]) -> list[float]:
+    """The last value of each curve up to an epoch, ascending, without those that begin later."""
+    places = ((bisect_right(curve, epoch, key=lambda point: point[0]), curve) for curve in curves)
+    return sorted(curve[place - 1][1] for place, curve in places if place)
+
+
+def rank_colours(trials: Iterable[Trial]) -> dict[str, str]:
+    """Viridis over the final ``val/top1`` of the full-length search trials: bright is better."""
+    final = {
+        t.spec.trial_id: t.last("val/top1") or 0.0
+        for t in trials
+        if t.spec.stage == "search" and t.is_full_length
+    }
+    order = sorted(final, key=final.__getitem__)
+    steps = max(1, len(order) - 1)
+    return {name: _VIRIDIS[(len(_VIRIDIS) - 1) * i // steps] for i, name in enumerate(order)}

@@ -1,0 +1,93 @@
+"""What a run tells its tracking store about itself."""
+
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from search.plan.config import RunConfig
+from search.plan.plan import Plan
+from search.records.provenance import git_commit, machine, versions
+from search.report.outputs import effective
+from search.tracking.answer import KIND_TAG
+from search.tracking.background import BackgroundTracker
+from search.tracking.open_store import failures, works_here
+from search.tracking.patience import Costs, Patience
+from search.tracking.tracker import DatasetInfo, Tracker
+from spaces.recipe import Recipe
+
+EXPERIMENT = "recipe-strengths"
+"""MLflow experiment of all searches."""
+
+
+def open_search(
+    tracker: BackgroundTracker, config: RunConfig, plan: Plan, *, kind: str = ""
+) -> None:
+    """Begin the parent run, or go on with it: task, space, budget, reference, versions.
+
+    Args:
+        tracker: The tracker of the run.
+        config: What was asked.
+        plan: The plan.
+        kind: What the run is if it is no search.
+    """
+    data, recipe = plan.data, plan.reference
+    tracker.open_search(
+        params={
+            "dataset": data.name,
+            "model": recipe.model,
+            "reference": config.reference,
+            "metric": config.metric,
+            "num_samples": str(config.num_samples),
+            "patience": str(config.patience),
+            "time_budget_s": str(config.time_budget_s),
+            "seed": str(config.seed),
+            **{f"reference.{k}": str(v) for k, v in recipe.strengths.as_dict().items()},
+            **{
+                f"space.{name}": " to ".join(f"{end:.6g}" for end in axis["raw"])
+                for name, axis in plan.space.to_dict().items()
+            },
+            **{f"task.{name}": str(value) for name, value in plan.task.to_dict().items()},
+        },
+        tags={
+            "search_id": config.search_id,
+            "search": f"{recipe.model} on {data.name}, {config.run_name}",
+            "model": recipe.model,
+            "dataset": data.name,
+            **({KIND_TAG: kind} if kind else {}),
+            "commit": git_commit(),
+            "machine": machine(),
+            **{f"version.{name}": version for name, version in versions().items()},
+        },
+        dataset=DatasetInfo(
+            name=data.name,
+            digest=data.digest,
+            num_train=data.num_train,
+            num_val=data.num_val,
+            num_test=data.num_test,
+        ),
+    )
+
+
+def make_tracker(config: RunConfig, plan: Plan, *, store_dir: Path) -> BackgroundTracker:
+    """The tracker of a run; ``store_dir`` holds the embedded store."""
+
+    def dials(recipe: Recipe) -> dict[str, float]:
+        return plan.space.encode(plan.space.raw_of(recipe), clamped=True)
+
+    uri = config.tracking_uri
+    tracker = Tracker(
+        uri,
+        store_dir=store_dir,
+        experiment=EXPERIMENT,
+        run_name=config.run_name,
+        dials=dials,
+        effective=partial(effective, plan),
+        patience=Patience(failures(), costs=costs_of(uri)),
+    )
+    return BackgroundTracker(tracker)
+
+
+def costs_of(uri: str | None) -> Costs:
+    """What calls of a store take from a search that another thread tracks."""
+    of_successes: Literal["wall", "computed"] = "wall" if works_here(uri) else "computed"
+    return Costs(of_failures="computed", of_successes=of_successes)

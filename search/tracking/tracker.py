@@ -1,0 +1,261 @@
+"""Mirrors a search into MLflow: never in the way of the search, and complete in the end.
+
+The run directory's journal is the truth. Whatever could not be written, because the store was
+broken, slow or absent, or because the driver was killed, is found missing and written by a later
+call, also by a later process.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from search.records.trials import Trial
+from search.tracking import closing as tracking_closing
+from search.tracking import notes as tracking_notes
+from search.tracking import view as tracking_view
+from search.tracking.answer import Answer
+from search.tracking.mirror import Mirror, SearchInfo
+from search.tracking.open_store import failures, open_store
+from search.tracking.patience import Patience
+from search.tracking.ranks import BestSoFar
+from search.tracking.store import DatasetInfo, Store
+from search.tracking.trial_fields import ByStrength
+from search.verdict.schema import Verdict
+from spaces.recipe import Recipe
+
+if TYPE_CHECKING:
+    from search.tracking.champion import Champion
+
+__all__ = ["DatasetInfo", "Tracker"]
+
+Result = TypeVar("Result")
+
+_OPEN = "open the store"
+_EXTRAS = {
+    "set the saved view": tracking_closing.set_view,
+    "name the dataset": Mirror.log_dataset,
+}
+"""What another version of MLflow may refuse; the runs and their numbers must not depend on it."""
+
+
+def _nothing(recipe: Recipe) -> Mapping[str, float]:
+    return {}
+
+
+class Tracker:
+    """The runs of one search in an MLflow tracking store: a parent, and one child per trial.
+
+    Only the driver makes one, before any worker starts. No method raises because of the store: the
+    first failure is a warning, all that are not made up for are `problems`.
+
+    Args:
+        uri: Address of a tracking store, or None for the embedded one in ``store_dir``.
+        store_dir: Directory of ``mlflow.db`` and its artifacts; made if missing.
+        experiment: Name of the experiment, made if missing.
+        run_name: Name of the run directory; a name of the search unless ``open_search`` gets tags
+            ``search_id`` and ``search``.
+        dials: Places of a recipe's strengths on their axes, in [0, 1].
+        effective: Effective values of a recipe's strengths.
+    """
+
+    def __init__(
+        self,
+        uri: str | None,
+        *,
+        store_dir: Path,
+        experiment: str,
+        run_name: str,
+        dials: ByStrength = _nothing,
+        effective: ByStrength = _nothing,
+        patience: Patience | None = None,
+    ) -> None:
+        self._connect = partial(open_store, uri, store_dir=store_dir, experiment=experiment)
+        self._run_name = run_name
+        self._dials = dials
+        self._effective = effective
+        self._patience = patience or Patience(failures())
+        # Whether a call failed that the store may have carried out, or may still carry out.
+        self._is_doubtful = False
+        self._trials: dict[str, Trial] = {}
+        # Trials that the store may know less of: a report must not cost a look at all trials.
+        self._behind: dict[str, Trial] = {}
+        self._best = BestSoFar()
+        self._search: SearchInfo | None = None
+        self._mirror: Mirror | None = None
+        self._extras_were_tried = False
+        self._missing_extras = set(_EXTRAS)
+        # Importing MLflow and making a database are part of starting up, like importing torch.
+        self._store: Store | None = self._patience.attempt(_OPEN, self._connect, free=True)
+
+    @property
+    def problems(self) -> list[str]:
+        """What the store still lacks and why, one line each; empty if it holds everything."""
+        return self._patience.problems
+
+    def open_search(
+        self, *, params: Mapping[str, str], tags: Mapping[str, str], dataset: DatasetInfo | None
+    ) -> str:
+        """Begin a search, or go on with it if the store knows it; return the parent's run id.
+
+        Args:
+            params: Task, space, budget and reference.
+            tags: Model, dataset, versions, commit. ``search_id`` names this search and no other in
+                the store, ``search`` is its title; both default to the run's name.
+            dataset: The data of the search.
+
+        Returns:
+            The id, or an empty text while the store cannot be reached.
+        """
+        title = tags.get("search", self._run_name)
+        # The id stands inside quotes in MLflow's search language, which knows no escapes.
+        search_id = re.sub(r"['\"`\\%$]", "-", tags.get("search_id", self._run_name))
+        self._search = SearchInfo(
+            run_name=self._run_name,
+            params=params,
+            tags={**tags, "search_id": search_id, "search": title},
+            dataset=dataset,
+        )
+        self._extras_were_tried = False
+        self._missing_extras = set(_EXTRAS)
+        parent = None
+        # A store that just kept us waiting in vain is not tried twice in a row.
+        if self._patience.is_due:
+            parent = self._attempt(_OPEN, lambda mirror: mirror.parent)
+            self._try_extras()
+        return parent or ""
+
+    def sync(self, trials: Iterable[Trial]) -> None:
+        """Write whatever the store lacks of these trials and of earlier ones, if a call is due."""
+        for trial in trials:
+            self._trials[trial.spec.trial_id] = self._behind[trial.spec.trial_id] = trial
+            self._best.add(trial)
+        self._catch_up()
+
+    def trial_changed(self, trial: Trial) -> None:
+        """Write what is new of a trial that started, reported or ended."""
+        self.sync((trial,))
+
+    def close_search(
+        self,
+        status: Literal["FINISHED", "KILLED", "FAILED"],
+        *,
+        verdict: Verdict | None,
+        artifacts: Path | None,
+        champion: "Champion | None" = None,
+        answer: Answer | None = None,
+    ) -> None:
+        """Write everything that is missing, then the verdict, and end the parent run.
+
+        Args:
+            status: How the search ended; a killed one can be opened again.
+            verdict: What was found, or None.
+            artifacts: Run directory whose files are copied, or None.
+            champion: Model to log and register, or None.
+            answer: What a run that is no search found, instead of a verdict.
+        """
+        if self._search is None:
+            return  # Interrupted before it began.
+        self._patience.last_chance()
+        if self._is_doubtful:
+            # Only the store knows what became of the calls that failed: it is asked once more.
+            self._mirror, self._behind = None, dict(self._trials)
+        self._catch_up(is_last=True)
+        # Before calls that any version takes: three failures in a row would end in a pause.
+        self._add_extras()
+        trials = list(self._trials.values())
+        self._attempt("end the interrupted trials", lambda mirror: mirror.interrupt(trials))
+        self._attempt("log the ranks", lambda mirror: mirror.update_ranks(trials))
+        upload = partial(tracking_closing.upload, run_dir=artifacts, verdict=verdict)
+        files = self._attempt("copy the artifacts", upload)
+        registered = None
+        if champion is not None:
+            register = partial(tracking_closing.register, champion=champion)
+            registered = self._attempt("register the champion", register)
+        publish = partial(
+            tracking_closing.publish,
+            status=status,
+            verdict=verdict,
+            trials=trials,
+            run_dir=artifacts,
+            files=files or [],
+            champion=registered,
+            answer=answer,
+        )
+        self._attempt("log the verdict", publish)
+        if verdict is not None:
+            said = tracking_notes.answer(verdict)
+            describe = partial(tracking_closing.describe_experiment, answer=said)
+            self._attempt("describe the experiment", describe)
+        # Last, so that a run that is over lacks nothing but what `problems` says.
+        self._attempt("end the search", lambda mirror: mirror.close(status))
+
+    def ui_url(self, base_url: str) -> str:
+        """Address of the search's charts on the MLflow server at ``base_url``."""
+        if self._store is None or self._search is None:
+            return base_url
+        search_id = self._search.search_id
+        return tracking_view.chart_url(self._store.experiment_id, search_id, base_url=base_url)
+
+    def _catch_up(self, *, is_last: bool = False) -> None:
+        tried: set[str] = set()
+        # Not a loop over what is there now: a mirror that is made by the way finds others behind.
+        while waiting := [name for name in self._behind if name not in tried]:
+            for name in waiting:
+                trial = self._trials[name]
+                if self._mirror is None or self._mirror.lags(trial):
+                    if not is_last and not self._patience.is_due:
+                        return
+                    tried.add(name)
+                    self._attempt(_log(trial), partial(Mirror.update, trial=trial))
+                if self._mirror is not None and not self._mirror.lags(trial):
+                    self._behind.pop(name, None)
+                    # What seemed to fail has arrived after all, only its answer was lost.
+                    self._patience.solved(_log(trial))
+        if is_last or (tried and self._patience.is_due):
+            update_best = partial(Mirror.update_best, best=self._best.values)
+            self._attempt("log the best so far", update_best)
+        self._try_extras()
+
+    def _try_extras(self) -> None:
+        """Add them as soon as the store is there, and not again at each report if one fails."""
+        if self._mirror is not None and not self._extras_were_tried:
+            self._extras_were_tried = True
+            self._add_extras()
+
+    def _add_extras(self) -> None:
+        for what in sorted(self._missing_extras):
+            self._attempt(what, _EXTRAS[what])
+            # A failure leaves no mirror behind.
+            if self._mirror is not None:
+                self._missing_extras.discard(what)
+
+    def _attempt(self, what: str, call: Callable[[Mirror], Result]) -> Result | None:
+        """The one place where the store is called and its failures end."""
+        if self._search is None:
+            raise RuntimeError("`open_search` must come before anything is logged.")
+        if self._patience.is_paused:
+            return None
+        search = self._search
+
+        def with_mirror() -> Result:
+            self._store = store = self._store or self._connect()
+            mirror = self._mirror
+            if mirror is None:
+                mirror = Mirror(store, search, dials=self._dials, effective=self._effective)
+                self._behind = dict(self._trials)
+            self._patience.solved(_OPEN)
+            # After a failure it is unknown what arrived, so the next call asks the store again.
+            self._mirror = None
+            result = call(mirror)
+            self._mirror = mirror
+            return result
+
+        result = self._patience.attempt(what, with_mirror)
+        self._is_doubtful = self._is_doubtful or self._mirror is None
+        return result
+
+
+def _log(trial: Trial) -> str:
+    return f"log {trial.spec.trial_id}"

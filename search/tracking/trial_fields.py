@@ -1,0 +1,237 @@
+"""How a trial shows in MLflow: its name, params, tags, colour and metrics, as plain values."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from search.records.trials import Record, Trial
+from search.tracking.store import Point
+from search.verdict.wording import raw
+from spaces.recipe import Recipe
+from trainable.readback import LIVE
+
+ByStrength = Callable[[Recipe], Mapping[str, float]]
+
+RUN_STATUS = {
+    "running": "RUNNING",
+    "finished": "FINISHED",
+    "stopped": "KILLED",
+    "diverged": "FAILED",
+    "failed": "FAILED",
+    "killed": "KILLED",
+}
+SECTIONS = ("val", "val_raw", "val_ema", "clean_train", "train", "test")
+EPOCH_METRICS = (
+    "val/top1",
+    "val/nll",
+    "val/nll_refined",
+    "val_raw/top1",
+    "val_ema/top1",
+    "clean_train/top1",
+    "clean_train/nll",
+    "train/loss",
+    "test/top1",
+    "test/nll",
+)
+"""What a trial reports and a chart wants to show; everything else stays in the run directory."""
+BEST = {"val/top1": max, "val/nll": min}
+"""Metrics of which a search trial's best value so far is logged too: the runs table shows only last
+values.
+"""
+FINAL_METRIC = "final/val/top1"
+"""Logged by full-length trials only, so that charts on it compare like with like."""
+RANK_METRIC = "rank/pct_at_stop"
+LEVELS = ("reference", "best", "none")
+"""Averages that one run of the experiment carries at once."""
+METRIC_KEYS = (
+    *EPOCH_METRICS,
+    *(f"val.{level}/top1" for level in LEVELS),
+    *(f"best/{name}" for name in BEST),
+    FINAL_METRIC,
+    RANK_METRIC,
+)
+
+PARENT_COLOUR = "#1F2937"
+_COLOURS = {
+    "running": "#3B82F6",
+    "finished": "#21918C",
+    "stopped": "#C4C9D1",
+    "diverged": "#EA580C",
+    "failed": "#DC2626",
+    "killed": "#6B7280",
+}
+_RECIPE_PARAMS = (
+    "optimizer",
+    "lr",
+    "epochs",
+    "schedule",
+    "no_decay_split",
+    "amp_dtype",
+    "mixup_alpha",
+    "cutmix_alpha",
+    "randaugment",
+)
+DECIMALS = 4
+"""To which metrics are rounded: the pages print a double as it is."""
+_SHORT = {
+    "weight_decay": "wd",
+    "label_smoothing": "ls",
+    "drop_path_rate": "dp",
+    "ema_decay": "ema",
+    "warmup_fraction": "wu",
+}
+_PREFIX = {
+    "search": "t",
+    "attribute": "a",
+    "confirm": "c",
+    "ablate": "w",
+    "tune": "l",
+    "contest": "o",
+}
+_COMPARED = ("ablate", "tune", "contest")
+"""Stages whose recipes differ in more than strengths, and in how long a step takes."""
+_TRAIN_S = "cost/train_s"
+
+
+def run_name(trial: Trial) -> str:
+    """A short name that begins with the stage's letter and the number: ``t004 ✂6 wd 0.61 ...``."""
+    spec = trial.spec
+    mark = {"stopped": f"✂{trial.epoch} ", "diverged": "✗ ", "failed": "✗ ", "killed": "■ "}
+    return f"{_PREFIX[spec.stage]}{spec.number:03d} {mark.get(trial.status, '')}{_what(trial)}"
+
+
+def _what(trial: Trial) -> str:
+    spec = trial.spec
+    if spec.role.startswith("anchor:"):
+        return spec.role.removeprefix("anchor:")
+    if spec.rerun_of is not None:
+        number = spec.rerun_of.rpartition("-")[2]
+        return f"rerun of t{int(number):03d}, seed {spec.recipe.seed}"
+    if spec.stage == "confirm":
+        return f"{spec.role} seed {spec.recipe.seed}"
+    if spec.stage == "tune":
+        return f"{spec.role} lr {spec.recipe.lr:.3g}"
+    if spec.stage in _COMPARED:
+        return f"block {spec.block} {spec.role}"
+    if spec.levels:
+        signs = " ".join(
+            f"{_SHORT.get(name, name)}{'+' if level > 0 else '-'}"
+            for name, level in spec.levels.items()
+        )
+        return f"block {spec.block} {signs}"
+    values = spec.recipe.strengths.as_dict()
+    return " ".join(f"{_SHORT[name]} {_short(name, value)}" for name, value in values.items())
+
+
+def _short(name: str, value: float) -> str:
+    return raw(value) if name == "ema_decay" else f"{value:.2g}"
+
+
+def tags(trial: Trial) -> dict[str, str]:
+    """What tells a run apart from others and says how it stands."""
+    spec = trial.spec
+    return {
+        "trial_id": spec.trial_id,
+        "stage": spec.stage,
+        "role": spec.role,
+        **state_tags(trial),
+    }
+
+
+def state_tags(trial: Trial) -> dict[str, str]:
+    """The tags that change while a trial runs and when it ends."""
+    state = {"outcome": trial.status, "mlflow.runColor": _COLOURS[trial.status]}
+    if trial.status != "running":
+        state["epochs"] = str(trial.epoch)
+        state["reason"] = trial.reason or "full length"
+        state["mlflow.runName"] = run_name(trial)
+    if trial.status == "stopped":
+        state["rung"] = str(trial.epoch)
+    return state
+
+
+def params(trial: Trial, *, dials: ByStrength, effective: ByStrength) -> dict[str, str]:
+    """Raw strengths, their effective values, and their places on their axes."""
+    spec = trial.spec
+    values: dict[str, float] = dict(spec.recipe.strengths.as_dict())
+    values |= {f"effective.{name}": value for name, value in effective(spec.recipe).items()}
+    values |= {f"dial.{name}": value for name, value in dials(spec.recipe).items()}
+    text = {name: fixed_point(value) for name, value in values.items()}
+    text |= {f"level.{name}": f"{level:+d}" for name, level in spec.levels.items()}
+    if spec.block is not None:
+        text["block"] = str(spec.block)
+    if spec.split_seed is not None:
+        text["split_seed"] = str(spec.split_seed)
+    if spec.stage in _COMPARED:
+        recipe = spec.recipe.to_dict()
+        text |= {name: _as_param(recipe[name]) for name in _RECIPE_PARAMS}
+    return text | {"seed": str(spec.recipe.seed)}
+
+
+def live_params(reported: Mapping[str, float]) -> dict[str, str]:
+    """The strengths as a run read them back from its live objects, of what it reported first."""
+    return {
+        name.replace("/", "."): fixed_point(value)
+        for name, value in reported.items()
+        if name.startswith(LIVE)
+    }
+
+
+def _as_param(value: object) -> str:
+    return fixed_point(value) if isinstance(value, float) else str(value)
+
+
+def fixed_point(value: float) -> str:
+    """A number without an exponent: MLflow sorts params as text."""
+    return f"{value:.6f}" if value == 0 or abs(value) >= 1e-4 else f"{value:.10f}"
+
+
+def points(trial: Trial, *, after: int) -> Iterator[Point]:
+    """All that was reported after epoch ``after``.
+
+    A value that is not finite is left out: the store would turn infinity into 1.8e308. The time of
+    a point is that of the record, so that a point that is sent twice is one point.
+    """
+    best: dict[str, float] = {}
+    keys = {*EPOCH_METRICS, *(f"val.{level}/top1" for level in trial.spec.ema_levels)}
+    if trial.spec.stage in _COMPARED:
+        keys.add(_TRAIN_S)
+    for record in trial.records:
+        for name, value in record.metrics.items():
+            # Two comparisons are false for NaN.
+            if name not in keys or not float("-inf") < value < float("inf"):
+                continue
+            row = {name: value}
+            if name in BEST and trial.spec.stage == "search":
+                best[name] = BEST[name](value, best.get(name, value))
+                row[f"best/{name}"] = best[name]
+            if record.epoch > after:
+                for key, x in row.items():
+                    yield _point(key, x, record)
+
+
+def _point(name: str, value: float, record: Record) -> Point:
+    return Point(
+        name=name, value=round(value, DECIMALS), step=record.epoch, time=record.time or None
+    )
+
+
+def final_point(trial: Trial) -> list[Point]:
+    """The point of `FINAL_METRIC`, for a full-length trial of the search."""
+    value = trial.last("val/top1")
+    if value is None or not trial.is_full_length or trial.spec.stage != "search":
+        return []
+    return [_point(FINAL_METRIC, value, trial.records[-1])]
+
+
+def start_time(trial: Trial) -> float | None:
+    """When it began, if it has reported: it may be mirrored long after it ran."""
+    if not trial.records or not trial.records[0].time:
+        return None
+    first = trial.records[0]
+    return first.time - sum(s for name, s in first.metrics.items() if name.startswith("cost/"))
+
+
+def end_time(trial: Trial) -> float | None:
+    """When it ended, if that was with its last report."""
+    if trial.status in ("finished", "stopped", "diverged") and trial.records:
+        return trial.records[-1].time or None
+    return None

@@ -1,0 +1,144 @@
+"""The saved view of a search on MLflow's experiment page: its template filled in and stored.
+
+MLflow keeps a view in one experiment tag, in an undocumented form; where another version reads it
+differently, its page falls back to its plain list of runs.
+"""
+
+import base64
+import hashlib
+import json
+import re
+import time
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from search.tracking.store import Store
+from search.tracking.trial_fields import FINAL_METRIC, METRIC_KEYS, RANK_METRIC
+from spaces.strengths import STRENGTH_NAMES
+
+TEMPLATE = Path(__file__).resolve().parents[2] / "mlflow" / "views" / "search.json"
+COMPARISON = TEMPLATE.with_name("comparison.json")
+"""View of a run that is no search: an ablation or a contest of optimizers."""
+MAX_CHARACTERS = 5000
+"""Length of an experiment tag in MLflow 3.15; 3.17 takes 20,000."""
+_TAG = "mlflow.sharedViewState."
+_PREFIX = "recipe-search-"
+_KEEP = 20  # MLflow lists at most 40 views of an experiment.
+_NOTE_TAG = "mlflow.note.content"
+_NOTE_DIGEST_TAG = "recipe.note_digest"
+_MAIN_METRIC = "best/val/top1"
+_CURVES = ("val/top1", "clean_train/top1", "val/nll", "train/loss")
+
+
+def view_id(search_id: str) -> str:
+    """Name of a search's view in addresses."""
+    return _PREFIX + hashlib.sha256(search_id.encode()).hexdigest()[:10]
+
+
+def chart_url(experiment_id: str, search_id: str, *, base_url: str = "") -> str:
+    """Address of the charts of a search; without ``base_url`` relative to MLflow's page."""
+    return table_url(experiment_id, search_id, base_url=base_url) + "&compareRunsMode=CHART"
+
+
+def table_url(experiment_id: str, search_id: str, *, base_url: str = "") -> str:
+    """Address of the table of a search."""
+    root = f"{base_url.rstrip('/')}/" if base_url else ""
+    return (
+        # Without "/runs" MLflow loses the key, without the workflow type it shows no runs.
+        f"{root}#/experiments/{experiment_id}/runs?viewStateShareKey={view_id(search_id)}"
+        "&workflowType=machine_learning"
+    )
+
+
+def run_url(experiment_id: str, run_id: str) -> str:
+    """Address of a run, relative to MLflow's page."""
+    # Without the workflow type MLflow shows the page in its layout for agents.
+    return f"#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
+
+
+def model_url(name: str, version: str) -> str:
+    """Address of a version of a registered model, relative to MLflow's page."""
+    return f"#/models/{quote(name)}/versions/{version}?workflowType=machine_learning"
+
+
+def set_view(store: Store, *, search_id: str, title: str, kind: str = "") -> None:
+    """Store the view of a search, over its earlier one; of many, the newest are kept."""
+    value = view_value(search_id=search_id, title=title, kind=kind)
+    tags = store.experiment_tags()
+    own = _TAG + view_id(search_id)
+    views = [key for key in tags if key.startswith(_TAG + _PREFIX) and key != own]
+    views.sort(key=lambda key: _created(tags[key]))
+    for key in views[: max(0, len(views) + 1 - _KEEP)]:
+        store.set_experiment_tag(key, None)
+    if own in tags:
+        value["createdAt"] = _created(tags[own]) or value["createdAt"]
+    store.set_experiment_tag(own, json.dumps(value))
+    store.set_experiment_tag("mlflow.experimentKind", "custom_model_development")
+
+
+def set_experiment_note(store: Store, note: str) -> None:
+    """Write the description of the experiment, unless a person has changed it."""
+    tags = store.experiment_tags()
+    if tags.get(_NOTE_TAG) and _digest(tags[_NOTE_TAG]) != tags.get(_NOTE_DIGEST_TAG):
+        return
+    store.set_experiment_tag(_NOTE_DIGEST_TAG, _digest(note))
+    store.set_experiment_tag(_NOTE_TAG, note)
+
+
+def view_value(*, search_id: str, title: str, kind: str = "") -> dict[str, Any]:
+    """The value of the tag that holds the view; ``kind`` is empty for a search."""
+    template = COMPARISON if kind else TEMPLATE
+    words = {
+        "$ID": search_id,
+        "$FILTER": f"tags.search_id = '{search_id}' and tags.stage = 'search'",
+        "$METRIC": _MAIN_METRIC,
+        "$FINAL": FINAL_METRIC,
+        "$RANK": RANK_METRIC,
+        "$TRAIN": "clean_train/top1",
+    }
+    lists = {"$S": STRENGTH_NAMES, "$MUTE": METRIC_KEYS, "$CURVE": _CURVES}
+    state = fill(json.loads(template.read_text(encoding="utf-8")), words=words, lists=lists)
+    packed = base64.b64encode(zlib.compress(json.dumps(state).encode(), 9)).decode()
+    now = int(time.time() * 1000)
+    return {"name": title, "createdAt": now, "updatedAt": now, "state": f"deflate;{packed}"}
+
+
+def fill(part: Any, *, words: Mapping[str, str], lists: Mapping[str, Sequence[str]]) -> Any:
+    """Replace ``words`` everywhere, and repeat a list's element that names a list, once per value.
+
+    Args:
+        part: Template as read from JSON.
+        words: Text by placeholder.
+        lists: Values by placeholder; one element may name one of them.
+    """
+    if isinstance(part, str):
+        for word, text in words.items():
+            part = part.replace(word, text)
+        return part
+    if isinstance(part, dict):
+        return {
+            fill(key, words=words, lists=lists): fill(value, words=words, lists=lists)
+            for key, value in part.items()
+        }
+    if not isinstance(part, list):
+        return part
+    filled: list[Any] = []
+    for element in part:
+        text = json.dumps(fill(element, words=words, lists=lists))
+        name = next((name for name in lists if name in text), None)
+        values = [text] if name is None else [text.replace(name, value) for value in lists[name]]
+        filled += [json.loads(value) for value in values]
+    return filled
+
+
+def _created(value: str) -> int:
+    """When a view was made, or 0 where another version of MLflow has rewritten it."""
+    found = re.search(r'"createdAt": *(\d+)', value)
+    return int(found[1]) if found else 0
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""Pure statistics: from measured runs to dials and sentences."""

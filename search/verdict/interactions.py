@@ -1,0 +1,104 @@
+"""Pairs of strengths whose effects depend on each other, found in the experiment and worded."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from search.verdict.blocked_model import Contrast, block_columns, contrast, pair_columns
+from search.verdict.effects import Effect, Run, design_of, effect_of, outcomes, trajectory_level
+from search.verdict.sequential import FAMILY_ALPHA
+from search.verdict.wording import change, raw
+
+STRONG_INTERACTION = 0.01
+"""Change of an effect on top-1 by the other strength's value that is worth a sentence."""
+
+
+def estimate_interactions(
+    runs: Sequence[Run], names: tuple[str, ...], *, ema: bool, metric: str = "val/top1"
+) -> dict[tuple[str, str], Effect]:
+    """Estimate for each pair how much one effect changes with the other strength's level.
+
+    The value is the effect of one strength at the best's value of the other, less its effect at the
+    reference's value of the other; it is the same both ways. Pairs that the runs cannot tell from
+    other pairs have a mean of NaN. Only trajectory factors: what an average at chance does to
+    every other effect is no news.
+    """
+    level = trajectory_level(runs, ema=ema)
+    kept, values = outcomes(runs, level, metric)
+    if not kept:
+        return {}
+    levels, blocks = design_of(kept, names)
+    inside = block_columns(blocks)
+    pairs, products = pair_columns(levels)
+    model = np.hstack([inside, levels, products])
+    result = {}
+    for at, (i, j) in enumerate(pairs):
+        weights = np.zeros(model.shape[1])
+        weights[inside.shape[1] + levels.shape[1] + at] = 4.0
+        estimate: Contrast = contrast(model, weights, values, own=inside * products[:, [at]])
+        result[names[i], names[j]] = effect_of(estimate, len(kept))
+    return result
+
+
+def strong_interactions(
+    interactions: Mapping[tuple[str, str], Effect],
+    effects: Mapping[str, Mapping[str, Effect]],
+    *,
+    reference: Mapping[str, float],
+    best: Mapping[str, float],
+    metric: str = "val/top1",
+) -> tuple[str, ...]:
+    """Word the interactions that are both beyond noise and worth a sentence.
+
+    Beyond noise: the interval at `FAMILY_ALPHA` over the number of pairs leaves out zero. Worth a
+    sentence: `STRONG_INTERACTION` or more. The strength whose effect varies most in proportion is
+    made the subject.
+
+    Args:
+        interactions: From `estimate_interactions`.
+        effects: From `search.verdict.effects.estimate_effects`.
+        reference: Raw values of the reference by strength.
+        best: Raw values of the best by strength.
+        metric: Metric of the interactions, an accuracy.
+    """
+    sentences = []
+    for (a, b), interaction in interactions.items():
+        low, high = interaction.interval(FAMILY_ALPHA / len(interactions))
+        means = effects[a][metric].mean, effects[b][metric].mean
+        if not (low > 0.0 or high < 0.0) or abs(interaction.mean) < STRONG_INTERACTION:
+            continue
+        if math.isnan(means[0] + means[1]):
+            continue
+        # The smaller main effect hides most behind its average over the other strength's levels.
+        subject, other = (a, b) if abs(means[0]) <= abs(means[1]) else (b, a)
+        mean = effects[subject][metric].mean
+        at_reference, at_best = mean - interaction.mean / 2, mean + interaction.mean / 2
+        sentences.append(_sentence(subject, other, at_reference, at_best, reference, best, metric))
+    return tuple(sentences)
+
+
+def _sentence(
+    subject: str,
+    other: str,
+    at_reference: float,
+    at_best: float,
+    reference: Mapping[str, float],
+    best: Mapping[str, float],
+    metric: str,
+) -> str:
+    where = {at_reference: raw(reference[other]), at_best: raw(best[other])}
+    strong, weak = sorted(where, key=abs, reverse=True)
+    strong_at = f"{other} is {where[strong]}"
+    old, new = raw(reference[subject]), raw(best[subject])
+    numbers = (
+        f"going from {old} to {new} changes top-1 by {change(metric, strong)} there and "
+        f"by {change(metric, weak)} where {other} is {where[weak]}"
+    )
+    if strong * weak < 0.0 and abs(weak) >= STRONG_INTERACTION:
+        return f"{subject} turns its sign with {other}; where {strong_at}: {numbers}."
+    # What a change gains is what the reference's value cost, and the other way round.
+    verb = f"at {old} only hurts" if strong > 0.0 else f"at {old} only helps"
+    if abs(weak) >= STRONG_INTERACTION:
+        verb = verb.replace("only hurts", "hurts most").replace("only helps", "helps most")
+    return f"{subject} {verb} when {strong_at}: {numbers}."

@@ -1,0 +1,150 @@
+"""Numbers and judgements in words: everything a person reads in the verdict is phrased here."""
+
+import math
+from collections.abc import Sequence
+
+from search.verdict.schema import Confirmed, Dial, Estimate, Fit
+
+UNIT_OF = {"top1": "points", "nll": "nats", "nll_refined": "nats"}
+_METRIC_WORDS = {
+    "val/top1": "validation top-1",
+    "val/nll": "validation log-loss",
+    "val/nll_refined": "validation log-loss after temperature scaling",
+    "clean_train/top1": "top-1 on clean training images",
+    "clean_train/nll": "log-loss on clean training images",
+    "test/top1": "test top-1",
+    "test/nll": "test log-loss",
+}
+
+
+def metric_words(metric: str) -> str:
+    """A metric's name for a sentence."""
+    return _METRIC_WORDS.get(metric, metric)
+
+
+def percent(value: float) -> str:
+    """An accuracy in [0, 1] as ``96.1 %``."""
+    return f"{100 * value:.1f} %"
+
+
+def change(metric: str, value: float) -> str:
+    """A signed difference with its unit: ``+1.2 points`` of accuracy, ``-0.031 nats`` of loss."""
+    if metric.endswith("top1"):
+        # Adding zero turns a rounded -0.0 into 0.0.
+        return f"{round(100 * value, 1) + 0.0:+.1f} points"
+    return f"{round(value, 3) + 0.0:+.3f} nats"
+
+
+def change_with_interval(metric: str, estimate: Estimate) -> str:
+    """A signed difference, its 95 % interval and the metric: for a sentence or a table."""
+    low, high = estimate.ci95
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return f"{change(metric, estimate.mean)} (interval unknown)"
+    if metric.endswith("top1"):
+        return f"{change(metric, estimate.mean)} [{100 * low:+.1f}, {100 * high:+.1f}]"
+    return f"{change(metric, estimate.mean)} [{low:+.3f}, {high:+.3f}]"
+
+
+def raw(value: float) -> str:
+    """A strength's value as one would type it: what a person chose whole, what was searched short.
+
+    A searched value gets three significant digits, a decay near 1 those of its distance to 1: an
+    average over 0.99996 is not one over 1.
+    """
+    typed = f"{value:.6g}"
+    if float(typed) == value:
+        return typed
+    return f"{1.0 - float(f'{1.0 - value:.3g}'):.9g}" if 0.9 < value < 1.0 else f"{value:.3g}"
+
+
+def listed(items: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))
+
+
+def count(number: int, what: str) -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def dial_sentence(dial: Dial) -> str:
+    """One sentence on one dial, with its numbers and what it rests on."""
+    name = f"`{dial.strength}`"
+    values = f"from {raw(dial.reference)} to {raw(dial.recommended)}"
+    if dial.turn in ("down", "up"):
+        head = f"Turn {name} {dial.turn} {values}"
+        if dial.decided_by in dial.effect:
+            metric = str(dial.decided_by)
+            gain = change_with_interval(metric, dial.effect[metric])
+            head += f": {gain} of {metric_words(metric)}"
+    elif dial.turn == "leave":
+        head = f"Leave {name} at {raw(dial.reference)}"
+    elif dial.runs_to_decide is None:
+        head = f"{name} is not decided"
+    else:
+        head = (
+            f"{name} is not decided; about {count(dial.runs_to_decide, 'more run')} would decide it"
+        )
+    return f"{head}; {dial.remark}." if dial.remark else f"{head}."
+
+
+def verdict_sentence(
+    *, dials: Sequence[Dial], fit: Fit, confirmed: Confirmed | None, exported: str
+) -> str:
+    """The answer in a few sentences: the state, what to turn, what is confirmed, what to train."""
+    return " ".join(
+        [
+            f"The reference is {fit.reference}{_behind_average(fit)}.",
+            _turns_sentence(dials),
+            confirmed_sentence(confirmed, exported, fit),
+        ]
+    )
+
+
+def confirmed_sentence(confirmed: Confirmed | None, exported: str, fit: Fit) -> str:
+    """What fresh seeds showed on the test images, and which recipe is exported for it."""
+    recipe = {"best": "the best recipe", "scaled": "the size-scaled default"}
+    exports = f"{recipe.get(exported, 'the reference')} is exported"
+    if fit.reference == "diverged" and exported != "reference":
+        return f"The reference diverged on fresh seeds; {exports}, for it did not."
+    if fit.best == "diverged":
+        return f"The best recipe diverged on fresh seeds; {exports}."
+    gain = confirmed.best_minus_reference.get("test/top1") if confirmed else None
+    if confirmed is None or gain is None:
+        return f"Nothing is confirmed on test images yet; {exports}."
+    basis = (
+        f"{change_with_interval('test/top1', gain)} on {confirmed.num_images} {confirmed.split} "
+        f"images with {count(confirmed.seeds, 'fresh seed')}"
+    )
+    if gain.ci95[0] > 0.0:
+        return f"Confirmed: the best recipe beats the reference by {basis}; {exports}."
+    if gain.ci95[1] < 0.0:
+        return f"The best recipe is worse than the reference: {basis}; {exports}."
+    return f"The best recipe does not beat the reference beyond noise: {basis}; {exports}."
+
+
+def _behind_average(fit: Fit) -> str:
+    lags = any(r.startswith("ema_lag: only the average of the reference") for r in fit.reasons)
+    return " as it ships, because only its weight average is behind" if lags else ""
+
+
+def _turns_sentence(dials: Sequence[Dial]) -> str:
+    turned = {
+        turn: [
+            f"{d.strength} from {raw(d.reference)} to {raw(d.recommended)}"
+            for d in dials
+            if d.turn == turn
+        ]
+        for turn in ("down", "up")
+    }
+    parts = [f"turn {turn} {listed(names)}" for turn, names in turned.items() if names]
+    if not parts:
+        parts = ["nothing is to be turned"]
+    left = [d.strength for d in dials if d.turn == "leave"]
+    if left:
+        parts.append(f"leave {listed(left)}")
+    undecided = [d.strength for d in dials if d.turn == "inconclusive"]
+    if undecided:
+        parts.append(f"not decided: {listed(undecided)}")
+    sentence = "; ".join(parts) + "."
+    return sentence[0].upper() + sentence[1:]

@@ -1,0 +1,154 @@
+"""A run's recipe files are written again from its journal alone, for any size, and come back."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from search.commands.export import FILES, export_run, exported_recipe
+from search.plan.origin import origin_of, read_origin
+from search.recipes.rescale import rescaled_recipe
+from search.recipes.yaml_file import read_recipe
+from search.records.files import only_driver
+from spaces.errors import InputError
+from spaces.recipe import Recipe
+from spaces.task import Task
+from spaces.units import to_effective
+from tests.support import finished_run
+from tests.support.toy_training import write_run
+
+IMAGENET = {"num_train": 1_281_167, "epochs": 300, "batch_size": 1024}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return write_run(tmp_path / "runs", exported="scaled")
+
+
+def contents(run: Path) -> dict[str, bytes]:
+    return {name: (run / name).read_bytes() for name in FILES}
+
+
+def task_of(recipe: Recipe, num_train: int) -> Task:
+    return Task.of(recipe, num_train=num_train, num_classes=2, num_blocks=9)
+
+
+@pytest.mark.parametrize("exported", ["best", "scaled", "reference"])
+def test_a_run_that_was_moved_writes_the_very_same_files_again(
+    exported: str, tmp_path: Path
+) -> None:
+    run = write_run(tmp_path / "there", exported=exported)
+    before = contents(run)
+    (tmp_path / "here").mkdir()
+    moved = Path(shutil.move(run, tmp_path / "here" / run.name))
+    for name in FILES:
+        (moved / name).unlink()
+    export_run(moved)
+    assert contents(moved) == before
+
+
+def test_the_exported_recipe_is_the_one_that_the_verdict_names(tmp_path: Path) -> None:
+    found = {
+        role: exported_recipe(path := write_run(tmp_path / role, exported=role), read_origin(path))
+        for role in ("best", "scaled", "reference")
+    }
+    # Everything off is what wins the planted search.
+    assert found == {
+        "best": finished_run.OFF,
+        "scaled": finished_run.SCALED,
+        "reference": finished_run.REFERENCE,
+    }
+
+
+def test_a_rescaled_export_keeps_what_the_strengths_amount_to_and_says_what_moved(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    original = read_recipe(run / "best.yaml", defaults=None)
+    export_run(run, **IMAGENET)
+    moved = read_recipe(run / "best.yaml", defaults=None)
+    assert (moved.epochs, moved.batch_size) == (300, 1024)
+    old, new = task_of(original, 300), task_of(moved, 1_281_167)
+    for name in ("weight_decay", "ema_decay"):
+        then = to_effective(name, getattr(original.strengths, name), old)
+        assert to_effective(name, getattr(moved.strengths, name), new) == pytest.approx(then)
+    _, notes = rescaled_recipe(original, old, **IMAGENET)
+    out = capsys.readouterr().out
+    text = (run / "best.yaml").read_text()
+    assert notes
+    for note in notes:
+        assert note in out
+        assert f"# {note}" in text
+    assert f"make export RUN={run.name}" in out
+
+
+def test_timm_and_torchvision_get_the_moved_recipe_too(run: Path) -> None:
+    export_run(run, **IMAGENET)
+    args = yaml.safe_load((run / "best.timm.yaml").read_text())
+    moved = read_recipe(run / "best.yaml", defaults=None)
+    assert args["batch_size"] == 1024
+    assert args["epochs"] + args["warmup_epochs"] == 300
+    assert args["weight_decay"] == pytest.approx(moved.strengths.weight_decay)
+    # The rate of the first step hangs on the steps of an epoch of ImageNet.
+    steps = args["warmup_epochs"] * (1_281_167 // 1024)
+    assert args["warmup_lr"] == pytest.approx(moved.lr / (steps + 1))
+    assert "--batch-size 1024" in (run / "best.torchvision.txt").read_text()
+
+
+def test_exporting_without_sizes_brings_the_original_back(run: Path) -> None:
+    before = contents(run)
+    export_run(run, **IMAGENET)
+    export_run(run, epochs=30)  # From the original too, not from what was moved already.
+    assert contents(run) != before
+    export_run(run)
+    assert contents(run) == before
+    assert not (run / "export.json").exists()
+
+
+def test_whoever_trains_a_moved_recipe_learns_for_how_many_images_it_is(run: Path) -> None:
+    for sizes, expected in (({}, 300), (IMAGENET, 1_281_167), ({"epochs": 30}, 300), ({}, 300)):
+        export_run(run, **sizes)
+        origin = origin_of(run / "best.yaml")
+        assert origin is not None
+        assert origin.num_train == expected
+
+
+@pytest.mark.parametrize(
+    ("sizes", "says"),
+    [
+        ({"num_train": 0}, "`num_train >= 1` must hold"),
+        ({"epochs": 0}, "`1 <= epochs` must hold"),
+        ({"batch_size": -3}, "batch_size"),
+        ({"num_train": 40, "epochs": 1}, "total_steps >= 10"),
+    ],
+)
+def test_an_impossible_size_is_refused_and_nothing_is_written(
+    run: Path, sizes: dict[str, Any], says: str
+) -> None:
+    before = contents(run)
+    with pytest.raises(InputError, match=says):
+        export_run(run, **sizes)
+    assert contents(run) == before
+    assert not (run / "export.json").exists()
+
+
+def test_a_run_without_a_verdict_is_told_to_be_resumed(run: Path) -> None:
+    (run / "verdict.json").unlink()
+    with pytest.raises(InputError, match="make resume RUN=r1"):
+        export_run(run)
+
+
+def test_a_run_that_another_process_works_on_is_left_alone(run: Path) -> None:
+    before = contents(run)
+    with only_driver(run), pytest.raises(InputError, match="Another process works on"):
+        export_run(run, **IMAGENET)
+    assert contents(run) == before
+
+
+def test_a_directory_of_another_version_is_refused(run: Path) -> None:
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(config | {"schema": "config/0"}))
+    with pytest.raises(InputError, match=r"config\.json is not a config/1 file"):
+        export_run(run)

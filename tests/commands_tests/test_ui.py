@@ -1,0 +1,84 @@
+"""`make ui`: where the server listens, what it says, and that it ends."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from search.commands import ui
+from search.tracking.open_store import embedded_uri
+from spaces.errors import InputError
+
+
+def test_a_directory_without_a_store_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"mlflow\.db` must be a SQLite database, which a first"):
+        ui.serve(embedded_uri(tmp_path), "127.0.0.1", 5000)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_does_not_answer_is_refused_in_one_line() -> None:
+    with pytest.raises(InputError, match=r"http://127\.0\.0\.1:9` must be a server that answers"):
+        ui.serve("http://127.0.0.1:9", "127.0.0.1", 5000)
+
+
+def test_a_port_in_use_is_passed_over() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert port < ui.free_port("127.0.0.1", port) <= port + 50
+
+
+def test_ports_that_browsers_refuse_are_passed_over() -> None:
+    assert ui.free_port("127.0.0.1", 5060) >= 5062
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.1"])
+def test_an_address_of_another_machine_is_refused(host: str) -> None:
+    with pytest.raises(InputError, match=f"must be free on this machine, but got {host}:5000"):
+        ui.free_port(host, 5000)
+
+
+@pytest.mark.slow
+def test_the_server_names_the_newest_search_and_ends_with_ctrl_c(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from search.tracking.tracker import Tracker\n"
+        "from search.tracking.open_store import embedded_uri\n"
+        "from search.commands.ui import serve\n"
+        "store = Path(sys.argv[1])\n"
+        "for name in ('older', 'newer'):\n"
+        "    tracker = Tracker(None, store_dir=store, experiment='mine', run_name=name)\n"
+        "    tracker.open_search(params={}, tags={}, dataset=None)\n"
+        "print(tracker.ui_url('http://expected'), flush=True)\n"
+        "serve(embedded_uri(store), '127.0.0.1', 5970)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        environment.pop(name, None)
+    server = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        # A shell starts what runs in the background with SIGINT ignored, and children inherit it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        text=True,
+        env=environment,
+    )
+    try:
+        assert server.stdout is not None
+        lines = [server.stdout.readline().strip() for _ in range(8)]
+        base_url = re.findall(r" at (http://127\.0\.0\.1:\d+)", lines[1])[0]
+        named = base_url.replace("127.0.0.1", "recipe.localhost")
+        assert lines[4] in {lines[0].replace("http://expected", url) for url in (base_url, named)}
+        with urllib.request.urlopen(base_url, timeout=10) as page:
+            assert page.status == 200
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.communicate(timeout=60)
+    assert server.returncode == 0
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(base_url, timeout=5)

@@ -1,0 +1,51 @@
+"""What a plan takes of the recipe that is held against the reference."""
+
+from pathlib import Path
+
+import pytest
+
+from search.plan.config import RunConfig
+from search.plan.plan import Plan
+from search.plan.planning import make_plan
+from search.stages.experiment import experiment_factors
+
+
+def planned(tmp_path: Path, *ranges: str) -> Plan:
+    """A diagnosis of the published strengths against a file with MixUp and another rate."""
+    best = tmp_path / "best.yaml"
+    best.write_text("mixup_alpha: 0.4\nlr: 0.002\nstrengths: {label_smoothing: 0.0}\n")
+    config = RunConfig(
+        dataset="small-transfer",
+        run_dir=str(tmp_path),
+        run_name="r",
+        data_dir=str(tmp_path),
+        created="",
+        model="test_resnet",
+        pretrained=False,
+        amp_dtype="none",
+        best=str(best),
+        ranges=ranges,
+    )
+    return make_plan(config)[0]
+
+
+@pytest.mark.parametrize(
+    ("ranges", "alpha", "factors", "taken"),
+    [
+        ((), 0.0, ("label_smoothing",), "only the strengths are taken"),
+        (
+            ("mixup_alpha=0:1", "lr=0.0001:0.01"),
+            0.4,
+            ("label_smoothing", "mixup_alpha"),
+            "only the strengths and mixup_alpha are taken",
+        ),
+    ],
+)
+def test_a_given_recipe_is_judged_by_strengths_and_by_the_extra_axes_asked_for(
+    tmp_path: Path, ranges: tuple[str, ...], alpha: float, factors: tuple[str, ...], taken: str
+) -> None:
+    plan = planned(tmp_path, *ranges)
+    assert plan.candidate is not None
+    assert (plan.candidate.mixup_alpha, plan.candidate.lr) == (alpha, plan.reference.lr)
+    assert experiment_factors(plan, plan.candidate).trajectory == factors
+    assert any(taken in note for note in plan.notes)

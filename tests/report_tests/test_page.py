@@ -1,0 +1,484 @@
+"""The report as a browser reads it: what is in it, in which order, and that it asks for nothing."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from search.flags import PLANNING
+from search.records.trials import Trial
+from search.report.html import breakable, coded, element, joined, table
+from search.report.page import report, write_report
+from search.report.plan_section import flags_of, versions_of
+from spaces.recipe import Recipe
+from spaces.strengths import STRENGTH_NAMES
+from tests.support.finished_run import (
+    BEST,
+    DIALS,
+    EPOCHS,
+    a_config,
+    a_plan,
+    a_trial,
+    all_trials,
+    an_analysis,
+    scores,
+    search_trials,
+)
+
+SECTIONS = (
+    "dials",
+    "fit_map",
+    "confirmed",
+    "ema_ladder",
+    "responses",
+    "learning_curves",
+    "trials",
+    "plan",
+    "reproduce",
+)
+VOID = ("meta", "br", "wbr", "input")
+INLINE = ("b", "code", "wbr", "a")
+HOSTILE = "<script>alert('x')</script>&amp;\"><img src=x onerror=alert(1)>"
+
+
+@dataclass(slots=True)
+class Node:
+    """One element: where it lies, what it says, and its attributes."""
+
+    tag: str
+    attributes: Mapping[str, str | None]
+    path: tuple[str, ...]
+    section: str
+    texts: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.texts).split())
+
+
+class Page(HTMLParser):
+    """All elements of a page; raises where tags do not match."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.source = text
+        self.nodes: list[Node] = []
+        self._open: list[Node] = []
+        self.feed(text)
+        self.close()
+        assert not self._open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = dict(attrs)
+        inside = self._open[-1].section if self._open else ""
+        section = str(attributes["id"]) if tag == "section" else inside
+        node = Node(tag, attributes, tuple(n.tag for n in self._open), section)
+        self._part(tag)
+        self.nodes.append(node)
+        if tag not in VOID:
+            self._open.append(node)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self._open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        self._part(tag)
+        assert self._open.pop().tag == tag
+
+    def _part(self, tag: str) -> None:
+        """What is laid out apart is read apart."""
+        if tag not in INLINE:
+            self.handle_data(" ")
+
+    def handle_data(self, data: str) -> None:
+        for node in self._open:
+            node.texts.append(data)
+
+    def find(self, tag: str, section: str | None = None, **attributes: str) -> list[Node]:
+        """Elements with this tag, and with these words in these attributes."""
+        return [
+            node
+            for node in self.nodes
+            if node.tag == tag
+            and section in (None, node.section)
+            and all(
+                word in str(node.attributes.get(name.replace("css_", ""))).split()
+                for name, word in attributes.items()
+            )
+        ]
+
+    def says(self, section: str) -> str:
+        (node,) = self.find("section", id=section)
+        return node.text
+
+
+def a_page(**changes: object) -> Page:
+    given = {"config": a_config(Path("runs")), "plan": a_plan(), "trials": all_trials()}
+    given |= {"analysis": an_analysis()} | changes
+    return Page(report(**given))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def done() -> Page:
+    return a_page()
+
+
+@pytest.fixture(scope="module")
+def running() -> Page:
+    trials = [t for t in all_trials() if t.spec.stage != "confirm"]
+    recipe = Recipe(epochs=EPOCHS)
+    late = a_trial("search", 60, "proposed", recipe, scores(0.5, 0.5), epochs=3, status="running")
+    return a_page(trials=[*trials, late], analysis=None)
+
+
+def test_the_sentence_comes_first_and_what_is_confirmed_right_under_it(done: Page) -> None:
+    (head,) = done.find("h1")
+    assert head.text == "Turn down label_smoothing from 0.1 to 0."
+    (lead,) = done.find("p", css_class="lead")
+    assert lead.text.startswith("Confirmed: the best recipe beats the reference by +83.0 points")
+    assert done.nodes.index(head) < done.nodes.index(lead) < done.nodes.index(done.find("h2")[0])
+
+
+def test_a_sentence_that_holds_the_confirmation_is_split_not_repeated() -> None:
+    whole = a_page(
+        analysis=an_analysis(
+            sentence="Turn nothing. Nothing is confirmed on test images yet; the reference is "
+            "exported.",
+            confirmed=None,
+            exported="reference",
+        )
+    )
+    assert whole.find("h1")[0].text == "Turn nothing."
+    (lead,) = whole.find("p", css_class="lead")
+    assert lead.text == "Nothing is confirmed on test images yet; the reference is exported."
+
+
+def test_the_sections_stand_in_the_order_of_a_reader(done: Page) -> None:
+    assert tuple(str(node.attributes["id"]) for node in done.find("section")) == SECTIONS
+    assert [node.attributes["href"] for node in done.find("a")] == [f"#{name}" for name in SECTIONS]
+
+
+def test_every_dial_is_in_the_strip_and_in_the_table_with_its_turn_and_numbers(done: Page) -> None:
+    cells = [n for n in done.find("li") if n.path[-1] == "ul" and "strip" not in n.path]
+    strip = [n.text for n in cells if n.section == ""]
+    rows = [n.text for n in done.find("tr", "dials") if "tbody" in n.path]
+    assert len(strip) == len(rows) == len(DIALS)
+    for dial, cell, row in zip(DIALS, strip, rows, strict=True):
+        words = {"down": "turn down", "leave": "leave", "inconclusive": "not decided"}[dial.turn]
+        assert dial.strength in cell
+        assert dial.strength in row
+        assert words in cell
+        assert words in row
+    assert "0.1 → 0 " in strip[1]
+    assert "+3.0 points [+2.0, +4.0]" in strip[1]
+    assert "+3.0 [+2.0, +4.0]" in rows[1]
+    assert "−0.200 [−0.210, −0.190]" in rows[1]
+    assert "8 runs, about 24 more would decide" in rows[4]
+    assert "the best recipe has the same value" in done.says("dials")
+    assert "hurts more beside a long warmup" in done.says("dials")
+    assert "lie at the high end of weight_decay." in done.says("dials")
+
+
+@pytest.mark.parametrize("name", SECTIONS[:5])
+def test_a_figure_has_two_layouts_and_one_line_that_says_what_to_see(done: Page, name: str) -> None:
+    (figure,) = done.find("figure", name)
+    (caption,) = done.find("figcaption", name)
+    assert figure.attributes["data-figure"] == name
+    assert caption.text.endswith(".")
+    layouts = [n for n in done.find("svg", name) if "figure" in n.path]
+    assert [node.attributes["class"] for node in layouts] == ["wide", "narrow"]
+    for layout in layouts:
+        assert caption.text in str(layout.attributes["aria-label"])
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "number"),
+    [
+        ("dials", "effect", 2 * 3),
+        ("fit_map", "mean", 4),
+        ("confirmed", "run", 4 * 3),
+        ("ema_ladder", "run", 2 * 3 * 8),
+        ("responses", "run", 5 * 10),
+        ("learning_curves", "evaluation", 2 * 3 * 3),
+    ],
+)
+def test_a_figure_holds_its_marks_in_each_layout(
+    done: Page, name: str, kind: str, number: int
+) -> None:
+    marks = [n for n in done.find("g", name) if n.attributes.get("data-kind") == kind]
+    assert len(marks) == 2 * number
+
+
+def test_the_fit_and_its_reasons_are_said(done: Page) -> None:
+    assert "The reference is underfit. The best is balanced." in done.says("fit_map")
+    assert "A reason with 12 %." in done.says("fit_map")
+
+
+@pytest.mark.parametrize(
+    ("exported", "words"),
+    [
+        ("best", "Exported is the best recipe."),
+        ("scaled", "Exported is the size-scaled default."),
+        ("reference", "Exported is the reference."),
+    ],
+)
+def test_what_is_exported_is_said_plainly(exported: str, words: str) -> None:
+    page = a_page(analysis=an_analysis(exported=exported))
+    assert words in page.says("confirmed")
+    assert "+83.0 points [+80.0, +86.0] of test top-1" in page.says("confirmed")
+
+
+def test_every_run_is_a_row_that_can_be_sorted_by_its_numbers(done: Page) -> None:
+    trials = all_trials()
+    rows = [n for n in done.find("tr", "trials") if "tbody" in n.path]
+    assert len(rows) == len(trials)
+    assert [row.attributes["data-stage"] for row in rows] == [t.spec.stage for t in trials]
+    heads = [n for n in done.find("th", "trials") if "thead" in n.path]
+    cells = [n for n in done.find("td", "trials") if n.attributes.get("class") == "number"]
+    numeric = [n for n in heads if n.attributes.get("class") == "number"]
+    assert len(heads) == 3 + len(numeric)
+    assert len(cells) == len(trials) * len(numeric)
+    assert all(node.attributes["aria-sort"] == "none" for node in heads)
+    assert {head.text for head in heads} >= {*STRENGTH_NAMES, "val top-1, %", "test top-1, %"}
+    for cell in cells:
+        if cell.text:
+            shown, sorted_by = float(cell.text), float(str(cell.attributes["data-value"]))
+            assert shown == pytest.approx(sorted_by, rel=1e-3, abs=0.06)
+        else:
+            assert "data-value" not in cell.attributes
+    columns = {head.text: i for i, head in enumerate(heads)}
+    scaled = [n.text for n in done.find("td", "trials")][len(heads) - 1 :][: len(heads) - 1]
+    shown_of = {name: scaled[i - 1] for name, i in columns.items() if i}
+    assert shown_of["what"] == "anchor: size-scaled default"
+    assert shown_of["val top-1, %"] == "95.0"
+    assert shown_of["val log-loss"] == "0.300"
+    assert shown_of["ema_decay"] == "0.8"
+    assert shown_of["seconds"] == "20"
+    # Ten were stopped early; how and when is said.
+    assert sum("stopped at epoch 5" in row.text for row in rows) == 10
+    assert sum(row.attributes.get("class") == "cut" for row in rows) == 10
+
+
+def test_the_plan_names_ranges_anchors_stages_and_what_looks_odd(done: Page) -> None:
+    said = done.says("plan")
+    rows = [n for n in done.find("tr", "plan") if "tbody" in n.path]
+    assert [row.text.split()[0] for row in rows] == list(STRENGTH_NAMES)
+    assert "300 training, 100 validation and 500 test images of 2 classes (zero, one)" in said
+    assert "16 trials, anchors first" in said
+    assert "stopped after epoch 5" in said
+    assert "A note of the planner." in said
+    assert "remembers 10000 steps; this run has 90" in said
+    assert "0.9999 (111)" in rows[3].text  # Raw, and the window as a multiple of the run.
+
+
+def test_the_page_says_how_to_get_the_same_again(done: Page) -> None:
+    said = done.says("reproduce")
+    assert "make search DATASET=digits SEED=0" in said
+    assert "python -m search run --dataset digits --seed 0" in said
+    assert "0123abcd" in said
+    assert re.search(r"torch \d+\.\d+", said)
+    assert "ema_decay: 0.9 " in said
+    assert "1.5 minutes; 80% of its 180 core-seconds" in said
+
+
+def test_a_judged_recipe_is_reproduced_by_diagnose() -> None:
+    config = replace(a_config(Path("runs")), stages=("attribute", "confirm"))
+    said = a_page(config=config).says("reproduce")
+    assert "make diagnose DATASET=digits" in said
+    assert "python -m search diagnose" in said
+
+
+def test_only_what_differs_from_the_defaults_is_typed_and_every_flag_exists() -> None:
+    config = a_config(
+        Path("/somewhere"),
+        num_samples=12,
+        seed=3,
+        pretrained=False,
+        ranges=("label_smoothing=0:0.3", "lr=0.001:0.1"),
+        fixed=("drop_path_rate=0",),
+        tracking_uri="sqlite:///elsewhere.db",
+    )
+    flags = flags_of(config)
+    assert flags == {
+        "dataset": "digits",
+        "seed": "3",
+        "num-samples": "12",
+        "pretrained": "false",
+        "set": "label_smoothing=0:0.3 lr=0.001:0.1",
+        "fix": "drop_path_rate=0",
+    }
+    assert set(flags) <= set(PLANNING.split())
+
+
+def test_a_path_with_spaces_is_quoted_for_the_shell() -> None:
+    config = replace(a_config(Path("runs")), dataset="/data/my images; rm -rf")
+    said = a_page(config=config).says("reproduce")
+    assert "DATASET='/data/my images; rm -rf'" in said
+    assert "--dataset '/data/my images; rm -rf'" in said
+
+
+def test_versions_are_those_that_are_installed() -> None:
+    found = versions_of(("numpy", "no-such-package-anywhere"))
+    assert list(found) == ["numpy"]
+
+
+def test_nothing_is_asked_of_a_network(done: Page, running: Page) -> None:
+    for page in (done, running):
+        assert "://" not in page.source
+        assert "@import" not in page.source
+        assert "url(" not in page.source
+        for node in page.nodes:
+            assert "src" not in node.attributes
+            assert str(node.attributes.get("href", "#")).startswith("#")
+            assert node.tag not in ("link", "iframe", "object", "embed", "img", "base")
+
+
+def test_the_page_follows_the_theme_the_screen_and_the_printer(done: Page) -> None:
+    assert "@media screen and (prefers-color-scheme:dark)" in done.source
+    assert "@media print" in done.source
+    (viewport,) = [n for n in done.find("meta") if n.attributes.get("name") == "viewport"]
+    assert "width=device-width" in str(viewport.attributes["content"])
+
+
+def test_a_thousand_runs_stay_under_five_megabytes() -> None:
+    page = a_page(trials=[*search_trials(500), *all_trials()[23:]])
+    assert len(page.source.encode()) < 5_000_000
+
+
+def test_what_users_name_is_text_and_never_markup() -> None:
+    hostile = a_config(Path("runs"), run_name=HOSTILE, reference=HOSTILE)
+    plan = a_plan((HOSTILE, "one"))
+    plan = replace(plan, notes=(HOSTILE,), data=replace(plan.data, name=HOSTILE))
+    reason = a_trial("search", 70, HOSTILE, BEST, scores(0.5, 0.5), epochs=3, status="failed")
+    trials = [*all_trials(), replace(reason, reason=HOSTILE)]
+    dials = (replace(DIALS[0], remark=HOSTILE), *DIALS[1:])
+    analysis = an_analysis(dials, sentence=HOSTILE, interactions=(HOSTILE,))
+    for found in (analysis, None):
+        page = a_page(config=hostile, plan=plan, trials=trials, analysis=found)
+        assert len(page.find("script")) == 1
+        assert not page.find("img")
+        assert HOSTILE in page.find("title")[0].text
+        (about,) = page.find("p", css_class="about")
+        assert HOSTILE in about.text
+        assert page.says("plan").count(HOSTILE) == 3
+        assert HOSTILE in page.says("trials")
+
+
+def test_a_run_in_progress_says_so_and_shows_what_is_known(running: Page) -> None:
+    (head,) = running.find("h1")
+    assert head.text == "In progress: no verdict yet."
+    (lead,) = running.find("p", css_class="lead")
+    assert "23 runs of the search ended" in lead.text
+    assert "8 runs of the experiment behind the dials ended; 1 running now" in " ".join(
+        lead.text.replace(" and ", ", ").split(", ")
+    )
+    assert "in progress" in running.find("title")[0].text
+    assert not running.find("figure", "dials")
+    assert not running.find("figure", "confirmed")
+    assert "has not ended yet" in running.says("dials")
+    for name in ("fit_map", "ema_ladder", "responses", "learning_curves"):
+        assert running.find("figure", name)
+    assert len([n for n in running.find("tr", "trials") if "tbody" in n.path]) == 23 + 8 + 1
+
+
+def test_nobody_sees_test_images_before_the_verdict() -> None:
+    page = a_page(analysis=None)  # Confirmation runs have ended, the verdict is not drawn.
+    assert "test top-1" not in page.says("trials")
+    assert "test/top1" not in page.source
+    assert not page.find("figure", "confirmed")
+
+
+def test_a_run_that_has_just_begun_has_a_page() -> None:
+    page = a_page(trials=[], analysis=None)
+    assert "nothing has ended yet; 0 running now" in page.find("p", css_class="lead")[0].text
+    assert not page.find("figure")
+    for name in SECTIONS[:6]:
+        (missing,) = page.find("p", name, css_class="missing")
+        assert missing.text.endswith(".")
+
+
+def test_the_best_trial_so_far_is_named_with_a_warning(running: Page) -> None:
+    trials = [t for t in search_trials() if t.is_full_length]
+    trials.append(a_trial("search", 50, "proposed", BEST, scores(0.97, 0.99, nll=0.1)))
+    page = a_page(trials=trials, analysis=None)
+    (header,) = page.find("header")
+    assert "search-0050 with 97.0 % validation top-1" in header.text
+    assert "luck" in header.text
+
+
+@pytest.mark.parametrize("status", ["diverged", "failed", "killed", "running"])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_run_without_a_finite_result_does_not_spoil_the_page(status: str, value: float) -> None:
+    bad = a_trial(
+        "search", 60, "proposed", BEST, scores(value, value, value), epochs=2, status=status
+    )
+    no_epoch = Trial(spec=replace(bad.spec, number=61), status=status)
+    page = a_page(trials=[*all_trials(), bad, no_epoch])
+    drawn = "".join(str(n.attributes) for n in page.nodes if "svg" in n.path)
+    assert "nan" not in drawn
+    assert "inf" not in drawn
+    assert "search-0061" in page.says("trials")
+
+
+def test_a_run_without_a_search_says_what_it_cannot_show() -> None:
+    config = replace(a_config(Path("runs")), stages=("attribute", "confirm"))
+    trials = [t for t in all_trials() if t.spec.stage != "search"]
+    page = a_page(config=config, trials=trials)
+    assert page.find("figure", "dials")
+    assert "without a search" in page.says("learning_curves")
+    assert "too few" in page.says("responses")
+
+
+def test_the_same_records_make_the_same_page() -> None:
+    assert a_page().source == a_page().source
+
+
+def test_the_page_is_written_whole_into_the_run_directory(tmp_path: Path) -> None:
+    config = a_config(tmp_path)
+    config.path.mkdir()
+    (config.path / "report.html").write_text("old")
+    write_report(config, a_plan(), all_trials(), an_analysis())
+    assert [path.name for path in config.path.iterdir()] == ["report.html"]
+    text = (config.path / "report.html").read_text(encoding="utf-8")
+    assert text == report(config, a_plan(), all_trials(), an_analysis())
+    assert text.startswith("<!doctype html>")
+
+
+def test_text_is_escaped_and_markup_is_not() -> None:
+    inner = element("b", "1 < 2 & 3", css_class='a"b')
+    assert inner == '<b class="a&quot;b">1 &lt; 2 &amp; 3</b>'
+    assert element("p", inner, "<i>", None) == f"<p>{inner}&lt;i&gt;</p>"
+    assert joined(["<", inner]) == f"&lt;{inner}"
+    assert element("input", data_show=True, hidden=False, title=None) == "<input data-show></input>"
+
+
+def test_joined_markup_can_be_joined_again_without_being_escaped_twice() -> None:
+    assert joined([joined(["&"])]) == "&amp;"
+
+
+@pytest.mark.parametrize(
+    ("sentence", "markup"),
+    [
+        ("use `a<b` now", "use <code>a&lt;b</code> now"),
+        ("one ` alone", "one ` alone"),
+        ("none", "none"),
+    ],
+)
+def test_names_between_back_quotes_become_code(sentence: str, markup: str) -> None:
+    assert coded(sentence) == markup
+
+
+def test_a_long_name_may_break_after_an_underscore() -> None:
+    assert breakable("a_b<_c") == "a_<wbr>b&lt;_<wbr>c"
+
+
+def test_a_cell_knows_its_columns_name_for_narrow_screens() -> None:
+    made = table(("x", "y<"), [("1", "2")], numeric=(1,), css_class="cards")
+    assert '<td class="number" data-label="y&lt;">2</td>' in made
+    assert '<th scope="row">1</th>' in made

@@ -1,0 +1,171 @@
+"""When the experiment has said what it can say, and what is exported for it."""
+
+from base64 import b64encode
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from search.plan.config import RunConfig
+from search.plan.plan import Plan
+from search.records.files import write_json
+from search.records.journal import Journal
+from search.records.trials import Record
+from search.stages.analysis import analyse, decide_dials, is_settled, pick_best
+from search.stages.experiment import confirm_specs, experiment_factors, runs_per_look
+from search.verdict.design import cells
+from search.verdict.effects import Run
+from search.verdict.schema import Dial
+from spaces.recipe import Recipe
+from tests.support.finished_run import BEST, EPOCHS, REFERENCE, a_config, a_plan, scores
+
+OPEN = Dial(
+    strength="weight_decay",
+    turn="inconclusive",
+    reference=1.0,
+    recommended=0.0,
+    effective_unit="",
+    reference_effective=1.0,
+    recommended_effective=0.0,
+    effect={},
+    decided_by=None,
+    num_runs=16,
+    runs_to_decide=40,
+)
+DECIDED = replace(OPEN, turn="down", runs_to_decide=None)
+
+
+@pytest.mark.parametrize(
+    ("dials", "runs_left", "settled"),
+    [
+        ((DECIDED, DECIDED), 16, True),
+        ((DECIDED, OPEN), 40, False),
+        ((DECIDED, OPEN), 20, False),
+        ((DECIDED, OPEN), 19, True),
+        ((OPEN, replace(OPEN, runs_to_decide=8)), 16, False),
+        ((replace(OPEN, runs_to_decide=None),), 16, True),
+        ((), 16, True),
+    ],
+)
+def test_it_goes_on_only_while_a_dial_is_within_reach(
+    dials: tuple[Dial, ...], runs_left: int, settled: bool
+) -> None:
+    assert is_settled(dials, runs_left=runs_left) == settled
+
+
+def test_a_look_adds_at_least_eight_runs_however_few_factors() -> None:
+    for best in (BEST, REFERENCE.with_strengths(ema_decay=0.5)):
+        assert runs_per_look(a_plan(), best) >= 8
+
+
+ALL_DIFFER = REFERENCE.with_strengths(
+    weight_decay=4.0, label_smoothing=0.0, drop_path_rate=0.0, ema_decay=0.8, warmup_fraction=0.2
+)
+
+
+@pytest.mark.parametrize(
+    ("best", "num_blocks", "look", "runs_per_look"),
+    [
+        (ALL_DIFFER, 2, 1, 8),
+        (ALL_DIFFER, 3, 2, 8),
+        (ALL_DIFFER, 4, 3, 8),
+        # With one factor a block has two runs, and four blocks count as one.
+        (REFERENCE.with_strengths(label_smoothing=0.0), 8, 1, 8),
+        (REFERENCE.with_strengths(label_smoothing=0.0), 16, 3, 8),
+        # With the average alone it has one.
+        (REFERENCE.with_strengths(ema_decay=0.5), 24, 2, 8),
+    ],
+)
+def test_each_look_spends_its_own_share_of_the_error(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    best: Recipe,
+    num_blocks: int,
+    look: int,
+    runs_per_look: int,
+) -> None:
+    asked: dict[str, object] = {}
+
+    def record(effects: object, **options: object) -> tuple[Dial, ...]:
+        asked.update(options)
+        return ()
+
+    monkeypatch.setattr("search.stages.analysis.decide", record)
+    plan, config = a_plan(), a_config(tmp_path, max_blocks=4)
+    what = experiment_factors(plan, best)
+    of = {"val/top1": 0.9}
+    runs = [
+        Run(run_id=f"{block}-{i}", block=block, levels=cell, metrics={"best": of, "reference": of})
+        for block in range(num_blocks)
+        for i, cell in enumerate(cells(what.trajectory, block=block))
+    ]
+    decide_dials(runs, plan, config, best)
+    assert (asked["look"], asked["max_looks"]) == (look, 3)
+    assert asked["runs_per_block"] == runs_per_look
+
+
+def confirmed_run(
+    tmp_path: Path, plan: Plan, *, diverging: tuple[str, ...] = ()
+) -> tuple[Journal, RunConfig]:
+    """A diagnosis whose best wins on validation images and not on test images."""
+    config = a_config(tmp_path, stages=("attribute", "confirm"))
+    (config.path / "predictions").mkdir(parents=True)
+    journal = Journal(config.path)
+    for spec in confirm_specs(plan, config, best=pick_best(journal, plan, config)):
+        journal.start(spec)
+        if spec.role in diverging:
+            journal.end(spec.trial_id, "diverged", "diverged in epoch 1")
+            continue
+        val = {"reference": 0.5, "best": 0.9, "off": 0.5, "scaled": 0.8}[spec.role]
+        final = scores(val + 0.01 * (spec.block or 0), 0.98, test__top1=0.8, test__nll=0.4)
+        for epoch in range(1, EPOCHS + 1):
+            record = Record(
+                trial_id=spec.trial_id,
+                stage=spec.stage,
+                epoch=epoch,
+                metrics=final if epoch == EPOCHS else {"train/loss": 1.0},
+            )
+            journal.report(record)
+        journal.end(spec.trial_id, "finished")
+        correct = np.packbits(np.arange(plan.data.num_test) % 5 > 0).tobytes()
+        nll = np.full(plan.data.num_test, 0.4, "<f2").tobytes()
+        packed = {"correct": b64encode(correct).decode(), "nll": b64encode(nll).decode()}
+        write_json(config.path / "predictions" / f"{spec.trial_id}.json", packed)
+    return journal, config
+
+
+def test_a_scaled_default_that_failed_on_test_as_the_best_is_not_exported(tmp_path: Path) -> None:
+    journal, config = confirmed_run(tmp_path, a_plan())
+    found = analyse(journal, a_plan(), config)
+    assert found.best == a_plan().anchors["scaled"]
+    assert found.verdict.exported == "reference"
+    assert found.exported == REFERENCE
+    journal.close()
+
+
+def test_a_scaled_default_beside_a_best_that_failed_is_exported(tmp_path: Path) -> None:
+    plan = replace(a_plan(), candidate=BEST)
+    journal, config = confirmed_run(tmp_path, plan)
+    found = analyse(journal, plan, config)
+    assert (found.verdict.exported, found.exported) == ("scaled", plan.anchors["scaled"])
+    journal.close()
+
+
+def test_a_reference_that_diverges_on_every_seed_is_not_exported(tmp_path: Path) -> None:
+    journal, config = confirmed_run(tmp_path, a_plan(), diverging=("reference",))
+    found = analyse(journal, a_plan(), config)
+    assert found.verdict.fit.reference == "diverged"
+    assert found.verdict.confirmed is None
+    assert (found.verdict.exported, found.exported) == ("best", a_plan().anchors["scaled"])
+    assert "The reference diverged on fresh seeds; the best recipe is" in found.verdict.sentence
+    journal.close()
+
+
+def test_an_everything_off_that_diverges_costs_no_comparison(tmp_path: Path) -> None:
+    journal, config = confirmed_run(tmp_path, a_plan(), diverging=("off",))
+    confirmed = analyse(journal, a_plan(), config).verdict.confirmed
+    assert confirmed is not None
+    assert confirmed.off == {}
+    assert confirmed.best_minus_reference["test/top1"].mean == 0.0
+    journal.close()

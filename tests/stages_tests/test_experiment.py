@@ -1,0 +1,221 @@
+"""The experiment's runs differ in what is compared and in nothing else."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from search.engine.conductor import Wait
+from search.plan.config import RunConfig
+from search.plan.plan import DataFacts, Plan
+from search.records.journal import Journal
+from search.records.trials import TrialSpec
+from search.stages.experiment import (
+    attribute_stage,
+    block_specs,
+    confirm_stage,
+    experiment_factors,
+    same_role,
+    usual_runs_per_block,
+)
+from spaces.anchors import anchors
+from spaces.recipe import RandAugment, Recipe
+from spaces.space import Space, parse_set
+from spaces.strengths import Strengths
+from spaces.task import Task
+
+REFERENCE = Recipe(
+    strengths=Strengths(
+        weight_decay=0.05,
+        label_smoothing=0.1,
+        drop_path_rate=0.1,
+        ema_decay=0.9999,
+        warmup_fraction=0.05,
+    )
+)
+TASK = Task.of(REFERENCE, num_train=300, num_classes=10, num_blocks=9)
+BEST = REFERENCE.with_strengths(
+    label_smoothing=0.0, drop_path_rate=0.0, ema_decay=0.85, warmup_fraction=0.2
+)
+
+
+def plan() -> Plan:
+    return Plan(
+        data=DataFacts(
+            name="d",
+            digest="0",
+            num_train=300,
+            num_val=300,
+            num_test=1197,
+            class_names=tuple("abcdefghij"),
+        ),
+        task=TASK,
+        anchors=anchors(REFERENCE, TASK),
+        candidate=None,
+        space=Space.for_task(TASK),
+        eval_epochs=(5, 15),
+        rungs=(5,),
+        notes=(),
+    )
+
+
+def config(tmp_path: Path, **values: object) -> RunConfig:
+    fixed = {
+        "dataset": "d",
+        "run_dir": str(tmp_path),
+        "run_name": "r",
+        "data_dir": "",
+        "created": "",
+    }
+    return RunConfig(**(fixed | values))  # type: ignore[arg-type]
+
+
+def block(number: int, best: Recipe = BEST) -> list[TrialSpec]:
+    return block_specs(plan(), best, experiment_factors(plan(), best), block=number, seed=0)
+
+
+@pytest.mark.parametrize("number", [0, 1, 5])
+def test_runs_of_a_block_share_split_and_seed_and_blocks_do_not(number: int) -> None:
+    seeds = {(s.split_seed, s.recipe.seed, s.block) for s in block(number)}
+    assert len(seeds) == 1
+    others = {(s.split_seed, s.recipe.seed) for s in block(number + 1)}
+    assert others.isdisjoint({(s.split_seed, s.recipe.seed) for s in block(number)})
+
+
+def test_levels_are_the_values_that_are_trained_with() -> None:
+    for spec in block(0):
+        for name, level in spec.levels.items():
+            source = BEST if level > 0 else REFERENCE
+            assert getattr(spec.recipe.strengths, name) == getattr(source.strengths, name)
+        # Not noticeably different, so the reference's value everywhere.
+        assert spec.recipe.strengths.weight_decay == REFERENCE.strengths.weight_decay
+        assert replace(spec.recipe, strengths=Strengths(), seed=0) == replace(
+            REFERENCE, strengths=Strengths()
+        )
+
+
+def test_reference_and_best_are_both_among_the_cells_and_every_run_carries_all_averages() -> None:
+    levels = [tuple(spec.levels.values()) for spec in block(0)]
+    assert (-1,) * 3 in levels
+    assert (1,) * 3 in levels
+    for spec in block(0):
+        assert spec.ema_levels == {"reference": 0.9999, "best": 0.85, "none": 0.0}
+        assert spec.evaluate_on == "val"
+        assert spec.never_stop
+
+
+def test_an_average_that_does_not_differ_stays_the_reference_s() -> None:
+    best = REFERENCE.with_strengths(label_smoothing=0.0)
+    assert "ema_decay" in experiment_factors(plan(), best).unchanged
+    for spec in block(0, best):
+        assert spec.recipe.strengths.ema_decay == REFERENCE.strengths.ema_decay
+
+
+def test_an_average_that_differs_is_shipped_at_the_best_s_value() -> None:
+    assert {spec.recipe.strengths.ema_decay for spec in block(0)} == {BEST.strengths.ema_decay}
+
+
+def searched(plan: Plan, *ranges: str) -> Plan:
+    space = plan.space
+    for text in ranges:
+        space = space.with_range(*parse_set(text))
+    return replace(plan, space=space)
+
+
+def test_a_searched_extra_axis_is_a_factor_and_the_learning_rate_is_not() -> None:
+    reference = replace(REFERENCE, mixup_alpha=0.8, randaugment=RandAugment(num_ops=3))
+    wide = searched(plan(), "mixup_alpha=0:1", "randaugment_magnitude=0:20", "lr=0.0001:0.01")
+    wide = replace(wide, anchors={**wide.anchors, "reference": reference})
+    best = replace(
+        reference.with_strengths(label_smoothing=0.0), mixup_alpha=0.0, randaugment=None, lr=3e-3
+    )
+    what = experiment_factors(wide, best)
+    assert what.trajectory == ("label_smoothing", "mixup_alpha", "randaugment_magnitude")
+    specs = block_specs(wide, best, what, block=0, seed=0)
+    assert len(specs) == 8
+    # With all that could differ, six factors; without the extras, four.
+    assert (usual_runs_per_block(wide), usual_runs_per_block(plan())) == (16, 8)
+    for spec in specs:
+        level = {name: at > 0 for name, at in spec.levels.items()}
+        assert spec.recipe.mixup_alpha == (0.0 if level["mixup_alpha"] else 0.8)
+        given = None if level["randaugment_magnitude"] else RandAugment(num_ops=3)
+        assert spec.recipe.randaugment == given
+        assert spec.recipe.lr == 3e-3
+
+
+def test_an_extra_that_is_not_searched_is_the_best_s_in_every_cell() -> None:
+    reference = replace(REFERENCE, mixup_alpha=0.8, randaugment=RandAugment())
+    given = replace(plan(), anchors={**plan().anchors, "reference": reference})
+    best = replace(reference.with_strengths(label_smoothing=0.0), mixup_alpha=0.2, randaugment=None)
+    what = experiment_factors(given, best)
+    assert what.trajectory == ("label_smoothing",)
+    for spec in block_specs(given, best, what, block=0, seed=0):
+        assert (spec.recipe.mixup_alpha, spec.recipe.randaugment) == (0.2, None)
+
+
+def test_numbers_go_on_from_block_to_block_without_repeats() -> None:
+    ids = [spec.trial_id for number in range(4) for spec in block(number)]
+    assert len(ids) == len(set(ids)) == 32
+
+
+def test_a_best_that_equals_the_reference_needs_no_experiment(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    stage = attribute_stage(
+        journal,
+        plan(),
+        config(tmp_path),
+        best=REFERENCE,
+        is_decided=lambda: False,
+        deadline=None,
+    )
+    assert stage.next() is Wait.NO_MORE
+
+
+@pytest.mark.parametrize(("is_decided", "expected"), [(True, 16), (False, 32)])
+def test_blocks_are_added_until_every_dial_is_decided_or_the_last_is_done(
+    tmp_path: Path, is_decided: bool, expected: int
+) -> None:
+    journal = Journal(tmp_path)
+    stage = attribute_stage(
+        journal,
+        plan(),
+        config(tmp_path, min_blocks=2, max_blocks=4),
+        best=BEST,
+        is_decided=lambda: is_decided,
+        deadline=None,
+    )
+    while isinstance(spec := stage.next(), TrialSpec):
+        journal.start(spec)
+        journal.end(spec.trial_id, "finished")
+    journal.close()
+    assert len(journal.trials) == expected
+
+
+def test_equal_recipes_are_confirmed_once_and_stand_for_each_other(tmp_path: Path) -> None:
+    off = plan().anchors["off"]
+    assert same_role(plan(), off) == {
+        "reference": "reference",
+        "best": "best",
+        "off": "best",
+        "scaled": "scaled",
+    }
+    journal = Journal(tmp_path)
+    stage = confirm_stage(journal, plan(), config(tmp_path, confirm_seeds=2), best=off)
+    specs = []
+    while isinstance(spec := stage.next(), TrialSpec):
+        journal.start(spec)
+        journal.end(spec.trial_id, "finished")
+        specs.append(spec)
+    journal.close()
+    assert [spec.role for spec in specs] == ["reference", "best", "scaled"] * 2
+    assert {spec.evaluate_on for spec in specs} == {"test"}
+    seeds = {(spec.block, spec.recipe.seed, spec.split_seed) for spec in specs}
+    assert len(seeds) == 2
+
+
+def test_no_stage_shares_a_seed_with_another(tmp_path: Path) -> None:
+    confirm = confirm_stage(Journal(tmp_path), plan(), config(tmp_path), best=BEST).next()
+    assert isinstance(confirm, TrialSpec)
+    attribute = {spec.split_seed for number in range(20) for spec in block(number)}
+    assert confirm.split_seed not in attribute
+    assert REFERENCE.seed not in attribute

@@ -1,0 +1,200 @@
+"""The champion of a run is what its verdict exports, from weights that a confirmation left."""
+
+import hashlib
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from search.plan.config import RunConfig
+from search.plan.plan import Plan
+from search.records.journal import Journal
+from search.records.trials import Record, TrialSpec
+from search.stages.analysis import Analysis
+from search.stages.experiment import confirm_stage
+from search.tracking.champion import Champion
+from search.tracking.champion_choice import make_champion
+from search.verdict.schema import Fit
+from spaces.recipe import Recipe
+from tests.support.finished_run import a_config, a_plan, an_analysis
+from tests.support.toy_training import TOY, toy_dataset
+from trainable import checkpoint
+from trainable.models.saved_model import read_metadata
+from trainable.trainer import Trainer
+
+BEST = TOY.with_strengths(label_smoothing=0.0)
+SCALED = TOY.with_strengths(ema_decay=0.8)
+OFF = TOY.with_strengths(ema_decay=0.0, label_smoothing=0.0)
+
+
+def a_toy_plan() -> Plan:
+    return replace(
+        a_plan(("red", "green", "blue")),
+        anchors={"reference": TOY, "scaled": SCALED, "off": OFF},
+    )
+
+
+def confirmed(config: RunConfig, plan: Plan) -> Journal:
+    """Every confirmation run of two seeds; the first seed's leave what a worker leaves."""
+    config.path.mkdir(parents=True)
+    journal = Journal(config.path)
+    dataset = toy_dataset()
+    stage = confirm_stage(journal, plan, config, best=BEST)
+    while isinstance(spec := stage.next(), TrialSpec):
+        journal.start(spec)
+        metrics = {"test/top1": 0.25, "clean_train/top1": 0.5}
+        if spec.keep_weights:
+            folder = config.path / "ray" / spec.trial_id
+            folder.mkdir(parents=True)
+            trainer = Trainer(spec.recipe, dataset, dataset.split)
+            metrics = trainer.evaluate("val", "test")
+            checkpoint.save(trainer, folder)
+            journal.checkpoint(spec.trial_id, str(folder))
+        for epoch in range(1, spec.recipe.epochs + 1):
+            record = Record(trial_id=spec.trial_id, stage=spec.stage, epoch=epoch, metrics=metrics)
+            journal.report(record)
+        journal.end(spec.trial_id, "finished")
+    journal.close()
+    return journal
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    config = a_config(tmp_path_factory.mktemp("runs"), confirm_seeds=2)
+    confirmed(config, a_toy_plan())
+    return config.path
+
+
+@pytest.fixture
+def config(template: Path, tmp_path: Path) -> RunConfig:
+    """A copy of the run, whose checkpoints lie where its journal says: in the template."""
+    found = a_config(tmp_path, confirm_seeds=2)
+    shutil.copytree(template, found.path)
+    text = (found.path / "trials.jsonl").read_text().replace(str(template), str(found.path))
+    (found.path / "trials.jsonl").write_text(text)
+    return found
+
+
+def champion_of(config: RunConfig, exported: str = "best", **changes: Any) -> Champion:
+    found = an_analysis(exported=exported, **changes)
+    return make_champion(
+        config, a_toy_plan(), toy_dataset(), Journal(config.path), _with_best(found)
+    )
+
+
+def _with_best(analysis: Analysis) -> Analysis:
+    return replace(analysis, best=BEST)
+
+
+def test_only_the_first_seed_of_what_may_be_exported_leaves_weights(config: RunConfig) -> None:
+    specs = [trial.spec for trial in Journal(config.path).of_stage("confirm")]
+    assert len(specs) == 2 * 4
+    assert {spec.role for spec in specs if spec.keep_weights} == {"reference", "best", "scaled"}
+    assert {spec.block for spec in specs if spec.keep_weights} == {0}
+
+
+def test_a_run_that_stands_for_an_equal_recipe_leaves_weights_too(tmp_path: Path) -> None:
+    plan = a_toy_plan()
+    equal = replace(plan, anchors={**plan.anchors, "scaled": OFF})
+    config = a_config(tmp_path, confirm_seeds=2)
+    config.path.mkdir(parents=True)
+    journal = Journal(config.path)
+    stage = confirm_stage(journal, equal, config, best=BEST)
+    kept = []
+    while isinstance(spec := stage.next(), TrialSpec) and spec.block == 0:
+        kept += [spec.role] if spec.keep_weights else []
+        journal.start(spec)
+    journal.close()
+    assert kept == ["reference", "best", "off"]
+
+
+@pytest.mark.parametrize(
+    ("exported", "name"), [("best", "the search's best recipe"), ("scaled", "the size-scaled")]
+)
+def test_a_champion_beside_a_reference_that_diverged_says_so(
+    config: RunConfig, exported: str, name: str
+) -> None:
+    fit = Fit(reference="diverged", best="balanced", reasons=())
+    described = champion_of(config, exported, fit=fit).description
+    assert f"It is {name}" in described
+    assert "which trains where the reference diverges" in described
+
+
+@pytest.mark.parametrize(
+    ("exported", "recipe", "why"),
+    [
+        ("best", BEST, "which beat the reference"),
+        ("scaled", SCALED, "did not beat the reference"),
+        ("reference", TOY, "nothing that was found beats it"),
+    ],
+)
+def test_the_champion_is_the_recipe_that_the_verdict_exports_and_says_so(
+    config: RunConfig, exported: str, recipe: Recipe, why: str
+) -> None:
+    champion = champion_of(config, exported)
+    assert champion.name == "digits-test_byobnet"
+    assert champion.tags["recipe"] == exported
+    assert why in champion.description
+    seed = read_metadata(champion.model_file)["recipe"]["seed"]
+    assert read_metadata(champion.model_file)["recipe"] == replace(recipe, seed=seed).to_dict()
+    first = min(t.spec.recipe.seed for t in Journal(config.path).of_stage("confirm"))
+    assert seed == first
+
+
+def test_what_it_was_made_of_is_deleted_and_not_missed(config: RunConfig) -> None:
+    first = champion_of(config)
+    assert not any((config.path / "ray").rglob("*.pt"))
+    written = first.model_file.stat().st_mtime_ns
+    # A run that is over and was moved is written out again, from the file alone.
+    moved = replace(config, run_name="renamed")
+    config.path.rename(moved.path)
+    again = champion_of(moved)
+    assert again.model_file.stat().st_mtime_ns == written
+    assert again.tags == first.tags
+    assert again.description == first.description
+
+
+def test_a_file_of_another_recipe_is_not_taken_for_the_champion(config: RunConfig) -> None:
+    champion_of(config, "scaled")
+    with pytest.raises(FileNotFoundError, match=r"There is no checkpoint in .*confirm-0001"):
+        champion_of(config, "best")
+
+
+def test_nothing_outside_of_the_run_is_read_or_deleted(config: RunConfig, template: Path) -> None:
+    path = config.path / "trials.jsonl"
+    path.write_text(path.read_text().replace(str(config.path), str(template)))
+    with pytest.raises(FileNotFoundError, match="does not lie in"):
+        champion_of(config)
+    assert len(list((template / "ray").rglob("*.pt"))) == 3
+
+
+def test_a_checkpoint_of_another_model_is_told_and_not_used(config: RunConfig) -> None:
+    (file,) = (config.path / "ray" / "confirm-0001").glob("*.pt")
+    torch.save({"model": {}, "ema": {}}, other := file.with_name("other"))
+    digest = hashlib.sha256(other.read_bytes()).hexdigest()
+    other.rename(file.with_name(f"run-000009-{digest}.pt"))
+    with pytest.raises(OSError, match=r"confirm-0001 cannot be used: .*Missing key"):
+        champion_of(config)
+
+
+def test_a_broken_model_file_is_written_again(config: RunConfig) -> None:
+    (config.path / "model.safetensors").write_bytes(b"no model")
+    assert read_metadata(champion_of(config).model_file)["model"] == TOY.model
+
+
+def test_a_run_that_kept_no_weights_says_so(config: RunConfig) -> None:
+    path = config.path / "trials.jsonl"
+    lines = [line for line in path.read_text().splitlines() if '"checkpoint"' not in line]
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(FileNotFoundError, match=r"exported recipe \(best\) left its weights"):
+        champion_of(config)
+
+
+def test_the_example_shows_training_images_only(config: RunConfig) -> None:
+    dataset = toy_dataset()
+    shown = champion_of(config).images
+    kept = torch.from_numpy(dataset.images[dataset.split.train[: len(shown)]])
+    assert torch.equal(torch.from_numpy(shown), kept)

@@ -1,0 +1,55 @@
+"""What a worker reports, also where Ray's own counters say something else."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.support.local_trainable import EPOCHS, LocalTrainable, a_config, trained
+from tests.support.toy_training import TOY
+
+
+def test_a_trial_that_starts_over_counts_its_own_epochs_where_tune_starts_at_one(
+    tmp_path: Path,
+) -> None:
+    first = LocalTrainable(a_config())
+    first.step()
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    first.save_checkpoint(str(folder))
+    result = trained(LocalTrainable(a_config(checkpoint=folder)))
+    assert result["epoch"] == 2
+    assert result["training_iteration"] == 1
+
+
+def test_one_actor_serves_trial_after_trial_where_stock_tune_makes_an_actor_for_each() -> None:
+    """As fresh as a new actor's: nothing of the trial before it shows in its numbers."""
+    actor = LocalTrainable(a_config(0))
+    for _ in range(2):
+        trained(actor)
+    actor.config = a_config(1)
+    assert actor.reset_config(a_config(1))
+    reused = [trained(actor)["metrics"]["train/loss"] for _ in range(EPOCHS)]
+    fresh = LocalTrainable(a_config(1))
+    assert reused == [trained(fresh)["metrics"]["train/loss"] for _ in range(EPOCHS)]
+
+
+def test_threads_are_those_that_were_asked_for_where_ray_leaves_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    LocalTrainable(a_config())
+    assert asked == [1]
+
+
+def test_the_first_report_of_a_trial_holds_its_strengths_as_the_live_objects_hold_them() -> None:
+    trial = LocalTrainable(a_config())
+    first, second = trained(trial)["metrics"], trained(trial)["metrics"]
+    live = {k.removeprefix("live/"): v for k, v in first.items() if k.startswith("live/")}
+    # One step of nine lies below the peak; the recipe asks for a share of 0.1.
+    assert live == pytest.approx(TOY.strengths.as_dict() | {"warmup_fraction": 1 / 9})
+    assert not [name for name in second if name.startswith("live/")]
+    trial.config = a_config(1)
+    assert trial.reset_config(a_config(1))
+    assert "live/weight_decay" in trained(trial)["metrics"]

@@ -1,0 +1,199 @@
+"""What is confirmed, what its interval holds, and what may be exported for it."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from search.verdict.confirmation import SeedResult, choose_export, confirm, paired_interval
+from search.verdict.schema import Confirmed, Estimate
+
+N = 400
+
+
+def run(rng: np.random.Generator, accuracy: float, *, images: bool = True) -> SeedResult:
+    right = (rng.random(N) < accuracy).astype(np.int64)
+    loss = rng.exponential(1.0 - accuracy, N)
+    return SeedResult(
+        metrics={"test/top1": float(right.mean()), "test/nll": float(loss.mean())},
+        images={"test/top1": right, "test/nll": loss} if images else {},
+    )
+
+
+def results(*, images: bool = True, seeds: int = 3) -> dict[str, dict[int, SeedResult]]:
+    rng = np.random.default_rng(0)
+    accuracies = {"reference": 0.80, "best": 0.90, "off": 0.85}
+    return {
+        role: {seed: run(rng, accuracy, images=images) for seed in range(seeds)}
+        for role, accuracy in accuracies.items()
+    }
+
+
+def test_means_are_over_seeds_and_differences_over_shared_seeds() -> None:
+    given = results()
+    found = confirm(given, num_images=N)
+    assert (found.seeds, found.num_images, found.split) == (3, N, "test")
+    for role, means in (("reference", found.reference), ("best", found.best), ("off", found.off)):
+        for metric in ("test/top1", "test/nll"):
+            expected = np.mean([given[role][seed].metrics[metric] for seed in range(3)])
+            assert means[metric] == pytest.approx(expected)
+    gain = found.best_minus_reference["test/top1"]
+    assert gain.mean == pytest.approx(found.best["test/top1"] - found.reference["test/top1"])
+    assert gain.ci95[0] < gain.mean < gain.ci95[1]
+
+
+def test_seeds_that_one_recipe_lacks_or_spoiled_do_not_enter_the_comparison() -> None:
+    given = results()
+    del given["best"][0]
+    given["reference"][1] = SeedResult(metrics={"test/top1": 0.1, "test/nll": math.nan})
+    found = confirm(given, num_images=N)
+    assert found.seeds == 1
+    only = given["best"][2].metrics["test/top1"] - given["reference"][2].metrics["test/top1"]
+    assert found.best_minus_reference["test/top1"].mean == pytest.approx(only)
+    assert found.best_minus_reference["test/top1"].ci95 == (-math.inf, math.inf)
+
+
+@pytest.mark.parametrize("role", ["reference", "best"])
+def test_a_role_without_runs_is_refused(role: str) -> None:
+    given = results()
+    given[role] = {}
+    with pytest.raises(ValueError, match=f"must each have a finished run.*missing=\\['{role}'\\]"):
+        confirm(given, num_images=N)
+
+
+def test_everything_off_may_be_lost_without_losing_the_comparison() -> None:
+    given = results()
+    whole = confirm(given, num_images=N)
+    found = confirm({**given, "off": {}}, num_images=N)
+    assert found.off == {}
+    assert found.best_minus_reference == whole.best_minus_reference
+
+
+def test_recipes_without_a_common_seed_are_refused() -> None:
+    given = results()
+    given["best"] = {seed + 10: of for seed, of in given["best"].items()}
+    with pytest.raises(ValueError, match=r"one with the same seed, but .*shared=\[\]"):
+        confirm(given, num_images=N)
+
+
+def test_the_interval_equals_its_definition_by_components() -> None:
+    rng = np.random.default_rng(0)
+    d = rng.normal(0.03, 0.3, (4, 50)) + rng.normal(0, 0.2, (4, 1)) + rng.normal(0, 0.5, (1, 50))
+    rest = sum(
+        (d[s, i] - d[s].mean() - d[:, i].mean() + d.mean()) ** 2
+        for s in range(4)
+        for i in range(50)
+    ) / (3 * 49)
+    seeds = d.mean(axis=1).var(ddof=1) / 4
+    images = d.mean(axis=0).var(ddof=1) / 50 - rest / 200
+    half = math.sqrt(stats.t.ppf(0.975, 3) ** 2 * seeds + stats.t.ppf(0.975, 49) ** 2 * images)
+    low, high = paired_interval(d)
+    assert (low, high) == pytest.approx((d.mean() - half, d.mean() + half))
+    assert paired_interval(d, alpha=0.01)[1] > high
+
+
+def test_with_means_only_the_interval_is_the_paired_t_over_seeds() -> None:
+    gains = np.array([[0.01], [0.03], [0.02]])
+    half = stats.t.ppf(0.975, 2) * 0.01 / math.sqrt(3)
+    assert paired_interval(gains) == pytest.approx((0.02 - half, 0.02 + half))
+
+
+def test_pairing_removes_what_seeds_and_images_have_in_common() -> None:
+    rng = np.random.default_rng(0)
+    hard = rng.random(N) < 0.3
+    given: dict[str, dict[int, SeedResult]] = {"reference": {}, "best": {}, "off": {}}
+    for role, gained in (("reference", 0), ("best", 8), ("off", 0)):
+        for seed in range(3):
+            right = (~hard).astype(np.int64)
+            right[np.flatnonzero(hard)[: gained + seed]] = 1
+            given[role][seed] = SeedResult(
+                metrics={"test/top1": float(right.mean()), "test/nll": 0.5},
+                images={"test/top1": right},
+            )
+    gain = confirm(given, num_images=N).best_minus_reference["test/top1"]
+    assert gain.mean == pytest.approx(8 / N)
+    # Only 8 of 400 images differ; unpaired the interval would hold zero by far.
+    assert gain.ci95[0] > 0.0
+
+
+def test_without_values_per_image_accuracy_gets_the_wider_interval_of_independent_recipes() -> None:
+    paired = confirm(results(), num_images=N).best_minus_reference["test/top1"]
+    given = results(images=False)
+    blind = confirm(given, num_images=N).best_minus_reference["test/top1"]
+    assert blind.mean == pytest.approx(paired.mean)
+    p, q = (
+        np.mean([r.metrics["test/top1"] for r in given[k].values()]) for k in given if k != "off"
+    )
+    gains = [
+        given["best"][s].metrics["test/top1"] - given["reference"][s].metrics["test/top1"]
+        for s in range(3)
+    ]
+    half = math.sqrt(
+        stats.t.ppf(0.975, 2) ** 2 * np.var(gains, ddof=1) / 3
+        + stats.t.ppf(0.975, N - 1) ** 2 * (p * (1 - p) + q * (1 - q)) / N
+    )
+    assert (blind.ci95[1] - blind.ci95[0]) / 2 == pytest.approx(half)
+    nll = confirm(given, num_images=N).best_minus_reference["test/nll"]
+    assert nll.ci95[0] < nll.mean < nll.ci95[1]
+
+
+def confirmed(mean: float, low: float, high: float) -> Confirmed:
+    return Confirmed(
+        num_images=N,
+        seeds=3,
+        reference={},
+        best={},
+        off={},
+        best_minus_reference={"test/top1": Estimate(mean=mean, ci95=(low, high))},
+    )
+
+
+BETTER, SAME, WORSE = (0.02, 0.01, 0.03), (0.01, -0.01, 0.03), (-0.02, -0.03, -0.01)
+
+
+@pytest.mark.parametrize(
+    ("best", "scaled", "exported"),
+    [
+        (BETTER, None, "best"),
+        (BETTER, BETTER, "best"),
+        (SAME, BETTER, "scaled"),
+        (SAME, SAME, "reference"),
+        (SAME, WORSE, "reference"),
+        (SAME, None, "reference"),
+        (WORSE, BETTER, "scaled"),
+        (WORSE, None, "reference"),
+        ((0.02, 0.0, 0.04), None, "reference"),
+        ((0.5, -math.inf, math.inf), None, "reference"),
+        (None, None, "reference"),
+        (None, BETTER, "scaled"),
+    ],
+)
+def test_only_what_beats_the_reference_beyond_noise_is_exported(
+    best: tuple[float, float, float] | None,
+    scaled: tuple[float, float, float] | None,
+    exported: str,
+) -> None:
+    gain = Estimate(mean=scaled[0], ci95=scaled[1:]) if scaled else None
+    found = choose_export(confirmed(*best) if best else None, scaled_minus_reference=gain)
+    assert found == exported
+
+
+@pytest.mark.parametrize(
+    ("diverged", "exported"),
+    [
+        ((), "best"),
+        (("off",), "best"),
+        (("reference",), "best"),
+        (("reference", "best"), "scaled"),
+        (("reference", "best", "scaled"), "reference"),
+        (("best",), "scaled"),
+        (("best", "scaled"), "reference"),
+    ],
+)
+def test_a_recipe_that_diverged_is_not_exported_while_another_one_trains(
+    diverged: tuple[str, ...], exported: str
+) -> None:
+    gain = Estimate(mean=BETTER[0], ci95=BETTER[1:])
+    found = choose_export(confirmed(*BETTER), scaled_minus_reference=gain, diverged=diverged)
+    assert found == exported

@@ -1,0 +1,421 @@
+"""Simulated experiments with known truth: intervals cover, false turns are rare, culprits found.
+
+Noise in points of top-1, as measured on 300 validation images: 1.2 between runs of a block, 1.5
+between blocks. All simulations of one design are columns of one least-squares problem.
+"""
+
+import itertools
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy import stats
+
+from search.stages.analysis import decide_dials, is_decided_by
+from search.stages.experiment import experiment_factors
+from search.verdict.blocked_model import Contrast, block_columns, contrast, pair_columns
+from search.verdict.confirmation import paired_interval
+from search.verdict.design import cells
+from search.verdict.effects import Effect, Run, main_effect, mean_difference
+from search.verdict.judgement import Question, judge
+from search.verdict.schema import Dial
+from search.verdict.sequential import FAMILY_ALPHA, SHARES, look_alpha
+from tests.support.finished_run import AVERAGES, REFERENCE, a_config, a_plan
+
+Floats = npt.NDArray[np.float64]
+
+RUN, BLOCK = 1.2, 1.5
+LOOKED_AT = ("val/top1", "val/nll_refined", "val/nll")
+SPLIT = 0.4
+"""By how much an effect itself differs from split to split."""
+
+
+def layout(num_factors: int, num_blocks: int) -> tuple[Floats, npt.NDArray[np.int64]]:
+    names = tuple(f"f{i}" for i in range(num_factors))
+    rows = [
+        ([float(cell[name]) for name in names], block)
+        for block in range(num_blocks)
+        for cell in cells(names, block=block)
+    ]
+    levels = np.array([row for row, _ in rows]).reshape(len(rows), num_factors)
+    return levels, np.array([block for _, block in rows])
+
+
+class Simulation:
+    """Outcomes of many experiments on one layout; every draw comes from one seeded generator."""
+
+    def __init__(self, num_factors: int, num_blocks: int, num: int, *, seed: int = 0) -> None:
+        self.levels, self.blocks = layout(num_factors, num_blocks)
+        self.num = num
+        self._rng = np.random.default_rng([seed, num_factors, num_blocks])
+
+    def outcomes(
+        self,
+        *,
+        run: float | Floats = RUN,
+        block: float = BLOCK,
+        split: float = SPLIT,
+        truth: Floats | float = 0.0,
+    ) -> Floats:
+        """One column per experiment; ``split`` is the spread of every effect over blocks."""
+        num_blocks, num_factors = int(self.blocks.max()) + 1, self.levels.shape[1]
+        spread = np.broadcast_to(np.asarray(run), (len(self.levels),))[:, None]
+        noise: Floats = self._rng.normal(size=(len(self.levels), self.num)) * spread
+        noise += self._rng.normal(0.0, block, (num_blocks, self.num))[self.blocks]
+        slopes = self._rng.normal(0.0, split, (num_blocks, num_factors, self.num))[self.blocks]
+        noise += np.einsum("rf,rfs->rs", self.levels, slopes) / 2
+        noise += np.broadcast_to(np.asarray(truth), (len(self.levels),))[:, None]
+        return noise
+
+    def contrast(
+        self, outcomes: Floats, factor: int | None, keep: npt.NDArray[np.bool_] | None = None
+    ) -> Contrast:
+        """Effect of a factor, or the mean difference for None, on some of the runs."""
+        rows = np.ones(len(self.levels), bool) if keep is None else keep
+        levels, blocks, values = self.levels[rows], self.blocks[rows], outcomes[rows]
+        if factor is None:
+            return mean_difference(levels, blocks, values)
+        return main_effect(levels, blocks, factor, values)
+
+
+def coverage(found: Contrast, truth: float) -> float:
+    low, high = found.interval(0.05)
+    return float(((low <= truth) & (truth <= high)).mean())
+
+
+@pytest.mark.parametrize("num_blocks", [2, 3, 4])
+@pytest.mark.parametrize("num_factors", [2, 3, 4])
+def test_intervals_of_main_effects_cover(num_factors: int, num_blocks: int) -> None:
+    simulation = Simulation(num_factors, num_blocks, 3000)
+    levels = simulation.levels
+    # A true effect of 3 points that doubles where the last factor is at its best.
+    truth = 1.5 * levels[:, 0] + 0.7 * levels[:, 0] * levels[:, -1]
+    found = simulation.contrast(simulation.outcomes(truth=truth), 0)
+    assert 0.90 <= coverage(found, 3.0) <= 0.99
+    assert 0.90 <= coverage(simulation.contrast(simulation.outcomes(), 1), 0.0) <= 0.99
+
+
+@pytest.mark.parametrize("num_blocks", [2, 3, 4])
+def test_intervals_cover_where_half_of_the_cells_have_no_variance_at_all(num_blocks: int) -> None:
+    simulation = Simulation(3, num_blocks, 3000)
+    at_chance = simulation.levels[:, 0] < 0
+    run = np.where(at_chance, 0.0, RUN * math.sqrt(2.0))
+    for factor in range(3):
+        found = simulation.contrast(simulation.outcomes(run=run), factor)
+        assert 0.90 <= coverage(found, 0.0) <= 0.99
+
+
+@pytest.mark.parametrize("num_blocks", [2, 3])
+@pytest.mark.parametrize("num_factors", [3, 4])
+def test_intervals_cover_with_diverged_runs(num_factors: int, num_blocks: int) -> None:
+    simulation = Simulation(num_factors, num_blocks, 2000)
+    keep = np.ones(len(simulation.levels), bool)
+    keep[[1, 6, 12]] = False
+    truth = 1.5 * simulation.levels[:, 0] + 0.5 * simulation.levels[:, 1]
+    outcomes = simulation.outcomes(truth=truth)
+    for factor, effect in ((0, 3.0), (1, 1.0), (2, 0.0)):
+        found = simulation.contrast(outcomes, factor, keep)
+        assert 0.90 <= coverage(found, effect) <= 0.99
+
+
+@pytest.mark.parametrize("num_blocks", [2, 3, 4])
+@pytest.mark.parametrize("ratio", [0.75, 1.0, BLOCK / RUN])
+def test_the_interval_of_the_ema_effect_covers(num_blocks: int, ratio: float) -> None:
+    # The difference varies between blocks as it does for a reference average at chance, where it
+    # is the accuracy itself, less a constant; and cells differ systematically by 6 points.
+    simulation = Simulation(3, num_blocks, 3000)
+    truth = 85.0 + 3.0 * simulation.levels[:, 0] + 1.0 * simulation.levels[:, 1]
+    found = simulation.contrast(
+        simulation.outcomes(run=RUN, block=ratio * RUN, split=0.0, truth=truth), None
+    )
+    assert 0.90 <= coverage(found, 85.0) <= 0.99
+
+
+def test_an_ema_interval_that_ignored_blocks_would_miss() -> None:
+    """The control: the naive interval over runs is why the one above is built as it is."""
+    simulation = Simulation(3, 2, 3000)
+    outcomes = simulation.outcomes(split=0.0)
+    half = stats.t.ppf(0.975, 15) * outcomes.std(axis=0, ddof=1) / 4
+    assert (np.abs(outcomes.mean(axis=0)) <= half).mean() < 0.85
+
+
+def false_turns(
+    num_factors: int, num_blocks: int, num: int, *, seed: int = 0, split: float = SPLIT
+) -> tuple[float, float]:
+    """Rate of experiments without any effect in which a dial is turned: controlled, and naive.
+
+    Three metrics with independent noise are the worst case for looking at all of them.
+    """
+    simulation = Simulation(num_factors, num_blocks, num, seed=seed)
+    metrics = LOOKED_AT
+    dials: list[int | None] = [*range(num_factors), None]
+    outcomes = {m: simulation.outcomes(split=split) for m in metrics}
+    differences = {m: simulation.outcomes(run=0.6, block=0.6, split=0.0) for m in metrics}
+    turned, naive = np.zeros(num, bool), np.zeros(num, bool)
+    for look in range(1, num_blocks):
+        keep = simulation.blocks <= look
+        for metric, dial in itertools.product(metrics, dials):
+            values = (differences if dial is None else outcomes)[metric]
+            found = simulation.contrast(values, dial, keep)
+            alpha = look_alpha(
+                look=look, max_looks=num_blocks - 1, num_dials=len(dials), share=SHARES[metric]
+            )
+            low, high = found.interval(alpha)
+            turned |= (low > 0.0) | (high < 0.0)
+            if metric == "val/top1":
+                low, high = found.interval(0.05)
+                naive |= (low > 0.0) | (high < 0.0)
+    return float(turned.mean()), float(naive.mean())
+
+
+@pytest.mark.parametrize("num_factors", [3, 4, 6])
+def test_a_whole_experiment_without_a_culprit_turns_a_dial_in_at_most_one_of_twenty(
+    num_factors: int,
+) -> None:
+    num = 2000
+    controlled, naive = false_turns(num_factors, 4, num)
+    assert controlled <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / num)
+    assert naive > 0.2
+
+
+ALL_DIFFER = {
+    "weight_decay": 4.0,
+    "label_smoothing": 0.0,
+    "drop_path_rate": 0.0,
+    "ema_decay": 0.8,
+    "warmup_fraction": 0.2,
+}
+
+
+def diagnosed(
+    simulation: Simulation, at: int, metrics: dict[str, Floats], run_dir: Path
+) -> tuple[int, tuple[Dial, ...]]:
+    """One simulated experiment through the product's own looks; its blocks and its dials."""
+    best = REFERENCE.with_strengths(**ALL_DIFFER)
+    plan, config = replace(a_plan(), candidate=best), a_config(run_dir)
+    names = experiment_factors(plan, best).trajectory
+    runs: list[Run] = []
+    for block in range(config.max_blocks):
+        for row in np.flatnonzero(simulation.blocks == block):
+            levels = {n: int(v) for n, v in zip(names, simulation.levels[row], strict=True)}
+            # Log-loss so noisy that its margin holds nothing back.
+            own = {
+                m: float(values[row, at]) / (100 if m.endswith("top1") else 10)
+                for m, values in metrics.items()
+            }
+            # The averages differ from run to run and by nothing else.
+            of = {name: {m: own[m] + own[f"{name}:{m}"] for m in LOOKED_AT} for name in AVERAGES}
+            runs.append(Run(run_id=str(row), block=block, levels=levels, metrics=of))
+        if block + 1 >= config.min_blocks and is_decided_by(runs, plan, config, best):
+            break
+    return block + 1, decide_dials(runs, plan, config, best)[1]
+
+
+def test_a_whole_diagnosis_of_five_dials_that_do_nothing_rarely_turns_one(tmp_path: Path) -> None:
+    """The sharpest control: the same code as in a run, with its looks and where it stops."""
+    num = 150
+    simulation = Simulation(4, 4, num)
+    metrics = {m: simulation.outcomes() for m in LOOKED_AT}
+    metrics |= {
+        f"{name}:{m}": simulation.outcomes(run=0.6, block=0.6, split=0.0)
+        for name in AVERAGES
+        for m in LOOKED_AT
+    }
+    blocks, turned = [], 0
+    for at in range(num):
+        used, dials = diagnosed(simulation, at, metrics, tmp_path)
+        assert all(dial.num_runs == 8 * used for dial in dials)
+        blocks.append(used)
+        turned += any(dial.turn in ("down", "up") for dial in dials)
+    assert turned / num <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / num)
+    assert set(blocks) == {2, 3, 4}, "it must have looked, and stopped, at every look"
+
+
+def power(num_factors: int, num_blocks: int, num: int, culprit: float) -> list[float]:
+    """Share of experiments that have found the culprit by each look."""
+    simulation = Simulation(num_factors, num_blocks, num)
+    outcomes = simulation.outcomes(truth=culprit / 2 * simulation.levels[:, 0])
+    found, shares = np.zeros(num, bool), []
+    for look in range(1, num_blocks):
+        alpha = look_alpha(
+            look=look,
+            max_looks=num_blocks - 1,
+            num_dials=num_factors + 1,
+            share=SHARES["val/top1"],
+        )
+        low, _ = simulation.contrast(outcomes, 0, simulation.blocks <= look).interval(alpha)
+        found |= low > 0.0
+        shares.append(float(found.mean()))
+    return shares
+
+
+@pytest.mark.parametrize("num_factors", [3, 4])
+def test_a_culprit_of_three_points_is_mostly_found_in_two_blocks_and_nearly_always_in_four(
+    num_factors: int,
+) -> None:
+    shares = power(num_factors, 4, 2000, 3.0)
+    assert shares[0] > 0.6
+    assert shares[-1] > 0.95
+
+
+@pytest.mark.parametrize(
+    ("metric", "most_wrong", "least_right"),
+    [("val/nll", 0.05, 0.70), ("val/nll_refined", 0.15, 0.85)],
+)
+def test_where_accuracy_falls_a_gain_of_log_loss_rarely_turns_a_dial(
+    metric: str, most_wrong: float, least_right: float
+) -> None:
+    """And where accuracy does not move, what holds such turns back seldom does."""
+    question = Question(look=1, max_looks=3, num_dials=5, runs_per_block=8, margin=0.005)
+    simulation, num = Simulation(4, 2, 400), 400
+    loss = Effect(mean=-0.3, std_error=0.02, dof=9, num_runs=16)
+    shares = []
+    for truth in (-2.0, 0.0):
+        outcomes = simulation.outcomes(truth=truth / 2 * simulation.levels[:, 0])
+        found = simulation.contrast(outcomes / 100, 0)
+        turned = 0
+        for mean, error in zip(found.mean, found.std_error, strict=True):
+            bare = Effect(mean=mean, std_error=error, dof=found.dof, num_runs=16)
+            accuracy = replace(bare, ci95=bare.interval(0.05))
+            judged = judge({"val/top1": accuracy, metric: loss}, None, question)
+            turned += judged.outcome == "helps"
+        shares.append(turned / num)
+    assert shares[0] < most_wrong
+    assert shares[1] > least_right
+
+
+def interaction_coverage(num_factors: int, num_blocks: int, num: int) -> tuple[float, float]:
+    """Coverage of 95 % intervals of a real interaction, and how often one that is none is told."""
+    simulation = Simulation(num_factors, num_blocks, num)
+    levels, blocks = simulation.levels, simulation.blocks
+    inside = block_columns(blocks)
+    pairs, products = pair_columns(levels)
+    model = np.hstack([inside, levels, products])
+    # An effect of 3 points that is 4 points larger at the best's value of the second factor.
+    outcomes = simulation.outcomes(truth=1.5 * levels[:, 0] + 1.0 * products[:, 0])
+    told = np.zeros(num, bool)
+    for at in range(len(pairs)):
+        weights = np.zeros(model.shape[1])
+        weights[inside.shape[1] + num_factors + at] = 4.0
+        found = contrast(model, weights, outcomes, own=inside * products[:, [at]])
+        if at == 0:
+            covered = coverage(found, 4.0)
+            continue
+        low, high = found.interval(FAMILY_ALPHA / len(pairs))
+        told |= (low > 0.0) | (high < 0.0)
+    return covered, float(told.mean())
+
+
+@pytest.mark.parametrize(("num_factors", "num_blocks"), [(3, 2), (3, 4), (4, 2), (4, 4)])
+def test_intervals_of_interactions_cover_and_false_ones_are_rarely_told(
+    num_factors: int, num_blocks: int
+) -> None:
+    covered, told = interaction_coverage(num_factors, num_blocks, 2000)
+    assert 0.90 <= covered <= 0.99
+    assert told <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 2000)
+
+
+def coverage_at_stop(num_factors: int, culprit: float, num: int) -> float:
+    """Coverage of the last interval of experiments that stop once the culprit is decided."""
+    simulation = Simulation(num_factors, 5, num)
+    outcomes = simulation.outcomes(truth=culprit / 2 * simulation.levels[:, 0])
+    is_open, covered = np.ones(num, bool), np.zeros(num, bool)
+    for look in range(1, 5):
+        found = simulation.contrast(outcomes, 0, simulation.blocks <= look)
+        alpha = look_alpha(look=look, max_looks=4, num_dials=5, share=SHARES["val/top1"])
+        low, high = found.interval(alpha)
+        ends = is_open & ((low > 0.0) | (high < 0.0) | (look == 4))
+        low, high = found.interval(0.05)
+        covered[ends] = ((low <= culprit) & (culprit <= high))[ends]
+        is_open &= ~ends
+    return float(covered.mean())
+
+
+@pytest.mark.parametrize("culprit", [0.0, 1.5, 3.0])
+def test_intervals_cover_although_the_experiment_stops_when_it_has_decided(
+    culprit: float,
+) -> None:
+    assert 0.90 <= coverage_at_stop(4, culprit, 3000) <= 0.99
+
+
+def correct(
+    rng: np.random.Generator, mean: Floats, seed_sd: float, num_seeds: int, num_images: int
+) -> Floats:
+    """0/1 by recipe, seed and image from a probit model with unit variance in total."""
+    images_sd, alike = 0.85, 0.95
+    shared = rng.normal(size=(1, 1, num_images)) * math.sqrt(alike)
+    own = rng.normal(size=(2, 1, num_images)) * math.sqrt(1 - alike)
+    rest_sd = math.sqrt(1 - images_sd**2 - seed_sd**2)
+    latent = images_sd * (shared + own) + rng.normal(0, seed_sd, (2, num_seeds, 1))
+    latent = latent + rng.normal(0, rest_sd, (2, num_seeds, num_images))
+    return (latent + mean[:, None, None] > 0).astype(float)
+
+
+def confirmation_coverage(num: int, num_seeds: int, seed_sd: float, num_images: int) -> float:
+    rng = np.random.default_rng([num_seeds, num_images, round(1000 * seed_sd)])
+    accuracies = np.array([0.93, 0.95])
+    mean = np.asarray(stats.norm.ppf(accuracies))
+    hits = 0
+    for _ in range(num):
+        reference, best = correct(rng, mean, seed_sd, num_seeds, num_images)
+        low, high = paired_interval(best - reference)
+        hits += low <= accuracies[1] - accuracies[0] <= high
+    return hits / num
+
+
+@pytest.mark.parametrize(
+    ("num_seeds", "seed_sd"), [(2, 0.1), (3, 0.0), (3, 0.1), (3, 0.2), (5, 0.1)]
+)
+def test_the_confirmed_interval_covers_over_new_seeds_and_new_images(
+    num_seeds: int, seed_sd: float
+) -> None:
+    # A seed standard deviation of 0.1 is 1.2 points of accuracy here.
+    assert 0.92 <= confirmation_coverage(800, num_seeds, seed_sd, 600) <= 0.99
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("num_seeds", [2, 3, 5, 8])
+@pytest.mark.parametrize("seed_sd", [0.0, 0.05, 0.1, 0.2])
+@pytest.mark.parametrize("num_images", [300, 1197, 10_000])
+def test_the_confirmed_interval_covers_everywhere(
+    num_seeds: int, seed_sd: float, num_images: int
+) -> None:
+    found = confirmation_coverage(3000, num_seeds, seed_sd, num_images)
+    assert 0.92 <= found <= 0.99
+
+
+def test_an_interval_over_seeds_or_over_images_alone_would_miss() -> None:
+    """The control: with three seeds, each part alone leaves out what the other one adds."""
+    rng = np.random.default_rng(0)
+    mean = np.asarray(stats.norm.ppf([0.93, 0.95]))
+    misses = np.zeros((400, 2), bool)
+    for i in range(400):
+        reference, best = correct(rng, mean, 0.1, 3, 600)
+        off = best.mean() - reference.mean() - 0.02
+        gains = best.mean(axis=1) - reference.mean(axis=1)
+        images = (best - reference).mean(axis=0)
+        misses[i, 0] = abs(off) > 1.96 * images.std(ddof=1) / math.sqrt(600)
+        misses[i, 1] = abs(off) > 1.96 * gains.std(ddof=1) / math.sqrt(3)
+    assert (misses.mean(axis=0) > 0.10).all()
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("num_factors", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize(("split", "limit"), [(0.0, 0.05), (0.4, 0.05), (0.8, 0.08)])
+def test_false_turns_stay_rare_over_designs_and_splits(
+    num_factors: int, split: float, limit: float
+) -> None:
+    # Effects that are nothing on average and 0.8 points on every single split strain the pooled
+    # error term most: that is more than the noise of an effect within a block of 16 runs.
+    found = [false_turns(num_factors, 4, 5000, seed=seed, split=split)[0] for seed in range(4)]
+    assert np.mean(found) <= limit
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("num_factors", [3, 4])
+@pytest.mark.parametrize("culprit", [0.0, 1.5, 3.0])
+def test_intervals_cover_at_the_stop_over_designs(num_factors: int, culprit: float) -> None:
+    assert 0.90 <= coverage_at_stop(num_factors, culprit, 20_000) <= 0.99

@@ -1,0 +1,1 @@
+"""Datasets: from files to tensors, and how they are split."""

@@ -1,0 +1,251 @@
+"""Decode every image once, to square bytes that all trials share.
+
+The cache of a source is three files, named after what decides their content: the images and their
+hashes (in numpy's format), and a JSON file that is written last. Nothing is trusted without that
+last file, so a build that was killed at any moment is simply built again.
+"""
+
+import fcntl
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spaces.errors import InputError
+from trainable.data.bulk_decode import Readable, decode_all
+from trainable.data.image_sources import ImageSource
+from trainable.data.streamed_images import StreamedImages
+
+LAYOUT = 1
+"""Raised when decoding changes; caches of another layout are not read."""
+_RESERVE_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class DecodedImages:
+    """What came out of decoding a source.
+
+    Attributes:
+        images: Indexed by an array of integers, returns bytes of shape image, height, width,
+            channel. Unreadable images are left out.
+        readable: Which images of the source these are.
+    """
+
+    images: NDArray[np.uint8] | StreamedImages
+    readable: Readable
+
+
+def load_images(
+    source: ImageSource,
+    *,
+    image_size: int,
+    cache_dir: Path | None,
+    memory_bytes: int | None = None,
+) -> DecodedImages:
+    """Decode a source, or find it decoded.
+
+    Images that take more than a quarter of memory are read through once, to find unreadable files
+    and duplicates, and decoded again on access.
+
+    Args:
+        source: The images.
+        image_size: Side in pixels, at least 1.
+        cache_dir: Folder of the cache, made if need be; None decodes into memory.
+        memory_bytes: Memory of this machine; None asks the machine.
+
+    Raises:
+        InputError: If more than 1 % of the images are unreadable, or the cache cannot be written.
+    """
+    shape = (len(source), image_size, image_size, 3)
+    if cache_dir is None:
+        squares = np.empty(shape, np.uint8)
+        readable = decode_all(source, image_size=image_size, out=squares)
+        return DecodedImages(images=squares[readable.kept], readable=readable)
+    memory = memory_of_machine() if memory_bytes is None else memory_bytes
+    cache = _Cache(cache_dir, source, image_size, has_images=math.prod(shape) <= memory / 4)
+    found = cache.read()
+    if found is None:
+        with cache.lock():
+            # Another process may have built it while this one waited.
+            if (found := cache.read()) is None:
+                cache.build()
+                found = cache.read()
+    assert found is not None
+    return found
+
+
+def memory_of_machine() -> int:
+    """Bytes of memory this process may use: the machine's, or its container's if that is less."""
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    text = limit.read_text().strip() if limit.is_file() else "max"
+    return physical if text == "max" else min(physical, int(text))
+
+
+class _Cache:
+    """The files of one source at one size."""
+
+    def __init__(
+        self, folder: Path, source: ImageSource, image_size: int, *, has_images: bool
+    ) -> None:
+        self._folder = folder
+        self._source = source
+        self._image_size = image_size
+        self._has_images = has_images
+        what = f"{LAYOUT} {source.fingerprint()} {image_size} {has_images}"
+        self._key = hashlib.blake2b(what.encode(), digest_size=12).hexdigest()
+        self._images = folder / f"{self._key}.npy"
+        self._hashes = folder / f"{self._key}.hashes.npy"
+        self._facts = folder / f"{self._key}.json"
+
+    def read(self) -> DecodedImages | None:
+        """What was built, or None if nothing was built to its end, or something else lies there."""
+        needed = [self._facts, self._hashes, *([self._images] if self._has_images else [])]
+        if not all(path.is_file() for path in needed):
+            return None
+        skipped = self._skipped()
+        if skipped is None:
+            return None
+        kept = np.setdiff1d(np.arange(len(self._source)), np.array([*skipped], np.int64))
+        hashes = _array(self._hashes, (len(kept),), np.uint64)
+        if hashes is None:
+            return None
+        readable = Readable(kept=kept, hashes=np.array(hashes), skipped=tuple(skipped.values()))
+        if not self._has_images:
+            streamed = StreamedImages(self._source, kept, self._image_size)
+            return DecodedImages(images=streamed, readable=readable)
+        shape = (len(kept), self._image_size, self._image_size, 3)
+        squares = _array(self._images, shape, np.uint8)
+        # As a plain array: Ray copies the subclass `memmap` into every process that gets it.
+        return (
+            None
+            if squares is None
+            else DecodedImages(images=np.asarray(squares), readable=readable)
+        )
+
+    def _skipped(self) -> dict[int, tuple[str, str]] | None:
+        """Name and reason of each image that is not readable, by its number."""
+        try:
+            found = {
+                number: (name, reason)
+                for number, name, reason in json.loads(self._facts.read_bytes())["skipped"]
+            }
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return None
+        is_sound = all(type(i) is int and 0 <= i < len(self._source) for i in found)
+        texts = [text for pair in found.values() for text in pair]
+        return found if is_sound and all(isinstance(text, str) for text in texts) else None
+
+    def build(self) -> None:
+        """Decode into temporary files, then give them their names, the facts last."""
+        for leftover in self._folder.glob("*.tmp"):
+            leftover.unlink()  # Of a build that was killed; the lock says that none is running.
+        images, hashes, facts = (
+            path.with_suffix(f"{path.suffix}.tmp")
+            for path in (self._images, self._hashes, self._facts)
+        )
+        try:
+            readable = self._decode(images)
+            with hashes.open("wb") as file:
+                np.save(file, readable.hashes)
+            lost = np.setdiff1d(np.arange(len(self._source)), readable.kept).tolist()
+            skipped = [[i, *pair] for i, pair in zip(lost, readable.skipped, strict=True)]
+            facts.write_text(json.dumps({"skipped": skipped}))
+            if self._has_images:
+                _commit(images, self._images)
+            _commit(hashes, self._hashes)
+            _commit(facts, self._facts)
+        finally:
+            for temporary in (images, hashes, facts):
+                temporary.unlink(missing_ok=True)
+
+    def _decode(self, path: Path) -> Readable:
+        if not self._has_images:
+            return decode_all(self._source, image_size=self._image_size)
+        shape = (len(self._source), self._image_size, self._image_size, 3)
+        needed, free = math.prod(shape), shutil.disk_usage(self._folder).free
+        if needed + _RESERVE_BYTES > free:
+            # A full disk would kill the process when it touches the mapped file.
+            raise InputError(
+                f"The decoded images need {needed / 1e9:.1f} GB under {self._folder}, but "
+                f"{free / 1e9:.1f} GB are free; give another --data-dir or a smaller --image-size."
+            )
+        squares = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+        readable = decode_all(self._source, image_size=self._image_size, out=squares)
+        if readable.skipped:
+            dense = path.with_suffix(".dense.tmp")
+            _copy_rows(squares, readable.kept, dense)
+            dense.replace(path)
+        else:
+            squares.flush()
+        return readable
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Let one process build at a time in this folder."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            file = (self._folder / "build.lock").open("w")
+        except OSError as error:
+            raise InputError(
+                f"Decoded images are kept in {self._folder}, so `--data-dir` must be writable, "
+                f"but it is not ({error.strerror})."
+            ) from error
+        with file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def _array(path: Path, shape: tuple[int, ...], dtype: type) -> NDArray[Any] | None:
+    """The array in a file, mapped, or None if another one, or something else, lies there.
+
+    What the file must begin with is known, so nothing is parsed that somebody else may have
+    written: numpy's own reader ends in many ways on a broken header.
+    """
+    kind = np.lib.format.dtype_to_descr(np.dtype(dtype))
+    head = BytesIO()
+    np.lib.format.write_array_header_1_0(
+        head, {"descr": kind, "fortran_order": False, "shape": shape}
+    )
+    begin = head.getvalue()
+    with path.open("rb") as file:
+        is_sound = file.read(len(begin)) == begin
+    size = len(begin) + math.prod(shape) * np.dtype(dtype).itemsize
+    if not is_sound or path.stat().st_size != size or size == len(begin):
+        return None
+    return np.memmap(path, dtype, "r", len(begin), shape)
+
+
+def _copy_rows(squares: NDArray[np.uint8], kept: NDArray[np.int64], path: Path) -> None:
+    """Write some images to a new file, in blocks that fit in memory."""
+    dense = np.lib.format.open_memmap(path, "w+", np.uint8, (len(kept), *squares.shape[1:]))
+    block = max(1, 2**26 // squares[0].nbytes)
+    for start in range(0, len(kept), block):
+        rows = slice(start, start + block)
+        dense[rows] = squares[kept[rows]]
+    dense.flush()
+
+
+def _commit(temporary: Path, final: Path) -> None:
+    """Give a finished file its name: it is there in full or not at all, even after a power cut."""
+    _sync(temporary)
+    temporary.replace(final)
+    _sync(final.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

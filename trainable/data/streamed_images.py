@@ -1,0 +1,62 @@
+"""Images that are decoded on access, because all of them do not fit in memory."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainable.data.bulk_decode import num_cores
+from trainable.data.image_decode import UNREADABLE, to_square
+from trainable.data.image_sources import ImageSource
+
+
+class StreamedImages:
+    """Looks like the array of a smaller dataset: an array of integers in, bytes out.
+
+    It may be pickled and used by several processes at once.
+
+    Args:
+        source: The images.
+        kept: Index in the source of each image.
+        image_size: Side in pixels.
+    """
+
+    def __init__(self, source: ImageSource, kept: NDArray[np.int64], image_size: int) -> None:
+        self._source = source
+        self._kept = kept
+        self._image_size = image_size
+        self._executor: ThreadPoolExecutor | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Image, height, width, channel."""
+        return (len(self._kept), self._image_size, self._image_size, 3)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __getitem__(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Decode these images, in this order; shape image, height, width, channel.
+
+        Raises:
+            RuntimeError: If a file that was readable no longer is.
+        """
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(num_cores())
+        chosen = self._kept[indices].tolist()
+        out = np.empty((len(chosen), *self.shape[1:]), np.uint8)
+        for place, square in enumerate(self._executor.map(self._decode, chosen)):
+            out[place] = square
+        return out
+
+    def _decode(self, index: int) -> NDArray[np.uint8]:
+        try:
+            return to_square(self._source.read(index, self._image_size), self._image_size)
+        except UNREADABLE as error:
+            name = self._source.name(index)
+            raise RuntimeError(f"Image {name!r} was readable before: {error}") from error
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Threads do not travel; each process starts its own."""
+        return {**self.__dict__, "_executor": None}

@@ -1,0 +1,1 @@
+"""Models: made, given weights and drop path, saved."""

@@ -1,0 +1,116 @@
+"""A trained model as one safetensors file that plain timm and torch load, and nothing can run from.
+
+The weights are those that the recipe ships. Everything else that is needed to use them lies in the
+file's metadata, as JSON texts: recipe, class names, normalization, image size, what was measured.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import timm
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from spaces.recipe import Recipe
+from trainable.ema import OWN, EmaBank
+from trainable.models.build import RESNET18_CIFAR, describe_model
+
+MODEL_FILE = "model.safetensors"
+SCHEMA = "model/1"
+
+
+def shipped_weights(model: nn.Module, ema: EmaBank) -> dict[str, Tensor]:
+    """The weights that a recipe ships, by the names of the model's own ``state_dict``.
+
+    Args:
+        model: Holds the weights that its optimizer wants evaluated.
+        ema: The averages of the run; its average `OWN` is shipped if it has a decay above 0.
+    """
+    with ema.averaged(OWN):
+        return {
+            # A copy each: tied weights would share memory, which the format refuses.
+            name: tensor.detach().cpu().clone().contiguous()
+            for name, tensor in model.state_dict().items()
+        }
+
+
+def save_model(
+    path: Path,
+    weights: Mapping[str, Tensor],
+    *,
+    recipe: Recipe,
+    class_names: tuple[str, ...],
+    metrics: Mapping[str, float],
+) -> None:
+    """Write weights and metadata; after a crash at any moment the old file or the new one is there.
+
+    Args:
+        path: The file.
+        weights: From `shipped_weights`.
+        recipe: What was trained.
+        class_names: Name of each output.
+        metrics: What was measured on these weights.
+    """
+    info = describe_model(recipe.model)
+    metadata = {
+        "format": "pt",
+        "schema": SCHEMA,
+        "model": recipe.model,
+        "model_args": json.dumps(model_args(recipe, num_classes=len(class_names))),
+        "image_size": str(recipe.image_size),
+        "mean": json.dumps(info.mean),
+        "std": json.dumps(info.std),
+        "class_names": json.dumps(class_names),
+        "recipe": json.dumps(recipe.to_dict()),
+        "metrics": json.dumps(dict(metrics)),
+    }
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("wb") as file:
+        file.write(save(dict(weights), metadata=metadata))
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """What a file of `save_model` says beside its weights, as plain values."""
+    with safe_open(path, framework="pt") as file:
+        texts = file.metadata()
+    plain = {"format", "schema", "model"}
+    return {key: text if key in plain else json.loads(text) for key, text in texts.items()}
+
+
+def model_args(recipe: Recipe, *, num_classes: int) -> dict[str, int]:
+    """What `timm.create_model` must be given beside the name for the weights to fit."""
+    args = {"num_classes": num_classes}
+    if recipe.model == RESNET18_CIFAR:
+        return args
+    config = timm.get_pretrained_cfg(recipe.model)
+    if config is not None and config.fixed_input_size:
+        # A vision transformer has as many positions as its image has patches.
+        args["img_size"] = recipe.image_size
+    return args
+
+
+def loading_code(recipe: Recipe, *, num_classes: int) -> str:
+    """Python that loads `MODEL_FILE`: three lines of timm and torch, besides the imports."""
+    args = ", ".join(
+        f"{key}={value}" for key, value in model_args(recipe, num_classes=num_classes).items()
+    )
+    if recipe.model == RESNET18_CIFAR:
+        imports, create = (
+            "from trainable.models.resnet_cifar import ResNet18Cifar",
+            "ResNet18Cifar(",
+        )
+    else:
+        imports, create = "import timm", f'timm.create_model("{recipe.model}", '
+    return (
+        f"{imports}\nfrom safetensors.torch import load_file\n\n"
+        f"model = {create}{args})\n"
+        f'model.load_state_dict(load_file("{MODEL_FILE}"))\n'
+        "model.eval()\n"
+    )
