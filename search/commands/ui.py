@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from search.tracking.open_store import SQLITE, failures, set_environment
-from search.tracking.view import chart_url
+from search.tracking.view import newest_search_url
 from spaces.errors import InputError
 
 _START_S = 120.0
@@ -107,26 +107,6 @@ def free_port(host: str, port: int) -> int:
                 continue
             return candidate
     raise InputError(f"`host` and `port` must be free on this machine, but got {host}:{port}.")
-
-
-def newest_search_url(uri: str, base_url: str) -> str:
-    """Address of the charts of the search begun last, or of the front page before the first."""
-    set_environment()
-    from mlflow import MlflowClient
-
-    client = MlflowClient(uri)
-    experiments = [found.experiment_id for found in client.search_experiments()]
-    newest = client.search_runs(
-        experiments,
-        "tags.role = 'search'",
-        order_by=["attributes.start_time DESC"],
-        max_results=1,
-    )
-    if not newest:
-        return base_url
-    run = newest[0]
-    search_id = run.data.tags["search_id"]
-    return chart_url(run.info.experiment_id, search_id, base_url=base_url)
 
 
 @contextmanager

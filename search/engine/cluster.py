@@ -2,9 +2,9 @@
 
 import importlib.metadata
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import ray
@@ -15,6 +15,8 @@ from search.engine.cluster_answer import require_answer
 from search.engine.storage import delete_probe, first_line, read_probe, write_probe
 from spaces.errors import InputError
 from trainable.data.streamed_images import StreamedImages
+
+T = TypeVar("T")
 
 SHIPPED = ("spaces", "search", "trainable", "pyproject.toml")
 CODE = {
@@ -66,6 +68,15 @@ def num_places(*, cpus_per_trial: float, gpus_per_trial: float) -> int:
 def has_gpu() -> bool:
     """Whether a node has a GPU."""
     return any(node["Resources"].get("GPU") for node in _nodes())
+
+
+def call_where_trials_fit(
+    function: Callable[[], T], *, cpus_per_trial: float, gpus_per_trial: float
+) -> T:
+    """Call a function on a node of the cluster, with the cores and GPUs that a trial gets there."""
+    remote: Any = ray.remote(num_cpus=cpus_per_trial, num_gpus=gpus_per_trial, max_calls=1)(_call)
+    answer: T = ray.get(remote.remote(function))
+    return answer
 
 
 def require_reach(storage: str, *, cpus_per_trial: float, gpus_per_trial: float) -> None:
@@ -146,6 +157,10 @@ def _ask_nodes(
         except RayError as error:
             answers[host] = str(error).strip().splitlines()[-1]
     return answers
+
+
+def _call(function: Callable[[], T]) -> T:
+    return function()
 
 
 def _what_fails(storage: str, probe: str, versions: Mapping[str, str]) -> str:

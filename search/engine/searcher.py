@@ -5,15 +5,13 @@ Every decision is the conductor's, and every fact lies in the journal.
 
 import logging
 from collections.abc import Callable
-from pathlib import PurePosixPath
 from typing import Any
 
-from pyarrow.fs import FileType
 from ray import tune
 from ray.tune.search import Searcher
 
 from search.engine.conductor import Conductor, Wait
-from search.engine.storage import is_below, location_of
+from search.engine.storage import delete_folder, is_below, location_of, parent_of
 from search.records.passwords import without_passwords
 from search.records.trials import TrialSpec
 
@@ -135,7 +133,4 @@ class CheckpointNotes(NotPickled, tune.Callback):
         if location is None or location in self._deleted:
             return
         self._deleted.add(location)
-        saved = tune.Checkpoint(location)
-        files, folder = saved.filesystem, str(PurePosixPath(saved.path).parent)
-        if files and files.get_file_info(folder).type != FileType.NotFound:
-            files.delete_dir(folder)
+        delete_folder(parent_of(location))

@@ -1,13 +1,19 @@
 """Where trials keep their checkpoints: a directory, or a URI that pyarrow opens."""
 
 import os
+import tempfile
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote, urlsplit
 
-from pyarrow.fs import FileSystem
+from pyarrow.fs import FileSystem, FileType, LocalFileSystem, copy_files
 
 from spaces.errors import InputError
+
+_CHUNK_BYTES = 64 * 2**20
+"""Read at once of a checkpoint, as Ray does: many small requests are slow."""
 
 
 def below(storage: str, *names: str) -> str:
@@ -47,6 +53,39 @@ def is_below(storage: str, location: str) -> bool:
         return False
     path = PurePosixPath(unquote(inside.path))
     return path.is_relative_to(unquote(outside.path)) and ".." not in path.parts
+
+
+def parent_of(location: str) -> str:
+    """The folder that a path or a URI lies in; what a URI says of how to connect stays."""
+    if "://" not in location:
+        return str(PurePosixPath(location).parent)
+    parts = urlsplit(location)
+    return parts._replace(path=str(PurePosixPath(parts.path).parent)).geturl()
+
+
+@contextmanager
+def local_checkpoint(location: str) -> Iterator[Path]:
+    """The folder of a checkpoint, copied to this machine first if it lies elsewhere.
+
+    Raises:
+        FileNotFoundError: If it is not there.
+    """
+    filesystem, path = FileSystem.from_uri(location)
+    if filesystem.get_file_info(path).type == FileType.NotFound:
+        raise FileNotFoundError(f"There is no checkpoint in {location}.")
+    if isinstance(filesystem, LocalFileSystem):
+        yield Path(path)
+        return
+    with tempfile.TemporaryDirectory() as copy:
+        copy_files(path, copy, source_filesystem=filesystem, chunk_size=_CHUNK_BYTES)
+        yield Path(copy)
+
+
+def delete_folder(location: str) -> None:
+    """Delete a folder of a storage, which may be gone already."""
+    filesystem, path = FileSystem.from_uri(location)
+    if filesystem.get_file_info(path).type == FileType.Directory:
+        filesystem.delete_dir(path)
 
 
 def write_probe(storage: str) -> str:

@@ -4,7 +4,7 @@ import os
 
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
-from search.stages.experiment import usual_runs_per_block
+from search.verdict.design import EMA_FACTOR, cells
 from trainable.timing import Timing
 
 STARTUP_S = 25.0
@@ -31,6 +31,11 @@ def estimate_s(plan: Plan, config: RunConfig, timing: Timing) -> float:
     test_s = 2 * plan.data.num_test * timing.evaluated_image_s
     total_s += 4 * config.confirm_seeds * (short_s + test_s)
     return STARTUP_S + OVERHEAD * total_s / num_workers(config)
+
+
+def usual_runs_per_block(plan: Plan) -> int:
+    """Runs of one block if all that gets a dial differs, for estimates before a best is known."""
+    return len(cells(tuple(name for name in plan.dial_names if name != EMA_FACTOR), block=0))
 
 
 def num_workers(config: RunConfig) -> int:

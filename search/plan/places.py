@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 import torch
@@ -38,13 +39,14 @@ def where_trials_run(
     """
     if not config.ray_address:
         return function(*args, **kwargs)
-    import ray  # Takes a second, and only a cluster needs it to plan.
+    # Ray takes a second to import, and only a cluster needs it to plan.
+    from search.engine.cluster import call_where_trials_fit
 
-    task = ray.remote(num_cpus=config.cpus_per_trial, num_gpus=config.gpus_per_trial, max_calls=1)(
-        function
+    return call_where_trials_fit(
+        partial(function, *args, **kwargs),
+        cpus_per_trial=config.cpus_per_trial,
+        gpus_per_trial=config.gpus_per_trial,
     )
-    answer: T = ray.get(task.remote(*args, **kwargs))
-    return answer
 
 
 def num_threads(config: RunConfig) -> int:

@@ -11,7 +11,7 @@ from spaces.recipe import Recipe
 from spaces.space import Space, parse_fix, parse_set
 from spaces.strengths import STRENGTH_NAMES
 from spaces.task import Task
-from spaces.units import EXTRA_NAMES
+from spaces.units import EXTRA_NAMES, to_effective
 
 SCHEMA = "plan/1"
 
@@ -67,6 +67,11 @@ class Plan:
         """Raw values of a recipe for everything that gets a dial."""
         held = self.space.raw_of(recipe)
         return {name: held[name] for name in self.dial_names}
+
+    def effective_values(self, recipe: Recipe) -> dict[str, float]:
+        """The strengths and searched extra axes of a recipe in effective units of the task."""
+        raw = self.space.raw_of(recipe)
+        return {name: to_effective(name, value, self.task) for name, value in raw.items()}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values as written to ``plan.json``."""

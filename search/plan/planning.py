@@ -8,7 +8,6 @@ from search.plan.places import device_of, num_threads, require_places, where_tri
 from search.plan.plan import DataFacts, Plan, space_of
 from search.recipes.yaml_file import read_recipe
 from search.records.files import exists
-from search.stages.rungs import rung_epochs
 from search.verdict.wording import listed
 from spaces.anchors import anchors
 from spaces.errors import InputError
@@ -84,6 +83,30 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
         notes=(*notes, *said, *dataset.notes),
     )
     return plan, dataset
+
+
+def rung_epochs(epochs: int, *, grace_period: int, reduction_factor: int) -> tuple[int, ...]:
+    """The epochs at which trials are compared, ``grace_period * reduction_factor**k``.
+
+    Args:
+        epochs: Full length of a trial.
+        grace_period: First epoch at which a trial may be stopped, at least 1.
+        reduction_factor: Each rung is this many times as late as the one before, at least 2.
+
+    Raises:
+        ValueError: If an argument is below its minimum.
+    """
+    if grace_period < 1 or reduction_factor < 2:
+        raise ValueError(
+            "`grace_period >= 1` and `reduction_factor >= 2` must hold, "
+            f"but got {grace_period=} and {reduction_factor=}."
+        )
+    rungs = []
+    rung = grace_period
+    while rung < epochs:
+        rungs.append(rung)
+        rung *= reduction_factor
+    return tuple(rungs)
 
 
 def _candidate(config: RunConfig, ref: Recipe, space: Space) -> tuple[Recipe | None, list[str]]:

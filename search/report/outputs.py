@@ -16,7 +16,6 @@ from search.report.page import write_report
 from search.report.tables import write_experiment, write_trials
 from search.stages.analysis import Analysis
 from spaces.recipe import Recipe
-from spaces.units import to_effective
 
 TABLES_EVERY_S = 5.0
 """Seconds between two versions of the tables, at least; both are rewritten whole."""
@@ -34,7 +33,7 @@ def write_tables(config: RunConfig, plan: Plan, trials: Iterable[Trial]) -> None
         config.path / "trials.csv",
         trials,
         raw=raw,
-        effective=lambda recipe: effective(plan, recipe),
+        effective=plan.effective_values,
     )
     write_experiment(config.path / "experiment.csv", trials, raw=raw)
 
@@ -55,12 +54,6 @@ def write_recipes(config: RunConfig, plan: Plan, recipe: Recipe, *, sentence: st
     write_recipe(config.path / "best.yaml", recipe, comments=[f"{config.run_name}: {sentence}"])
     write_timm(config.path / "best.timm.yaml", timm_args(recipe, **sizes))
     write_text(config.path / "best.torchvision.txt", torchvision_flags(recipe, **sizes))
-
-
-def effective(plan: Plan, recipe: Recipe) -> dict[str, float]:
-    """The strengths and extra axes of a recipe in effective units of the plan's task."""
-    raw = plan.space.raw_of(recipe)
-    return {name: to_effective(name, value, plan.task) for name, value in raw.items()}
 
 
 class SoFar:

@@ -9,7 +9,7 @@ from search.plan.plan import Plan
 from search.records.journal import Journal
 from search.records.trials import TrialSpec
 from search.stages.search_stage import ListedStage
-from search.verdict.design import EMA_FACTOR, Factors, blocks_per_look, cells, factors
+from search.verdict.design import Factors, blocks_per_look, cells, factors
 from spaces.recipe import Recipe
 
 NO_AVERAGE = "none"
@@ -62,11 +62,6 @@ def attribute_stage(
         return specs
 
     return ListedStage("attribute", journal, round_of_blocks, num_sure=config.min_blocks)
-
-
-def usual_runs_per_block(plan: Plan) -> int:
-    """Runs of one block if all that gets a dial differs, for estimates before a best is known."""
-    return len(cells(tuple(name for name in plan.dial_names if name != EMA_FACTOR), block=0))
 
 
 def runs_per_look(plan: Plan, best: Recipe) -> int:

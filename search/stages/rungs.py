@@ -12,30 +12,6 @@ from collections.abc import Mapping
 _ROUNDING = 1e-9  # A third of three trials is one trial, whatever the floats say.
 
 
-def rung_epochs(epochs: int, *, grace_period: int, reduction_factor: int) -> tuple[int, ...]:
-    """The epochs at which trials are compared, ``grace_period * reduction_factor**k``.
-
-    Args:
-        epochs: Full length of a trial.
-        grace_period: First epoch at which a trial may be stopped, at least 1.
-        reduction_factor: Each rung is this many times as late as the one before, at least 2.
-
-    Raises:
-        ValueError: If an argument is below its minimum.
-    """
-    if grace_period < 1 or reduction_factor < 2:
-        raise ValueError(
-            "`grace_period >= 1` and `reduction_factor >= 2` must hold, "
-            f"but got {grace_period=} and {reduction_factor=}."
-        )
-    rungs = []
-    rung = grace_period
-    while rung < epochs:
-        rungs.append(rung)
-        rung *= reduction_factor
-    return tuple(rungs)
-
-
 class Rungs:
     """Scores of all trials that reached each rung, and the decision whether a trial goes on.
 

@@ -23,9 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pyarrow.fs import FileType
-from ray import tune
 
+from search.engine.storage import local_checkpoint
 from search.records.strict_json import one_line
 from search.records.trials import Trial
 from trainable import checkpoint
@@ -121,14 +120,10 @@ def save_champion(run_dir: Path, trial: Trial, *, class_names: tuple[str, ...]) 
 
 def _read(location: str) -> dict[str, Any]:
     """The state that was saved under a path or a URI."""
-    saved = tune.Checkpoint(location)
-    assert saved.filesystem is not None
-    state = None
-    if saved.filesystem.get_file_info(saved.path).type != FileType.NotFound:
-        with saved.as_directory() as directory:
-            state = checkpoint.read(Path(directory), device="cpu")
+    with local_checkpoint(location) as directory:
+        state = checkpoint.read(directory, device="cpu")
     if state is None:
-        raise FileNotFoundError(f"There is no checkpoint in {location}.")
+        raise FileNotFoundError(f"No checkpoint in {location} is whole.")
     return state
 
 

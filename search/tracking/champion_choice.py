@@ -8,11 +8,9 @@ gets what the verdict recommends, never a winner that was not confirmed.
 from pathlib import Path
 
 import numpy as np
-from pyarrow.fs import FileType
-from ray import tune
 from safetensors import SafetensorError
 
-from search.engine.storage import below, is_below
+from search.engine.storage import below, delete_folder, is_below
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
 from search.records.journal import Journal
@@ -60,7 +58,7 @@ def make_champion(
             raise FileNotFoundError(f"{trial.checkpoint} does not lie in {storage}.")
         save_champion(config.path, trial, class_names=plan.data.class_names)
     for other in ours:
-        _delete(other)
+        delete_folder(str(other.checkpoint))
     accuracy = trial.records[-1].metrics["test/top1"]
     return Champion(
         model_file=model_file,
@@ -74,14 +72,6 @@ def make_champion(
             "search_id": config.search_id,
         },
     )
-
-
-def _delete(trial: Trial) -> None:
-    """Delete a checkpoint that may be deleted already."""
-    saved = tune.Checkpoint(str(trial.checkpoint))
-    assert saved.filesystem is not None
-    if saved.filesystem.get_file_info(saved.path).type == FileType.Directory:
-        saved.filesystem.delete_dir(saved.path)
 
 
 def _holds(model_file: Path, trial: Trial) -> bool:

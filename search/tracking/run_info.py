@@ -1,13 +1,11 @@
 """What a run tells its tracking store about itself."""
 
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
 from search.records.provenance import git_commit, machine, versions
-from search.report.outputs import effective
 from search.tracking.answer import KIND_TAG
 from search.tracking.background import BackgroundTracker
 from search.tracking.open_store import failures, works_here
@@ -81,7 +79,7 @@ def make_tracker(config: RunConfig, plan: Plan, *, store_dir: Path) -> Backgroun
         experiment=EXPERIMENT,
         run_name=config.run_name,
         dials=dials,
-        effective=partial(effective, plan),
+        effective=plan.effective_values,
         patience=Patience(failures(), costs=costs_of(uri)),
     )
     return BackgroundTracker(tracker)

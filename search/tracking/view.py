@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from search.tracking.open_store import set_environment
 from search.tracking.store import Store
 from search.tracking.trial_fields import FINAL_METRIC, METRIC_KEYS, RANK_METRIC
 from spaces.strengths import STRENGTH_NAMES
@@ -41,6 +42,26 @@ def view_id(search_id: str) -> str:
 def chart_url(experiment_id: str, search_id: str, *, base_url: str = "") -> str:
     """Address of the charts of a search; without ``base_url`` relative to MLflow's page."""
     return table_url(experiment_id, search_id, base_url=base_url) + "&compareRunsMode=CHART"
+
+
+def newest_search_url(uri: str, base_url: str) -> str:
+    """Address of the charts of the search begun last, or of the front page before the first."""
+    set_environment()
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    experiments = [found.experiment_id for found in client.search_experiments()]
+    newest = client.search_runs(
+        experiments,
+        "tags.role = 'search'",
+        order_by=["attributes.start_time DESC"],
+        max_results=1,
+    )
+    if not newest:
+        return base_url
+    run = newest[0]
+    search_id = run.data.tags["search_id"]
+    return chart_url(run.info.experiment_id, search_id, base_url=base_url)
 
 
 def table_url(experiment_id: str, search_id: str, *, base_url: str = "") -> str:

@@ -14,9 +14,12 @@ from search.engine.conductor import Conductor
 from search.engine.searcher import CheckpointNotes
 from search.engine.storage import (
     below,
+    delete_folder,
     delete_probe,
     is_below,
+    local_checkpoint,
     location_of,
+    parent_of,
     read_probe,
     write_probe,
 )
@@ -164,3 +167,35 @@ def test_a_location_is_below_a_storage_only_if_it_is(
     storage: str, location: str, inside: bool
 ) -> None:
     assert is_below(storage, location) is inside
+
+
+@pytest.mark.parametrize("storage", ["/runs/r1", "s3://bucket/runs/my%20r1?region=eu-west-1"])
+def test_the_parent_of_a_place_further_down_is_where_one_came_from(storage: str) -> None:
+    assert parent_of(below(storage, "session, 1")) == storage
+
+
+@pytest.mark.parametrize("kind", ["path", "uri", "bucket"])
+def test_a_checkpoint_is_read_and_deleted_wherever_it_lies(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "runs" / "a trial" / "checkpoint_000001"
+    folder.mkdir(parents=True)
+    (folder / "state").write_bytes(b"weights")
+    place = {"path": str(folder), "uri": f"file://{quote(str(folder))}", "bucket": "s3://b/r"}[kind]
+    if kind == "bucket":  # An object store is no file system of this machine.
+        bucket = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
+        opened = (bucket, "runs/a trial/checkpoint_000001")
+        fake = SimpleNamespace(from_uri=lambda location: opened)
+        monkeypatch.setattr("search.engine.storage.FileSystem", fake)
+
+    with local_checkpoint(place) as found:
+        assert (found / "state").read_bytes() == b"weights"
+    assert found.exists() == (kind != "bucket")
+    delete_folder(place)
+    assert not folder.exists()
+    delete_folder(place)
+    with (
+        pytest.raises(FileNotFoundError, match="There is no checkpoint in"),
+        local_checkpoint(place),
+    ):
+        pass

@@ -7,6 +7,7 @@ import pytest
 
 from search.engine.conductor import Wait
 from search.plan.config import RunConfig
+from search.plan.estimate import usual_runs_per_block
 from search.plan.plan import DataFacts, Plan
 from search.records.journal import Journal
 from search.records.trials import TrialSpec
@@ -16,7 +17,6 @@ from search.stages.experiment import (
     confirm_stage,
     experiment_factors,
     same_role,
-    usual_runs_per_block,
 )
 from spaces.anchors import anchors
 from spaces.recipe import RandAugment, Recipe

@@ -12,33 +12,7 @@ import pytest
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.schedulers import AsyncHyperBandScheduler
 
-from search.stages.rungs import Rungs, rung_epochs
-
-
-@pytest.mark.parametrize(
-    ("epochs", "grace_period", "reduction_factor", "expected"),
-    [
-        (15, 5, 3, (5,)),
-        (16, 5, 3, (5, 15)),
-        (100, 1, 3, (1, 3, 9, 27, 81)),
-        (81, 1, 3, (1, 3, 9, 27)),
-        (8, 8, 2, ()),
-        (1, 1, 2, ()),
-    ],
-)
-def test_rungs_lie_below_full_length_by_powers(
-    epochs: int, grace_period: int, reduction_factor: int, expected: tuple[int, ...]
-) -> None:
-    assert (
-        rung_epochs(epochs, grace_period=grace_period, reduction_factor=reduction_factor)
-        == expected
-    )
-
-
-@pytest.mark.parametrize(("grace_period", "reduction_factor"), [(0, 3), (1, 1)])
-def test_impossible_rungs_are_refused(grace_period: int, reduction_factor: int) -> None:
-    with pytest.raises(ValueError, match="must hold"):
-        rung_epochs(10, grace_period=grace_period, reduction_factor=reduction_factor)
+from search.stages.rungs import Rungs
 
 
 @pytest.mark.parametrize("keep", [Fraction(1, 3), Fraction(1, 2), Fraction(9, 10), Fraction(1)])

@@ -23,7 +23,6 @@ from search.records.files import write_json, write_text
 from search.records.journal import Journal
 from search.records.trials import Trial
 from search.report.figures.catalogue import Figure, write_figures
-from search.report.outputs import effective
 from search.report.tables import write_rows, write_trials
 from search.tracking.answer import Answer
 from trainable.data.datasets import Dataset
@@ -125,7 +124,7 @@ def _tell(session: Session, comparison: Comparison) -> None:
         path / "trials.csv",
         trials,
         raw=plan.space.raw_of,
-        effective=lambda recipe: effective(plan, recipe),
+        effective=plan.effective_values,
     )
     write_rows(path / f"{comparison.kind}.csv", found.rows)
     write_figures(path / "figures", {found.figure.name: found.figure})

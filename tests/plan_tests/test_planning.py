@@ -1,4 +1,4 @@
-"""What a plan takes of the recipe that is held against the reference."""
+"""What a plan takes of the recipe held against the reference, and where trials may be stopped."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
-from search.plan.planning import make_plan
+from search.plan.planning import make_plan, rung_epochs
 from search.stages.experiment import experiment_factors
 
 
@@ -49,3 +49,29 @@ def test_a_given_recipe_is_judged_by_strengths_and_by_the_extra_axes_asked_for(
     assert (plan.candidate.mixup_alpha, plan.candidate.lr) == (alpha, plan.reference.lr)
     assert experiment_factors(plan, plan.candidate).trajectory == factors
     assert any(taken in note for note in plan.notes)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "grace_period", "reduction_factor", "expected"),
+    [
+        (15, 5, 3, (5,)),
+        (16, 5, 3, (5, 15)),
+        (100, 1, 3, (1, 3, 9, 27, 81)),
+        (81, 1, 3, (1, 3, 9, 27)),
+        (8, 8, 2, ()),
+        (1, 1, 2, ()),
+    ],
+)
+def test_rungs_lie_below_full_length_by_powers(
+    epochs: int, grace_period: int, reduction_factor: int, expected: tuple[int, ...]
+) -> None:
+    assert (
+        rung_epochs(epochs, grace_period=grace_period, reduction_factor=reduction_factor)
+        == expected
+    )
+
+
+@pytest.mark.parametrize(("grace_period", "reduction_factor"), [(0, 3), (1, 1)])
+def test_impossible_rungs_are_refused(grace_period: int, reduction_factor: int) -> None:
+    with pytest.raises(ValueError, match="must hold"):
+        rung_epochs(10, grace_period=grace_period, reduction_factor=reduction_factor)
