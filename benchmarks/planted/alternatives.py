@@ -17,13 +17,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import optuna
-from optuna.distributions import FloatDistribution
-from optuna.importance import FanovaImportanceEvaluator
 from scipy import stats
 
 from benchmarks.planted.verdicts import Recorded
-from search.verdict.blocked_model import Floats
+from search.stages.importances import importances
 from search.verdict.design import EMA_FACTOR
 from search.verdict.sequential import PRACTICAL_MARGIN
 
@@ -81,8 +78,9 @@ def by_importance(recorded: Recorded, num_runs: int, number: int) -> tuple[str, 
         level = str(rng.choice(["reference", "best"]))
         at = {**run.levels, EMA_FACTOR: 1 if level == "best" else -1}
         places.append([(1.0 + at[name]) / 2 for name in names])
-        values.append(run.metrics[level][METRIC] - means[run.block])
-    at_best, shares = np.array(places), _importances(np.array(places), np.array(values), names)
+        values.append(float(run.metrics[level][METRIC] - means[run.block]))
+    at_best = np.array(places)
+    shares = importances([dict(zip(names, at, strict=True)) for at in places], values)
     slopes = {name: np.cov(at_best[:, column], values)[0, 1] for column, name in enumerate(names)}
     return tuple(name for name in names if shares[name] > 1 / len(names) and slopes[name] > 0.0)
 
@@ -101,21 +99,3 @@ def _block_means(recorded: Recorded) -> dict[int, float]:
         )
         for block, runs in recorded.blocks.items()
     }
-
-
-def _importances(places: Floats, values: Floats, names: Sequence[str]) -> dict[str, float]:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction="maximize")
-    axis = FloatDistribution(0.0, 1.0)
-    study.add_trials(
-        [
-            optuna.trial.create_trial(
-                params=dict(zip(names, map(float, place), strict=True)),
-                distributions=dict.fromkeys(names, axis),
-                value=float(value),
-            )
-            for place, value in zip(places, values, strict=True)
-        ]
-    )
-    evaluator = FanovaImportanceEvaluator(n_trees=32, max_depth=6, seed=0)
-    return optuna.importance.get_param_importances(study, evaluator=evaluator)

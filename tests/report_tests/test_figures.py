@@ -1,6 +1,5 @@
 """What the figures show: every mark that must be there, where it must be, and nothing more."""
 
-import gc
 import math
 import struct
 import xml.etree.ElementTree as ET
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from optuna.importance._fanova._tree import _FanovaTree
 
 from search.report.figures.axes import Scale, padded, round_ticks, spread, tick_texts
 from search.report.figures.catalogue import figures, write_figures
@@ -22,7 +20,7 @@ from search.report.figures.ema_ladder import has_ladder, ladder
 from search.report.figures.fit_map import fit_map
 from search.report.figures.learning_curves import learning_curves
 from search.report.figures.png import png
-from search.report.figures.response_model import MIN_TRIALS, importances, responses, usable_trials
+from search.report.figures.response_model import MIN_TRIALS, responses, usable_trials
 from search.report.figures.responses import response_curves, search_evidence
 from search.report.figures.roles import MOST_DOTS, dots, number_of, role_of, roles
 from search.report.figures.turns import interval_text
@@ -363,10 +361,9 @@ def test_the_response_finds_the_planted_slope_and_no_other() -> None:
     assert planted.mean[-1] == pytest.approx(0.85, abs=0.005)
     for curve in found.values():
         assert all(a <= b <= c for a, b, c in zip(curve.low, curve.mean, curve.high, strict=True))
-    shares = importances(used, names, "val/top1")
-    assert next(iter(shares)) == "label_smoothing"
-    assert shares["label_smoothing"] > 0.8
-    assert sum(shares.values()) == pytest.approx(1.0)
+    evidence = search_evidence(a_plan(), search_trials(20))
+    assert evidence is not None
+    assert next(iter(evidence.shares)) == "label_smoothing"
 
 
 @pytest.mark.parametrize("number", [6, 8, 12, 24])
@@ -403,14 +400,6 @@ def test_the_band_of_a_response_covers_however_few_trials(number: int, size: flo
     assert 0.88 <= np.mean(inside) <= 0.995
 
 
-def test_no_tree_stays_in_memory_when_the_importances_are_told() -> None:
-    names = a_plan().space.free_names
-    used = usable_trials(search_trials(20), names, "val/top1")
-    assert importances(used, names, "val/top1")
-    gc.collect()
-    assert [tree for tree in gc.get_objects() if type(tree) is _FanovaTree] == []
-
-
 def test_trials_that_all_score_the_same_have_no_importances() -> None:
     names = a_plan().space.free_names
     same = [
@@ -419,9 +408,9 @@ def test_trials_that_all_score_the_same_have_no_importances() -> None:
         )
         for i, t in enumerate(usable_trials(search_trials(8), names, "val/top1"))
     ]
-    assert importances(same, names, "val/top1") == {}
     evidence = search_evidence(a_plan(), same)
     assert evidence is not None
+    assert evidence.shares == {}
     assert "all trials score the same" in words(response_curves(a_plan(), evidence, None, 760.0))
 
 

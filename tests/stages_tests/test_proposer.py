@@ -10,12 +10,12 @@ import pytest
 from optuna.samplers._tpe.sampler import _split_trials, default_gamma
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.storages.journal._storage import JournalStorageReplayResult
 from optuna.trial import TrialState
 from ray.tune.search.optuna import OptunaSearch
 
 from search.records.trials import Record, Trial, TrialSpec
-from search.stages.proposer import MOST_TRIALS, Proposer, _merit
+from search.stages.proposer import Proposer
+from search.stages.study_storage import MOST_TRIALS, _merit
 from spaces.recipe import Recipe
 
 NAMES = ("weight_decay", "label_smoothing")
@@ -131,7 +131,7 @@ def test_a_proposal_depends_on_seed_number_and_history_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_known: int
 ) -> None:
     """A fresh proposer that replays a history goes on as the one that lived through it."""
-    monkeypatch.setattr("search.stages.proposer.MOST_TRIALS", 30)
+    monkeypatch.setattr("search.stages.study_storage.MOST_TRIALS", 30)
     for name in ("lived", "replayed", "other"):
         (tmp_path / name).mkdir()
     lived = proposer(tmp_path / "lived")
@@ -170,7 +170,7 @@ def test_of_many_trials_a_proposal_sees_all_good_ones_and_the_newest_of_the_othe
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_complete: int
 ) -> None:
     most, num_best = 60, 25
-    monkeypatch.setattr("search.stages.proposer.MOST_TRIALS", most)
+    monkeypatch.setattr("search.stages.study_storage.MOST_TRIALS", most)
     ours = proposer(tmp_path)
     rng = random.Random(0)
     scores = {}
@@ -196,15 +196,15 @@ def test_with_each_proposal_only_the_trials_that_are_new_are_looked_at(
 ) -> None:
     """And what is shown is what a look at all of them shows, in whatever order they end."""
     most, num_best = 20, 5
-    monkeypatch.setattr("search.stages.proposer.MOST_TRIALS", most)
-    monkeypatch.setattr("search.stages.proposer.NUM_BEST", num_best)
+    monkeypatch.setattr("search.stages.study_storage.MOST_TRIALS", most)
+    monkeypatch.setattr("search.stages.study_storage.NUM_BEST", num_best)
     looks: list[int] = []
 
     def merit(ended: optuna.trial.FrozenTrial) -> tuple[bool, int, float, int]:
         looks.append(ended.number)
         return _merit(ended)
 
-    monkeypatch.setattr("search.stages.proposer._merit", merit)
+    monkeypatch.setattr("search.stages.study_storage._merit", merit)
     ours = proposer(tmp_path)
     rng = random.Random(2)
     running: list[int] = []
@@ -222,7 +222,7 @@ def test_with_each_proposal_only_the_trials_that_are_new_are_looked_at(
             seen = [rng.randint(0, 9) / 9] * (3 if is_complete else rng.randint(1, 2))
             ours.observe(trial(ended, "finished" if is_complete else "stopped", seen), None)
             merits[ended] = (is_complete, 0 if is_complete else len(seen), seen[-1], -ended)
-    monkeypatch.setattr(JournalStorageReplayResult, "get_all_trials", None)  # It looks at all.
+    monkeypatch.setattr(JournalStorage, "get_all_trials", None)  # It looks at all.
     ours.propose("next", 100)
     assert sorted(looks) == sorted(merits)
 

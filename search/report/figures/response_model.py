@@ -1,19 +1,15 @@
-"""What the search's full-length trials say about each strength: a curve with a band, a share.
+"""What the search's full-length trials say about each strength: a curve with a band.
 
 Search evidence illustrates and decides nothing: its trials are few, they crowd where the search
 liked what it saw, and those that were stopped early are missing.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import optuna
-from optuna.distributions import FloatDistribution
-from optuna.importance import FanovaImportanceEvaluator
-from optuna.importance._fanova._tree import _FanovaTree
 
 from search.records.trials import Trial
 from search.stages.selection import full_length
@@ -25,8 +21,6 @@ MIN_TRIALS = 6
 """Full-length trials inside the space, one more than strengths: fewer leave even a plane open."""
 _SHARES = (np.arange(64) + 0.5) / 64
 """Shares of the variation between trials that the strengths may explain, all as likely at first."""
-_NUM_TREES, _MAX_DEPTH = 32, 6
-"""Trees deep enough for some hundred trials in half a second; whole ones take 9 s for 500."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,40 +115,6 @@ def _averaged_ridge(features: Floats, values: Floats, asked: Floats) -> tuple[Fl
     mean = weights @ means
     variance = weights @ (spread + (means - mean) ** 2)
     return values.mean() + mean, t_quantile(0.05, num_trials - 1) * np.sqrt(variance)
-
-
-def importances(
-    trials: Sequence[Trial], names: Sequence[str], metric: str, *, seed: int = 0
-) -> Mapping[str, float]:
-    """Optuna's fANOVA importances (Hutter et al. 2014); shares that add up to 1.
-
-    Returns:
-        By name, largest first; empty if all trials have the same value, which nothing explains.
-    """
-    places, values = _data(trials, names, metric)
-    if np.ptp(values) == 0.0:
-        return {}
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction="maximize")
-    axis = FloatDistribution(0.0, 1.0)
-    study.add_trials(
-        [
-            optuna.trial.create_trial(
-                params=dict(zip(names, map(float, place), strict=True)),
-                distributions=dict.fromkeys(names, axis),
-                value=float(value),
-            )
-            for place, value in zip(places, values, strict=True)
-        ]
-    )
-    evaluator = FanovaImportanceEvaluator(n_trees=_NUM_TREES, max_depth=_MAX_DEPTH, seed=seed)
-    found = optuna.importance.get_param_importances(study, evaluator=evaluator)
-    # Optuna caches calls of its trees on their class, without limit: each tree there ever was would
-    # stay, half a megabyte each time a report is drawn.
-    for method in vars(_FanovaTree).values():
-        if hasattr(method, "cache_clear"):
-            method.cache_clear()
-    return {name: float(share) for name, share in found.items()}
 
 
 def _data(trials: Sequence[Trial], names: Sequence[str], metric: str) -> tuple[Floats, Floats]:

@@ -10,7 +10,6 @@ from search.report.figures.drawing import Drawing, Item, Mark, Stroke, Text
 from search.report.figures.response_model import (
     MIN_TRIALS,
     Response,
-    importances,
     responses,
     usable_trials,
 )
@@ -24,6 +23,7 @@ from search.report.figures.roles import (
     role_of,
     roles,
 )
+from search.stages.importances import importances
 from search.verdict.wording import raw as typed
 from spaces.axes import FixedAxis
 from spaces.recipe import Recipe
@@ -59,7 +59,10 @@ def search_evidence(plan: Plan, trials: Sequence[Trial]) -> SearchEvidence | Non
     return SearchEvidence(
         trials=used,
         curves=responses(used, names, _METRIC),
-        shares=importances(used, names, _METRIC),
+        shares=importances(
+            [{name: trial.spec.positions[name] for name in names} for trial in used],
+            [trial.records[-1].metrics[_METRIC] for trial in used],
+        ),
     )
 
 
