@@ -12,7 +12,6 @@ import torch
 from pyarrow.fs import FileType
 from ray import tune
 
-from spaces.recipe import Recipe
 from trainable import checkpoint
 from trainable.data.datasets import Dataset
 from trainable.data.device_images import DeviceImages
@@ -21,6 +20,7 @@ from trainable.gpu_memory import PARTS, free_cache, in_smaller_parts
 from trainable.measurement import ImageResults
 from trainable.precision import Diverged
 from trainable.readback import require_arrived
+from trainable.run_spec import RunSpec
 from trainable.trainer import Trainer
 
 WORST = {"top1": 0.0, "nll": 1e3, "nll_refined": 1e3}
@@ -28,9 +28,7 @@ WORST = {"top1": 0.0, "nll": 1e3, "nll_refined": 1e3}
 
 
 class RecipeTrainable(tune.Trainable):
-    """Trains the recipe of ``config["spec"]`` epoch by epoch.
-
-    The specification is a `search.records.trials.TrialSpec` as its ``to_dict`` writes it.
+    """Trains one run after the other, epoch by epoch; ``config["spec"]`` holds a `RunSpec`.
 
     Each step reports ``epoch``, ``metrics`` and the ``node`` it ran on, the first one also the
     strengths read back from the live objects. It never reports ``done``: when a trial is over is
@@ -65,15 +63,14 @@ class RecipeTrainable(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Train one epoch, and evaluate if it is due."""
-        spec = self.config["spec"]
+        spec = self._spec
         metrics, self._live = self._live, {}
         by_image: dict[str, str] = {}
         try:
             metrics |= self._train_epoch()
             epoch = self._trainer.epoch
-            is_last = epoch == self._trainer.recipe.epochs
-            if is_last or epoch in spec["eval_epochs"]:
-                tests = is_last and spec["evaluate_on"] == "test"
+            if spec.is_evaluated_after(epoch):
+                tests = spec.is_tested_after(epoch)
                 metrics |= self._trainer.evaluate("val", *(["test"] if tests else []))
                 if tests:
                     by_image = _packed(self._trainer.by_image("test"))
@@ -86,7 +83,7 @@ class RecipeTrainable(tune.Trainable):
         self._reported = epoch
         # The last epoch of most trials needs none: what it led to is reported.
         is_due = time.monotonic() - self._saved_at > self._checkpoint_every_s
-        is_due = spec["keep_weights"] if is_last else is_due
+        is_due = spec.keep_weights if epoch == spec.recipe.epochs else is_due
         return {
             "epoch": epoch,
             "metrics": metrics,
@@ -133,17 +130,18 @@ class RecipeTrainable(tune.Trainable):
             # Out here, for the error held what the failed step had allocated.
             del self._trainer
             free_cache(self._device)
-            self._build(self.config["spec"], grad_accum_steps=smaller.grad_accum_steps)
+            self._build(grad_accum_steps=smaller.grad_accum_steps)
         parts = self._trainer.recipe.grad_accum_steps
-        asked = self.config["spec"]["recipe"]["grad_accum_steps"]
+        asked = self._spec.recipe.grad_accum_steps
         return metrics | ({PARTS: float(parts)} if parts != asked else {})
 
     def _start(self, config: dict[str, Any]) -> None:
-        self._build(config["spec"])
+        self._spec = RunSpec.from_dict(config["spec"])
+        self._build()
         self._reported = 0
         self._saved_at = time.monotonic()
-        if config.get("checkpoint"):
-            self._fetch(config["checkpoint"])
+        if self._spec.checkpoint:
+            self._fetch(self._spec.checkpoint)
 
     def _fetch(self, location: str) -> None:
         """Load what an earlier session saved under a path or URI."""
@@ -154,18 +152,18 @@ class RecipeTrainable(tune.Trainable):
             with saved.as_directory() as directory:
                 self.load_checkpoint(directory)
 
-    def _build(self, spec: dict[str, Any], *, grad_accum_steps: int | None = None) -> None:
+    def _build(self, *, grad_accum_steps: int | None = None) -> None:
         assert self._dataset is not None
+        spec, recipe = self._spec, self._spec.recipe
         split = self._dataset.split
-        if spec["split_seed"] is not None:
-            split = resplit(split, self._dataset.labels, seed=spec["split_seed"])
-        recipe = Recipe.from_dict(spec["recipe"])
+        if spec.split_seed is not None:
+            split = resplit(split, self._dataset.labels, seed=spec.split_seed)
         self._trainer = Trainer(
             replace(recipe, grad_accum_steps=grad_accum_steps or recipe.grad_accum_steps),
             self._dataset,
             split,
             device=self._device,
-            ema_levels=spec["ema_levels"],
+            ema_levels=spec.ema_levels,
             images=self._images,
         )
         self._live = require_arrived(self._trainer)

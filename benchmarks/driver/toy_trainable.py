@@ -9,6 +9,8 @@ from typing import Any
 
 from ray import tune
 
+from trainable.run_spec import RunSpec
+
 STRENGTHS = ("weight_decay", "label_smoothing", "drop_path_rate", "ema_decay", "warmup_fraction")
 
 
@@ -22,19 +24,18 @@ class ToyTrainable(tune.Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Begin another trial in the same process."""
-        self._spec = new_config["spec"]
+        self._spec = RunSpec.from_dict(new_config["spec"])
         self._epoch = 0
-        if new_config.get("checkpoint"):
-            self.load_checkpoint(new_config["checkpoint"])
+        if self._spec.checkpoint:
+            self.load_checkpoint(self._spec.checkpoint)
         return True
 
     def step(self) -> dict[str, Any]:
         """Report as much as a real epoch does."""
         self._epoch += 1
-        is_last = self._epoch == self._spec["recipe"]["epochs"]
-        is_test = is_last and self._spec["evaluate_on"] == "test"
+        is_test = self._spec.is_tested_after(self._epoch)
         metrics = {"train/loss": 1.0 / self._epoch, "cost/train_s": 0.0, "cost/eval_s": 0.0}
-        if is_last or self._epoch in self._spec["eval_epochs"]:
+        if self._spec.is_evaluated_after(self._epoch):
             metrics |= self._measure("val", "clean_train", *(["test"] if is_test else []))
         by_image = {}
         if is_test:
@@ -51,13 +52,13 @@ class ToyTrainable(tune.Trainable):
         self._epoch = json.loads(Path(checkpoint_dir, "epoch.json").read_text())
 
     def _measure(self, *parts: str) -> dict[str, float]:
-        recipe = self._spec["recipe"]
-        levels = {"": recipe["strengths"]["ema_decay"], "_raw": 0.0}
+        strengths = self._spec.recipe.strengths.as_dict()
+        levels = {"": strengths["ema_decay"], "_raw": 0.0}
         levels["_ema"] = levels[""]
-        levels |= {f".{name}": decay for name, decay in self._spec["ema_levels"].items()}
+        levels |= {f".{name}": decay for name, decay in self._spec.ema_levels.items()}
         values: dict[str, float] = {}
         for suffix, decay in levels.items():
-            top1 = toy_top1({**recipe["strengths"], "ema_decay": decay}, recipe["seed"])
+            top1 = toy_top1({**strengths, "ema_decay": decay}, self._spec.recipe.seed)
             top1 *= 1.0 - math.exp(-self._epoch)
             for part in parts:
                 values |= {f"{part}{suffix}/top1": top1, f"{part}{suffix}/nll": 1.0 - top1}

@@ -71,6 +71,7 @@ def measure_ours(num_trials: int, scratch: Path) -> dict[str, float]:
     from search.plan.planning import make_plan
     from search.records.journal import Journal
     from search.tracking.run_info import make_tracker, open_search
+    from trainable.run_spec import RunSpec
 
     class Toy(tune.Trainable):
         """The protocol of `trainable.ray_trainable.RecipeTrainable`."""
@@ -80,13 +81,13 @@ def measure_ours(num_trials: int, scratch: Path) -> dict[str, float]:
             self.reset_config(config)
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
-            self._recipe = new_config["spec"]["recipe"]
+            self._recipe = RunSpec.from_dict(new_config["spec"]).recipe
             self._epoch = 0
             return True
 
         def step(self) -> dict[str, Any]:
             self._epoch += 1
-            metrics = toy_metrics(self._recipe["strengths"], self._epoch)
+            metrics = toy_metrics(self._recipe.strengths.as_dict(), self._epoch)
             return {"epoch": self._epoch, "metrics": metrics}
 
         def save_checkpoint(self, checkpoint_dir: str) -> None:

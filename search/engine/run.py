@@ -20,11 +20,11 @@ from ray.tune import TuneError
 from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 
 from search.engine import cluster
+from search.engine.border import trial_id_of
 from search.engine.cluster_watch import ClusterWatch
 from search.engine.conductor import Conductor
 from search.engine.scheduler import ConductedScheduler
 from search.engine.searcher import CheckpointNotes, ConductedSearcher
-from search.records.trials import TrialSpec
 from trainable.data.datasets import Dataset
 from trainable.ray_trainable import RecipeTrainable
 
@@ -107,8 +107,8 @@ def run(conductor: Conductor, *, dataset: Dataset, resources: Resources, run_dir
             # each before it starts the next.
             max_concurrent_trials=_MOST_PLACES,
             reuse_actors=True,
-            trial_name_creator=_trial_name,
-            trial_dirname_creator=_trial_name,
+            trial_name_creator=trial_id_of,
+            trial_dirname_creator=trial_id_of,
         ),
         run_config=tune.RunConfig(
             # A name of its own for each session: a checkpoint of an earlier one is never written
@@ -201,10 +201,6 @@ class _Places:
             self._counted = fitting + 1 if asked.ray_address else max(1, fitting)
             self._due_at = now + _COUNTED_EVERY_S if asked.ray_address else float("inf")
         return self._counted
-
-
-def _trial_name(trial: Any) -> str:
-    return TrialSpec.from_dict(trial.config["spec"]).trial_id
 
 
 def _os_error(error: BaseException) -> OSError | None:

@@ -16,10 +16,11 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
+from search.engine.border import trial_id_of
 from search.engine.conductor import Conductor
 from search.engine.searcher import NotPickled
 from search.records.files import write_json
-from search.records.trials import Record, TrialSpec
+from search.records.trials import Record
 
 log = logging.getLogger("search")
 
@@ -75,11 +76,11 @@ class ConductedScheduler(NotPickled, FIFOScheduler):
             for trial in controller.get_live_trials()
             if trial.status == Trial.PENDING and not _has_place(controller, trial)
         ]
-        return min(waiting, key=lambda trial: trial.config["spec"]["number"], default=None)
+        return min(waiting, key=self._number_of, default=None)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Journal the epoch and answer CONTINUE or STOP, also at full length."""
-        spec = TrialSpec.from_dict(trial.config["spec"])
+        spec = self._conductor.trial(trial_id_of(trial)).spec
         prefix = "metrics/"  # Tune flattens what a trial reports.
         metrics = {
             sys.intern(k.removeprefix(prefix)): v for k, v in result.items() if k.startswith(prefix)
@@ -110,7 +111,7 @@ class ConductedScheduler(NotPickled, FIFOScheduler):
         """
         if trial.status == Trial.ERROR:  # Until Tune starts it again itself, which it will.
             return
-        trial_id = TrialSpec.from_dict(trial.config["spec"]).trial_id
+        trial_id = trial_id_of(trial)
         lines = Path(trial.error_file).read_text().splitlines() if trial.error_file else []
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")
         if os.strerror(errno.ENOSPC) in last:
@@ -126,6 +127,9 @@ class ConductedScheduler(NotPickled, FIFOScheduler):
             return
         log.error("%s failed for good:\n%s", trial_id, "\n".join(lines))
         self._conductor.failed(trial_id, last or "the worker died without a message")
+
+    def _number_of(self, trial: Any) -> int:
+        return self._conductor.trial(trial_id_of(trial)).spec.number
 
 
 def _has_place(controller: Any, trial: Any) -> bool:

@@ -10,10 +10,10 @@ from typing import Any
 from ray import tune
 from ray.tune.search import Searcher
 
+from search.engine.border import config_of, location_gone_on_from, trial_id_of
 from search.engine.conductor import Conductor, Wait
 from search.engine.storage import delete_folder, is_below, location_of, parent_of
 from search.records.passwords import without_passwords
-from search.records.trials import TrialSpec
 
 log = logging.getLogger("search")
 
@@ -62,7 +62,7 @@ class ConductedSearcher(NotPickled, Searcher):
                 without_passwords(self._storage),
             )
             checkpoint = None
-        return {"spec": answer.spec.to_dict(), "checkpoint": checkpoint}
+        return config_of(answer, checkpoint=checkpoint)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -112,16 +112,15 @@ class CheckpointNotes(NotPickled, tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **info: Any
     ) -> None:
         """Journal the location of a checkpoint that is completely written."""
-        spec = TrialSpec.from_dict(trial.config["spec"])
         # Tune tells the path without the file system that it is a path on.
         location = location_of(self._storage, trial.storage.storage_fs_path, checkpoint.path)
-        self._conductor.checkpoint(spec.trial_id, location)
+        self._conductor.checkpoint(trial_id_of(trial), location)
         self._delete_earlier(trial)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Forget a trial that is over and delete its checkpoints: thousands of them fill a disk."""
         _forget(trial)
-        if trial.config["spec"]["keep_weights"]:
+        if self._conductor.trial(trial_id_of(trial)).spec.keep_weights:
             return
         self._delete_earlier(trial)
         if trial.checkpoint:
@@ -129,7 +128,7 @@ class CheckpointNotes(NotPickled, tune.Callback):
 
     def _delete_earlier(self, trial: Any) -> None:
         """Delete what an earlier session left of a trial, once it is gone on from."""
-        location = trial.config["checkpoint"]
+        location = location_gone_on_from(trial)
         if location is None or location in self._deleted:
             return
         self._deleted.add(location)

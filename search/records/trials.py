@@ -9,6 +9,7 @@ from typing import Any, Self
 from search.records.strict_json import build
 from spaces.errors import InputError
 from spaces.recipe import Recipe
+from trainable.run_spec import RunSpec
 
 SEARCH_STAGES = ("search", "attribute", "confirm")
 STAGES = (*SEARCH_STAGES, "ablate", "tune", "contest")
@@ -69,13 +70,25 @@ class TrialSpec:
         """Name of the trial in every file, for example ``search-0007``."""
         return f"{self.stage}-{self.number:04d}"
 
+    @property
+    def run_spec(self) -> RunSpec:
+        """What of it a worker must know to train it."""
+        return RunSpec(
+            recipe=self.recipe,
+            split_seed=self.split_seed,
+            evaluate_on=self.evaluate_on,
+            ema_levels=self.ema_levels,
+            eval_epochs=self.eval_epochs,
+            keep_weights=self.keep_weights,
+        )
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain values; the one conversion towards Ray's dict and the journal."""
+        """Plain values as the journal keeps them."""
         return {**asdict(self), "recipe": self.recipe.to_dict()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, where: str = "a trial") -> Self:
-        """The one conversion back from `to_dict`.
+        """Read what `to_dict` wrote.
 
         Args:
             data: Plain values.

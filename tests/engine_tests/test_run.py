@@ -14,6 +14,7 @@ from ray.train._internal.session import _TrainingResult
 from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 
 from search.engine import run as tune_run
+from search.engine.border import config_of
 from search.engine.conductor import Conductor, Wait
 from search.engine.run import Resources, start_ray, stop_ray
 from search.engine.scheduler import ConductedScheduler
@@ -30,7 +31,7 @@ def nothing_saved() -> Any:
 
 def a_failing_trial(spec: TrialSpec, status: str, *, may_fail: bool) -> Any:
     return SimpleNamespace(
-        config={"spec": spec.to_dict()},
+        config=config_of(Trial(spec=spec), checkpoint=None),
         status=status,
         should_recover=lambda: may_fail,
         max_failures=2,
@@ -92,19 +93,22 @@ def test_the_checkpoints_of_a_trial_that_is_over_go_unless_it_keeps_its_weights(
     storage = SimpleNamespace(
         storage_filesystem=SimpleNamespace(delete_dir=deleted.append), trial_fs_path="here"
     )
-    config = {"spec": spec.to_dict(), "checkpoint": None}
+    config = config_of(Trial(spec=spec), checkpoint=None)
     trial = SimpleNamespace(
         config=config, storage=storage, checkpoint="here/1", run_metadata=nothing_saved()
     )
-    notes = CheckpointNotes(Conductor(Journal(tmp_path), []), str(tmp_path))
+    journal = Journal(tmp_path)
+    journal.start(spec)
+    notes = CheckpointNotes(Conductor(journal, []), str(tmp_path))
     notes.on_trial_complete(0, [], trial)
+    journal.close()
     assert deleted == ([] if keeps else ["here"])
 
 
 @pytest.mark.parametrize("keeps", [True, False])
 def test_tune_keeps_no_results_of_a_trial_that_is_over(tmp_path: Path, keeps: bool) -> None:
     spec = TrialSpec(stage="confirm", number=0, role="best", recipe=Recipe(), keep_weights=keeps)
-    config = {"spec": spec.to_dict(), "checkpoint": None}
+    config = config_of(Trial(spec=spec), checkpoint=None)
     trial: Any = tune.experiment.Trial(
         "toy", stub=True, config=config, evaluated_params={"lr": 0.125}
     )
@@ -120,7 +124,10 @@ def test_tune_keeps_no_results_of_a_trial_that_is_over(tmp_path: Path, keeps: bo
     trial.run_metadata.checkpoint_manager.register_checkpoint(result)
     assert "0.125" in str(trial.__dict__)
     assert "0.375" in trial.run_metadata.get_json_state()
-    CheckpointNotes(Conductor(Journal(tmp_path), []), "").on_trial_complete(0, [], trial)
+    journal = Journal(tmp_path)
+    journal.start(spec)
+    CheckpointNotes(Conductor(journal, []), "").on_trial_complete(0, [], trial)
+    journal.close()
     assert "0.125" not in str(trial.__dict__)
     assert "0.375" not in trial.run_metadata.get_json_state()
     assert trial.last_result == {"trial_id": trial.trial_id}
@@ -167,7 +174,7 @@ def test_the_records_of_a_search_share_the_names_of_their_metrics(tmp_path: Path
     for epoch in (1, 2):
         name = "".join(["metrics/val/", "top1"])  # A new object each time, as from a worker.
         result = {"epoch": epoch, name: 0.5}
-        scheduler.on_trial_result(None, SimpleNamespace(config={"spec": spec.to_dict()}), result)
+        scheduler.on_trial_result(None, SimpleNamespace(config={"trial_id": spec.trial_id}), result)
     journal.close()
     read = Journal(tmp_path)
     records = [*journal.trials[spec.trial_id].records, *read.trials[spec.trial_id].records]
@@ -190,7 +197,7 @@ def test_what_an_earlier_session_left_of_a_trial_goes_once_it_is_not_needed(
         storage_fs_path=str(tmp_path),
         trial_fs_path=str(newer),
     )
-    config = {"spec": spec.to_dict(), "checkpoint": f"file://{earlier}/checkpoint_1"}
+    config = config_of(Trial(spec=spec), checkpoint=f"file://{earlier}/checkpoint_1")
     trial = SimpleNamespace(
         config=config, storage=storage, checkpoint=None, run_metadata=nothing_saved()
     )
@@ -236,7 +243,7 @@ def test_a_trial_goes_on_from_checkpoints_of_its_own_run_only(
     journal.checkpoint(spec.trial_id, location)
     stage = ListedStage("search", journal, lambda batch: [spec] if batch == 0 else [])
     searcher = ConductedSearcher(Conductor(journal, [lambda: stage]), lambda: 1, storage=storage)
-    assert searcher.suggest("0")["checkpoint"] == (location if is_used else None)
+    assert searcher.suggest("0")["spec"]["checkpoint"] == (location if is_used else None)
     assert ("search-0000 starts again from its first epoch" in caplog.text) == (not is_used)
     journal.close()
 

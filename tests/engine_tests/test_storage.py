@@ -10,6 +10,7 @@ import pytest
 from pyarrow import fs
 from ray import tune
 
+from search.engine.border import config_of
 from search.engine.conductor import Conductor
 from search.engine.searcher import CheckpointNotes
 from search.engine.storage import (
@@ -24,6 +25,7 @@ from search.engine.storage import (
     write_probe,
 )
 from search.records.journal import Journal
+from search.records.trials import Trial as Journaled
 from search.records.trials import TrialSpec
 from spaces.errors import InputError
 from spaces.recipe import Recipe
@@ -93,7 +95,7 @@ def test_a_trial_goes_on_from_wherever_its_state_lies(
         opened = partial(tune.Checkpoint, filesystem=bucket)
         monkeypatch.setattr(tune, "Checkpoint", lambda location: opened(inside[location]))
     spec = TrialSpec(stage="search", number=0, role="proposed", recipe=TOY)
-    trial = Trial(config={"spec": spec.to_dict(), "checkpoint": locations[kind]})
+    trial = Trial(config=config_of(Journaled(spec=spec), checkpoint=locations[kind]))
     again = trial.train()  # type: ignore[no-untyped-call]
     if kind == "gone":
         assert again["epoch"] == 1
@@ -109,7 +111,7 @@ def test_the_journal_holds_a_location_that_opens_without_tune(tmp_path: Path) ->
     journal.start(spec)
 
     opened = SimpleNamespace(storage_fs_path="bucket/runs/r1/ray")
-    config = {"spec": spec.to_dict(), "checkpoint": None}
+    config = config_of(Journaled(spec=spec), checkpoint=None)
     trial = SimpleNamespace(config=config, storage=opened)
     saved = SimpleNamespace(path="bucket/runs/r1/ray/session-1/search-0000/checkpoint_000003")
     notes = CheckpointNotes(Conductor(journal, []), storage)

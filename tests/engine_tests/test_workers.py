@@ -43,7 +43,7 @@ def make_toy(
             self.reset_config(config)
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
-            self._number = new_config["spec"]["number"]
+            self._number = int(new_config["trial_id"].rpartition("-")[2])
             if (misfortune := Path(f"{started}.{self._number}")).exists():
                 does = misfortune.read_text()
                 misfortune.unlink()

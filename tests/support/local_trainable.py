@@ -4,7 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from search.records.trials import TrialSpec
+from search.engine.border import config_of
+from search.records.trials import Trial, TrialSpec
 from tests.support.toy_training import TOY, toy_dataset
 from trainable.ray_trainable import RecipeTrainable
 
@@ -27,4 +28,4 @@ def trained(trainable: LocalTrainable) -> dict[str, Any]:
 def a_config(number: int = 0, *, checkpoint: Path | None = None) -> dict[str, Any]:
     recipe = replace(TOY, epochs=EPOCHS, seed=number)
     spec = TrialSpec(stage="search", number=number, role="proposed", recipe=recipe)
-    return {"spec": spec.to_dict(), "checkpoint": str(checkpoint) if checkpoint else None}
+    return config_of(Trial(spec=spec), checkpoint=str(checkpoint) if checkpoint else None)

@@ -19,6 +19,8 @@ from unittest import mock
 
 from ray import tune
 
+from trainable.run_spec import RunSpec
+
 BROKEN = "TOY_BROKEN"
 """Trials that raise in their second epoch each time, joined by commas."""
 EPOCH_S = "TOY_EPOCH_S"
@@ -37,11 +39,11 @@ class Toy(tune.Trainable):
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._spec = new_config["spec"]
-        self._trial_id = f"{self._spec['stage']}-{self._spec['number']:04d}"
+        self._spec = RunSpec.from_dict(new_config["spec"])
+        self._trial_id = new_config["trial_id"]
         self._epoch = 0
-        if new_config.get("checkpoint"):
-            self.load_checkpoint(new_config["checkpoint"])
+        if self._spec.checkpoint:
+            self.load_checkpoint(self._spec.checkpoint)
         return True
 
     def step(self) -> dict[str, Any]:
@@ -51,16 +53,15 @@ class Toy(tune.Trainable):
         if self._epoch == 1 and self._trial_id in os.environ.get(BROKEN, "").split(","):
             raise RuntimeError(f"planted failure of {self._trial_id}")
         self._epoch += 1
-        is_last = self._epoch == self._spec["recipe"]["epochs"]
-        is_test = is_last and self._spec["evaluate_on"] == "test"
+        is_test = self._spec.is_tested_after(self._epoch)
         metrics = {"train/loss": 1.0, "cost/train_s": 0.01}
-        if is_last or self._epoch in self._spec["eval_epochs"]:
+        if self._spec.is_evaluated_after(self._epoch):
             metrics |= self._measure("val", "clean_train", *(["test"] if is_test else []))
         return {
             "epoch": self._epoch,
             "metrics": metrics,
             "by_image": _by_image() if is_test else {},
-            tune.result.SHOULD_CHECKPOINT: not is_last,
+            tune.result.SHOULD_CHECKPOINT: self._epoch < self._spec.recipe.epochs,
         }
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -70,13 +71,13 @@ class Toy(tune.Trainable):
         self._epoch = json.loads(Path(checkpoint_dir, "epoch.json").read_text())
 
     def _measure(self, *parts: str) -> dict[str, float]:
-        recipe = self._spec["recipe"]
-        strengths = recipe["strengths"]
+        recipe = self._spec.recipe
+        strengths = recipe.strengths.as_dict()
         # The published window ships initial weights; smoothing costs a little; seeds differ.
-        digest = hashlib.sha256(repr((recipe["seed"], strengths)).encode()).digest()
+        digest = hashlib.sha256(repr((recipe.seed, strengths)).encode()).digest()
         luck = 0.02 * (digest[0] / 255 - 0.5)
         levels = {"": strengths["ema_decay"]}
-        levels |= {f".{name}": decay for name, decay in self._spec["ema_levels"].items()}
+        levels |= {f".{name}": decay for name, decay in self._spec.ema_levels.items()}
         values: dict[str, float] = {}
         for suffix, decay in {**levels, "_raw": 0.0, "_ema": strengths["ema_decay"]}.items():
             quality = 0.9 - strengths["label_smoothing"] - 0.7 * (decay > 0.999) + luck

@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from search.records.trials import TrialSpec
 from spaces.recipe import Recipe
 from tests.support.toy_training import TOY, toy_dataset
 from trainable.gpu_memory import CONTEXT_BYTES, PARTS, GpuMemory, in_smaller_parts, measure
 from trainable.measurement import EVAL_BATCH_SIZE
 from trainable.ray_trainable import RecipeTrainable
+from trainable.run_spec import RunSpec
 from trainable.timing import excerpt, time_run
 from trainable.trainer import Trainer
 
@@ -31,8 +31,7 @@ class Trial(RecipeTrainable):
 
 
 def make_trial(recipe: Recipe) -> Trial:
-    spec = TrialSpec(stage="search", number=0, role="proposed", recipe=recipe)
-    return Trial(config={"spec": spec.to_dict()})
+    return Trial(config={"spec": RunSpec(recipe=recipe).to_dict()})
 
 
 @pytest.fixture(autouse=True)
