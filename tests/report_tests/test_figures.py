@@ -14,10 +14,11 @@ import pytest
 from search.report.figures.axes import Scale, padded, round_ticks, spread, tick_texts
 from search.report.figures.catalogue import figures, write_figures
 from search.report.figures.confirmed import confirmation
-from search.report.figures.dials import axis_limit, tornado
+from search.report.figures.dials import tornado
 from search.report.figures.drawing import Drawing, Mark, Stroke, Text, svg
 from search.report.figures.ema_ladder import has_ladder, ladder
 from search.report.figures.fit_map import fit_map
+from search.report.figures.forest import Cell, Panel, Row, axis_limit, forest
 from search.report.figures.learning_curves import learning_curves
 from search.report.figures.png import png
 from search.report.figures.response_model import MIN_TRIALS, responses, usable_trials
@@ -227,6 +228,25 @@ def test_an_unknown_interval_is_a_dashed_line_across_the_axis() -> None:
     bars = [item for item in drawing.items if isinstance(item, Stroke) and item.is_dashed]
     assert len(bars) == 1
     assert "+1.0 [unknown]" in words(drawing)
+
+
+def a_cell(mean: float, half: float) -> Cell:
+    estimate = Estimate(mean=mean, ci95=(mean - half, mean + half))
+    return Cell(estimate=estimate, text="", ink="best", is_hollow=False)
+
+
+@each_width
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_a_row_far_beyond_all_others_leaves_them_the_axis(width: float, is_reversed: bool) -> None:
+    """The ends of its own interval lie close to its mean and must not count as others."""
+    panel = Panel(title="points", left="costs", right="adds", is_reversed=is_reversed)
+    means = {"far": 80.0, "high": 3.0, "low": -2.0}
+    rows = [Row(label=k, words="", cells=(a_cell(mean, 1.0),)) for k, mean in means.items()]
+    drawing = forest(rows, [panel], width)
+    far, high, low = marks(drawing, "effect")
+    assert far.shape == ("arrow_left" if is_reversed else "arrow_right")
+    assert high.shape == low.shape == "circle"
+    assert abs(high.at[0] - low.at[0]) > 0.25 * (width - 222)
 
 
 def test_equal_recipes_are_one_role_under_both_names() -> None:

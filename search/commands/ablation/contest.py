@@ -17,7 +17,7 @@ from search.commands.ablation.contest_stages import (
     tune_stage,
 )
 from search.commands.ablation.contest_text import answer, plan_lines, remarks, rows
-from search.commands.ablation.figure import ink_of, scaled
+from search.commands.ablation.figure import cell_of
 from search.commands.ablation.job import run_seconds
 from search.commands.ablation.text import interval
 from search.engine.conductor import Stage
@@ -146,45 +146,32 @@ def _ends(name: str, estimate: Estimate | None) -> dict[str, float]:
 def _figure(found: Contest) -> Figure:
     names = [choice.name for choice in found.choices[1:]]
     of_round = [_differences(one, names) for one in found.rounds]
-    times = [found.step_time[name] for name in names]
-    figure_rows = [
-        Row(
-            label=choice.name,
-            words=f"lr {choice.lr:.3g}; {choice.epochs} epochs in equal time",
-            inks=(
-                *(ink_of(differences[i], better=1) for differences in of_round),
-                ink_of(times[i], better=-1),
-            ),
-        )
-        for i, choice in enumerate(found.choices[1:])
-    ]
+    rows = []
+    for i, choice in enumerate(found.choices[1:]):
+        time = found.step_time[choice.name]
+        differences = [differences[i] for differences in of_round]
+        points = [(d, interval(d, scale=100, digits=1)) for d in differences]
+        cells = [cell_of(d, text, scale=100, better=1) for d, text in points]
+        cells.append(cell_of(time, interval(time, scale=100, digits=1), scale=100, better=-1))
+        words = f"lr {choice.lr:.3g}; {choice.epochs} epochs in equal time"
+        rows.append(Row(label=choice.name, words=words, cells=tuple(cells)))
     panels = [
         Panel(
             title=f"points, {one.at}",
-            estimates=tuple(scaled(difference, 100) for difference in differences),
-            texts=tuple(interval(d, scale=100, digits=1) for d in differences),
             left=f"{found.base} better",
             right="better",
             margin=100 * PRACTICAL_MARGIN,
         )
-        for one, differences in zip(found.rounds, of_round, strict=True)
+        for one in found.rounds
     ]
-    panels.append(
-        Panel(
-            title="time per step, %",
-            estimates=tuple(scaled(time, 100) for time in times),
-            texts=tuple(interval(time, scale=100, digits=1) for time in times),
-            left="faster",
-            right="slower",
-        )
-    )
+    panels.append(Panel(title="time per step, %", left="faster", right="slower"))
     return Figure(
         name=KIND,
         title=f"Optimizers against {found.base}",
         caption="Top-1 of each optimizer with its own learning rate, less that of the first one; "
         "bars are intervals that hold together with 95 % for all pairs, and a hollow mark is not "
         "distinguishable.",
-        draw=partial(forest, figure_rows, panels),
+        draw=partial(forest, rows, panels),
     )
 
 

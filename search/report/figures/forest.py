@@ -1,19 +1,59 @@
-"""Rows of differences with intervals, one panel per measure, for an ablation or a contest."""
+"""Rows of differences with 95 % intervals in panels that share the rows, one panel per measure.
+
+The dials of a search, the ingredients of an ablation and the optimizers of a contest are this one
+figure; each only says what its rows and panels are.
+"""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from search.report.figures.axes import TICK_SIZE, WIDE, Scale, round_ticks, tick_texts
-from search.report.figures.dials import axis_limit
 from search.report.figures.drawing import Drawing, Item, Mark, Stroke, Text
 from search.verdict.schema import Estimate
 
-_ROW = 44.0
+_OUTLIER = 4.0
+"""The largest effect runs off the axis if it is this many times the next: the rest must show."""
+_LEAST_LIMIT = 1e-3
+_ROW = 46.0
 _HEAD = 44.0
-_FOOT = 30.0
-_GAP = 22.0
-_LABELS = 190.0
+_FOOT = 28.0
+_GAP = 26.0
+_LABELS = 212.0
+_MARGIN = 10.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cell:
+    """What one row shows in one panel.
+
+    Attributes:
+        estimate: In the unit of the panel, or None.
+        text: The estimate in words, above its bar.
+        ink: Colour of the bar and its mark.
+        is_hollow: Whether the mark is hollow, which says that it settles nothing.
+        missing: What stands in place of the bar where there is no finite estimate.
+    """
+
+    estimate: Estimate | None
+    text: str
+    ink: str
+    is_hollow: bool
+    missing: str = ""
+
+    @property
+    def shown(self) -> Estimate | None:
+        """The estimate if it has a place on the axis."""
+        known = self.estimate is not None and math.isfinite(self.estimate.mean)
+        return self.estimate if known else None
+
+    @property
+    def extent(self) -> float:
+        """How far from zero the mean and the finite ends of the interval reach."""
+        if self.shown is None:
+            return 0.0
+        values = (self.shown.mean, *self.shown.ci95)
+        return max(abs(value) for value in values if math.isfinite(value))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,12 +63,14 @@ class Row:
     Attributes:
         label: In bold.
         words: Under it.
-        inks: Colour of its marks by panel: blue for better, orange for worse, grey for neither.
+        cells: One per panel.
+        mark: Stands before the label; its place is ignored.
     """
 
     label: str
     words: str
-    inks: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    mark: Mark | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,17 +79,13 @@ class Panel:
 
     Attributes:
         title: What stands above it, with the unit.
-        estimates: By row, scaled already; None where there is none.
-        texts: Beside them, by row.
-        left: What lies to the left of the line means.
+        left: What lies to the left of zero means.
         right: What lies to the right of it means.
         margin: Half-width of the zone that is too small to matter, 0 for none.
         is_reversed: Whether values below 0 lie to the right.
     """
 
     title: str
-    estimates: tuple[Estimate | None, ...]
-    texts: tuple[str, ...]
     left: str
     right: str
     margin: float = 0.0
@@ -67,94 +105,137 @@ def forest(rows: Sequence[Row], panels: Sequence[Panel], width: float) -> Drawin
     if width < WIDE:
         for number, panel in enumerate(panels):
             top = number * (height + _GAP)
-            for i, row in enumerate(rows):
-                y = top + _HEAD + i * _ROW + 14
-                items.append(Text(at=(8.0, y), text=row.label, ink="ink", size=12, is_bold=True))
-            items += _panel(panel, rows, number, (10.0, width - 10.0), top)
+            cells = [row.cells[number] for row in rows]
+            items += _panel(panel, rows, cells, (_MARGIN, width - _MARGIN), top)
+            for row, cell, y in zip(rows, cells, _tops(rows, top), strict=True):
+                items += _label(row, (18.0, y + 18), size=12.0)
+                items.append(Text(at=(width - 6, y + 18), text=cell.text, size=11, anchor="end"))
         return Drawing(width=width, height=len(panels) * (height + _GAP) - _GAP, items=tuple(items))
-    for i, row in enumerate(rows):
-        y = _HEAD + i * _ROW + 17
-        items.append(Text(at=(8.0, y), text=row.label, ink="ink", size=12.5, is_bold=True))
-        items.append(Text(at=(8.0, y + 15), text=row.words, size=10.5))
-    room = (width - _LABELS - len(panels) * _GAP) / len(panels)
+    for row, y in zip(rows, _tops(rows, 0.0), strict=True):
+        items += _label(row, (20.0, y + _ROW / 2), size=13.0)
+        items.append(Text(at=(20.0 - _outdent(row), y + _ROW / 2 + 16), text=row.words))
+    room = (width - _LABELS - (len(panels) - 1) * _GAP - _MARGIN) / len(panels)
     for number, panel in enumerate(panels):
-        left = _LABELS + _GAP / 2 + number * (room + _GAP)
-        items += _panel(panel, rows, number, (left, left + room), 0.0)
+        left = _LABELS + number * (room + _GAP)
+        cells = [row.cells[number] for row in rows]
+        items += _panel(panel, rows, cells, (left, left + room), 0.0)
+        for cell, y in zip(cells, _tops(rows, 0.0), strict=True):
+            at = (left + room, y + 15)
+            items.append(Text(at=at, text=cell.text, size=10.5, anchor="end"))
     return Drawing(width=width, height=height, items=tuple(items))
 
 
+def axis_limit(extents: Sequence[float], least: float) -> float:
+    """Half-width of an axis that shows all extents, save one that is far beyond all others."""
+    finite = sorted((extent for extent in extents if math.isfinite(extent)), reverse=True)
+    largest, following = (*finite, least, least)[:2]
+    is_alone = largest > _OUTLIER * max(following, least)
+    return 1.12 * max(following if is_alone else largest, least)
+
+
+def scaled(estimate: Estimate, factor: float) -> Estimate:
+    """The same in another unit; the factor is above 0."""
+    low, high = estimate.ci95
+    return Estimate(mean=factor * estimate.mean, ci95=(factor * low, factor * high))
+
+
+def _tops(rows: Sequence[Row], top: float) -> list[float]:
+    return [top + _HEAD + number * _ROW for number in range(len(rows))]
+
+
+def _outdent(row: Row) -> float:
+    return 0.0 if row.mark else 12.0
+
+
+def _label(row: Row, at: tuple[float, float], *, size: float) -> list[Item]:
+    left = at[0] - _outdent(row)
+    name = Text(at=(left, at[1]), text=row.label, ink="ink", size=size, is_bold=True)
+    return [replace(row.mark, at=(8.0, at[1] - 4)), name] if row.mark else [name]
+
+
 def _panel(
-    panel: Panel, rows: Sequence[Row], number: int, sides: tuple[float, float], top: float
+    panel: Panel,
+    rows: Sequence[Row],
+    cells: Sequence[Cell],
+    sides: tuple[float, float],
+    top: float,
 ) -> list[Item]:
-    extents = [
-        abs(value)
-        for estimate in panel.estimates
-        if estimate is not None and math.isfinite(estimate.mean)
-        for value in (estimate.mean, *estimate.ci95)
-        if math.isfinite(value)
-    ]
-    limit = axis_limit(extents, max(2 * panel.margin, 1e-3))
+    extents = [cell.extent for cell in cells if cell.shown]
+    limit = axis_limit(extents, max(2 * panel.margin, _LEAST_LIMIT))
     low, high = (limit, -limit) if panel.is_reversed else (-limit, limit)
     x = Scale(low=low, high=high, start=sides[0], end=sides[1])
     items = _frame(panel, x, limit, top, len(rows))
-    for i, (row, estimate) in enumerate(zip(rows, panel.estimates, strict=True)):
-        y = top + _HEAD + i * _ROW
-        items.append(Text(at=(x.end, y + 14), text=panel.texts[i], size=10.5, anchor="end"))
-        if estimate is not None and math.isfinite(estimate.mean):
-            title = f"{row.label}: {panel.texts[i]}"
-            items += _bar(estimate, x, limit, y + 29, row.inks[number], title)
+    for row, cell, upper in zip(rows, cells, _tops(rows, top), strict=True):
+        y = upper + 31
+        if cell.shown is not None:
+            items += _bar(cell, cell.shown, x, limit, y, f"{row.label}: {cell.text}")
+        elif cell.missing:
+            items.append(Text(at=(x(0.0) + 8, y + 4), text=cell.missing, size=11, has_halo=True))
     return items
 
 
 def _frame(panel: Panel, x: Scale, limit: float, top: float, num_rows: int) -> list[Item]:
     head, bottom = top + _HEAD, top + _HEAD + num_rows * _ROW
+    ticks = tick_texts(round_ticks(-limit, limit, 5), signed=True)
     items: list[Item] = [
         Text(at=(x.start, top + 13), text=panel.title, ink="ink", size=12, is_bold=True),
-        Text(at=(x.start, head - 9), text=f"← {panel.left}", size=TICK_SIZE),
-        Text(at=(x.end, head - 9), text=f"{panel.right} →", size=TICK_SIZE, anchor="end"),
+        Text(at=(x.start, head - 8), text=f"← {panel.left}", size=TICK_SIZE),
+        Text(at=(x.end, head - 8), text=f"{panel.right} →", size=TICK_SIZE, anchor="end"),
     ]
-    ticks = tick_texts(round_ticks(-limit, limit, 5), signed=True)
     for row in range(num_rows):
         # Each row has a strip for its words, which no line crosses, and under it one for its bar.
-        upper, lower = head + row * _ROW + 18, head + (row + 1) * _ROW - 4
+        upper, lower = head + row * _ROW + 20, head + (row + 1) * _ROW - 4
         if panel.margin:
-            weak, strong = x(-panel.margin), x(panel.margin)
+            weak, strong = sorted((x(-panel.margin), x(panel.margin)))
             zone = ((weak, upper), (strong, upper), (strong, lower), (weak, lower))
             items.append(Stroke(points=zone, ink="band", is_filled=True))
         items += [Stroke(points=((x(v), upper), (x(v), lower)), ink="grid") for v in ticks]
         items.append(Stroke(points=((x(0.0), upper), (x(0.0), lower)), ink="muted", width=1.4))
+        if row:
+            line = head + row * _ROW
+            items.append(Stroke(points=((x.start, line), (x.end, line)), ink="grid"))
     items.append(Stroke(points=((x.start, bottom), (x.end, bottom)), ink="muted"))
     for value, text in ticks.items():
-        at = (x(value), bottom + 16)
+        items.append(Stroke(points=((x(value), bottom), (x(value), bottom + 4)), ink="muted"))
+        at = (x(value), bottom + 17)
         items.append(Text(at=at, text=text, size=TICK_SIZE, anchor="middle"))
     return items
 
 
-def _bar(estimate: Estimate, x: Scale, limit: float, y: float, ink: str, title: str) -> list[Item]:
-    """An interval and its mean; an arrow on the edge stands for what lies beyond it."""
+def _bar(
+    cell: Cell, estimate: Estimate, x: Scale, limit: float, y: float, title: str
+) -> list[Item]:
+    """An interval and its mean; what lies beyond the axis is an arrow on its edge."""
     low, high = estimate.ci95
     is_known = math.isfinite(low) and math.isfinite(high)
 
     def place(value: float) -> tuple[float, float]:
         return x(min(max(value, -limit), limit)), y
 
-    def arrow(value: float) -> str:
+    def shape(value: float) -> str:
+        if abs(value) <= limit:
+            return "circle"
         return "arrow_right" if place(value)[0] > x(0.0) else "arrow_left"
 
-    ends = (place(low), place(high))
-    width = 4.0 if is_known else 1.2
-    items: list[Item] = [
-        Stroke(points=ends, ink=ink, width=width, is_dashed=not is_known, opacity=0.55)
-    ]
-    beyond = [v for v in ((low, high) if is_known else ()) if abs(v) > limit]
-    for value in beyond:
-        at, shape = place(value), arrow(value)
-        items.append(Mark(at=at, shape=shape, ink=ink, kind="beyond", size=3.5))
-    is_inside = abs(estimate.mean) <= limit
-    shape = "circle" if is_inside else arrow(estimate.mean)
-    at = place(estimate.mean)
-    hollow = low <= 0 <= high
-    items.append(
-        Mark(at=at, shape=shape, ink=ink, kind="effect", size=5.0, is_hollow=hollow, title=title)
+    bar = Stroke(
+        points=(place(low), place(high)),
+        ink=cell.ink,
+        width=4.0 if is_known else 1.2,
+        is_dashed=not is_known,
+        opacity=0.55,
     )
-    return items
+    beyond = [
+        Mark(at=place(end), shape=shape(end), ink=cell.ink, kind="beyond", size=3.5)
+        for end in (low, high)
+        if is_known and abs(end) > limit
+    ]
+    mean = Mark(
+        at=place(estimate.mean),
+        shape=shape(estimate.mean),
+        ink=cell.ink,
+        kind="effect",
+        size=5.5,
+        is_hollow=cell.is_hollow,
+        title=title,
+    )
+    return [bar, *beyond, mean]
