@@ -17,7 +17,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,10 +25,15 @@ import numpy as np
 
 from benchmarks.driver.toy_trainable import toy_top1
 from search.engine.conductor import Conductor, Wait
+from search.plan.config import RunConfig
+from search.plan.plan import DataFacts, Plan
 from search.records.journal import Journal
 from search.records.trials import Record, Trial
 from search.stages.sequence import stage_makers
-from tests.support import finished_run
+from spaces.anchors import anchors
+from spaces.recipe import Recipe
+from spaces.space import Space
+from spaces.task import Task
 
 Result = TypeVar("Result")
 
@@ -80,14 +85,44 @@ def metrics(trial: Trial, epoch: int) -> dict[str, float]:
     }
 
 
+def searched(run_dir: Path, num_trials: int) -> tuple[RunConfig, Plan]:
+    """A search of ten epochs on 300 digits that is planned and never trained."""
+    config = RunConfig(
+        dataset="digits",
+        run_dir=str(run_dir),
+        run_name="r1",
+        data_dir="d",
+        created="",
+        stages=("search",),
+        num_samples=num_trials,
+        rerun_top=0,
+    )
+    names = tuple(str(digit) for digit in range(10))
+    reference = Recipe(epochs=10, pretrained=True)
+    task = Task.of(reference, num_train=300, num_classes=len(names), num_blocks=9)
+    facts = DataFacts(
+        name="digits", digest="", num_train=300, num_val=100, num_test=500, class_names=names
+    )
+    plan = Plan(
+        data=facts,
+        task=task,
+        anchors=anchors(reference, task),
+        candidate=None,
+        space=Space.for_task(task),
+        eval_epochs=(2, 5, 10),
+        rungs=(5,),
+        notes=(),
+    )
+    return config, plan
+
+
 def replayed(run_dir: Path, num_trials: int, num_workers: int) -> Replayed:
     """A search with that many trials and workers; an epoch is one unit of the simulated clock."""
-    config = finished_run.a_config(run_dir, num_samples=num_trials, rerun_top=0)
-    config = replace(config, stages=("search",))
+    config, plan = searched(run_dir, num_trials)
     config.path.mkdir(parents=True)
     journal = Journal(config.path)
     journal.begin_session(num_cores=num_workers, cores_per_trial=1)
-    stages = stage_makers(config, finished_run.a_plan(), journal, deadline=None)
+    stages = stage_makers(config, plan, journal, deadline=None)
     conductor = Conductor(journal, stages)
     proposals, reports, ends = Timed(), Timed(), Timed()
     running: list[tuple[float, int, str]] = []

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.driver.mlflow_server import MlflowServer, postgres, postgres_binaries
 from search.engine.conductor import Conductor, Wait
 from search.records.journal import Journal
 from search.records.trials import Record, Trial, TrialSpec
@@ -33,7 +34,6 @@ from search.tracking.run_info import costs_of
 from search.tracking.tracker import DatasetInfo, Tracker
 from search.tracking.trial_fields import points
 from spaces.recipe import Recipe
-from tests.support.tracking_server import MlflowServer, postgres, postgres_binaries
 
 _DATASET = DatasetInfo(name="digits", digest="0" * 32, num_train=300, num_val=200, num_test=1197)
 _NAME = "scale"

@@ -32,6 +32,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from search.records.provenance import ROOT
+
 EPOCHS, GRACE_PERIOD, REDUCTION_FACTOR = 15, 5, 3
 NUM_CORES = 2
 IMPORTS = "TOY_TRIAL_IMPORTS"
@@ -294,8 +296,7 @@ def measured_apart(side: str, *, num_trials: int, python: str, imports: str) -> 
         command = [python, str(Path(__file__).resolve()), "--measure", side, scratch]
         command += ["--num-trials", str(num_trials)]
         quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "RAY_AIR_NEW_OUTPUT": "0"}
-        root = str(Path(__file__).resolve().parents[2])
-        environment = {**os.environ, **quiet, "PYTHONPATH": root, IMPORTS: imports}
+        environment = {**os.environ, **quiet, "PYTHONPATH": str(ROOT), IMPORTS: imports}
         log = Path(scratch) / "log.txt"
         with log.open("w") as stderr:
             ended = subprocess.run(

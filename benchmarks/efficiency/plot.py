@@ -19,10 +19,11 @@ from benchmarks.efficiency.methods import PUBLISHED_RANGES
 from benchmarks.efficiency.searches import OURS, TRUTH, surrogate_of
 from benchmarks.efficiency.surrogate import Floats, Surrogate
 from benchmarks.efficiency.table import PROBLEMS, Problem
+from search.records.provenance import ROOT
 from spaces.space import Space
 from spaces.strengths import STRENGTH_NAMES
 
-PICTURE = Path(__file__).parents[2] / "docs" / "search_efficiency.png"
+PICTURE = ROOT / "docs" / "search_efficiency.png"
 FULL_BUDGET = 24
 """Full-length runs that 24 trials, the default of a search, would cost without early stopping."""
 JUDGED_BY = {METRIC: "refined log-loss, nats", "test/top1": "test top-1, points"}

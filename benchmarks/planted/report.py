@@ -23,8 +23,9 @@ from benchmarks.planted.tables import (
     unplanted_table,
 )
 from benchmarks.planted.verdicts import load
+from search.records.provenance import ROOT
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = ROOT / "docs"
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 
 

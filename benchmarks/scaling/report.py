@@ -8,7 +8,6 @@ Writes ``docs/scaling.png``, ``docs/scaling_transfer.png``, and the tables betwe
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import permutations
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,13 +16,14 @@ from numpy.typing import NDArray
 from benchmarks.scaling.optimum import Curve, Noise
 from benchmarks.scaling.picture import Measured, draw
 from benchmarks.scaling.record import ARMS, DATA, REFRESHED, base_name, recipe_and_task
+from search.records.provenance import ROOT
 from spaces.axes import Axis, FixedAxis, ZeroAxis
 from spaces.ranges import strength_axes
 from spaces.strengths import STRENGTH_NAMES
 from spaces.task import Task
 from spaces.units import limits, plain, to_effective, to_raw
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = ROOT / "docs"
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 PICTURES = {"scratch": "scaling.png", "transfer": "scaling_transfer.png"}
 METRIC = "nll_refined"

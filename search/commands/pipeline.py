@@ -28,13 +28,14 @@ from search.plan.planning import load_images
 from search.records.files import make_writable, only_driver, read_json, require_closed, write_json
 from search.records.journal import Journal
 from search.records.passwords import with_password
+from search.records.provenance import ROOT
 from search.records.strict_json import require_file_name
 from search.records.trials import Trial
 from search.tracking.run_info import make_tracker, open_search
 from spaces.errors import InputError
 from trainable.data.datasets import Dataset
 
-STORE_DIR = Path(__file__).resolve().parents[2] / "mlflow" / "store"
+STORE_DIR = ROOT / "mlflow" / "store"
 """Where the embedded tracking store lies."""
 STARTED_AT = time.time()
 log = logging.getLogger("search")

@@ -3,7 +3,6 @@
 import importlib.metadata
 import logging
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,6 +12,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from search.engine.cluster_answer import require_answer
 from search.engine.storage import delete_probe, first_line, read_probe, write_probe
+from search.records.provenance import ROOT
 from spaces.errors import InputError
 from trainable.data.streamed_images import StreamedImages
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 SHIPPED = ("spaces", "search", "trainable", "pyproject.toml")
 CODE = {
-    "working_dir": str(Path(__file__).resolve().parents[2]),
+    "working_dir": str(ROOT),
     # Only the packages, not data, runs and environment. Without the second pattern the first one
     # would leave out the directory itself.
     "excludes": ["/*", "!/.", *(f"!/{name}" for name in SHIPPED), "__pycache__"],

@@ -6,6 +6,8 @@ import platform
 import subprocess
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[2]
+"""Folder of this project: the code that runs, and what lies beside it."""
 _LIBRARIES = ("torch", "torchvision", "timm", "ray", "optuna", "mlflow")
 
 
@@ -17,10 +19,9 @@ def versions() -> dict[str, str]:
 
 def git_commit() -> str:
     """Commit of this project's checkout, with ``-dirty`` after local changes; empty outside one."""
-    root = Path(__file__).resolve().parents[2]
     try:
         result = subprocess.run(
-            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"],
+            ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"],
             capture_output=True,
             text=True,
             check=True,

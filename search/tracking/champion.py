@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.engine.storage import local_checkpoint
+from search.records.provenance import ROOT
 from search.records.strict_json import one_line
 from search.records.trials import Trial
 from trainable import checkpoint
@@ -212,12 +213,11 @@ def _build(folder: Path, described: object, model_file: Path, images: NDArray[np
         outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, num_classes))]),
     )
     ours = metadata["model"] == RESNET18_CIFAR
-    packages = Path(__file__).resolve().parents[2]
     mlflow.pyfunc.save_model(
         str(folder),
         python_model=str(_CODE),
         artifacts={"weights": str(model_file)},
-        code_paths=[str(packages / name) for name in ("spaces", "trainable")] if ours else None,
+        code_paths=[str(ROOT / name) for name in ("spaces", "trainable")] if ours else None,
         signature=signature,
         input_example=np.ascontiguousarray(images[:num_shown]),
         # Given, because MLflow would load the model in a process of its own to find them out.

@@ -11,16 +11,16 @@ import re
 import time
 import zlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from search.records.provenance import ROOT
 from search.tracking.open_store import set_environment
 from search.tracking.store import Store
 from search.tracking.trial_fields import FINAL_METRIC, METRIC_KEYS, RANK_METRIC
 from spaces.strengths import STRENGTH_NAMES
 
-TEMPLATE = Path(__file__).resolve().parents[2] / "mlflow" / "views" / "search.json"
+TEMPLATE = ROOT / "mlflow" / "views" / "search.json"
 COMPARISON = TEMPLATE.with_name("comparison.json")
 """View of a run that is no search: an ablation or a contest of optimizers."""
 MAX_CHARACTERS = 5000

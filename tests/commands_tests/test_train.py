@@ -21,6 +21,7 @@ from search.commands.train.job import Asked, TrainJob
 from search.commands.train.plan import make_job
 from search.plan.origin import read_origin
 from search.recipes.yaml_file import read_recipe, write_recipe
+from search.records.provenance import ROOT
 from search.tracking.open_store import embedded_uri, open_store, set_environment
 from search.tracking.run_info import open_search
 from search.tracking.store import Store
@@ -364,7 +365,7 @@ def test_the_code_in_the_card_loads_the_weights_of_any_model(
 def test_the_three_lines_of_the_readme_load_the_model_that_was_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    readme = (ROOT / "README.md").read_text()
     lines = [line.strip() for line in readme.splitlines() if line.startswith("    model")]
     shown = [
         line for line in lines if line.startswith(("model = timm", "model.load", "model.eval"))

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from search.commands import ui
+from search.records.provenance import ROOT
 from search.tracking.open_store import embedded_uri
 from spaces.errors import InputError
 
@@ -57,7 +58,7 @@ def test_the_server_names_the_newest_search_and_ends_with_ctrl_c(tmp_path: Path)
         "print(tracker.ui_url('http://expected'), flush=True)\n"
         "serve(embedded_uri(store), '127.0.0.1', 5970)\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         environment.pop(name, None)
     server = subprocess.Popen(

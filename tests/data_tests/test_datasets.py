@@ -16,6 +16,7 @@ import torchvision.datasets as tv
 from numpy.typing import NDArray
 from PIL import Image
 
+from search.records.provenance import ROOT
 from spaces.errors import InputError
 from spaces.strengths import Strengths
 from trainable.data import public_datasets
@@ -261,8 +262,7 @@ def test_loading_digits_needs_no_torch_and_naming_datasets_no_scikit_learn() -> 
         "load_dataset('digits', image_size=8, data_dir=Path('.'), num_train=None, seed=0);"
         "assert 'torch' not in sys.modules"
     )
-    root = Path(public_datasets.__file__).parents[2]
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
 @pytest.mark.parametrize("name", ["cifr10", "mnist_fashion", "SMALL-TRANSFER"])

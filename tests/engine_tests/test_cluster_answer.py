@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.driver.mlflow_server import free_port
 from search.engine.cluster_answer import require_answer
 from spaces.errors import InputError
-from tests.support.tracking_server import free_port
 
 pytestmark = pytest.mark.slow  # Each asks in a process that imports Ray.
 

@@ -4,9 +4,9 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from search.records.provenance import ROOT
+
 SMALL = [
     *("--dataset", "small-transfer", "--num-train", "64", "--epochs", "5", "--num-samples", "6"),
     *("--max-blocks", "2", "--confirm-seeds", "2", "--rerun-top", "2"),

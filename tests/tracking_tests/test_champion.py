@@ -13,6 +13,7 @@ import timm
 import torch
 from safetensors.torch import load_file
 
+from search.records.provenance import ROOT
 from search.records.trials import Record, Trial, TrialSpec
 from search.tracking.champion import (
     ALIAS,
@@ -216,7 +217,7 @@ def test_the_alias_moves_to_the_next_search_and_never_back(
 
 
 def test_the_code_in_the_store_needs_nothing_of_this_project_for_a_model_of_timm() -> None:
-    source = Path(__file__).resolve().parents[2] / "search" / "tracking" / "champion_code.py"
+    source = ROOT / "search" / "tracking" / "champion_code.py"
     outside_functions = [
         node
         for node in ast.parse(source.read_text()).body

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from search.records.provenance import ROOT
 from search.report.figures.catalogue import figures, write_figures
 from search.tracking import view as tracking_view
 from search.tracking.open_store import embedded_uri, set_environment
@@ -22,7 +23,6 @@ from tests.support.finished_run import (
     confirm_trials,
     search_trials,
 )
-from tests.support.small_search import ROOT
 
 set_environment()
 

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from search.commands.ui import free_port
+from search.records.provenance import ROOT
 from spaces.strengths import STRENGTH_NAMES
-from tests.support.small_search import NUM_RERUNS, NUM_SAMPLES, ROOT, command
+from tests.support.small_search import NUM_RERUNS, NUM_SAMPLES, command
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, Response

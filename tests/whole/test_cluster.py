@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.support.cluster_control import ROOT, Nodes, Search, lines, program
+from search.records.provenance import ROOT
+from tests.support.cluster_control import Nodes, Search, lines, program
 from tests.support.cluster_search import EPOCHS, NUM_TRIALS, specs
 from tests.support.toy_training import toy_dataset
 from trainable.trainer import Trainer

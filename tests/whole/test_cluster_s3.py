@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 from pyarrow.fs import FileSelector, FileSystem, FileType
 
+from benchmarks.driver.mlflow_server import free_port
 from search.engine.cluster_answer import require_answer
 from search.engine.storage import write_probe
 from spaces.errors import InputError
 from tests.support.cluster_control import Nodes, Search, lines
 from tests.support.cluster_search import EPOCHS, NUM_TRIALS, specs
-from tests.support.tracking_server import free_port
 
 pytest.importorskip("moto", reason="moto, which plays S3, is not installed")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

@@ -23,6 +23,7 @@ import torch
 from search.commands.session import log_file
 from search.records.files import write_text
 from search.records.journal import Journal
+from search.records.provenance import ROOT
 from search.records.trials import Record, TrialSpec
 from spaces.recipe import Recipe
 from tests.support.local_trainable import EPOCHS, LocalTrainable, a_config
@@ -31,7 +32,6 @@ from tests.support.whole_run import num_records_of, require_mirrored, require_wh
 from trainable import checkpoint
 from trainable.trainer import Trainer
 
-ROOT = Path(__file__).resolve().parents[2]
 BROKEN = "search-0004"
 
 

@@ -1,98 +1,314 @@
-"""Packages import in one direction: spaces <- trainable <- search; no Python under mlflow/."""
+"""The rule book of the packages: who may import whom, which library lives where, how big a folder.
+
+docs/architecture.md says the same in words. `MAY_IMPORT` is read from top to bottom: every package
+imports from packages above its own line only.
+"""
 
 import ast
 import json
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path, PurePosixPath
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("spaces", "trainable", "search")
-TRACKING = {"optuna", "mlflow"}
-RAY_MODULE = ROOT / "trainable" / "ray_trainable.py"
-MOST_MODULES_OF_SPACES = 100
+from search.records.provenance import ROOT
+
+OURS = ("spaces", "trainable", "search", "tests", "benchmarks")
+SHIPPED = ("spaces", "trainable", "search")
+
+MAY_IMPORT: Mapping[str, Sequence[str]] = {
+    "spaces": (),
+    "trainable": ("spaces",),
+    "search.records": ("spaces",),
+    # The one thing that statistics need to know of a record is what its metrics mean.
+    "search.verdict": ("spaces", "search.records.metrics"),
+    "search.recipes": ("spaces", "trainable", "search.records"),
+    "search.engine": ("spaces", "trainable", "search.records"),
+    "search.plan": (
+        *("spaces", "trainable", "search.records", "search.verdict", "search.recipes"),
+        "search.engine.cluster",
+    ),
+    "search.stages": (
+        *("spaces", "search.records", "search.verdict", "search.engine.conductor"),
+        "search.plan",
+    ),
+    "search.report": (
+        *("spaces", "search.records", "search.verdict", "search.recipes", "search.plan"),
+        "search.stages",
+    ),
+    "search.tracking": (
+        *("spaces", "trainable", "search.records", "search.verdict", "search.engine.storage"),
+        *("search.plan", "search.stages"),
+    ),
+    "search.commands": (
+        *("spaces", "trainable", "search.records", "search.verdict", "search.recipes"),
+        *("search.engine", "search.plan", "search.stages", "search.report", "search.tracking"),
+    ),
+    "search": (
+        *("spaces", "search.records", "search.engine", "search.plan", "search.tracking"),
+        "search.commands",
+    ),
+    "benchmarks": SHIPPED,
+    "tests": (*SHIPPED, "benchmarks"),
+}
+"""What may import what; a package may always import from itself. ``search`` is its own modules."""
+
+ONLY_WHEN_CALLED = {"search": ("search.engine", "search.tracking")}
+"""Imported inside functions only, so that ``--help`` answers without Ray, torch and MLflow."""
+
+LIVES_IN: Mapping[str, Sequence[str]] = {
+    "ray": ("trainable.ray_trainable", "search.engine"),
+    "optuna": ("search.stages",),
+    "mlflow": ("search.tracking",),
+    "pydoe": ("search.verdict",),
+    "yaml": ("search.recipes",),
+    "sklearn": ("trainable",),
+    "plotly": ("search.commands",),
+    "matplotlib": ("search.report.figures.png", "search.commands.draw_schedule"),
+    "click": ("search.cli", "search.flags"),
+    "pyarrow": ("trainable", "search.engine"),
+}
+"""Where alone a library may be imported by what is shipped; tests and benchmarks may anywhere."""
+
+MOST_MODULES = 20
+"""Modules of a folder, besides its ``__init__.py``."""
+DRAWERS = {"utils", "util", "helpers", "common", "manager", "misc", "base"}
+"""Names that say nothing of what is inside."""
+MOST_LOADED_BY_SPACES = 100
 """Modules that importing all of spaces may load beyond a bare interpreter: itself and the standard
 library behind dataclasses. One import of numpy alone would load more."""
 
 
-def modules_of(package: str) -> list[Path]:
-    return sorted((ROOT / package).glob("**/*.py"))
+# What a module imports
 
 
-def imports_of(tree: ast.AST) -> Iterator[str]:
-    """Full names of all modules that a source imports, also inside functions and conditions."""
+def files_of(*packages: str) -> list[str]:
+    """Paths of all modules below some top-level folders, relative to the project's root."""
+    found = chain.from_iterable((ROOT / package).rglob("*.py") for package in packages)
+    return sorted(path.relative_to(ROOT).as_posix() for path in found)
+
+
+ALL_FILES = files_of(*OURS)
+MODULES = {
+    file.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for file in ALL_FILES
+}
+
+
+def module_of(file: str) -> str:
+    return file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def imports_of(tree: ast.AST) -> Iterator[tuple[str, bool]]:
+    """Full name of every imported module, and whether it is imported inside a function only."""
+    inside = {
+        id(node)
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in ast.walk(function)
+    }
     for node in ast.walk(tree):
+        names: list[str] = []
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            yield "." * node.level + (node.module or "")
+            origin = "." * node.level + (node.module or "")
+            whole = [f"{origin}.{alias.name}" for alias in node.names]
+            # `from search.engine import cluster` imports a module, not a name of one.
+            names = [name if name in MODULES else origin for name in whole]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            names = [str(arg.value) for arg in node.args if isinstance(arg, ast.Constant)]
+        yield from ((name, id(node) in inside) for name in names)
 
 
-def packages_imported_by(path: Path) -> set[str]:
-    return {name.partition(".")[0] for name in imports_of(ast.parse(path.read_text("utf-8")))}
+def is_in(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
 
 
-def forbidden_in(path: Path) -> set[str]:
-    imported = packages_imported_by(path)
-    package = path.relative_to(ROOT).parts[0]
-    if package == "spaces":
-        return imported - set(sys.stdlib_module_names) - {"spaces"}
-    if package == "trainable":
-        forbidden = {"search", *TRACKING} | (set() if path == RAY_MODULE else {"ray"})
-        return imported & forbidden
-    return set()
+def package_of(module: str) -> str:
+    """The line of `MAY_IMPORT` that a module falls under."""
+    return max((name for name in MAY_IMPORT if is_in(module, name)), key=len)
 
 
-each_module = pytest.mark.parametrize(
-    "path",
-    [path for package in PACKAGES for path in modules_of(package)],
-    ids=lambda path: str(path.relative_to(ROOT)),
+def forbidden_in(file: str, source: str) -> list[str]:
+    """What a module imports and must not, in words."""
+    module = module_of(file)
+    package = package_of(module)
+    found = []
+    for name, is_called in dict.fromkeys(imports_of(ast.parse(source))):
+        if name.startswith("."):
+            found.append(f"{name} is relative")
+        elif name.partition(".")[0] in OURS:
+            own = package_of(name) == package
+            if not own and not any(is_in(name, allowed) for allowed in MAY_IMPORT[package]):
+                found.append(f"{name} is not below {package}")
+            lazy = ONLY_WHEN_CALLED.get(package, ())
+            if not is_called and any(is_in(name, later) for later in lazy):
+                found.append(f"{name} is loaded before it is needed")
+        elif package == "spaces" and name.partition(".")[0] not in sys.stdlib_module_names:
+            found.append(f"{name} is not of the standard library")
+        elif package.partition(".")[0] in SHIPPED:
+            rooms = LIVES_IN.get(name.partition(".")[0])
+            if rooms is not None and not any(is_in(module, room) for room in rooms):
+                found.append(f"{name} lives in {' and '.join(rooms)}")
+    return found
+
+
+@pytest.mark.parametrize("file", ALL_FILES)
+def test_a_module_imports_nothing_that_it_must_not(file: str) -> None:
+    assert forbidden_in(file, (ROOT / file).read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "source", "found"),
+    [
+        ("spaces/x.py", "import numpy as np", ["numpy is not of the standard library"]),
+        ("spaces/x.py", "def f():\n    from torch import nn", ["torch is not of the standard"]),
+        ("spaces/x.py", "import math, trainable.ema", ["trainable.ema is not below spaces"]),
+        ("spaces/x.py", "import math\nfrom spaces.task import Task", []),
+        ("spaces/x/y.py", "from .task import Task", [".task is relative"]),
+        ("spaces/x.py", "from . import task", [". is relative"]),
+        ("trainable/x.py", "import ray.tune", ["ray.tune lives in trainable.ray_trainable and"]),
+        ("trainable/x.py", "from search.records.trials import Trial", ["search.records.trials is"]),
+        ("trainable/x.py", "import torch\nfrom spaces.task import Task", []),
+        ("trainable/ray_trainable.py", "from ray import tune", []),
+        ("trainable/ray_trainable.py", "import optuna", ["optuna lives in search.stages"]),
+        ("search/records/x.py", "import trainable.ema", ["trainable.ema is not below search.rec"]),
+        ("search/records/x.py", "from search.verdict import design", ["search.verdict.design is"]),
+        ("search/verdict/x.py", "from search.records.metrics import METRICS", []),
+        ("search/verdict/x.py", "from search.records import metrics", []),
+        ("search/verdict/x.py", "from search.records import journal", ["search.records.journal"]),
+        ("search/recipes/x.py", "import search.plan.plan", ["search.plan.plan is not below"]),
+        ("search/plan/x.py", "from search.engine.cluster import connect", []),
+        ("search/plan/x.py", "from search.engine.run import run", ["search.engine.run is not"]),
+        ("search/plan/x.py", "def f():\n    import search.stages.rungs", ["search.stages.rungs"]),
+        (
+            "search/report/figures/x.py",
+            "from search.tracking import view",
+            ["search.tracking.view"],
+        ),
+        ("search/tracking/x.py", "from search.report.outputs import a", ["search.report.outputs"]),
+        ("search/tracking/x.py", "if TYPE_CHECKING:\n    import ray", ["ray lives in trainable"]),
+        ("search/tracking/x.py", "from mlflow import MlflowClient", []),
+        ("search/commands/x.py", "from mlflow import MlflowClient", ["mlflow lives in search.tr"]),
+        ("search/stages/x.py", "import ray, optuna", ["ray lives in trainable.ray_trainable and"]),
+        ("search/commands/train/x.py", "import search.cli", ["search.cli is not below search.com"]),
+        ("search/cli.py", "def f():\n    from search.engine import cluster", []),
+        ("search/cli.py", "from search.engine import cluster", ["search.engine.cluster is loaded"]),
+        ("search/cli.py", "import_module('search.report.page')", ["search.report.page is not"]),
+        ("benchmarks/x.py", "import ray, search.cli", []),
+        ("benchmarks/steps/x.py", "from tests.support import replay", ["tests.support.replay is"]),
+        ("tests/x.py", "import ray, optuna, benchmarks.pairs, trainable.ema", []),
+    ],
 )
+def test_the_rule_finds_what_is_forbidden_and_nothing_else(
+    file: str, source: str, found: list[str]
+) -> None:
+    said = forbidden_in(file, source)
+    assert len(said) == len(found)
+    assert all(text.startswith(start) for text, start in zip(said, found, strict=True))
 
 
-@each_module
-def test_a_module_imports_nothing_from_packages_above_its_own(path: Path) -> None:
-    assert forbidden_in(path) == set()
+def test_the_table_has_no_circle_and_names_what_there_is() -> None:
+    """Each line names only packages of earlier lines, and each package has a line."""
+    earlier: list[str] = []
+    for package, allowed in MAY_IMPORT.items():
+        assert all(any(is_in(name, line) for line in earlier) for name in allowed)
+        earlier.append(package)
+    rooms = chain(*MAY_IMPORT.values(), *ONLY_WHEN_CALLED.values(), *LIVES_IN.values())
+    assert set(rooms) | set(MAY_IMPORT) <= MODULES | {"tests", "benchmarks"}
+    assert {f"search.{path.parent.name}" for path in (ROOT / "search").glob("*/__init__.py")} == {
+        package for package in MAY_IMPORT if package.startswith("search.")
+    }
 
 
-@each_module
-def test_no_import_is_relative(path: Path) -> None:
-    # It would name no package and so slip past the test above.
-    assert "" not in packages_imported_by(path)
+# How folders are kept
 
 
-@pytest.mark.parametrize("package", PACKAGES)
-def test_a_package_has_no_packages_inside(package: str) -> None:
-    assert {path.parent for path in modules_of(package)} == {ROOT / package}
+def crowded(files: Sequence[str]) -> dict[str, int]:
+    """Folders that hold more than `MOST_MODULES`, and how many those are."""
+    modules = [PurePosixPath(file) for file in files]
+    counts = Counter(str(path.parent) for path in modules if path.name != "__init__.py")
+    return {folder: count for folder, count in counts.items() if count > MOST_MODULES}
 
 
-@pytest.mark.parametrize("package", PACKAGES)
-def test_a_package_says_what_it_is_in_one_docstring_and_exports_nothing(package: str) -> None:
-    body = ast.parse((ROOT / package / "__init__.py").read_text("utf-8")).body
+def test_no_folder_has_more_modules_than_one_reads_together() -> None:
+    assert crowded(ALL_FILES) == {}
 
-    assert len(body) == 1
+
+def test_a_crowded_folder_is_found() -> None:
+    full = [f"search/x/m{number}.py" for number in range(20)]
+    assert crowded([*full, "search/x/__init__.py", "search/x/y/m.py"]) == {}
+    assert crowded([*full, "search/x/more.py"]) == {"search/x": 21}
+
+
+@pytest.mark.parametrize(
+    "file", [file for file in files_of(*SHIPPED) if file.endswith("__init__.py")]
+)
+def test_a_package_says_what_it_is_in_one_docstring_and_exports_nothing(file: str) -> None:
+    body = ast.parse((ROOT / file).read_text("utf-8")).body
+
     assert isinstance(body[0], ast.Expr)
     assert isinstance(body[0].value, ast.Constant)
     assert isinstance(body[0].value.value, str)
-    assert "\n" not in body[0].value.value
+    if file != "search/__init__.py":  # It names what Python users call.
+        assert len(body) == 1
+        assert "\n" not in body[0].value.value
 
 
-def test_no_python_lies_under_mlflow() -> None:
-    # With a module there, the folder would shadow the installed package of that name (PEP 420).
-    assert list((ROOT / "mlflow").glob("**/*.py")) == []
+def test_each_folder_of_what_is_shipped_is_a_package() -> None:
+    # Without an `__init__.py` setuptools would leave it out.
+    folders = {(ROOT / file).parent for file in files_of(*SHIPPED)}
+
+    assert [folder for folder in folders if not (folder / "__init__.py").is_file()] == []
 
 
 def test_no_module_is_a_drawer_for_odds_and_ends() -> None:
-    drawers = {"utils", "helpers", "common", "manager", "misc"}
+    assert not {Path(file).stem for file in files_of(*SHIPPED)} & DRAWERS
 
-    assert not {path.stem for package in PACKAGES for path in modules_of(package)} & drawers
+
+def python_under_mlflow(checkout: Path) -> list[str]:
+    """Modules below ``mlflow/`` that git tracks: what a search leaves in the store is not ours."""
+    listed = subprocess.run(
+        ["git", "-C", str(checkout), "ls-files", "mlflow"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.splitlines()
+    return [file for file in listed if file.endswith((".py", ".pyi", ".so"))]
+
+
+needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+
+
+@needs_git
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no checkout of git's")
+def test_no_python_lies_under_mlflow() -> None:
+    # With a module there, the folder would shadow the installed package of that name (PEP 420).
+    assert python_under_mlflow(ROOT) == []
+
+
+@needs_git
+def test_python_under_mlflow_is_found_if_it_is_tracked(tmp_path: Path) -> None:
+    for name in ("mlflow/store/artifacts/champion_code.py", "mlflow/views.py", "mlflow/README.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / ".gitignore").write_text("/mlflow/store/\n")
+    for command in (["init", "--quiet"], ["add", "."]):
+        subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
+
+    assert python_under_mlflow(tmp_path) == ["mlflow/views.py"]
+
+
+# What spaces costs to import
 
 
 def test_all_of_spaces_loads_few_modules_and_no_numerical_library() -> None:
-    names = [f"spaces.{path.stem}" for path in modules_of("spaces") if path.stem != "__init__"]
+    names = [module_of(file) for file in files_of("spaces")]
     program = (
         "import sys, json; bare = set(sys.modules)\n"
         f"import {', '.join(names)}\n"
@@ -113,28 +329,4 @@ def test_all_of_spaces_loads_few_modules_and_no_numerical_library() -> None:
     assert set(names) <= set(loaded)
     outside = {name.partition(".")[0] for name in loaded} - set(sys.stdlib_module_names)
     assert outside == {"spaces"}
-    assert len(loaded) <= MOST_MODULES_OF_SPACES
-
-
-@pytest.mark.parametrize(
-    ("place", "source", "found"),
-    [
-        ("spaces/x.py", "import numpy as np", {"numpy"}),
-        ("spaces/x.py", "def f():\n    from torch import nn", {"torch"}),
-        ("spaces/x.py", "import math, trainable.ema", {"trainable"}),
-        ("spaces/x.py", "import math\nfrom spaces.task import Task", set()),
-        ("trainable/x.py", "import ray.tune", {"ray"}),
-        ("trainable/x.py", "from search.records.trials import Trial", {"search"}),
-        ("trainable/x.py", "import torch\nfrom spaces.task import Task", set()),
-        ("trainable/ray_trainable.py", "from ray import tune", set()),
-        ("trainable/ray_trainable.py", "import optuna", {"optuna"}),
-        ("search/x.py", "import ray, optuna, mlflow, trainable.ema", set()),
-    ],
-)
-def test_the_rule_itself_finds_what_is_forbidden(
-    place: str, source: str, found: set[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = ROOT / place
-    monkeypatch.setattr(Path, "read_text", lambda *_: source)
-
-    assert forbidden_in(path) == found
+    assert len(loaded) <= MOST_LOADED_BY_SPACES

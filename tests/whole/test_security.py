@@ -21,6 +21,7 @@ from search.commands import pipeline, ui
 from search.plan.origin import read_origin
 from search.recipes.yaml_file import read_recipe
 from search.records.files import only_driver, write_json
+from search.records.provenance import ROOT
 from search.records.strict_json import plain_name, require_file_name
 from search.records.trials import TrialSpec
 from search.tracking.champion import save_champion
@@ -34,9 +35,6 @@ from trainable.data.image_sources import ArraySource
 from trainable.models.build import create_model
 from trainable.models.pretrained import load_packaged_weights
 from trainable.ray_trainable import RecipeTrainable
-
-ROOT = Path(__file__).resolve().parents[2]
-
 
 # Who can reach the UI.
 
@@ -166,7 +164,7 @@ def test_no_module_runs_what_a_file_says() -> None:
     files = [
         f
         for name in ("search", "spaces", "trainable", "benchmarks")
-        for f in (ROOT / name).glob("*.py")
+        for f in (ROOT / name).rglob("*.py")
     ]
     assert len(files) > 100
     found = {str(f.relative_to(ROOT)): unsafe_calls(f.read_text()) for f in files}

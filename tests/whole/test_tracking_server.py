@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import requests
 
+from benchmarks.driver.mlflow_server import MlflowServer, postgres, postgres_binaries
+from search.records.provenance import ROOT
 from search.tracking.open_store import failures, set_environment
 from tests.support import toy_driver
-from tests.support.small_search import ROOT
-from tests.support.tracking_server import MlflowServer, postgres, postgres_binaries
 from tests.support.whole_run import num_records_of, require_mirrored
 
 set_environment()
