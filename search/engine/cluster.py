@@ -11,6 +11,7 @@ from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from search.engine.cluster_answer import require_answer
+from search.engine.ray_private import hush_shipping
 from search.engine.storage import delete_probe, first_line, read_probe, write_probe
 from search.records.provenance import ROOT
 from spaces.errors import InputError
@@ -46,8 +47,7 @@ def connect(address: str) -> None:
             f"the cluster, but got {address}; run it there, for example with `ray job submit`."
         )
     require_answer(address)
-    # It would announce each directory that is left out of the code.
-    logging.getLogger("ray._private.runtime_env").setLevel(logging.ERROR)
+    hush_shipping()
     try:
         ray.init(
             address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=CODE

@@ -17,12 +17,12 @@ from typing import Any
 import ray
 from ray import tune
 from ray.tune import TuneError
-from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 
 from search.engine import cluster
 from search.engine.border import trial_id_of
 from search.engine.cluster_watch import ClusterWatch
 from search.engine.conductor import Conductor
+from search.engine.ray_private import keep_keys_at_home
 from search.engine.scheduler import ConductedScheduler
 from search.engine.searcher import CheckpointNotes, ConductedSearcher
 from trainable.data.datasets import Dataset
@@ -38,9 +38,6 @@ _TUNE_SETTINGS = {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # log.txt has those of trials that failed for good.
     "RAY_AIR_NEW_OUTPUT": "0",
 }
-# Tune would hand the driver's keys to its workers as settings, which Ray logs on every node. Nodes
-# have keys of their own; `cluster.require_reach` sees to it.
-ENV_VARS_TO_PROPAGATE.difference_update([n for n in ENV_VARS_TO_PROPAGATE if n.startswith("AWS_")])
 _MOST_PLACES = 10_000
 """Trials at once that Tune never sees; `_Places` counts those that fit."""
 _COUNTED_EVERY_S = 5.0
@@ -95,6 +92,7 @@ def run(conductor: Conductor, *, dataset: Dataset, resources: Resources, run_dir
         {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},
     )
     places = _Places(resources)
+    keep_keys_at_home()
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(

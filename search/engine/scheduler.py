@@ -18,6 +18,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from search.engine.border import trial_id_of
 from search.engine.conductor import Conductor
+from search.engine.ray_private import keep_idle_workers, waiting_trials
 from search.engine.searcher import NotPickled
 from search.records.files import write_json
 from search.records.trials import Record
@@ -53,14 +54,11 @@ class ConductedScheduler(NotPickled, FIFOScheduler):
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """With the first trial, tell Tune to keep as many idle workers as there may be.
 
-        It would end all but one at each end of a batch, when the last trials of it still run, and a
-        new worker imports torch for seconds.
+        A new worker imports torch for seconds.
         """
         if self._num_own_workers is not None and not self._keeps_workers:
             self._keeps_workers = True
-            # No setting reaches the cache, and a scheduler sees the controller through a wrapper.
-            idle = tune_controller._tune_controller._actor_cache
-            idle.increase_max(trial.placement_group_factory, by=self._num_own_workers())
+            keep_idle_workers(tune_controller, trial, self._num_own_workers())
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
         """The first pending trial for which no worker is starting.
@@ -70,13 +68,7 @@ class ConductedScheduler(NotPickled, FIFOScheduler):
         trials a node that joined never came to work. Where this finds none, Tune still does so: at
         the end of a batch.
         """
-        controller = tune_controller._tune_controller
-        waiting = [
-            trial
-            for trial in controller.get_live_trials()
-            if trial.status == Trial.PENDING and not _has_place(controller, trial)
-        ]
-        return min(waiting, key=self._number_of, default=None)
+        return min(waiting_trials(tune_controller), key=self._number_of, default=None)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Journal the epoch and answer CONTINUE or STOP, also at full length."""
@@ -130,9 +122,3 @@ class ConductedScheduler(NotPickled, FIFOScheduler):
 
     def _number_of(self, trial: Any) -> int:
         return self._conductor.trial(trial_id_of(trial)).spec.number
-
-
-def _has_place(controller: Any, trial: Any) -> bool:
-    """Whether a worker is starting for a trial, rather than waiting for a node that has room."""
-    worker = controller._trial_to_actor.get(trial)
-    return worker is not None and controller._actor_manager.is_actor_started(worker)

@@ -12,6 +12,12 @@ from ray.tune.search import Searcher
 
 from search.engine.border import config_of, location_gone_on_from, trial_id_of
 from search.engine.conductor import Conductor, Wait
+from search.engine.ray_private import (
+    delete_files_of,
+    forget_results,
+    keep_newest_checkpoint,
+    storage_path_of,
+)
 from search.engine.storage import delete_folder, is_below, location_of, parent_of
 from search.records.passwords import without_passwords
 
@@ -77,21 +83,6 @@ class ConductedSearcher(NotPickled, Searcher):
         """Nothing: the journal is the memory."""
 
 
-def _forget(trial: Any) -> None:
-    """Drop what Tune keeps of a trial that is over, most of what a trial takes in memory.
-
-    Tune holds its trials to the end, each with statistics of all that it reported, for analyses and
-    restores that never happen here.
-    """
-    kept = trial.run_metadata
-    kept.metric_analysis, kept.metric_n_steps = {}, {}
-    kept.last_result = {}
-    trial._default_result_or_future = None  # Or Tune would ask the worker for a last result.
-    trial.evaluated_params = {}
-    if saved := kept.checkpoint_manager.latest_checkpoint_result:
-        saved.metrics = {}
-
-
 class CheckpointNotes(NotPickled, tune.Callback):
     """Tells the conductor where each trial's newest checkpoint lies."""
 
@@ -101,30 +92,25 @@ class CheckpointNotes(NotPickled, tune.Callback):
         self._deleted: set[str] = set()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Have the trial keep its newest checkpoint only.
-
-        Asked for all trials at once, Tune would answer each checkpoint of a trial by writing and
-        copying its own state of all trials, those that are over included.
-        """
-        trial.run_metadata.checkpoint_manager.checkpoint_config.num_to_keep = 1
+        """Have the trial keep its newest checkpoint only."""
+        keep_newest_checkpoint(trial)
 
     def on_checkpoint(
         self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **info: Any
     ) -> None:
         """Journal the location of a checkpoint that is completely written."""
-        # Tune tells the path without the file system that it is a path on.
-        location = location_of(self._storage, trial.storage.storage_fs_path, checkpoint.path)
+        location = location_of(self._storage, storage_path_of(trial), checkpoint.path)
         self._conductor.checkpoint(trial_id_of(trial), location)
         self._delete_earlier(trial)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Forget a trial that is over and delete its checkpoints: thousands of them fill a disk."""
-        _forget(trial)
+        forget_results(trial)
         if self._conductor.trial(trial_id_of(trial)).spec.keep_weights:
             return
         self._delete_earlier(trial)
         if trial.checkpoint:
-            trial.storage.storage_filesystem.delete_dir(trial.storage.trial_fs_path)
+            delete_files_of(trial)
 
     def _delete_earlier(self, trial: Any) -> None:
         """Delete what an earlier session left of a trial, once it is gone on from."""

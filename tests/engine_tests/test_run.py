@@ -11,7 +11,6 @@ import ray
 from pyarrow.fs import LocalFileSystem
 from ray import tune
 from ray.train._internal.session import _TrainingResult
-from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 
 from search.engine import run as tune_run
 from search.engine.border import config_of
@@ -215,11 +214,6 @@ def test_what_an_earlier_session_left_of_a_trial_goes_once_it_is_not_needed(
     assert newer.exists() == (not saves)
     assert other.exists()
     journal.close()
-
-
-def test_tune_hands_no_keys_to_its_workers() -> None:
-    assert [name for name in ENV_VARS_TO_PROPAGATE if name.startswith("AWS")] == []
-    assert ENV_VARS_TO_PROPAGATE
 
 
 @pytest.mark.parametrize(
