@@ -20,9 +20,9 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.planted.verdicts import Recorded
+from search.records.metrics import TOP1
 from search.stages.importances import importances
 from search.verdict.design import EMA_FACTOR
-from search.verdict.sequential import PRACTICAL_MARGIN
 
 METRIC = "val/top1"
 
@@ -50,7 +50,7 @@ def one_at_a_time(
             error = gains.std(ddof=1) / math.sqrt(len(gains))
             is_turned = gains.mean() > stats.t.ppf(0.975, len(gains) - 1) * error
         else:
-            is_turned = gains.mean() > PRACTICAL_MARGIN
+            is_turned = gains.mean() > TOP1.margin
         if is_turned:
             turned.append(name)
     return tuple(turned)

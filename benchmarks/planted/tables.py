@@ -9,10 +9,10 @@ from scipy import stats
 from benchmarks.planted.record import METRICS
 from benchmarks.planted.scores import Evaluated, Score, turns_of
 from benchmarks.planted.verdicts import Diagnosis, Recorded, is_covered, is_right, truth
+from search.records.metrics import TOP1
 from search.verdict.blocked_model import t_quantile
 from search.verdict.dials import UNFINISHED
 from search.verdict.schema import Dial
-from search.verdict.sequential import PRACTICAL_MARGIN
 from search.verdict.wording import change, percent
 
 
@@ -160,7 +160,7 @@ def unplanted_table(cases: Sequence[Evaluated]) -> Iterator[str]:
             found = truth(case.recorded, name, "val/top1")
             if found is None or name in case.recorded.planted:
                 continue
-            if found.mean < PRACTICAL_MARGIN or found.sign() < 1:
+            if found.mean < TOP1.margin or found.sign() < 1:
                 continue
             number = len(case.drawn)
             turned = sum(name in dict(turns_of(drawn)) for drawn in case.drawn)

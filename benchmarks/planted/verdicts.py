@@ -27,24 +27,20 @@ from benchmarks.planted.record import DIVERGED, METRICS
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
 from search.plan.planning import make_plan
+from search.records.metrics import ALWAYS
 from search.stages.analysis import decide_dials, is_decided_by
 from search.stages.experiment import experiment_factors
 from search.verdict.blocked_model import t_quantile
 from search.verdict.design import EMA_FACTOR
 from search.verdict.effects import Effect, Run, trajectory_level
-from search.verdict.fit_state import FitEvidence, fit_state, is_undertrained
-from search.verdict.judgement import LOG_LOSS_MARGIN
+from search.verdict.fit_evidence import FitEvidence
+from search.verdict.fit_state import fit_state, is_undertrained
 from search.verdict.schema import Dial, Fit
-from search.verdict.sequential import PRACTICAL_MARGIN
 from spaces.recipe import Recipe
 
 MAX_BLOCKS, NUM_SEEDS = 4, 3
 """Of one diagnosis; the product's defaults."""
-MARGINS = {
-    "val/top1": PRACTICAL_MARGIN,
-    "val/nll": LOG_LOSS_MARGIN,
-    "val/nll_refined": LOG_LOSS_MARGIN,
-}
+MARGINS = {metric.on("val"): metric.margin for metric in ALWAYS}
 
 Values = Mapping[str, Mapping[str, float]]
 """Metrics by level."""

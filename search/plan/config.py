@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
 
-from search.records.metrics import METRICS
+from search.records.metrics import NLL_REFINED, searched_by
 from search.records.passwords import refuse_passwords, require_address, without_passwords
 from search.records.strict_json import build, require_text
 from search.records.trials import SEARCH_STAGES, STAGES
@@ -39,7 +39,8 @@ class RunConfig:
         batch_size: Images per optimizer step.
         lr: Peak learning rate.
         optimizer: Optimizer of every trial.
-        metric: What the search optimises, one of `search.records.metrics.METRICS`.
+        metric: What the search optimises: one of `search.records.metrics.METRICS`, with or without
+            ``val/`` before it, which it has afterwards.
         num_train: Size of a stratified subset of the training images.
         image_size: Side of the input in pixels.
         seed: Seed of everything.
@@ -87,7 +88,7 @@ class RunConfig:
     batch_size: int | None = None
     lr: float | None = None
     optimizer: str | None = None
-    metric: str = "val/nll_refined"
+    metric: str = NLL_REFINED.on("val")
     num_train: int | None = None
     image_size: int | None = None
     seed: int = 0
@@ -142,8 +143,7 @@ class RunConfig:
             raise InputError(f"`0 < keep <= 1` must hold, but got {self.keep!r}.")
         if not self.stages or set(self.stages) - set(STAGES):
             raise InputError(f"`stages` must be some of {', '.join(STAGES)}, got {self.stages!r}.")
-        if self.metric not in METRICS:
-            raise InputError(f"`metric` must be one of {', '.join(METRICS)}, got {self.metric!r}.")
+        object.__setattr__(self, "metric", searched_by(self.metric))
         _check_optimizers(self.optimizers)
 
     @property

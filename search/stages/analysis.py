@@ -12,6 +12,7 @@ from search.plan.config import RunConfig
 from search.plan.plan import Plan
 from search.records.files import read_json
 from search.records.journal import Journal
+from search.records.metrics import NLL, TOP1, Metric, decided_by
 from search.records.trials import Trial
 from search.stages.experiment import experiment_factors, runs_per_look, same_role
 from search.stages.selection import pick, ranked
@@ -20,7 +21,8 @@ from search.verdict.design import Factors, blocks_per_look
 from search.verdict.dials import decide
 from search.verdict.divergence import divergence_by_level
 from search.verdict.effects import Effect, Run, estimate_effects
-from search.verdict.fit_state import FitEvidence, fit_state, is_undertrained
+from search.verdict.fit_evidence import FitEvidence
+from search.verdict.fit_state import fit_state, is_undertrained
 from search.verdict.interactions import estimate_interactions, strong_interactions
 from search.verdict.schema import Confirmed, Cost, Dial, Estimate, Verdict
 from search.verdict.wording import verdict_sentence
@@ -66,23 +68,27 @@ def analyse(journal: Journal, plan: Plan, config: RunConfig) -> Analysis:
     run_roles = _by_role(journal.of_stage("confirm"))
     by_role = {role: run_roles.get(first, []) for role, first in same_role(plan, best).items()}
     evidence = {role: _evidence(trials) for role, trials in by_role.items()}
-    effects, dials = decide_dials(runs, plan, config, best, undertrained=is_undertrained(evidence))
-    fit = fit_state(evidence, dials=dials)
+    first = decided_by(config.metric)
+    undertrained = is_undertrained(evidence, metric=first)
+    effects, dials = decide_dials(runs, plan, config, best, undertrained=undertrained)
+    fit = fit_state(evidence, dials=dials, metric=first)
     confirmed = _confirmed(by_role, plan, config)
     # The size-scaled default is no second choice where it is the best that was just confirmed.
     is_second = same_role(plan, best)["scaled"] != "best"
-    gain = _scaled_gain(by_role) if is_second else None
+    change = _scaled_change(by_role, first) if is_second else None
     exported = choose_export(
         confirmed,
-        scaled_minus_reference=gain,
+        scaled_minus_reference=change,
         diverged={role for role, of in evidence.items() if of.has_diverged or not of.metrics},
+        first=first,
     )
     recipes = {"best": best, "scaled": plan.anchors["scaled"], "reference": plan.reference}
     interactions = strong_interactions(
-        estimate_interactions(runs, what.trajectory, ema=what.ema),
+        estimate_interactions(runs, what.trajectory, ema=what.ema, metric=first),
         effects,
         reference=plan.dial_values(plan.reference),
         best=plan.dial_values(best),
+        metric=first,
     )
     verdict = Verdict(
         run=config.run_name,
@@ -95,8 +101,11 @@ def analyse(journal: Journal, plan: Plan, config: RunConfig) -> Analysis:
         confirmed=confirmed,
         cost=_cost(journal),
         exported=exported,
-        sentence=verdict_sentence(dials=dials, fit=fit, confirmed=confirmed, exported=exported),
+        sentence=verdict_sentence(
+            dials=dials, fit=fit, confirmed=confirmed, exported=exported, metric=first
+        ),
         interactions=interactions,
+        metric=first.name,
     )
     return Analysis(
         best=best,
@@ -148,7 +157,8 @@ def decide_dials(
 ) -> tuple[dict[str, dict[str, Effect]], tuple[Dial, ...]]:
     """Effects and dials of the experiment as far as it has come."""
     what = experiment_factors(plan, best)
-    effects = estimate_effects(runs, what.trajectory, ema=what.ema)
+    first = decided_by(config.metric)
+    effects = estimate_effects(runs, what.trajectory, ema=what.ema, first=first)
     num_rounds = len({run.block for run in runs}) // blocks_per_look(len(what.trajectory))
     dials = decide(
         effects,
@@ -160,6 +170,7 @@ def decide_dials(
         runs_per_block=max(1, len(runs) // max(1, num_rounds)),
         divergences=divergence_by_level(runs, what.trajectory),
         undertrained=undertrained,
+        first=first,
     )
     return effects, dials
 
@@ -240,7 +251,7 @@ def _confirmed(by_role: dict[str, list[Trial]], plan: Plan, config: RunConfig) -
     shared = set(results.get("reference", {})) & set(results.get("best", {}))
     if not shared:
         return None
-    return confirm(results, num_images=plan.data.num_test)
+    return confirm(results, num_images=plan.data.num_test, first=decided_by(config.metric))
 
 
 def read_predictions(
@@ -251,17 +262,17 @@ def read_predictions(
     bits = np.frombuffer(base64.b64decode(packed["correct"]), dtype=np.uint8)
     nll = np.frombuffer(base64.b64decode(packed["nll"]), dtype="<f2")
     return {
-        "test/top1": np.unpackbits(bits, count=num_images).astype(np.float64),
-        "test/nll": nll.astype(np.float64),
+        TOP1.on("test"): np.unpackbits(bits, count=num_images).astype(np.float64),
+        NLL.on("test"): nll.astype(np.float64),
     }
 
 
-def _scaled_gain(by_role: dict[str, list[Trial]]) -> Estimate | None:
-    """Gain in validation top-1 of the size-scaled default over the reference, paired by seed."""
+def _scaled_change(by_role: dict[str, list[Trial]], metric: Metric) -> Estimate | None:
+    """Size-scaled default less reference on validation images, paired by seed."""
 
     def by_seed(role: str) -> dict[int, float]:
         trials = [t for t in by_role.get(role, []) if t.is_full_length]
-        return {t.spec.recipe.seed: t.records[-1].metrics["val/top1"] for t in trials}
+        return {t.spec.recipe.seed: t.records[-1].metrics[metric.on("val")] for t in trials}
 
     scaled, reference = by_seed("scaled"), by_seed("reference")
     shared = sorted(set(scaled) & set(reference))

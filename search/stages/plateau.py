@@ -1,9 +1,9 @@
 """Whether the search has stopped getting anywhere: its best no longer rises by more than noise."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from search.records.metrics import score
+from search.records.metrics import error_over_images, score
 from search.records.trials import Trial
 from search.stages.selection import RERUN
 
@@ -36,24 +36,7 @@ def is_on_plateau(ended: Sequence[Trial], *, patience: int, metric: str, num_val
         return -math.inf if found is None else found
 
     best = max(earlier, key=value)
-    margin = noise(best.records[-1].metrics, metric=metric, num_val=num_val)
+    # Whether a gain would show on other images of the same kind: the error of one trial's value,
+    # not that of a difference on the same images, which is smaller.
+    margin = error_over_images(best.records[-1].metrics, metric=metric, num_images=num_val)
     return all(value(t) <= value(best) + margin for t in recent if t.is_full_length)
-
-
-def noise(metrics: Mapping[str, float], *, metric: str, num_val: int) -> float:
-    """Standard error of a metric over validation images.
-
-    What it asks is whether the gain would show on other images of the same kind, so it is the error
-    of one trial's value and not that of a difference on the same images, which is smaller. For
-    top-1 it is binomial, with one right and one wrong image added so that it is never zero; for a
-    log-loss it is measured from the losses of the images.
-
-    Args:
-        metrics: Of an evaluated epoch.
-        metric: One of `search.records.metrics.METRICS`.
-        num_val: Validation images behind it.
-    """
-    if metric != "val/top1":
-        return metrics[f"{metric}_se"]
-    share = (metrics[metric] * num_val + 1.0) / (num_val + 2.0)
-    return math.sqrt(share * (1.0 - share) / num_val)

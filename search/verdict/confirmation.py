@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from search.records.metrics import NLL, TOP1, Metric, metric_of
 from search.verdict.blocked_model import t_quantile
 from search.verdict.schema import Confirmed, Estimate
 
 Floats = npt.NDArray[np.float64]
 
-CONFIRM_METRICS = ("test/top1", "test/nll")
+
+def confirm_metrics(first: Metric = TOP1) -> tuple[str, ...]:
+    """What recipes are compared by on the test images, where ``first`` is what decides."""
+    return tuple(dict.fromkeys(metric.on("test") for metric in (first, TOP1, NLL)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,7 +24,7 @@ class SeedResult:
     """One confirmation run: one recipe, one seed, measured once on the test images.
 
     Attributes:
-        metrics: ``test/top1`` and ``test/nll``.
+        metrics: On the test images, ``test/top1`` and so on.
         images: By metric, its value for each test image in the order of the dataset: for
             ``test/top1`` 1 where the image is right and 0 where it is wrong, for ``test/nll`` its
             log-loss. May lack either.
@@ -33,24 +37,31 @@ class SeedResult:
 
 
 def confirm(
-    results: Mapping[str, Mapping[int, SeedResult]], *, num_images: int, split: str = "test"
+    results: Mapping[str, Mapping[int, SeedResult]],
+    *,
+    num_images: int,
+    split: str = "test",
+    first: Metric = TOP1,
 ) -> Confirmed:
     """Compare best with reference, paired by seed and by image.
 
     Only seeds that both recipes finished with finite metrics enter the comparison;
-    `paired_interval` makes the interval. Without values per image, accuracy takes the variance over
-    images that two independent recipes of these accuracies would have, which is too wide rather
-    than too narrow, and log-loss has an interval over seeds alone.
+    `paired_interval` makes the interval. A metric that is no mean over images, or whose values per
+    image are not known, takes the variance over images that two independent recipes would have,
+    which is too wide rather than too narrow: binomial for a share of images, else from the standard
+    error that the runs report as ``<metric>_se``. Without that, its interval is over seeds alone.
 
     Args:
         results: By role (``reference``, ``best``, ``off``), then by seed; ``off`` may have no run.
         num_images: Test images.
         split: Name of the split.
+        first: What decides.
 
     Raises:
         ValueError: If reference or best has no finished run, or both share no seed.
     """
-    finished = {role: _finite(of_seed) for role, of_seed in results.items()}
+    names = confirm_metrics(first)
+    finished = {role: _finite(of_seed, names) for role, of_seed in results.items()}
     missing = [role for role in ("reference", "best") if not finished.get(role)]
     shared = sorted(set(finished.get("reference", {})) & set(finished.get("best", {})))
     if missing or not shared:
@@ -63,10 +74,10 @@ def confirm(
         split=split,
         num_images=num_images,
         seeds=len(shared),
-        reference=_means([reference for reference, _ in pairs]),
-        best=_means([best for _, best in pairs]),
-        off=_means(list(finished["off"].values())) if finished.get("off") else {},
-        best_minus_reference={m: _difference(pairs, m, num_images) for m in CONFIRM_METRICS},
+        reference=_means([reference for reference, _ in pairs], names),
+        best=_means([best for _, best in pairs], names),
+        off=_means(list(finished["off"].values()), names) if finished.get("off") else {},
+        best_minus_reference={name: _difference(pairs, name, num_images) for name in names},
     )
 
 
@@ -75,29 +86,29 @@ def choose_export(
     *,
     scaled_minus_reference: Estimate | None = None,
     diverged: Collection[str] = (),
+    first: Metric = TOP1,
 ) -> str:
     """Which recipe to export: ``best``, ``scaled`` or ``reference``.
 
-    The best, if its test accuracy beats the reference's beyond noise. Otherwise what was found is
-    luck until shown otherwise, and the size-scaled default is exported if its validation accuracy
-    beats the reference's beyond noise, else the reference.
+    The best, if it beats the reference on test images beyond noise. Otherwise what was found is
+    luck until shown otherwise, and the size-scaled default is exported if it beats the reference on
+    validation images beyond noise, else the reference.
 
     A reference that diverged is nothing to fall back on, and few of its runs are left to compare
     with: then the best is exported, or else the size-scaled default, whichever trains.
 
     Args:
         confirmed: The confirmation, or None if there was none.
-        scaled_minus_reference: Gain in validation top-1, or None if unknown.
+        scaled_minus_reference: Change of the metric on validation images, or None if unknown.
         diverged: Roles of which at least half of the runs diverged, or none has a result.
+        first: The metric that decides.
     """
     if "reference" in diverged:
         return next((role for role in ("best", "scaled") if role not in diverged), "reference")
-    gain = confirmed.best_minus_reference.get("test/top1") if confirmed else None
-    if gain is not None and gain.ci95[0] > 0.0 and "best" not in diverged:
-        return "best"
-    gain = scaled_minus_reference
-    if gain is not None and gain.ci95[0] > 0.0 and "scaled" not in diverged:
-        return "scaled"
+    confirmed_change = confirmed.best_minus_reference.get(first.on("test")) if confirmed else None
+    for role, change in (("best", confirmed_change), ("scaled", scaled_minus_reference)):
+        if change is not None and change.times(first.sign).ci95[0] > 0.0 and role not in diverged:
+            return role
     return "reference"
 
 
@@ -153,13 +164,21 @@ def _difference(
         return Estimate(mean=mean, ci95=(low + shift, high + shift))
     if len(gains) < 2:
         return Estimate(mean=mean, ci95=(-math.inf, math.inf))
-    images_part = 0.0
-    if metric.endswith("top1"):
-        accuracies = [float(np.mean([p[i].metrics[metric] for p in pairs])) for i in (0, 1)]
-        images_part = sum(p * (1.0 - p) for p in accuracies) / num_images
+    images_part = _images_part(pairs, metric, num_images)
     seeds_part = float(gains.var(ddof=1)) / len(gains)
     low, high = _combined(mean, seeds_part, len(gains) - 1, images_part, num_images - 1, 0.05)
     return Estimate(mean=mean, ci95=(low, high))
+
+
+def _images_part(
+    pairs: Sequence[tuple[SeedResult, SeedResult]], metric: str, num_images: int
+) -> float:
+    """Variance over images of the difference of two independent recipes; 0 if unknown."""
+    if metric_of(metric).counts_images:
+        shares = [float(np.mean([p[i].metrics[metric] for p in pairs])) for i in (0, 1)]
+        return sum(p * (1.0 - p) for p in shares) / num_images
+    errors = [[p[i].metrics.get(f"{metric}_se", 0.0) for p in pairs] for i in (0, 1)]
+    return float(sum(np.mean(np.square(of_recipe)) for of_recipe in errors))
 
 
 def _combined(
@@ -172,13 +191,13 @@ def _combined(
     return (mean - half, mean + half)
 
 
-def _finite(runs: Mapping[int, SeedResult]) -> dict[int, SeedResult]:
+def _finite(runs: Mapping[int, SeedResult], names: Sequence[str]) -> dict[int, SeedResult]:
     return {
         seed: run
         for seed, run in runs.items()
-        if all(math.isfinite(run.metrics.get(metric, math.nan)) for metric in CONFIRM_METRICS)
+        if all(math.isfinite(run.metrics.get(name, math.nan)) for name in names)
     }
 
 
-def _means(runs: Sequence[SeedResult]) -> dict[str, float]:
-    return {m: float(np.mean([run.metrics[m] for run in runs])) for m in CONFIRM_METRICS}
+def _means(runs: Sequence[SeedResult], names: Sequence[str]) -> dict[str, float]:
+    return {name: float(np.mean([run.metrics[name] for run in runs])) for name in names}

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from search.records.metrics import TOP1, Metric
 from search.verdict.divergence import Divergence
 from search.verdict.effects import Effect
 from search.verdict.judgement import Judgement, Question, judge
 from search.verdict.schema import Dial, Estimate
-from search.verdict.sequential import PRACTICAL_MARGIN
 from search.verdict.wording import change_with_interval, metric_words, raw
 from spaces.task import Task
 from spaces.units import EFFECTIVE_UNITS, to_effective
@@ -30,23 +30,24 @@ def decide(
     runs_per_block: int,
     divergences: Mapping[str, Divergence] | None = None,
     undertrained: bool = False,
-    margin: float = PRACTICAL_MARGIN,
+    first: Metric = TOP1,
 ) -> tuple[Dial, ...]:
     """Decide every dial from the effects of the strengths that the experiment varied.
 
     In this order, each question with its share of the error control of `search.verdict.sequential`:
 
     1. Diverging runs that are tied to one level decide for the other.
-    2. ``val/top1``: if its 95 % interval lies within ``margin``, accuracy does not care; else if
-       its decision interval leaves out zero, the sign decides.
-    3. If accuracy does not decide, log-loss does, when its decision interval leaves out zero and
-       the change is `search.verdict.judgement.LOG_LOSS_MARGIN` or more: first the refined one,
-       which tells better from worse predictions, then the plain one. If the plain one decides, the
-       remark says that it is a calibration matter where the 95 % interval of the refined one lies
-       within that margin, mostly one where it lies within half of the plain change, and else that
-       this is open. The dial stays open where accuracy seems to say the opposite
-       (`search.verdict.judgement.OPPOSED_ALPHA`).
-    4. Else ``leave`` if accuracy does not care, and ``inconclusive`` if that is open too.
+    2. The metric that decides first, validation top-1 unless another one is asked for: if its 95 %
+       interval lies within its margin (`Metric.margin`), it does not care; else if its decision
+       interval leaves out zero, the sign decides.
+    3. If that does not decide, the metrics of its ``then`` do, in their order, when the decision
+       interval leaves out zero and the change is the margin or more. For top-1 these are the
+       refined log-loss, which tells better from worse predictions, and then the plain one. If a
+       metric decides that has a refined form, the remark says that it is a calibration matter where
+       the 95 % interval of the refined one lies within its margin, mostly one where it lies within
+       half of the plain change, and else that this is open. The dial stays open where the metric
+       that decides first seems to say the opposite (`search.verdict.judgement.OPPOSED_ALPHA`).
+    4. Else ``leave`` if that metric does not care, and ``inconclusive`` if that is open too.
 
     A change that helps is a turn, ``down`` or ``up`` by effective values (for ``ema_decay`` down is
     a shorter window, for ``warmup_fraction`` a shorter warmup), and recommends the best's value. A
@@ -65,14 +66,14 @@ def decide(
         divergences: By strength, from `search.verdict.divergence`.
         undertrained: Whether even everything-off has not converged. Then no dial is turned: what
             helps an unfinished run need not help a finished one.
-        margin: Half-width of the zone of no practical difference in top-1.
+        first: The metric that decides first.
     """
     question = Question(
         look=look,
         max_looks=max_looks,
         num_dials=max(1, len(effects)),
         runs_per_block=runs_per_block,
-        margin=margin,
+        first=first,
     )
     dials = []
     for name in reference:

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from search.records.metrics import TOP1, Metric
 from search.verdict.blocked_model import (
     Contrast,
     Floats,
@@ -16,10 +17,12 @@ from search.verdict.blocked_model import (
     t_quantile,
 )
 from search.verdict.design import EMA_FACTOR
-from search.verdict.schema import EFFECT_METRICS
+from search.verdict.schema import effect_metrics
 
-DROWNED = 0.05
-"""Accuracy by which an average must be behind another to be no ground for trajectory effects."""
+DROWNED = 10.0
+"""If the best's average trails another by more than so many margins (`Metric.margin`, 5 points of
+top-1), effects are measured on that other one.
+"""
 
 EMA_BLOCK_PRIOR = 1.0
 """Prior guess: the EMA difference varies between blocks as much as between runs of a block.
@@ -74,6 +77,13 @@ class Effect:
         """Whether the runs at hand separate this strength from the others."""
         return not math.isnan(self.mean)
 
+    def times(self, sign: float) -> "Effect":
+        """The same with its sign kept (1.0) or turned round (-1.0)."""
+        if sign > 0.0:
+            return self
+        low, high = self.ci95
+        return replace(self, mean=-self.mean, ci95=(-high, -low))
+
     def interval(self, alpha: float) -> tuple[float, float]:
         """Both ends of the two-sided interval that errs with probability ``alpha``."""
         if not math.isfinite(self.std_error):
@@ -91,7 +101,7 @@ def estimate_effects(
     names: tuple[str, ...],
     *,
     ema: bool,
-    metrics: Sequence[str] = EFFECT_METRICS,
+    first: Metric = TOP1,
 ) -> dict[str, dict[str, Effect]]:
     """Estimate the effect of each strength on each metric from all runs at once.
 
@@ -108,13 +118,13 @@ def estimate_effects(
         runs: Runs of the experiment, all blocks.
         names: Trajectory factors.
         ema: Whether the average is a factor; adds the entry ``ema_decay``.
-        metrics: Names of the metrics.
+        first: What decides the dials first; chooses the average, and is estimated too.
     """
-    level = trajectory_level(runs, ema=ema)
+    level = trajectory_level(runs, ema=ema, metric=first)
     result: dict[str, dict[str, Effect]] = {name: {} for name in names}
     if ema:
         result[EMA_FACTOR] = {}
-    for metric in metrics:
+    for metric in effect_metrics(first):
         kept, values = outcomes(runs, level, metric)
         levels, blocks = design_of(kept, names)
         for factor, name in enumerate(names):
@@ -127,12 +137,13 @@ def estimate_effects(
     return result
 
 
-def trajectory_level(runs: Sequence[Run], *, ema: bool) -> str:
+def trajectory_level(runs: Sequence[Run], *, ema: bool, metric: Metric = TOP1) -> str:
     """The average on which trajectory effects are measured.
 
-    It is the best's, unless another one is more than `DROWNED` better in mean ``val/top1``: an
-    average that lags behind shows nothing of what the trajectory does. The mean over all cells says
-    nothing about the difference between cells, so choosing by it does not bias an effect.
+    It is the best's, unless another one is more than `DROWNED` margins better in the mean of the
+    metric on validation images: an average that lags behind shows nothing of what the trajectory
+    does. The mean over all cells says nothing about the difference between cells, so choosing by it
+    does not bias an effect.
     """
     present = [
         level
@@ -143,10 +154,11 @@ def trajectory_level(runs: Sequence[Run], *, ema: bool) -> str:
         return present[0] if present else "best"
     means = {}
     for level in present:
-        _, values = outcomes(runs, level, "val/top1")
-        means[level] = float(values.mean()) if len(values) else -math.inf
+        _, values = outcomes(runs, level, metric.on("val"))
+        means[level] = metric.sign * float(values.mean()) if len(values) else -math.inf
     winner = max(present, key=lambda level: means[level])
-    return winner if means[winner] - means[present[0]] > DROWNED else present[0]
+    is_drowned = means[winner] - means[present[0]] > DROWNED * metric.margin
+    return winner if is_drowned else present[0]
 
 
 def main_effect(

@@ -5,17 +5,20 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from search.records.metrics import TOP1, Metric
 from search.verdict.blocked_model import Contrast, block_columns, contrast, pair_columns
 from search.verdict.effects import Effect, Run, design_of, effect_of, outcomes, trajectory_level
 from search.verdict.sequential import FAMILY_ALPHA
-from search.verdict.wording import change, raw
+from search.verdict.wording import raw
 
-STRONG_INTERACTION = 0.01
-"""Change of an effect on top-1 by the other strength's value that is worth a sentence."""
+STRONG_INTERACTION = 2.0
+"""Change of an effect by the other strength's value that is worth a sentence, in margins of the
+metric (`Metric.margin`): a point of top-1.
+"""
 
 
 def estimate_interactions(
-    runs: Sequence[Run], names: tuple[str, ...], *, ema: bool, metric: str = "val/top1"
+    runs: Sequence[Run], names: tuple[str, ...], *, ema: bool, metric: Metric = TOP1
 ) -> dict[tuple[str, str], Effect]:
     """Estimate for each pair how much one effect changes with the other strength's level.
 
@@ -24,8 +27,8 @@ def estimate_interactions(
     other pairs have a mean of NaN. Only trajectory factors: what an average at chance does to
     every other effect is no news.
     """
-    level = trajectory_level(runs, ema=ema)
-    kept, values = outcomes(runs, level, metric)
+    level = trajectory_level(runs, ema=ema, metric=metric)
+    kept, values = outcomes(runs, level, metric.on("val"))
     if not kept:
         return {}
     levels, blocks = design_of(kept, names)
@@ -47,7 +50,7 @@ def strong_interactions(
     *,
     reference: Mapping[str, float],
     best: Mapping[str, float],
-    metric: str = "val/top1",
+    metric: Metric = TOP1,
 ) -> tuple[str, ...]:
     """Word the interactions that are both beyond noise and worth a sentence.
 
@@ -60,19 +63,21 @@ def strong_interactions(
         effects: From `search.verdict.effects.estimate_effects`.
         reference: Raw values of the reference by strength.
         best: Raw values of the best by strength.
-        metric: Metric of the interactions, an accuracy.
+        metric: Metric of the interactions.
     """
     sentences = []
+    name = metric.on("val")
     for (a, b), interaction in interactions.items():
         low, high = interaction.interval(FAMILY_ALPHA / len(interactions))
-        means = effects[a][metric].mean, effects[b][metric].mean
-        if not (low > 0.0 or high < 0.0) or abs(interaction.mean) < STRONG_INTERACTION:
+        means = effects[a][name].mean, effects[b][name].mean
+        is_strong = abs(interaction.mean) >= STRONG_INTERACTION * metric.margin
+        if not (low > 0.0 or high < 0.0) or not is_strong:
             continue
         if math.isnan(means[0] + means[1]):
             continue
         # The smaller main effect hides most behind its average over the other strength's levels.
         subject, other = (a, b) if abs(means[0]) <= abs(means[1]) else (b, a)
-        mean = effects[subject][metric].mean
+        mean = effects[subject][name].mean
         at_reference, at_best = mean - interaction.mean / 2, mean + interaction.mean / 2
         sentences.append(_sentence(subject, other, at_reference, at_best, reference, best, metric))
     return tuple(sentences)
@@ -85,20 +90,21 @@ def _sentence(
     at_best: float,
     reference: Mapping[str, float],
     best: Mapping[str, float],
-    metric: str,
+    metric: Metric,
 ) -> str:
     where = {at_reference: raw(reference[other]), at_best: raw(best[other])}
     strong, weak = sorted(where, key=abs, reverse=True)
     strong_at = f"{other} is {where[strong]}"
     old, new = raw(reference[subject]), raw(best[subject])
     numbers = (
-        f"going from {old} to {new} changes top-1 by {change(metric, strong)} there and "
-        f"by {change(metric, weak)} where {other} is {where[weak]}"
+        f"going from {old} to {new} changes {metric.words} by {metric.unit.change(strong)} there "
+        f"and by {metric.unit.change(weak)} where {other} is {where[weak]}"
     )
-    if strong * weak < 0.0 and abs(weak) >= STRONG_INTERACTION:
+    is_weak_seen = abs(weak) >= STRONG_INTERACTION * metric.margin
+    if strong * weak < 0.0 and is_weak_seen:
         return f"{subject} turns its sign with {other}; where {strong_at}: {numbers}."
     # What a change gains is what the reference's value cost, and the other way round.
-    verb = f"at {old} only hurts" if strong > 0.0 else f"at {old} only helps"
-    if abs(weak) >= STRONG_INTERACTION:
+    verb = f"at {old} only {'hurts' if metric.sign * strong > 0.0 else 'helps'}"
+    if is_weak_seen:
         verb = verb.replace("only hurts", "hurts most").replace("only helps", "helps most")
     return f"{subject} {verb} when {strong_at}: {numbers}."

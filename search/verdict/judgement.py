@@ -4,18 +4,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from search.records.metrics import TOP1, Metric, metric_of
 from search.verdict.divergence import Divergence
 from search.verdict.effects import NO_EFFECT, Effect
 from search.verdict.schema import Estimate
-from search.verdict.sequential import SHARES, decision_interval, look_alpha, runs_to_decide
+from search.verdict.sequential import decision_interval, look_alpha, runs_to_decide, shares
 from search.verdict.wording import change_with_interval, metric_words
-
-LOG_LOSS_MARGIN = 0.02
-"""Nats of log-loss below which a change is not worth a turn.
-
-Where one image in twenty is wrong, half a point of top-1 is a tenth of the errors, and a tenth of a
-log-loss of about 0.2 is this much.
-"""
 
 OPPOSED_ALPHA = 0.2
 """Log-loss does not decide where accuracy points the other way by an interval that errs so often.
@@ -23,6 +17,7 @@ OPPOSED_ALPHA = 0.2
 To hold back a turn takes less certainty than to turn, and never makes a false turn more likely.
 Where only the plain log-loss moves, which temperature scaling would do as well, an accuracy that
 merely looks worse by the margin is enough: smoothing often helps accuracy and hurts calibration.
+The same holds for any metric that decides first, and those that decide then.
 """
 
 
@@ -35,22 +30,22 @@ class Question:
         max_looks: Looks planned: the largest number of blocks, less one.
         num_dials: Strengths that the experiment varies.
         runs_per_block: Runs that one more block would add.
-        margin: Half-width of the zone of no practical difference in top-1.
+        first: What decides first; its margin is the zone of no practical difference, either way.
     """
 
     look: int
     max_looks: int
     num_dials: int
     runs_per_block: int
-    margin: float
+    first: Metric = TOP1
 
     def alpha(self, what: str) -> float:
-        """Error probability that the question ``what``, a key of `SHARES`, may spend now."""
+        """Error probability that the question ``what``, a key of `shares`, may spend now."""
         return look_alpha(
             look=self.look,
             max_looks=self.max_looks,
             num_dials=self.num_dials,
-            share=SHARES[what],
+            share=shares(self.first)[what],
         )
 
     def interval(self, metric: str, effect: Effect) -> tuple[float, float]:
@@ -60,18 +55,18 @@ class Question:
             look=self.look,
             max_looks=self.max_looks,
             num_dials=self.num_dials,
-            share=SHARES[metric],
+            share=shares(self.first)[metric],
         )
 
     def more_runs(self, effect: Effect) -> int | None:
-        """Estimate of the runs still needed for ``val/top1`` to decide."""
+        """Estimate of the runs still needed for the metric that decides first to do so."""
         return runs_to_decide(
             effect,
             runs_per_block=self.runs_per_block,
             max_looks=self.max_looks,
             num_dials=self.num_dials,
-            share=SHARES["val/top1"],
-            margin=self.margin,
+            share=shares(self.first)[self.first.on("val")],
+            margin=self.first.margin,
         )
 
 
@@ -98,38 +93,39 @@ def judge(
     """Judge one strength; the order of the questions is that of `search.verdict.dials.decide`."""
     if divergence is not None and divergence.p_value <= question.alpha("diverged"):
         return _by_divergence(divergence)
-    accuracy = effects.get("val/top1", NO_EFFECT)
-    low, high = question.interval("val/top1", accuracy)
-    has_spread = accuracy.std_error > 0.0 or abs(accuracy.mean) > question.margin
-    is_same = (
-        has_spread and -question.margin < accuracy.ci95[0] <= accuracy.ci95[1] < question.margin
-    )
+    name, margin = question.first.on("val"), question.first.margin
+    effect = effects.get(name, NO_EFFECT)
+    gain = effect.times(question.first.sign)
+    low, high = question.interval(name, gain)
+    has_spread = gain.std_error > 0.0 or abs(gain.mean) > margin
+    is_same = has_spread and -margin < gain.ci95[0] <= gain.ci95[1] < margin
     if has_spread and not is_same:
         if low > 0.0:
-            return Judgement(outcome="helps", decided_by="val/top1", remark="")
+            return Judgement(outcome="helps", decided_by=name, remark="")
         if high < 0.0:
-            return Judgement(outcome="hurts", decided_by="val/top1", remark=_shown(accuracy))
-    by_log_loss = _by_log_loss(effects, question)
-    is_opposed = (
-        by_log_loss is not None and not is_same and _opposes(accuracy, by_log_loss, question.margin)
-    )
-    if by_log_loss is not None and not is_opposed:
-        return by_log_loss
+            return Judgement(outcome="hurts", decided_by=name, remark=_shown(name, effect))
+    by_another = _by_another(effects, question)
+    is_opposed = by_another is not None and not is_same and _opposes(gain, by_another, margin)
+    if by_another is not None and not is_opposed:
+        return by_another
     if is_same:
-        remark = f"{_shown(accuracy)}, inside {100 * question.margin:g} points either way"
-        return Judgement(outcome="same", decided_by="val/top1", remark=remark)
-    found = _open(accuracy, divergence, question, has_spread)
-    if is_opposed:
-        return replace(found, remark=f"{found.remark}, while log-loss points the other way")
+        zone = question.first.unit.amount(margin)
+        remark = f"{_shown(name, effect)}, inside {zone} either way"
+        return Judgement(outcome="same", decided_by=name, remark=remark)
+    found = _open(effect, divergence, question, has_spread)
+    if by_another is not None:
+        kind = metric_of(str(by_another.decided_by)).noun
+        return replace(found, remark=f"{found.remark}, while {kind} points the other way")
     return found
 
 
-def _opposes(accuracy: Effect, by_log_loss: Judgement, margin: float) -> bool:
-    """Whether accuracy seems to say the opposite of what log-loss would decide."""
-    sign = 1.0 if by_log_loss.outcome == "helps" else -1.0
-    if by_log_loss.decided_by == "val/nll" and sign * accuracy.mean < -margin:
+def _opposes(gain: Effect, by_another: Judgement, margin: float) -> bool:
+    """Whether what decides first seems to say the opposite of what another metric would decide."""
+    sign = 1.0 if by_another.outcome == "helps" else -1.0
+    is_of_calibration = metric_of(str(by_another.decided_by)).refined is not None
+    if is_of_calibration and sign * gain.mean < -margin:
         return True
-    return max(sign * end for end in accuracy.interval(OPPOSED_ALPHA)) < 0.0
+    return max(sign * end for end in gain.interval(OPPOSED_ALPHA)) < 0.0
 
 
 def _by_divergence(divergence: Divergence) -> Judgement:
@@ -140,52 +136,60 @@ def _by_divergence(divergence: Divergence) -> Judgement:
     return Judgement(outcome=outcome, decided_by="diverged", remark=_diverged(divergence))
 
 
-def _by_log_loss(effects: Mapping[str, Effect], question: Question) -> Judgement | None:
-    accuracy = effects.get("val/top1", NO_EFFECT)
-    for metric in ("val/nll_refined", "val/nll"):
-        effect = effects.get(metric, NO_EFFECT)
-        if not abs(effect.mean) >= LOG_LOSS_MARGIN:
+def _by_another(effects: Mapping[str, Effect], question: Question) -> Judgement | None:
+    """What the metrics say that decide where the first one does not."""
+    first = question.first
+    for metric in map(metric_of, first.then):
+        name = metric.on("val")
+        effect = effects.get(name, NO_EFFECT)
+        gain = effect.times(metric.sign)
+        if not abs(gain.mean) >= metric.margin:
             continue
-        low, high = question.interval(metric, effect)
+        low, high = question.interval(name, gain)
         if low > 0.0 or high < 0.0:
-            outcome = "helps" if high < 0.0 else "hurts"
-            meaning = _meaning(metric, effects)
-            remark = f"accuracy does not decide ({_shown(accuracy)}), log-loss does: {meaning}"
+            outcome = "helps" if low > 0.0 else "hurts"
+            unsure = _shown(first.on("val"), effects.get(first.on("val"), NO_EFFECT))
+            remark = (
+                f"{first.noun} does not decide ({unsure}), {metric.noun} does: "
+                f"{_meaning(metric, effects)}"
+            )
             if outcome == "hurts":
-                remark += f" ({_shown(effect, metric)})"
-            return Judgement(outcome=outcome, decided_by=metric, remark=remark)
+                remark += f" ({_shown(name, effect)})"
+            return Judgement(outcome=outcome, decided_by=name, remark=remark)
     return None
 
 
-def _meaning(metric: str, effects: Mapping[str, Effect]) -> str:
-    """What a change of log-loss says: that the refined one decides nothing is no proof of none."""
-    if metric == "val/nll_refined":
+def _meaning(metric: Metric, effects: Mapping[str, Effect]) -> str:
+    """What a change says: that the refined metric decides nothing is no proof that it is equal."""
+    if metric.refined is None:
         return "the predictions themselves change"
-    refined = effects.get("val/nll_refined", NO_EFFECT)
+    better = metric_of(metric.refined)
+    refined = effects.get(better.on("val"), NO_EFFECT)
     most = max(abs(end) for end in refined.ci95)
-    if most < LOG_LOSS_MARGIN:
-        return "a calibration matter, for log-loss after temperature scaling does not move"
-    is_mostly = most < abs(effects[metric].mean) / 2
+    if most < better.margin:
+        return f"a calibration matter, for {better.words} does not move"
+    is_mostly = most < abs(effects[metric.on("val")].mean) / 2
     said = "mostly a calibration matter" if is_mostly else "how much of it is calibration is open"
-    return f"{said} ({_shown(refined, 'val/nll_refined')})"
+    return f"{said} ({_shown(better.on('val'), refined)})"
 
 
 def _open(
-    accuracy: Effect, divergence: Divergence | None, question: Question, has_spread: bool
+    effect: Effect, divergence: Divergence | None, question: Question, has_spread: bool
 ) -> Judgement:
-    if not accuracy.is_estimable:
-        remark = f"the {accuracy.num_runs} runs with a result cannot tell it from the others"
+    name = question.first.on("val")
+    if not effect.is_estimable:
+        remark = f"the {effect.num_runs} runs with a result cannot tell it from the others"
     elif not has_spread:
-        remark = "the change of validation top-1 is the same in every run, so noise is unknown"
+        remark = f"the change of {metric_words(name)} is the same in every run, so noise is unknown"
     else:
-        remark = _shown(accuracy)
+        remark = _shown(name, effect)
     if divergence is not None:
         remark += f"; {_diverged(divergence)}"
-    more_runs = question.more_runs(accuracy) if has_spread else None
+    more_runs = question.more_runs(effect) if has_spread else None
     return Judgement(outcome="open", decided_by=None, remark=remark, more_runs=more_runs)
 
 
-def _shown(effect: Effect, metric: str = "val/top1") -> str:
+def _shown(metric: str, effect: Effect) -> str:
     if math.isnan(effect.mean):
         return f"{metric_words(metric)} is unknown"
     estimate = Estimate(mean=effect.mean, ci95=effect.ci95)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from search.records.metrics import metric_of
 from search.verdict.blocked_model import t_quantile
 
 
@@ -14,23 +15,19 @@ class RecipeComparison:
     Noise is what is left of a metric after the mean of its recipe and, where two recipes were run
     with the same seeds, of its seed. It is pooled over all recipes, for the two or three runs of
     one alone tell too little; where recipes differ in noise, the pooled value is their mean. A
-    margin is the half-width of a 95 % t interval.
+    margin is the half-width of a 95 % t interval, and at least `Metric.margin`.
     """
 
     def __init__(
         self,
         metrics: Mapping[str, Mapping[int, Mapping[str, float]]],
-        *,
-        floors: Mapping[str, float],
     ) -> None:
         """Take the metrics by recipe, seed and name.
 
         Args:
             metrics: Final metrics; values that are not finite count as not measured.
-            floors: Smallest margin by the last part of a metric's name, such as ``top1``.
         """
         self._metrics = metrics
-        self._floors = floors
 
     def has(self, recipe: str, metric: str) -> bool:
         """Whether the recipe was measured by ``metric`` at least once."""
@@ -93,7 +90,7 @@ class RecipeComparison:
         return sum(len(seeds) for seeds in self._metrics.values())
 
     def _margin(self, metric: str, error: float, dof: int) -> float:
-        floor = self._floors[metric.rpartition("/")[2]]
+        floor = metric_of(metric).margin
         return max(floor, t_quantile(0.05, dof) * error) if dof else floor
 
     def _values(self, recipe: str, metric: str) -> dict[int, float]:

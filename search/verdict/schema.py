@@ -4,10 +4,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from search.records.metrics import ALWAYS, NLL, TOP1, Metric
+
 SCHEMA = "verdict/1"
 FIT_STATES = ("underfit", "overfit", "balanced", "undertrained", "diverged")
 TURNS = ("down", "up", "leave", "inconclusive")
-EFFECT_METRICS = ("val/top1", "val/nll", "val/nll_refined", "clean_train/top1", "clean_train/nll")
+
+
+def effect_metrics(first: Metric = TOP1) -> tuple[str, ...]:
+    """What the experiment estimates effects on, where ``first`` is what decides the dials first."""
+    measured = [*(m.on("val") for m in (first, *ALWAYS))]
+    measured += [m.on("clean_train") for m in (first, TOP1, NLL)]
+    return tuple(dict.fromkeys(measured))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,12 +23,19 @@ class Estimate:
     """A mean with its 95 % interval.
 
     Attributes:
-        mean: In the unit of the metric: accuracies in [0, 1], losses in nats.
+        mean: As the metric is reported: accuracies in [0, 1], losses in nats.
         ci95: Both ends of the interval; ``(-inf, inf)`` is written as None where it is unknown.
     """
 
     mean: float
     ci95: tuple[float, float]
+
+    def times(self, sign: float) -> "Estimate":
+        """The same with its sign kept (1.0) or turned round (-1.0)."""
+        if sign > 0.0:
+            return self
+        low, high = self.ci95
+        return Estimate(mean=-self.mean, ci95=(-high, -low))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,7 +95,10 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """The answer: which strengths to turn, to what, and how sure."""
+    """The answer: which strengths to turn, to what, and how sure.
+
+    ``metric`` is the name of the metric that decides first, in `search.records.metrics.METRICS`.
+    """
 
     run: str
     dataset: str
@@ -94,7 +112,11 @@ class Verdict:
     exported: str = "best"
     sentence: str = ""
     interactions: tuple[str, ...] = field(default_factory=tuple)
+    metric: str = TOP1.name
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values as written to ``verdict.json``."""
-        return {"schema": SCHEMA, **asdict(self)}
+        """Plain values as written to ``verdict.json``, with ``metric`` where it is not top-1."""
+        values = asdict(self)
+        if self.metric == TOP1.name:
+            del values["metric"]
+        return {"schema": SCHEMA, **values}

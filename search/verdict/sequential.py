@@ -11,7 +11,7 @@ looks, dials or metrics depend on each other, and holds for t statistics of any 
 - looks: that share is spent linearly in blocks (the spending function of Kim & DeMets 1987,
   Biometrika 74, with exponent 1): the first look, after two blocks, spends two shares of
   ``max_looks + 1``, each later one spends one;
-- what is asked: `SHARES` of the rest, most of it for accuracy.
+- what is asked: `shares` of the rest, most of it for the metric that decides first.
 
 What that costs is little: with three looks, a boundary that uses the correlation of normal
 statistics between looks is 2 % narrower (by simulation), and nobody has one for few degrees of
@@ -21,22 +21,25 @@ freedom.
 import math
 from collections.abc import Mapping
 
+from search.records.metrics import TOP1, Metric, metric_of
 from search.verdict.blocked_model import t_quantile
 from search.verdict.effects import Effect
 
 FAMILY_ALPHA = 0.05
 """Probability of at least one false turn in the whole experiment."""
 
-PRACTICAL_MARGIN = 0.005
-"""Half a point of top-1: a smaller change is not worth turning a dial for."""
+_FIRST_SHARE, _THEN_SHARE, _DIVERGED_SHARE = 0.6, 0.3, 0.1
 
-SHARES: Mapping[str, float] = {
-    "val/top1": 0.6,
-    "val/nll_refined": 0.15,
-    "val/nll": 0.15,
-    "diverged": 0.1,
-}
-"""How the error probability of a look is shared among what may decide a dial."""
+
+def shares(first: Metric = TOP1) -> Mapping[str, float]:
+    """How the error probability of a look is shared among what may decide a dial.
+
+    Most goes to the metric that decides first. What decides where that one does not shares a
+    smaller part equally; without such a metric the first has that part too.
+    """
+    then = {metric_of(name).on("val"): _THEN_SHARE / len(first.then) for name in first.then}
+    own = _FIRST_SHARE if then else _FIRST_SHARE + _THEN_SHARE
+    return {first.on("val"): own, **then, "diverged": _DIVERGED_SHARE}
 
 
 def look_alpha(*, look: int, max_looks: int, num_dials: int, share: float = 1.0) -> float:
@@ -79,7 +82,7 @@ def runs_to_decide(
     max_looks: int,
     num_dials: int,
     share: float = 1.0,
-    margin: float = PRACTICAL_MARGIN,
+    margin: float = TOP1.margin,
 ) -> int | None:
     """Estimate how many more runs, in whole blocks, would decide a dial.
 

@@ -3,46 +3,45 @@
 import math
 from collections.abc import Sequence
 
+from search.records.metrics import METRICS, POINTS, TOP1, Metric, metric_of
 from search.verdict.schema import Confirmed, Dial, Estimate, Fit
 
-UNIT_OF = {"top1": "points", "nll": "nats", "nll_refined": "nats"}
-_METRIC_WORDS = {
-    "val/top1": "validation top-1",
-    "val/nll": "validation log-loss",
-    "val/nll_refined": "validation log-loss after temperature scaling",
-    "clean_train/top1": "top-1 on clean training images",
-    "clean_train/nll": "log-loss on clean training images",
-    "test/top1": "test top-1",
-    "test/nll": "test log-loss",
-}
+_ON = {"val": "validation {}", "test": "test {}", "clean_train": "{} on clean training images"}
+_SHORT_ON = {**_ON, "clean_train": "clean-train {}"}
 
 
 def metric_words(metric: str) -> str:
-    """A metric's name for a sentence."""
-    return _METRIC_WORDS.get(metric, metric)
+    """What a sentence calls a metric that is reported as ``val/top1``, say; else the name itself.
+
+    A dial may be decided by what is no metric: by runs that diverge.
+    """
+    where, _, name = metric.rpartition("/")
+    return _ON[where].format(METRICS[name].words) if where in _ON and name in METRICS else metric
+
+
+def metric_label(metric: str) -> str:
+    """What a table calls a metric that is reported as ``clean_train/top1``, say."""
+    where, _, name = metric.rpartition("/")
+    return _SHORT_ON[where].format(METRICS[name].words)
 
 
 def percent(value: float) -> str:
     """An accuracy in [0, 1] as ``96.1 %``."""
-    return f"{100 * value:.1f} %"
+    return POINTS.value(value)
 
 
 def change(metric: str, value: float) -> str:
     """A signed difference with its unit: ``+1.2 points`` of accuracy, ``-0.031 nats`` of loss."""
-    if metric.endswith("top1"):
-        # Adding zero turns a rounded -0.0 into 0.0.
-        return f"{round(100 * value, 1) + 0.0:+.1f} points"
-    return f"{round(value, 3) + 0.0:+.3f} nats"
+    return metric_of(metric).unit.change(value)
 
 
 def change_with_interval(metric: str, estimate: Estimate) -> str:
     """A signed difference, its 95 % interval and the metric: for a sentence or a table."""
+    unit = metric_of(metric).unit
     low, high = estimate.ci95
     if not (math.isfinite(low) and math.isfinite(high)):
-        return f"{change(metric, estimate.mean)} (interval unknown)"
-    if metric.endswith("top1"):
-        return f"{change(metric, estimate.mean)} [{100 * low:+.1f}, {100 * high:+.1f}]"
-    return f"{change(metric, estimate.mean)} [{low:+.3f}, {high:+.3f}]"
+        return f"{unit.change(estimate.mean)} (interval unknown)"
+    return f"{unit.change(estimate.mean)} {unit.interval(low, high)}"
 
 
 def raw(value: float) -> str:
@@ -89,33 +88,48 @@ def dial_sentence(dial: Dial) -> str:
 
 
 def verdict_sentence(
-    *, dials: Sequence[Dial], fit: Fit, confirmed: Confirmed | None, exported: str
+    *,
+    dials: Sequence[Dial],
+    fit: Fit,
+    confirmed: Confirmed | None,
+    exported: str,
+    metric: Metric = TOP1,
 ) -> str:
     """The answer in a few sentences: the state, what to turn, what is confirmed, what to train."""
     return " ".join(
         [
             f"The reference is {fit.reference}{_behind_average(fit)}.",
             _turns_sentence(dials),
-            confirmed_sentence(confirmed, exported, fit),
+            confirmed_sentence(confirmed, exported, fit, metric),
         ]
     )
 
 
-def confirmed_sentence(confirmed: Confirmed | None, exported: str, fit: Fit) -> str:
-    """What fresh seeds showed on the test images, and which recipe is exported for it."""
+def confirmed_sentence(
+    confirmed: Confirmed | None, exported: str, fit: Fit, metric: Metric = TOP1
+) -> str:
+    """What fresh seeds showed on the test images, and which recipe is exported for it.
+
+    Args:
+        confirmed: The confirmation, or None if there was none.
+        exported: Role of the recipe that is exported.
+        fit: Fit state of reference and best.
+        metric: What decides.
+    """
     recipe = {"best": "the best recipe", "scaled": "the size-scaled default"}
     exports = f"{recipe.get(exported, 'the reference')} is exported"
     if fit.reference == "diverged" and exported != "reference":
         return f"The reference diverged on fresh seeds; {exports}, for it did not."
     if fit.best == "diverged":
         return f"The best recipe diverged on fresh seeds; {exports}."
-    gain = confirmed.best_minus_reference.get("test/top1") if confirmed else None
-    if confirmed is None or gain is None:
+    change = confirmed.best_minus_reference.get(metric.on("test")) if confirmed else None
+    if confirmed is None or change is None:
         return f"Nothing is confirmed on test images yet; {exports}."
     basis = (
-        f"{change_with_interval('test/top1', gain)} on {confirmed.num_images} {confirmed.split} "
+        f"{change_with_interval(metric.name, change)} on {confirmed.num_images} {confirmed.split} "
         f"images with {count(confirmed.seeds, 'fresh seed')}"
     )
+    gain = change.times(metric.sign)
     if gain.ci95[0] > 0.0:
         return f"Confirmed: the best recipe beats the reference by {basis}; {exports}."
     if gain.ci95[1] < 0.0:

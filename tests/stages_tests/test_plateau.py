@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from search.records.metrics import error_over_images
 from search.records.trials import Trial
-from search.stages.plateau import is_on_plateau, noise
+from search.stages.plateau import is_on_plateau
 from tests.support import finished_run
 from trainable.evaluation import nll_errors, quick_metrics
 
@@ -76,12 +77,12 @@ def test_without_a_full_length_trial_before_them_nothing_is_known() -> None:
 def test_noise_of_top1_is_what_other_images_would_change(share: float) -> None:
     rng = random.Random(0)
     measured = [sum(rng.random() < share for _ in range(NUM_VAL)) / NUM_VAL for _ in range(4000)]
-    found = noise({"val/top1": share}, metric="val/top1", num_val=NUM_VAL)
+    found = error_over_images({"val/top1": share}, metric="val/top1", num_images=NUM_VAL)
     assert found == pytest.approx(statistics.stdev(measured), rel=0.1)
 
 
 def test_noise_of_top1_is_never_zero() -> None:
-    assert noise({"val/top1": 1.0}, metric="val/top1", num_val=NUM_VAL) > 0.0
+    assert error_over_images({"val/top1": 1.0}, metric="val/top1", num_images=NUM_VAL) > 0.0
 
 
 def test_noise_of_a_log_loss_is_measured_on_the_images() -> None:

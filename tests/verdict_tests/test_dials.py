@@ -1,13 +1,14 @@
 """Dials turn when and only when the evidence says so, and say what they rest on."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
+from search.records.metrics import NLL, TOP1
 from search.verdict.dials import decide
 from search.verdict.divergence import Divergence
 from search.verdict.effects import Effect
-from search.verdict.judgement import LOG_LOSS_MARGIN
 from search.verdict.schema import Dial
 from spaces.strengths import STRENGTH_NAMES, Strengths
 from spaces.task import Task
@@ -111,7 +112,8 @@ def test_an_interval_within_half_a_point_leaves_the_dial() -> None:
     assert (dial.turn, dial.recommended, dial.decided_by) == ("leave", 0.1, "val/top1")
     assert "inside 0.5 points either way" in dial.remark
     narrower = decided(
-        {"label_smoothing": NOTHING | {"val/top1": effect(0.001, 0.001)}}, margin=0.003
+        {"label_smoothing": NOTHING | {"val/top1": effect(0.001, 0.001)}},
+        first=replace(TOP1, margin=0.003),
     )["label_smoothing"]
     assert narrower.turn == "inconclusive"
 
@@ -218,7 +220,7 @@ def test_accuracy_comes_before_log_loss() -> None:
 
 def test_a_change_of_log_loss_too_small_to_matter_decides_nothing() -> None:
     for size, turn in ((0.99, "inconclusive"), (1.01, "down")):
-        effects = NOTHING | {"val/nll": effect(-size * LOG_LOSS_MARGIN, 1e-4)}
+        effects = NOTHING | {"val/nll": effect(-size * NLL.margin, 1e-4)}
         assert decided({"label_smoothing": effects})["label_smoothing"].turn == turn
 
 

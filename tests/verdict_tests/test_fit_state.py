@@ -6,7 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from search.verdict.fit_state import FitEvidence, fit_state, is_undertrained
+from search.verdict.fit_evidence import FitEvidence
+from search.verdict.fit_state import fit_state, is_undertrained
 from search.verdict.schema import FIT_STATES, Dial, Estimate, Fit
 
 NOISE = 0.006
@@ -235,7 +236,7 @@ def test_one_run_per_recipe_still_gives_a_state_and_says_what_the_margins_are() 
     }
     found = fit_state(recipes)
     assert found.reference == "underfit"
-    assert found.reasons[-1].startswith("Margins are half a point")
+    assert found.reasons[-1].startswith("Margins are 0.5 points")
 
 
 @pytest.mark.parametrize("hole", [math.nan, math.inf, -math.inf])

@@ -8,12 +8,10 @@ from scipy import stats
 
 from search.verdict.recipe_comparison import RecipeComparison
 
-FLOORS = {"top1": 0.005, "nll": 0.02}
-
 
 def compare(values: dict[str, dict[int, float]], metric: str = "val/top1") -> RecipeComparison:
     return RecipeComparison(
-        {r: {s: {metric: v} for s, v in of.items()} for r, of in values.items()}, floors=FLOORS
+        {r: {s: {metric: v} for s, v in of.items()} for r, of in values.items()}
     )
 
 
@@ -64,7 +62,7 @@ def test_one_run_each_shows_no_noise_and_leaves_the_floor() -> None:
 @pytest.mark.parametrize("hole", [math.nan, math.inf, None])
 def test_what_was_not_measured_decides_nothing(hole: float | None) -> None:
     metrics = {"a": {0: {} if hole is None else {"val/top1": hole}}, "b": {0: {"val/top1": 0.5}}}
-    found = RecipeComparison(metrics, floors=FLOORS)
+    found = RecipeComparison(metrics)
     assert not found.has("a", "val/top1")
     assert not found.exceeds("b", "a", "val/top1")
     assert not found.is_above("a", "val/top1")

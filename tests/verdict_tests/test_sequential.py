@@ -8,10 +8,10 @@ import pytest
 from search.verdict.effects import Effect
 from search.verdict.sequential import (
     FAMILY_ALPHA,
-    SHARES,
     decision_interval,
     look_alpha,
     runs_to_decide,
+    shares,
 )
 
 
@@ -23,7 +23,7 @@ def test_all_looks_dials_and_questions_together_spend_exactly_the_family_error(
     spent = sum(
         look_alpha(look=look, max_looks=max_looks, num_dials=num_dials, share=share)
         for look, _, share in itertools.product(
-            range(1, max_looks + 1), range(num_dials), SHARES.values()
+            range(1, max_looks + 1), range(num_dials), shares().values()
         )
     )
     assert spent == pytest.approx(FAMILY_ALPHA)

@@ -22,7 +22,7 @@ from search.verdict.design import cells
 from search.verdict.effects import Effect, Run, main_effect, mean_difference
 from search.verdict.judgement import Question, judge
 from search.verdict.schema import Dial
-from search.verdict.sequential import FAMILY_ALPHA, SHARES, look_alpha
+from search.verdict.sequential import FAMILY_ALPHA, look_alpha, shares
 from tests.support.finished_run import AVERAGES, REFERENCE, a_config, a_plan
 
 Floats = npt.NDArray[np.float64]
@@ -31,6 +31,8 @@ RUN, BLOCK = 1.2, 1.5
 LOOKED_AT = ("val/top1", "val/nll_refined", "val/nll")
 SPLIT = 0.4
 """By how much an effect itself differs from split to split."""
+
+SHARES = shares()
 
 
 def layout(num_factors: int, num_blocks: int) -> tuple[Floats, npt.NDArray[np.int64]]:
@@ -269,7 +271,7 @@ def test_where_accuracy_falls_a_gain_of_log_loss_rarely_turns_a_dial(
     metric: str, most_wrong: float, least_right: float
 ) -> None:
     """And where accuracy does not move, what holds such turns back seldom does."""
-    question = Question(look=1, max_looks=3, num_dials=5, runs_per_block=8, margin=0.005)
+    question = Question(look=1, max_looks=3, num_dials=5, runs_per_block=8)
     simulation, num = Simulation(4, 2, 400), 400
     loss = Effect(mean=-0.3, std_error=0.02, dof=9, num_runs=16)
     shares = []

@@ -20,7 +20,7 @@ from search.plan.planning import load_images
 from search.recipes.yaml_file import read_recipe
 from search.tracking.champion import ALIAS
 from search.tracking.open_store import set_environment
-from search.verdict.schema import EFFECT_METRICS, FIT_STATES, TURNS
+from search.verdict.schema import FIT_STATES, TURNS, effect_metrics
 from spaces.strengths import STRENGTH_NAMES
 from tests.support.small_search import SMALL, command, finish
 from tests.support.whole_run import (
@@ -66,7 +66,7 @@ def test_the_verdict_has_its_promised_shape(finished: tuple[Path, str, str]) -> 
     assert [dial["strength"] for dial in verdict["dials"]] == list(STRENGTH_NAMES)
     for dial in verdict["dials"]:
         assert dial["turn"] in TURNS
-        assert set(dial["effect"]) <= set(EFFECT_METRICS)
+        assert set(dial["effect"]) <= set(effect_metrics())
         for effect in dial["effect"].values():
             assert effect["ci95"][0] <= effect["mean"] <= effect["ci95"][1]
     assert verdict["confirmed"]["num_images"] == 1197

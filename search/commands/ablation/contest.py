@@ -25,12 +25,12 @@ from search.plan.config import RunConfig
 from search.plan.estimate import OVERHEAD, STARTUP_S, num_workers
 from search.plan.plan import Plan
 from search.records.journal import Journal
+from search.records.metrics import TOP1
 from search.records.trials import Trial
 from search.report.figures.catalogue import Figure
 from search.report.figures.forest import Panel, Row, forest
 from search.tracking.answer import Answer
 from search.verdict.schema import Estimate
-from search.verdict.sequential import PRACTICAL_MARGIN
 from trainable.data.datasets import Dataset
 
 KIND = "optimizers"
@@ -160,7 +160,7 @@ def _figure(found: Contest) -> Figure:
             title=f"points, {one.at}",
             left=f"{found.base} better",
             right="better",
-            margin=100 * PRACTICAL_MARGIN,
+            margin=TOP1.unit.scale * TOP1.margin,
         )
         for one in found.rounds
     ]

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from search.commands.ablation.variants import FULL, Ingredient
+from search.records.metrics import TOP1
 from search.records.step_time import epoch_seconds
 from search.records.trials import Trial
 from search.verdict.paired_blocks import (
@@ -16,7 +17,6 @@ from search.verdict.paired_blocks import (
     simultaneous,
 )
 from search.verdict.schema import Estimate
-from search.verdict.sequential import PRACTICAL_MARGIN
 
 SCHEMA = "ablation/1"
 HELPS, HURTS, SAME, OPEN, DIVERGES = "helps", "hurts", "no difference", "open", "diverges"
@@ -153,7 +153,7 @@ def effects_of(
                 ).mean,
                 accuracy=DIVERGES
                 if num_diverged > diverged.count(FULL)
-                else judged(on_top1, margin=PRACTICAL_MARGIN),
+                else judged(on_top1, margin=TOP1.margin),
                 num_blocks=len(set(without) & set(top1.get(FULL, {}))),
                 num_diverged=num_diverged,
             )

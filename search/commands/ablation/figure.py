@@ -4,22 +4,21 @@ from functools import partial
 
 from search.commands.ablation.effects import DIVERGES, Ablation, Worth
 from search.commands.ablation.text import interval, judgement
+from search.records.metrics import NLL, TOP1
 from search.report.figures.catalogue import Figure
 from search.report.figures.forest import Cell, Panel, Row, forest, scaled
-from search.verdict.judgement import LOG_LOSS_MARGIN
 from search.verdict.schema import Estimate
-from search.verdict.sequential import PRACTICAL_MARGIN
 
 NAME = "ablation"
 
 
 _PANELS = (
-    Panel(title="top-1, points", left="costs", right="adds", margin=100 * PRACTICAL_MARGIN),
+    Panel(title="top-1, points", left="costs", right="adds", margin=TOP1.unit.scale * TOP1.margin),
     Panel(
         title="log-loss, nats",
         left="worse",
         right="better",
-        margin=LOG_LOSS_MARGIN,
+        margin=NLL.margin,
         is_reversed=True,
     ),
     Panel(title="time per step, %", left="faster with it", right="slower"),

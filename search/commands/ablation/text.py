@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 from search.commands.ablation.effects import DIVERGES, HELPS, HURTS, OPEN, SAME, Ablation, Worth
 from search.commands.ablation.variants import Ingredient
+from search.records.metrics import TOP1
 from search.verdict.schema import Estimate
-from search.verdict.sequential import PRACTICAL_MARGIN
 from search.verdict.wording import change_with_interval, count, listed, percent
 
-PRACTICAL_POINTS = f"{100 * PRACTICAL_MARGIN:g} points"
+PRACTICAL_POINTS = TOP1.unit.amount(TOP1.margin)
 CAVEAT = (
     "Each row is the full recipe less the recipe without this one ingredient. 95 % holds for all "
     "intervals of a column together. Measured on validation images; test images are not touched."

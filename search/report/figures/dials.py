@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from search.records.metrics import NLL, TOP1
 from search.report.figures.drawing import Drawing
 from search.report.figures.forest import Cell, Panel, Row, forest, scaled
 from search.report.figures.turns import TURN_WORDS, interval_text, turn_mark, values_text
-from search.verdict.judgement import LOG_LOSS_MARGIN
 from search.verdict.schema import Dial
-from search.verdict.sequential import PRACTICAL_MARGIN
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +27,7 @@ _MEASURES = (
             title="validation top-1, points",
             left="worse",
             right="better",
-            margin=100.0 * PRACTICAL_MARGIN,
+            margin=TOP1.unit.scale * TOP1.margin,
         ),
     ),
     _Measure(
@@ -38,7 +37,7 @@ _MEASURES = (
             title="validation log-loss, nats",
             left="worse",
             right="better",
-            margin=LOG_LOSS_MARGIN,
+            margin=NLL.margin,
             is_reversed=True,
         ),
     ),

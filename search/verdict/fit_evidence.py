@@ -1,0 +1,77 @@
+"""What the fit state of a recipe is judged from: how it does in training and in validation."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from search.records.metrics import TOP1, Metric
+from search.verdict.recipe_comparison import RecipeComparison
+
+ROLES = ("reference", "best", "scaled", "off")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FitEvidence:
+    """Final metrics of all full-length runs of one recipe.
+
+    Attributes:
+        metrics: By seed, then by name: ``clean_train/top1``, ``clean_train/nll`` and ``val/top1``
+            of the weights that ship; where these are an average, also ``val_raw/top1`` and
+            ``val_ema/top1``; where another share of something decides, its values instead of those
+            of top-1. Runs of different recipes with the same seed are compared in pairs.
+        num_diverged: Further runs, which diverged.
+    """
+
+    metrics: Mapping[int, Mapping[str, float]]
+    num_diverged: int = 0
+
+    @property
+    def has_diverged(self) -> bool:
+        """Whether at least half of the runs did."""
+        return self.num_diverged > 0 and self.num_diverged >= len(self.metrics)
+
+
+class FitComparison(RecipeComparison):
+    """The recipes, compared by one share of something and the parts of what is missing to 1.
+
+    Attributes:
+        metric: The share.
+        clean: Its name on clean training images.
+        val: On validation images, of the weights that ship.
+        raw: There, of the raw weights.
+        average: There, of the average.
+        gap: How much less it is on validation images.
+        excess: By how much the error in training exceeds what validation adds.
+        lag: By how much the average is behind the raw weights.
+    """
+
+    def __init__(self, evidence: Mapping[str, FitEvidence], metric: Metric) -> None:
+        missing = sorted({"reference", "best", "off"} - set(evidence))
+        unknown = sorted(set(evidence) - set(ROLES))
+        if missing or unknown:
+            raise ValueError(
+                "Evidence must be given for reference, best and off, and may be for scaled, "
+                f"but got {missing=} and {unknown=}."
+            )
+        self.metric = metric if metric.is_share else TOP1
+        self.clean, self.val = self.metric.on("clean_train"), self.metric.on("val")
+        self.raw, self.average = self.metric.on("val_raw"), self.metric.on("val_ema")
+        self.gap, self.excess = self.metric.on("gap"), self.metric.on("excess")
+        self.lag = self.metric.on("lag")
+        super().__init__(
+            {
+                role: {seed: self._with_parts(named) for seed, named in given.metrics.items()}
+                for role, given in evidence.items()
+            }
+        )
+
+    def value(self, role: str, name: str) -> str:
+        """The mean of a recipe as it is written."""
+        return self.metric.unit.value(self.mean(role, name))
+
+    def _with_parts(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        clean, val = metrics.get(self.clean, math.nan), metrics.get(self.val, math.nan)
+        raw, average = metrics.get(self.raw, math.nan), metrics.get(self.average, math.nan)
+        gap = clean - val
+        parts = {self.gap: gap, self.excess: 1.0 - clean - gap, self.lag: raw - average}
+        return {**metrics, **parts}
