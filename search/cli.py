@@ -15,8 +15,7 @@ from click.core import ParameterSource
 
 from search.commands.errors import RunFailed, RunInterrupted
 from search.flags import PLANNING, flags
-from search.plan.comparison_stages import OF_INGREDIENTS, OF_OPTIMIZERS
-from search.plan.config import RunConfig
+from search.plan.config import OF_INGREDIENTS, OF_OPTIMIZERS, RunConfig
 from search.records.files import exists
 from search.records.passwords import without_passwords
 from search.records.strict_json import plain_name

@@ -26,7 +26,7 @@ from benchmarks.driver.mlflow_server import MlflowServer, postgres, postgres_bin
 from search.engine.conductor import Conductor, Wait
 from search.records.journal import Journal
 from search.records.trials import Record, Trial, TrialSpec
-from search.stages.search_stage import ListedStage
+from search.stages.listed_stage import ListedStage
 from search.tracking.background import BackgroundTracker
 from search.tracking.open_store import failures
 from search.tracking.patience import Patience

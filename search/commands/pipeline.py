@@ -21,8 +21,7 @@ from search.engine import run as tune_run
 from search.engine.cluster_watch import ClusterLost, leave
 from search.engine.conductor import Conductor
 from search.engine.storage import below, delete_probe, write_probe
-from search.plan.comparison_stages import OF_INGREDIENTS, OF_OPTIMIZERS
-from search.plan.config import PLACES, RunConfig
+from search.plan.config import OF_INGREDIENTS, OF_OPTIMIZERS, PLACES, RunConfig
 from search.plan.plan import Plan
 from search.plan.planning import load_images
 from search.records.files import make_writable, only_driver, read_json, require_closed, write_json

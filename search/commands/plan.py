@@ -4,11 +4,16 @@ from rich.console import Console
 
 from search.commands.console import make_console
 from search.plan.config import RunConfig
-from search.plan.estimate import estimate_s
-from search.plan.packing import in_parts, require_fitting
-from search.plan.places import device_of, num_threads, where_trials_run
 from search.plan.plan import Plan
 from search.plan.planning import make_plan
+from search.plan.resources import (
+    device_of,
+    estimate_s,
+    in_parts,
+    num_threads,
+    require_fitting,
+    where_trials_run,
+)
 from search.plan.text import plan_text
 from trainable.data.datasets import Dataset
 from trainable.precision import Diverged

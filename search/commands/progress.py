@@ -6,7 +6,7 @@ from collections import Counter
 from rich.console import Console
 from rich.status import Status
 
-from search.plan.packing import in_parts
+from search.plan.resources import in_parts
 from search.records.metrics import score
 from search.records.trials import Trial
 from search.verdict.wording import raw

@@ -14,6 +14,9 @@ from spaces.errors import InputError
 from spaces.recipe import OPTIMIZERS
 
 SCHEMA = "config/1"
+OF_INGREDIENTS = ("ablate",)
+OF_OPTIMIZERS = ("tune", "contest")
+"""Stages by which a run is known to compare ingredients, or optimizers, and to be no search."""
 PLACES = ("storage", "tracking_uri", "ray_address")
 """Where a run writes and whom it talks to outside its directory, besides ``data_dir``."""
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from search.plan.config import RunConfig
-from search.plan.places import device_of, num_threads, require_places, where_trials_run
 from search.plan.plan import DataFacts, Plan, space_of
+from search.plan.resources import device_of, num_threads, require_places, where_trials_run
 from search.recipes.yaml_file import read_recipe
 from search.records.files import exists
 from search.verdict.wording import listed

@@ -1,6 +1,8 @@
 """What a trial is, what it reported, and how it ended: the facts every later stage reads."""
 
+import math
 import re
+import statistics
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -178,3 +180,22 @@ class Trial:
             if metric in record.metrics:
                 return record.metrics[metric]
         return None
+
+
+def epoch_seconds(trial: Trial) -> float:
+    """Median seconds of an epoch's training steps, data and augmentation included.
+
+    The first epoch is left out where there is another: it pays for memory and for choosing
+    kernels. NaN if nothing was reported.
+    """
+    found = [
+        record.metrics["cost/train_s"]
+        for record in trial.records
+        if "cost/train_s" in record.metrics
+    ]
+    return statistics.median(found[1:] or found) if found else math.nan
+
+
+def train_seconds(trial: Trial) -> float:
+    """Seconds of all training steps."""
+    return sum(record.metrics.get("cost/train_s", 0.0) for record in trial.records)

@@ -1,4 +1,4 @@
-"""The three stages that train something: search, attribute and confirm."""
+"""The stage that searches: anchors first, then proposals that rungs may stop, then reruns."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -188,61 +188,6 @@ class SearchStage:
             positions=positions,
             eval_epochs=self._settings.eval_epochs,
         )
-
-
-class ListedStage:
-    """Runs lists of trials, one batch after the other, each to full length.
-
-    Args:
-        name: Name of the stage.
-        journal: Memory of the run.
-        batch: The trials of batch number ``b``; empty when there is no further batch. It is called
-            when all earlier batches ended, or at once while ``b < num_sure``.
-        num_sure: Batches that do not depend on what earlier ones show.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        journal: Journal,
-        batch: Callable[[int], Sequence[TrialSpec]],
-        *,
-        num_sure: int = 1,
-    ) -> None:
-        self.name = name
-        self._journal = journal
-        self._batch = batch
-        self._num_sure = num_sure
-        self._listed: list[TrialSpec] = []
-        self._num_batches = 0
-
-    def next(self) -> TrialSpec | Wait:
-        """The first listed trial that has not been started."""
-        while True:
-            for spec in self._listed:
-                known = self._journal.trials.get(spec.trial_id)
-                if known is None:
-                    return spec
-                if known.spec.recipe != spec.recipe:
-                    raise RuntimeError(
-                        f"{spec.trial_id} was run with another recipe than it would be now."
-                    )
-            trials = self._journal.of_stage(self.name)
-            must_wait = self._num_batches >= self._num_sure
-            if must_wait and any(trial.status == "running" for trial in trials):
-                return Wait.FOR_RUNNING
-            more = self._batch(self._num_batches)
-            if not more:
-                return Wait.NO_MORE
-            self._listed += more
-            self._num_batches += 1
-
-    def goes_on(self, trial: Trial) -> bool:
-        """Every listed trial runs to full length: early comparisons favour weak regularization."""
-        return True
-
-    def ended(self, trial: Trial) -> None:
-        """Nothing to learn here: the batches read the journal."""
 
 
 def _positions(space: Space, recipe: Recipe) -> dict[str, float]:

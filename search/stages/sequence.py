@@ -5,8 +5,8 @@ from functools import partial
 
 from search.engine.conductor import Stage
 from search.plan.config import RunConfig
-from search.plan.estimate import usual_runs_per_block
 from search.plan.plan import Plan
+from search.plan.resources import usual_runs_per_block
 from search.records.journal import Journal
 from search.stages.analysis import experiment_runs, is_decided_by, pick_best
 from search.stages.experiment import attribute_stage, confirm_stage

@@ -26,10 +26,9 @@ from search.commands.ablation.text import answer, judgement, rows
 from search.commands.ablation.variants import FULL, Ingredient, full_recipe, ingredients, variants
 from search.engine.conductor import Conductor
 from search.plan.config import RunConfig
-from search.plan.estimate import num_workers
+from search.plan.resources import num_workers
 from search.records.journal import Journal
-from search.records.step_time import epoch_seconds
-from search.records.trials import Record, Trial, TrialSpec
+from search.records.trials import Record, Trial, TrialSpec, epoch_seconds
 from search.report.tables import write_rows
 from spaces.recipe import RandAugment, Recipe
 from spaces.task import Task

@@ -20,7 +20,7 @@ from search.engine.scheduler import ConductedScheduler
 from search.engine.searcher import CheckpointNotes, ConductedSearcher
 from search.records.journal import Journal
 from search.records.trials import Record, Trial, TrialSpec
-from search.stages.search_stage import ListedStage
+from search.stages.listed_stage import ListedStage
 from spaces.recipe import Recipe
 
 

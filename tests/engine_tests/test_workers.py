@@ -14,7 +14,7 @@ from search.engine import run as tune_run
 from search.engine.conductor import Conductor, Wait
 from search.records.journal import Journal
 from search.records.trials import Trial, TrialSpec
-from search.stages.search_stage import ListedStage
+from search.stages.listed_stage import ListedStage
 from spaces.recipe import Recipe
 from tests.support.cluster_control import Nodes
 from tests.support.toy_training import toy_dataset

@@ -7,8 +7,8 @@ import pytest
 
 from search.engine.conductor import Wait
 from search.plan.config import RunConfig
-from search.plan.estimate import usual_runs_per_block
 from search.plan.plan import DataFacts, Plan
+from search.plan.resources import usual_runs_per_block
 from search.records.journal import Journal
 from search.records.trials import TrialSpec
 from search.stages.experiment import (

@@ -11,9 +11,10 @@ from search.engine.conductor import Conductor
 from search.records.journal import Journal
 from search.records.trials import Trial, TrialSpec
 from search.stages.analysis import decide_dials, experiment_runs, pick_best
+from search.stages.listed_stage import ListedStage
 from search.stages.proposer import Proposer
 from search.stages.rungs import Rungs
-from search.stages.search_stage import ListedStage, SearchSettings, SearchStage
+from search.stages.search_stage import SearchSettings, SearchStage
 from search.stages.selection import RERUN, pick
 from search.stages.sequence import stage_makers
 from spaces.anchors import anchors

@@ -22,8 +22,8 @@ from search.commands.ablation.job import run_seconds
 from search.commands.ablation.text import interval
 from search.engine.conductor import Stage
 from search.plan.config import RunConfig
-from search.plan.estimate import OVERHEAD, STARTUP_S, num_workers
 from search.plan.plan import Plan
+from search.plan.resources import OVERHEAD, STARTUP_S, num_workers
 from search.records.journal import Journal
 from search.records.metrics import TOP1
 from search.records.trials import Trial

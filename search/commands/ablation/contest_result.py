@@ -7,8 +7,7 @@ from itertools import combinations
 from typing import Any
 
 from search.commands.ablation.contest_stages import Choice
-from search.records.step_time import epoch_seconds, train_seconds
-from search.records.trials import Trial
+from search.records.trials import Trial, epoch_seconds, train_seconds
 from search.verdict.paired_blocks import (
     FAMILY_ALPHA,
     Pair,

@@ -11,9 +11,8 @@ from search.plan.config import RunConfig
 from search.plan.plan import Plan
 from search.records.journal import Journal
 from search.records.metrics import score
-from search.records.step_time import epoch_seconds
-from search.records.trials import Trial, TrialSpec
-from search.stages.search_stage import ListedStage
+from search.records.trials import Trial, TrialSpec, epoch_seconds
+from search.stages.listed_stage import ListedStage
 from spaces.recipe import Recipe
 from trainable.optim.optimizers import DEFAULTS
 

@@ -7,8 +7,7 @@ from typing import Any
 
 from search.commands.ablation.variants import FULL, Ingredient
 from search.records.metrics import TOP1
-from search.records.step_time import epoch_seconds
-from search.records.trials import Trial
+from search.records.trials import Trial, epoch_seconds
 from search.verdict.paired_blocks import (
     as_share,
     geometric_mean,

@@ -11,9 +11,8 @@ from search.commands.ablation.text import CAVEAT, answer, full_line, missing_lin
 from search.commands.ablation.variants import Ingredient, ingredients, variants
 from search.engine.conductor import Stage
 from search.plan.config import RunConfig
-from search.plan.estimate import OVERHEAD, STARTUP_S, num_workers
-from search.plan.places import device_of, num_threads
 from search.plan.plan import Plan
+from search.plan.resources import OVERHEAD, STARTUP_S, device_of, num_threads, num_workers
 from search.records.journal import Journal
 from search.records.trials import Trial
 from search.tracking.answer import Answer

@@ -8,7 +8,7 @@ from search.plan.config import RunConfig
 from search.plan.plan import Plan
 from search.records.journal import Journal
 from search.records.trials import TrialSpec
-from search.stages.search_stage import ListedStage
+from search.stages.listed_stage import ListedStage
 from spaces.recipe import Recipe
 
 STAGE = "ablate"

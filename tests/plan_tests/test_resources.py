@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from search.commands.progress import Progress
-from search.plan.packing import _share, in_parts, require_fitting
+from search.plan.resources import _share, in_parts, require_fitting
 from search.records.journal import Journal
 from search.records.trials import Record, TrialSpec
 from spaces.errors import InputError
