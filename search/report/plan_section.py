@@ -4,14 +4,14 @@ import importlib.metadata
 import platform
 import shlex
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
 from search.recipes.yaml_file import to_yaml
 from search.report.figures.roles import WORDS
-from search.report.html import Markup, coded, element, joined, table
+from search.report.render import Table
 from search.stages.analysis import Analysis
 from search.verdict.wording import count
 from search.verdict.wording import raw as typed
@@ -35,69 +35,91 @@ _PLACES = (
     *("created", "search_id"),
 )
 """Where and when, not what."""
-_VALUES = "Raw values, in brackets what they amount to in this run."
 _FLAGS = {"ranges": "set", "fixed": "fix"}
 
 
-def plan_section(config: RunConfig, plan: Plan) -> Markup:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlanSection:
+    """What was planned.
+
+    Attributes:
+        task: Data, model and length of a run.
+        axes: Range of each axis, and where the anchors lie on it.
+        stages: What runs, in order.
+        notes: What looks odd, and what the planner had to say.
+    """
+
+    task: str
+    axes: Table
+    stages: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reproduction:
+    """How to get the same again.
+
+    Attributes:
+        make: The command with make.
+        python: The same without make.
+        recipe: The exported recipe as YAML, empty without a verdict.
+        cost: What the run took, empty without a verdict.
+        facts: Seed, data digest and versions.
+    """
+
+    make: str
+    python: str
+    recipe: str
+    cost: str
+    facts: Table
+
+
+def plan_section(config: RunConfig, plan: Plan) -> PlanSection:
     """Task, axes and anchors, stages, and what the planner had to say."""
     names = [name for name in plan.anchors if name in WORDS]
-    head = ("strength", "weakest", "strongest", "unit", *(WORDS[name] for name in names))
     rows = [
-        [
-            element("code", name),
+        (
+            f"`{name}`",
             *_ends(axis),
             axis["unit"],
             *(_value(plan, name, plan.space.raw_of(plan.anchors[anchor])) for anchor in names),
-        ]
+        )
         for name, axis in plan.space.to_dict().items()
     ]
     strengths = plan.reference.strengths.as_dict()
     remarks = [describe(name, strengths[name], plan.task) for name in STRENGTH_NAMES]
-    notes = [f"The reference's {remark}." for remark in remarks if remark] + list(plan.notes)
-    return joined(
-        [
-            element("p", task_sentence(plan)),
-            table(head, rows, numeric=(1, 2, *range(4, 4 + len(names)))),
-            element("p", _VALUES, css_class="fine"),
-            element("p", _stages_sentence(config, plan)),
-            element("ul", *(element("li", note) for note in notes), css_class="notes")
-            if notes
-            else None,
-        ]
+    return PlanSection(
+        task=task_sentence(plan),
+        axes=Table(
+            head=("strength", "weakest", "strongest", "unit", *(WORDS[name] for name in names)),
+            rows=tuple(rows),
+            numeric=frozenset((1, 2, *range(4, 4 + len(names)))),
+        ),
+        stages=_stages_sentence(config, plan),
+        notes=(*(f"The reference's {remark}." for remark in remarks if remark), *plan.notes),
     )
 
 
-def reproduce_section(config: RunConfig, plan: Plan, analysis: Analysis | None) -> Markup:
+def reproduction(config: RunConfig, plan: Plan, analysis: Analysis | None) -> Reproduction:
     """Commands, the exported recipe, seed, data digest, versions and cost."""
     flags = flags_of(config)
     command = "search" if "search" in config.stages else "diagnose"
     verb = "run" if command == "search" else command
     variables = [f"{n.upper().replace('-', '_')}={shlex.quote(v)}" for n, v in flags.items()]
     options = [f"--{name} {shlex.quote(value)}" for name, value in flags.items()]
-    versions = [[name, version] for name, version in versions_of(PACKAGES).items()]
-    facts = [
-        ["seed", str(config.seed)],
-        ["data digest", plan.data.digest],
-        ["Python", f"{platform.python_version()}, {platform.machine()} {platform.system()}"],
-        *versions,
-    ]
-    parts: list[str | None] = [
-        element("pre", " ".join(["make", command, *variables])),
-        element("p", "or, without make,"),
-        element("pre", " ".join(["python -m search", verb, *options])),
-    ]
-    if analysis is not None:
-        parts += [
-            element("p", coded("The exported recipe, also in `best.yaml` beside this report:")),
-            element("pre", to_yaml(analysis.exported.to_dict()).rstrip()),
-            element("p", coded("Train it with `make train CONFIG=best.yaml`. "), _cost(analysis)),
-        ]
-    parts += [
-        table(("what", "value"), facts),
-        element("p", "Versions are those of the machine that wrote this page.", css_class="fine"),
-    ]
-    return joined(parts)
+    facts = (
+        ("seed", str(config.seed)),
+        ("data digest", plan.data.digest),
+        ("Python", f"{platform.python_version()}, {platform.machine()} {platform.system()}"),
+        *versions_of(PACKAGES).items(),
+    )
+    return Reproduction(
+        make=" ".join(["make", command, *variables]),
+        python=" ".join(["python -m search", verb, *options]),
+        recipe=to_yaml(analysis.exported.to_dict()).rstrip() if analysis else "",
+        cost=_cost(analysis) if analysis else "",
+        facts=Table(head=("what", "value"), rows=facts),
+    )
 
 
 def task_sentence(plan: Plan) -> str:

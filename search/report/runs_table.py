@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from search.records.trials import STAGES, Trial
 from search.report.figures.roles import WORDS
-from search.report.html import Markup, breakable, element, joined
 from search.verdict.wording import raw
 from spaces.strengths import STRENGTH_NAMES
 
@@ -29,7 +28,54 @@ class _Column:
     text: Callable[[float], str]
 
 
-def trial_section(trials: Sequence[Trial], *, shows_test: bool) -> Markup:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StageSwitch:
+    """A box that hides the runs of a stage: its name, its words, and how many runs there are."""
+
+    name: str
+    words: str
+    num_runs: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Number:
+    """A number as it is shown, and the value that its column is sorted by."""
+
+    text: str
+    value: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunRow:
+    """One run.
+
+    Attributes:
+        trial_id: Its name.
+        stage: Its stage, by which it is hidden.
+        what: Why it was run.
+        ended: How it ended.
+        is_cut: Whether it was stopped early or failed.
+        numbers: By column; None for an empty cell.
+    """
+
+    trial_id: str
+    stage: str
+    what: str
+    ended: str
+    is_cut: bool
+    numbers: tuple[Number | None, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunsTable:
+    """All runs: the stages that can be hidden, heads of the columns of numbers, and rows."""
+
+    stages: tuple[StageSwitch, ...]
+    columns: tuple[str, ...]
+    rows: tuple[RunRow, ...]
+
+
+def runs_table(trials: Sequence[Trial], *, shows_test: bool) -> RunsTable:
     """All runs of all stages.
 
     Args:
@@ -47,21 +93,15 @@ def trial_section(trials: Sequence[Trial], *, shows_test: bool) -> Markup:
     if shows_test:
         columns.append(_metric("test/top1", "test top-1, %", 100.0, 1))
     columns.append(_Column(head="seconds", value=_seconds, text="{:.0f}".format))
-    head = [_head(name) for name in ("run", "what", "ended")]
-    head += [_head(column.head, css_class="number") for column in columns]
-    body = element("tbody", *(_row(trial, columns) for trial in trials))
     counts = Counter(trial.spec.stage for trial in trials)
-    return joined(
-        [
-            element("p", *(_switch(stage, counts[stage]) for stage in STAGES if counts[stage])),
-            element(
-                "div",
-                element(
-                    "table", element("thead", element("tr", *head)), body, css_class="sortable"
-                ),
-                css_class="scroll",
-            ),
-        ]
+    return RunsTable(
+        stages=tuple(
+            StageSwitch(name=stage, words=_STAGE_WORDS[stage], num_runs=counts[stage])
+            for stage in STAGES
+            if counts[stage]
+        ),
+        columns=tuple(column.head for column in columns),
+        rows=tuple(_row(trial, columns) for trial in trials),
     )
 
 
@@ -79,42 +119,24 @@ def what(trial: Trial) -> str:
     return WORDS.get(spec.role, spec.role)
 
 
-def _row(trial: Trial, columns: Sequence[_Column]) -> Markup:
+def _row(trial: Trial, columns: Sequence[_Column]) -> RunRow:
     ended = trial.reason if trial.reason.startswith(trial.status) else trial.status
     if trial.reason not in ("", ended):
         ended += f": {trial.reason}"
-    cells = [
-        element("th", trial.spec.trial_id, scope="row"),
-        element("td", what(trial), css_class="what"),
-        element("td", ended, css_class="ended"),
-    ]
-    for column in columns:
-        value = column.value(trial)
-        is_known = value is not None and math.isfinite(value)
-        cells.append(
-            element(
-                "td",
-                column.text(value) if value is not None and is_known else "",
-                css_class="number",
-                data_value=f"{value:.9g}" if is_known else None,
-            )
-        )
-    return element(
-        "tr",
-        *cells,
-        data_stage=trial.spec.stage,
-        css_class=None if trial.status in ("finished", "running") else "cut",
+    return RunRow(
+        trial_id=trial.spec.trial_id,
+        stage=trial.spec.stage,
+        what=what(trial),
+        ended=ended,
+        is_cut=trial.status not in ("finished", "running"),
+        numbers=tuple(_number(column, column.value(trial)) for column in columns),
     )
 
 
-def _head(name: str, css_class: str | None = None) -> Markup:
-    button = element("button", breakable(name), type="button")
-    return element("th", button, scope="col", aria_sort="none", css_class=css_class)
-
-
-def _switch(stage: str, number: int) -> Markup:
-    box = Markup(f'<input type="checkbox" checked data-show="{stage}">')
-    return element("label", box, f" {_STAGE_WORDS[stage]} ({number})", css_class="switch")
+def _number(column: _Column, value: float | None) -> Number | None:
+    if value is None or not math.isfinite(value):
+        return None
+    return Number(text=column.text(value), value=f"{value:.9g}")
 
 
 def _strength(name: str) -> _Column:

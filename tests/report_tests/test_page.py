@@ -11,7 +11,6 @@ import pytest
 
 from search.flags import PLANNING
 from search.records.trials import Trial
-from search.report.html import breakable, coded, element, joined, table
 from search.report.page import report, write_report
 from search.report.plan_section import flags_of, versions_of
 from spaces.recipe import Recipe
@@ -340,7 +339,7 @@ def test_nothing_is_asked_of_a_network(done: Page, running: Page) -> None:
 
 
 def test_the_page_follows_the_theme_the_screen_and_the_printer(done: Page) -> None:
-    assert "@media screen and (prefers-color-scheme:dark)" in done.source
+    assert "@media screen and (prefers-color-scheme: dark)" in done.source
     assert "@media print" in done.source
     (viewport,) = [n for n in done.find("meta") if n.attributes.get("name") == "viewport"]
     assert "width=device-width" in str(viewport.attributes["content"])
@@ -448,37 +447,3 @@ def test_the_page_is_written_whole_into_the_run_directory(tmp_path: Path) -> Non
     text = (config.path / "report.html").read_text(encoding="utf-8")
     assert text == report(config, a_plan(), all_trials(), an_analysis())
     assert text.startswith("<!doctype html>")
-
-
-def test_text_is_escaped_and_markup_is_not() -> None:
-    inner = element("b", "1 < 2 & 3", css_class='a"b')
-    assert inner == '<b class="a&quot;b">1 &lt; 2 &amp; 3</b>'
-    assert element("p", inner, "<i>", None) == f"<p>{inner}&lt;i&gt;</p>"
-    assert joined(["<", inner]) == f"&lt;{inner}"
-    assert element("input", data_show=True, hidden=False, title=None) == "<input data-show></input>"
-
-
-def test_joined_markup_can_be_joined_again_without_being_escaped_twice() -> None:
-    assert joined([joined(["&"])]) == "&amp;"
-
-
-@pytest.mark.parametrize(
-    ("sentence", "markup"),
-    [
-        ("use `a<b` now", "use <code>a&lt;b</code> now"),
-        ("one ` alone", "one ` alone"),
-        ("none", "none"),
-    ],
-)
-def test_names_between_back_quotes_become_code(sentence: str, markup: str) -> None:
-    assert coded(sentence) == markup
-
-
-def test_a_long_name_may_break_after_an_underscore() -> None:
-    assert breakable("a_b<_c") == "a_<wbr>b&lt;_<wbr>c"
-
-
-def test_a_cell_knows_its_columns_name_for_narrow_screens() -> None:
-    made = table(("x", "y<"), [("1", "2")], numeric=(1,), css_class="cards")
-    assert '<td class="number" data-label="y&lt;">2</td>' in made
-    assert '<th scope="row">1</th>' in made

@@ -8,20 +8,22 @@ figure out anew for a phone instead of shrinking its words.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from html import escape
 from pathlib import Path
+
+from markupsafe import Markup
 
 from search.plan.plan import Plan
 from search.records.files import write_text
 from search.records.trials import Trial
 from search.report.figures.confirmed import confirmation
 from search.report.figures.dials import tornado
-from search.report.figures.drawing import DARK, LIGHT, Drawing, svg
+from search.report.figures.drawing import Drawing, svg
 from search.report.figures.ema_ladder import has_ladder, ladder
 from search.report.figures.fit_map import errors, fit_map
 from search.report.figures.learning_curves import curve_trials, learning_curves
 from search.report.figures.png import png
 from search.report.figures.responses import response_curves, search_evidence
+from search.report.render import render
 from search.stages.analysis import Analysis
 
 WIDE_PX = 760.0
@@ -46,21 +48,17 @@ class Figure:
     caption: str
     draw: Callable[[float], Drawing]
 
-    def html(self) -> str:
-        """Both layouts; `STYLE` shows the one that suits the reader's screen, or paper."""
-        return "".join(
-            svg(self.draw(width), label=f"{self.title}. {self.caption}", css_class=css_class)
+    def html(self) -> Markup:
+        """Both layouts; ``figures.css`` shows the one that suits the reader's screen, or paper."""
+        label = f"{self.title}. {self.caption}"
+        return Markup("").join(
+            Markup(svg(self.draw(width), label=label, css_class=css_class))
             for width, css_class in ((WIDE_PX, "wide"), (NARROW_PX, "narrow"))
         )
 
     def page(self) -> str:
         """A page of its own, which opens without a network."""
-        return (
-            '<!doctype html><html lang="en"><meta charset="utf-8">'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f"<title>{escape(self.title)}</title><style>{STYLE}{_PAGE_STYLE}</style>"
-            f"<h1>{escape(self.title)}</h1><p>{escape(self.caption)}</p>{self.html()}</html>\n"
-        )
+        return render("figure.html.jinja", figure=self)
 
     def png(self) -> bytes:
         """The wide layout as a picture."""
@@ -142,27 +140,3 @@ _WORDS = {
         "rising at the end want more epochs.",
     ),
 }
-
-
-def _inks(colours: Mapping[str, str]) -> str:
-    return "".join(f"--{ink}:{colour};" for ink, colour in colours.items())
-
-
-STYLE = (
-    f":root{{color-scheme:light;{_inks(LIGHT)}}}"
-    f"@media screen and (prefers-color-scheme:dark){{:root{{color-scheme:dark;{_inks(DARK)}}}}}"
-    + "".join(f".f-{ink}{{fill:var(--{ink})}}.s-{ink}{{stroke:var(--{ink})}}" for ink in LIGHT)
-    + "svg{display:block;width:100%;height:auto;font-family:system-ui,-apple-system,'Segoe UI',"
-    "Roboto,'Helvetica Neue',Arial,sans-serif;font-variant-numeric:tabular-nums}"
-    ".halo{paint-order:stroke;stroke:var(--paper);stroke-width:3px;stroke-linejoin:round}"
-    "polyline{fill:none;stroke-linejoin:round;stroke-linecap:butt}"
-    "svg.narrow{display:none}"
-    "@media screen and (max-width:640px){svg.wide{display:none}svg.narrow{display:block}}"
-)
-"""Gives inks their colours and shows one of the two layouts."""
-
-_PAGE_STYLE = (
-    "body{margin:24px auto;max-width:800px;padding:0 16px;background:var(--paper);"
-    "color:var(--ink);font:15px/1.5 system-ui,sans-serif}h1{font-size:18px;margin:0}"
-    "p{color:var(--muted);margin:4px 0 20px}"
-)

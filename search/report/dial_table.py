@@ -1,0 +1,108 @@
+"""The report's table of dials: each one in raw and effective values, with its effects."""
+
+from dataclasses import dataclass
+
+from search.report.figures.turns import TURN_WORDS, interval_text, values_text
+from search.stages.analysis import Analysis
+from search.verdict.schema import Dial
+from search.verdict.wording import count, listed, metric_words
+from spaces.units import plain
+
+_EFFECTS = {
+    "val/top1": "top-1, points",
+    "val/nll": "log-loss, nats",
+    "val/nll_refined": "refined log-loss",
+}
+"""Heads of the columns of effects."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Effect:
+    """An effect in points or nats, and its interval."""
+
+    mean: str
+    interval: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DialRow:
+    """One dial in numbers.
+
+    Attributes:
+        strength: Its name.
+        turn: The dial's turn, which colours it.
+        words: The turn in words.
+        values: From which raw value to which.
+        effective: The same in the effective unit.
+        effects: By metric; None where nothing is known.
+        rests_on: Number of runs, and the metric that decided.
+    """
+
+    strength: str
+    turn: str
+    words: str
+    values: str
+    effective: str
+    effects: tuple[Effect | None, ...]
+    rests_on: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DialTable:
+    """All dials in numbers.
+
+    Attributes:
+        metrics: Heads of the columns of effects.
+        rows: In the order of the verdict.
+        remarks: What limits a dial, with the names of those that it is true of.
+        sentences: Interactions, and trials that crowd at the end of an axis.
+    """
+
+    metrics: tuple[str, ...]
+    rows: tuple[DialRow, ...]
+    remarks: tuple[str, ...]
+    sentences: tuple[str, ...]
+
+
+def dial_table(analysis: Analysis) -> DialTable:
+    """All dials in numbers, with what limits them and what else is known of the strengths."""
+    verdict = analysis.verdict
+    by_remark: dict[str, list[str]] = {}
+    for dial in verdict.dials:
+        by_remark.setdefault(dial.remark, []).append(f"`{dial.strength}`")
+    return DialTable(
+        metrics=tuple(_EFFECTS.values()),
+        rows=tuple(_dial_row(dial, analysis.tried[dial.strength]) for dial in verdict.dials),
+        remarks=tuple(f"{listed(names)}: {text}." for text, names in by_remark.items() if text),
+        sentences=(*verdict.interactions, *analysis.edges),
+    )
+
+
+def _dial_row(dial: Dial, tried: float) -> DialRow:
+    effective = plain(dial.reference_effective)
+    if dial.recommended != dial.reference:
+        effective += f" → {plain(dial.recommended_effective)}"
+    return DialRow(
+        strength=dial.strength,
+        turn=dial.turn,
+        words=TURN_WORDS[dial.turn],
+        values=values_text(dial, tried),
+        effective=f"{effective} {dial.effective_unit}",
+        effects=tuple(_effect(metric, dial) for metric in _EFFECTS),
+        rests_on=_rests_on(dial),
+    )
+
+
+def _effect(metric: str, dial: Dial) -> Effect | None:
+    mean, _, interval = interval_text(metric, dial.effect.get(metric)).partition(" ")
+    return Effect(mean=mean, interval=interval) if mean else None
+
+
+def _rests_on(dial: Dial) -> str:
+    if not dial.effect:
+        return "not varied"
+    basis = count(dial.num_runs, "run")
+    if dial.turn == "inconclusive":
+        more = dial.runs_to_decide
+        return f"{basis}, about {more} more would decide" if more else f"{basis}, open"
+    return f"{basis}, {metric_words(dial.decided_by)}" if dial.decided_by else basis
