@@ -5,6 +5,8 @@ from typing import Any, TypeVar
 
 import click
 
+from search.records.metrics import METRICS, NLL_REFINED
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _FLAGS: dict[str, click.Option] = {}
@@ -25,7 +27,7 @@ _flag("epochs", type=int, help="Epochs of every trial. [default: by dataset]")
 _flag("batch-size", type=int, help="Images per optimizer step. [default: by dataset]")
 _flag("lr", type=float, help="Peak learning rate. [default: by dataset]")
 _flag("optimizer", help="Optimizer of every trial. [default: the reference's]")
-_flag("metric", help="What the search optimises: val/top1, val/nll or val/nll_refined.")
+_flag("metric", help=f"What the search optimises: {', '.join(METRICS)}. [{NLL_REFINED.name}]")
 _flag(
     "num-train",
     type=int,

@@ -23,6 +23,9 @@ from trainable.calibration import (
     require_finite,
 )
 
+WORST = {"top1": 0.0, "nll": 1e3, "nll_refined": 1e3}
+"""What a diverged run reports in place of `quick_metrics`: finite, and worse than any other run."""
+
 
 class ImageSource(Protocol):
     """Images by position: an array, a memory map, or a tensor on the device."""
@@ -69,6 +72,9 @@ def predict(
 
 def quick_metrics(logits: Tensor, labels: Tensor) -> dict[str, float]:
     """Top-1 accuracy, log-loss and refined log-loss (`refined_nll`): what each epoch reports.
+
+    A metric that is added here gets a value in `WORST` and, if a run is to be searched or judged by
+    it, an entry in `search.records.metrics`.
 
     Args:
         logits: ``[N, K]``, ``N`` at least 1.

@@ -16,15 +16,13 @@ from trainable import checkpoint
 from trainable.data.datasets import Dataset
 from trainable.data.device_images import DeviceImages
 from trainable.data.splits import resplit
+from trainable.evaluation import WORST
 from trainable.gpu_memory import PARTS, free_cache, in_smaller_parts
 from trainable.measurement import ImageResults
 from trainable.precision import Diverged
 from trainable.readback import require_arrived
 from trainable.run_spec import RunSpec
 from trainable.trainer import Trainer
-
-WORST = {"top1": 0.0, "nll": 1e3, "nll_refined": 1e3}
-"""What a diverged trial reports: finite, and worse than any trial that did not diverge."""
 
 
 class RecipeTrainable(tune.Trainable):

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.status import Status
 
 from search.plan.resources import in_parts
-from search.records.metrics import score
+from search.records.metrics import NLL_REFINED, decided_by, metric_of, score
 from search.records.trials import Trial
 from search.verdict.wording import raw
 from trainable.gpu_memory import PARTS
@@ -86,7 +86,7 @@ class Progress:
         parts += [f"{n} {status}" for status, n in sorted(counts.items())]
         best = self._best()
         if best is not None:
-            parts.append(f"best {_metrics(best)} with {_strengths(best)}")
+            parts.append(f"best {self._measured(best)} with {_strengths(best)}")
         left = self._left_s()
         if left is not None:
             parts.append(f"about {left / 60:.0f} min left")
@@ -97,8 +97,16 @@ class Progress:
         number = f"{spec.number + 1}/{max(self._totals[spec.stage], spec.number + 1)}"
         ending = trial.status if trial.is_full_length else f"{trial.status} at {trial.epoch}"
         return (
-            f"{spec.stage} {number} {spec.role}: {ending}, {_metrics(trial)} ({_strengths(trial)})"
+            f"{spec.stage} {number} {spec.role}: {ending}, "
+            f"{self._measured(trial)} ({_strengths(trial)})"
         )
+
+    def _measured(self, trial: Trial) -> str:
+        """How good a trial is now: by what decides, by what is searched, and without ties."""
+        shown = dict.fromkeys((decided_by(self._metric), metric_of(self._metric), NLL_REFINED))
+        values = {metric: trial.last(metric.on("val")) for metric in shown}
+        parts = [f"{m.head} {m.unit.value(v)}" for m, v in values.items() if v is not None]
+        return f"val {', '.join(parts)}" if parts else "no result"
 
     def _best(self) -> Trial | None:
         def value(trial: Trial) -> float:
@@ -117,11 +125,6 @@ class Progress:
         if self._deadline is not None:
             left_s = min(left_s, max(0.0, self._deadline - time.monotonic()))
         return left_s
-
-
-def _metrics(trial: Trial) -> str:
-    shown = {"top1": trial.last("val/top1"), "nll": trial.last("val/nll_refined")}
-    return ", ".join(f"val {k} {v:.3f}" for k, v in shown.items() if v is not None) or "no result"
 
 
 def _strengths(trial: Trial) -> str:

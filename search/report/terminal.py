@@ -9,13 +9,14 @@ from rich.table import Table
 
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
+from search.records.metrics import METRICS, NLL, Metric, metric_of
 from search.stages.analysis import Analysis
-from search.verdict.schema import Confirmed, Dial, Estimate, Verdict
-from search.verdict.wording import dial_sentence, raw
+from search.verdict.schema import Dial, Estimate, Verdict
+from search.verdict.wording import compared_by, dial_sentence, metric_label, raw
 
 _ARROWS = {"down": "↓ down", "up": "↑ up", "leave": "= leave", "inconclusive": "? open"}
 _UNITS = "in effective units"
-_LOSS = "log-loss, nats [95 %]"
+_LOSS = f"{NLL.head}, {NLL.unit.word} [95 %]"
 _DETAILS = (_UNITS, _LOSS)
 """Columns that a narrow terminal does without, the first first."""
 _COLOURS = {"down": "bold blue", "up": "bold dark_orange", "leave": "dim", "inconclusive": "yellow"}
@@ -73,13 +74,14 @@ def _dial_table(verdict: Verdict, console: Console, *, details: Sequence[str]) -
     table = Table(title="What to change in the recipe", title_justify="left", box=_box(console))
     for column in ("strength", "turn"):
         table.add_column(column, no_wrap=True)
-    for column in ("from", "to", "top-1, points [95 %]"):
+    metric = METRICS[verdict.metric]
+    for column in ("from", "to", f"{metric.head}, {metric.unit.word} [95 %]"):
         table.add_column(column, justify="right", no_wrap=True)
     for column in details:
         table.add_column(column, justify="right" if column == _LOSS else "left", no_wrap=True)
     for dial in verdict.dials:
         cells = {
-            _LOSS: _interval(dial.effect.get("val/nll"), scale=1, digits=3),
+            _LOSS: _interval(NLL, dial.effect.get(NLL.on("val"))),
             _UNITS: _effective(dial),
         }
         table.add_row(
@@ -87,7 +89,7 @@ def _dial_table(verdict: Verdict, console: Console, *, details: Sequence[str]) -
             f"[{_COLOURS[dial.turn]}]{_ARROWS[dial.turn]}[/]",
             raw(dial.reference),
             _target(dial),
-            _interval(dial.effect.get("val/top1"), scale=100, digits=1),
+            _interval(metric, dial.effect.get(metric.on("val"))),
             *(cells[column] for column in details),
         )
     return table
@@ -111,24 +113,18 @@ def comparison_table(plan: Plan, analysis: Analysis, console: Console) -> Table:
     for name in plan.dial_names:
         table.add_row(name, *(raw(values[name]) for values in held))
     table.add_section()
-    for metric, label in _SHOWN.items():
+    metric = METRICS[verdict.metric]
+    for name in compared_by(metric):
         values = (
-            analysis.measured.get(role, {}).get(metric) for role in ("reference", "best", "off")
+            analysis.measured.get(role, {}).get(name) for role in ("reference", "best", "off")
         )
-        table.add_row(label, *(_value(metric, value) for value in values))
+        table.add_row(metric_label(name), *(_value(name, value) for value in values))
     if confirmed:
+        gain = _interval(metric, confirmed.best_minus_reference.get(metric.on("test")))
         table.add_section()
-        table.add_row("best - reference, test", "", _gain(confirmed), "")
+        table.add_row("best - reference, test", "", gain, "")
     table.add_row("fit", verdict.fit.reference, verdict.fit.best, "")
     return table
-
-
-_SHOWN = {
-    "clean_train/top1": "clean-train top-1",
-    "val/top1": "validation top-1",
-    "test/top1": "test top-1",
-    "test/nll": "test log-loss",
-}
 
 
 def _target(dial: Dial) -> str:
@@ -147,20 +143,14 @@ def _effective(dial: Dial) -> str:
     )
 
 
-def _interval(estimate: Estimate | None, *, scale: float, digits: int) -> str:
+def _interval(metric: Metric, estimate: Estimate | None) -> str:
     if estimate is None or math.isnan(estimate.mean):
         return ""
-    low, high = (scale * end for end in estimate.ci95)
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return f"{scale * estimate.mean:+.{digits}f}"
-    return f"{scale * estimate.mean:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
-
-
-def _gain(confirmed: Confirmed) -> str:
-    return _interval(confirmed.best_minus_reference.get("test/top1"), scale=100, digits=1)
+    low, high = estimate.ci95
+    mean = metric.unit.signed(estimate.mean)
+    is_known = math.isfinite(low) and math.isfinite(high)
+    return f"{mean} {metric.unit.interval(low, high)}" if is_known else mean
 
 
 def _value(metric: str, value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{100 * value:.1f} %" if metric.endswith("top1") else f"{value:.3f}"
+    return "" if value is None else metric_of(metric).unit.value(value)

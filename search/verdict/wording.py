@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from search.records.metrics import METRICS, POINTS, TOP1, Metric, metric_of
+from search.records.metrics import METRICS, NLL, POINTS, TOP1, Metric, metric_of
 from search.verdict.schema import Confirmed, Dial, Estimate, Fit
 
 _ON = {"val": "validation {}", "test": "test {}", "clean_train": "{} on clean training images"}
@@ -23,6 +23,13 @@ def metric_label(metric: str) -> str:
     """What a table calls a metric that is reported as ``clean_train/top1``, say."""
     where, _, name = metric.rpartition("/")
     return _SHORT_ON[where].format(METRICS[name].words)
+
+
+def compared_by(metric: Metric = TOP1) -> tuple[str, ...]:
+    """What a table compares recipes by, as it is reported, where ``metric`` decides."""
+    shares = dict.fromkeys((metric, TOP1))
+    parts = [shown.on(where) for shown in shares for where in ("clean_train", "val", "test")]
+    return (*parts, NLL.on("test"))
 
 
 def percent(value: float) -> str:

@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from search.records.metrics import METRICS
 from trainable.augment.batch_augment import Normalizer
 from trainable.calibration import NonFiniteError, refined_nll
-from trainable.evaluation import full_metrics, per_class_accuracy, predict, quick_metrics
+from trainable.evaluation import WORST, full_metrics, per_class_accuracy, predict, quick_metrics
 
 NUM_IMAGES = 11
 SIDE = 8
@@ -188,3 +189,12 @@ def test_metrics_of_a_diverged_model_are_refused_and_not_replaced(bad: float) ->
         quick_metrics(logits, labels)
     with pytest.raises(NonFiniteError, match="Logits must be finite, but 1 of 4"):
         full_metrics(logits, labels)
+
+
+def test_every_metric_that_a_run_may_be_judged_by_is_computed_and_worse_if_it_diverges() -> None:
+    measured = quick_metrics(torch.eye(5)[[1, 2, 3, 4, 0]] * 9.0, torch.arange(5))
+    assert set(METRICS) <= set(measured)
+    assert WORST.keys() == measured.keys()
+    for name, metric in METRICS.items():
+        assert math.isfinite(WORST[name])
+        assert metric.sign * WORST[name] <= metric.sign * measured[name]

@@ -8,6 +8,7 @@ from scipy.stats import binomtest
 
 from search.commands.train.job import TrainJob
 from search.recipes.yaml_file import number_text, to_yaml
+from search.records.metrics import ALWAYS, METRICS, NLL, NLL_REFINED, POINTS, TOP1, Unit
 from search.records.provenance import versions
 from search.records.strict_json import build
 from spaces.errors import InputError
@@ -16,20 +17,15 @@ from trainable.models.build import describe_model
 from trainable.models.saved_model import MODEL_FILE, loading_code
 
 SCHEMA = "metrics/1"
-_SHOWN = {
-    "test/top1": "test top-1",
-    "test/nll": "test log-loss, nats",
-    "test/nll_refined": "test log-loss after temperature scaling, nats",
-    "clean_train/top1": "top-1 on training images",
-    "clean_train/nll": "log-loss on training images, nats",
+_NEEDED = tuple(m.on("test") for m in ALWAYS) + tuple(m.on("clean_train") for m in (TOP1, NLL))
+"""What the numbers of a model must hold."""
+_BARE = Unit(word="", least_span=0.05)
+_OTHERS = {
+    "test/top5": ("test top-5", POINTS),
+    "test/brier": ("test Brier score, in [0, 2]", _BARE),
+    "test/ece": ("test calibration error", _BARE),
 }
-_ALSO_SHOWN = {
-    "test/top5": "test top-5",
-    "test/brier": "test Brier score, in [0, 2]",
-    "test/ece": "test calibration error",
-    "test_raw/top1": "test top-1 of the raw weights",
-    "test_raw/nll": "test log-loss of the raw weights, nats",
-}
+"""What is measured of a model and no run can be judged by."""
 _MOST_CLASSES = 10
 _LIBRARIES = ("python", "torch", "torchvision", "timm")
 
@@ -107,7 +103,8 @@ def read_measured(data: Mapping[str, Any], *, where: str = "metrics.json") -> Me
         InputError: If a value is missing or of the wrong type.
     """
     kept = build(_Kept, data, where=where)
-    if missing := sorted(set(_SHOWN) - set(kept.metrics)) or sorted({"test/top1"} - set(kept.ci95)):
+    missing = sorted(set(_NEEDED) - set(kept.metrics)) or sorted({"test/top1"} - set(kept.ci95))
+    if missing:
         raise InputError(f"{where}: {missing[0]!r} is missing.")
     return Measured(
         metrics=kept.metrics,
@@ -158,10 +155,25 @@ def _input(job: TrainJob) -> str:
     )
 
 
+def _shown() -> dict[str, tuple[str, Unit]]:
+    """Label and unit of everything that may have been measured, by name."""
+    metrics = list(METRICS.values())
+    plain_ones = [metric for metric in metrics if metric != NLL_REFINED]
+    labels = {m.on("test"): (f"test {m.words}", m.unit) for m in metrics}
+    labels |= {m.on("clean_train"): (f"{m.words} on training images", m.unit) for m in plain_ones}
+    labels |= _OTHERS
+    return labels | {
+        m.on("test_raw"): (f"test {m.words} of the raw weights", m.unit) for m in plain_ones
+    }
+
+
 def _measured(job: TrainJob, measured: Measured) -> str:
     rows = [
-        (label, f"{100 * value:.2f} %" if name.endswith(("top1", "top5")) else f"{value:.4f}")
-        for name, label in (_SHOWN | _ALSO_SHOWN).items()
+        (
+            label if unit.mark or not unit.word else f"{label}, {unit.word}",
+            f"{unit.scale * value:.{unit.decimals + 1}f}{unit.mark}",
+        )
+        for name, (label, unit) in _shown().items()
         if (value := measured.metrics.get(name)) is not None
     ]
     low, high = measured.test_top1_ci95

@@ -2,6 +2,7 @@
 
 import math
 
+from search.records.metrics import metric_of
 from search.report.figures.drawing import Mark
 from search.verdict.schema import Dial, Estimate
 from search.verdict.wording import raw
@@ -21,13 +22,13 @@ TURN_WORDS = {
 
 
 def interval_text(metric: str, estimate: Estimate | None) -> str:
-    """``+1.2 [+0.3, +2.1]`` in points of accuracy or nats of loss; empty without an estimate."""
+    """``+1.2 [+0.3, +2.1]`` in the unit of the metric; empty without an estimate."""
     if estimate is None or not math.isfinite(estimate.mean):
         return ""
-    scale, decimals = (100.0, 1) if metric.endswith("top1") else (1.0, 3)
+    unit = metric_of(metric).unit
 
     def number(value: float) -> str:
-        return f"{round(scale * value, decimals) + 0.0:+.{decimals}f}".replace("-", "−")
+        return unit.signed(value).replace("-", "−")
 
     low, high = estimate.ci95
     if not (math.isfinite(low) and math.isfinite(high)):
