@@ -65,6 +65,7 @@ class RunConfig:
         min_blocks: Blocks of the experiment that are always run, at least 2; blocks of few runs
             count together until they are eight (`search.verdict.design.blocks_per_look`).
         max_blocks: Most blocks of the experiment.
+        earlier_max_blocks: What ``max_blocks`` was before each top-up of the run, first to last.
         confirm_seeds: Fresh seeds per recipe on the test split, at least 2.
         rerun_top: Trials run again on fresh seeds before one is picked.
         grace_period: First epoch at which a trial may be stopped, or None to derive it.
@@ -107,6 +108,7 @@ class RunConfig:
     fixed: tuple[str, ...] = field(default_factory=tuple)
     min_blocks: int = 2
     max_blocks: int = 4
+    earlier_max_blocks: tuple[int, ...] = ()
     confirm_seeds: int = 3
     rerun_top: int = 3
     grace_period: int | None = None

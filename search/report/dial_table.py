@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from search.report.figures.turns import TURN_WORDS, interval_text, values_text
 from search.stages.analysis import Analysis
 from search.verdict.schema import Dial
-from search.verdict.wording import count, listed, metric_words
+from search.verdict.wording import count, listed, metric_words, runs_range
 from spaces.units import plain
 
 _EFFECTS = {
@@ -103,6 +103,6 @@ def _rests_on(dial: Dial) -> str:
         return "not varied"
     basis = count(dial.num_runs, "run")
     if dial.turn == "inconclusive":
-        more = dial.runs_to_decide
-        return f"{basis}, about {more} more would decide" if more else f"{basis}, open"
+        more = dial.more_runs
+        return f"{basis}; {runs_range(more)} would decide" if more else f"{basis}, open"
     return f"{basis}, {metric_words(dial.decided_by)}" if dial.decided_by else basis

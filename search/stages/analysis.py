@@ -14,23 +14,21 @@ from search.records.files import read_json
 from search.records.journal import Journal
 from search.records.metrics import NLL, TOP1, Metric, decided_by
 from search.records.trials import Trial
-from search.stages.experiment import experiment_factors, runs_per_look, same_role
+from search.stages.experiment import experiment_factors, same_role
 from search.stages.selection import pick, ranked
 from search.verdict.confirmation import SeedResult, choose_export, confirm, paired_interval
-from search.verdict.design import Factors, blocks_per_look
+from search.verdict.design import Factors
 from search.verdict.dials import decide
-from search.verdict.divergence import divergence_by_level
-from search.verdict.effects import Effect, Run, estimate_effects
+from search.verdict.effects import Effect, Run
 from search.verdict.fit_evidence import FitEvidence
 from search.verdict.fit_state import fit_state, is_undertrained
 from search.verdict.interactions import estimate_interactions, strong_interactions
+from search.verdict.looking import Schedule, looks_at, may_stop, runs_per_round
 from search.verdict.schema import Confirmed, Cost, Dial, Estimate, Verdict
 from search.verdict.wording import verdict_sentence
 from spaces.edges import edge_warnings
 from spaces.recipe import Recipe
 
-FUTILE = 2
-"""How many times the runs that are left an open dial must need for the experiment to stop."""
 NUM_BEST = 5
 """Best trials of the search that may crowd the end of an axis."""
 
@@ -105,6 +103,7 @@ def analyse(journal: Journal, plan: Plan, config: RunConfig) -> Analysis:
             dials=dials, fit=fit, confirmed=confirmed, exported=exported, metric=first
         ),
         interactions=interactions,
+        looks=len(looks_at(runs, what, schedule_of(config), first)) if runs else 0,
         metric=first.name,
     )
     return Analysis(
@@ -158,43 +157,30 @@ def decide_dials(
     """Effects and dials of the experiment as far as it has come."""
     what = experiment_factors(plan, best)
     first = decided_by(config.metric)
-    effects = estimate_effects(runs, what.trajectory, ema=what.ema, first=first)
-    num_rounds = len({run.block for run in runs}) // blocks_per_look(len(what.trajectory))
+    looks = looks_at(runs, what, schedule_of(config), first)
     dials = decide(
-        effects,
+        looks,
         reference=plan.dial_values(plan.reference),
         best=plan.dial_values(best),
         task=plan.task,
-        look=max(1, num_rounds - 1),
-        max_looks=max(1, config.max_blocks - 1, num_rounds - 1),
-        runs_per_block=max(1, len(runs) // max(1, num_rounds)),
-        divergences=divergence_by_level(runs, what.trajectory),
+        runs_per_round=runs_per_round(what),
         undertrained=undertrained,
         first=first,
     )
-    return effects, dials
+    return {name: dict(of) for name, of in looks[-1].effects.items()}, dials
 
 
 def is_decided_by(runs: Sequence[Run], plan: Plan, config: RunConfig, best: Recipe) -> bool:
     """Whether the experiment may stop with these runs, before the most it may do."""
     _, dials = decide_dials(runs, plan, config, best)
-    size = runs_per_look(plan, best)
-    return is_settled(dials, runs_left=(config.max_blocks - len(runs) // size) * size)
+    what, first = experiment_factors(plan, best), decided_by(config.metric)
+    return may_stop(runs, what, schedule_of(config), dials, first)
 
 
-def is_settled(dials: Sequence[Dial], *, runs_left: int) -> bool:
-    """Whether the runs that may still be made would hardly change a dial.
-
-    Either every dial is decided, or what is open would need more than `FUTILE` times the runs that
-    are left, by an estimate that is itself uncertain. Stopping for that never makes a false turn
-    more likely: it only leaves open what could have been turned.
-    """
-    return all(
-        dial.turn != "inconclusive"
-        or dial.runs_to_decide is None
-        or dial.runs_to_decide > FUTILE * runs_left
-        for dial in dials
-    )
+def schedule_of(config: RunConfig) -> Schedule:
+    """When the experiment is looked at, as asked for and as topped up."""
+    plans = (*config.earlier_max_blocks, config.max_blocks)
+    return Schedule(first=config.min_blocks, plans=plans)
 
 
 def _at_level(trial: Trial, level: str) -> dict[str, float]:

@@ -64,12 +64,6 @@ def attribute_stage(
     return ListedStage("attribute", journal, round_of_blocks, num_sure=config.min_blocks)
 
 
-def runs_per_look(plan: Plan, best: Recipe) -> int:
-    """Runs that the experiment grows by before it is looked at once more."""
-    names = experiment_factors(plan, best).trajectory
-    return blocks_per_look(len(names)) * len(cells(names, block=0))
-
-
 def block_specs(
     plan: Plan, best: Recipe, what: Factors, *, block: int, seed: int
 ) -> list[TrialSpec]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from search.records.trials import Trial
 from search.verdict.schema import Dial, Estimate, Verdict
 from search.verdict.wording import count as counted
-from search.verdict.wording import raw
+from search.verdict.wording import raw, runs_range
 
 _TURN_WORDS = {"down": "⬇️ down", "up": "⬆️ up", "leave": "= leave", "inconclusive": "? inconclusive"}
 _DECIMALS = 4
@@ -249,8 +249,8 @@ def _target(dial: Dial) -> str:
 
 
 def _decided(dial: Dial) -> str:
-    if dial.turn == "inconclusive" and dial.runs_to_decide is not None:
-        return f"needs about {dial.runs_to_decide} more runs"
+    if dial.turn == "inconclusive" and dial.more_runs is not None:
+        return f"needs {runs_range(dial.more_runs)}"
     if dial.decided_by is None:
         return "—"
     effect = dial.effect.get(dial.decided_by)

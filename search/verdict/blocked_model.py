@@ -14,14 +14,15 @@ dominates, with many the effect's own variation does.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 Floats = npt.NDArray[np.float64]
 
-PRIOR_DOF = 8
+PRIOR_DOF = 12
 """Largest weight of the pooled residual beside an effect's own variation between blocks."""
 
 MIN_RESIDUAL_DOF = 8
@@ -58,7 +59,7 @@ class Contrast:
 
 def t_quantile(alpha: float, dof: int) -> float:
     """Half-width in standard errors of a two-sided interval; infinite with ``dof == 0``."""
-    return float(stats.t.ppf(1.0 - alpha / 2.0, dof)) if dof > 0 else float("inf")
+    return -float(special.stdtrit(dof, alpha / 2.0)) if dof > 0 else float("inf")
 
 
 def block_columns(blocks: npt.NDArray[np.int64]) -> Floats:
@@ -75,18 +76,18 @@ def pair_columns(levels: Floats) -> tuple[list[tuple[int, int]], Floats]:
     return pairs, np.stack(products, axis=1) if products else np.empty((num_runs, 0))
 
 
-def factor_columns(levels: Floats, blocks: Floats) -> Floats:
+def factor_columns(levels: Floats, blocks: Floats, *, least_dof: int = MIN_RESIDUAL_DOF) -> Floats:
     """Main effects, and pair interactions where there are runs enough for them.
 
-    Enough is `MIN_RESIDUAL_DOF`, or `MIN_UNBALANCED_DOF` where runs are missing. Pairs stay out as
-    well if they would take a main effect with them: with one level of a factor lost, the effects of
-    the others are known at its other level only.
+    Enough is ``least_dof``, or `MIN_UNBALANCED_DOF` where runs are missing. Pairs stay out as well
+    if they would take a main effect with them: with one level of a factor lost, the effects of the
+    others are known at its other level only.
     """
     products = pair_columns(levels)[1]
-    full = np.hstack([blocks, levels, products])
+    rank = _geometry_of(np.hstack([blocks, levels, products])).rank
     is_balanced = not (levels.T @ blocks).any() and not (levels.T @ products).any()
-    is_room = len(full) - _rank(full) >= (MIN_RESIDUAL_DOF if is_balanced else MIN_UNBALANCED_DOF)
-    is_clear = _rank(full) == _rank(np.hstack([blocks, products])) + levels.shape[1]
+    is_room = len(levels) - rank >= (least_dof if is_balanced else MIN_UNBALANCED_DOF)
+    is_clear = rank == _geometry_of(np.hstack([blocks, products])).rank + levels.shape[1]
     return np.hstack([levels, products]) if is_room and is_clear else levels
 
 
@@ -113,20 +114,19 @@ def contrast(
     num_runs, num_columns = values.shape
     if num_runs == 0:
         return _unknown(num_columns)
-    inverse = np.linalg.pinv(model)
-    functional = weights @ inverse
+    geometry, rest_geometry = _geometry_of(model), _geometry_of(np.hstack([model, own]))
+    functional = weights @ geometry.inverse
     if not np.allclose(functional @ model, weights, atol=1e-8):
         return _unknown(num_columns)
     mean = functional @ values
-    rest_space = np.hstack([model, own])
-    own_dof = _rank(rest_space) - _rank(model)
-    rest_dof = num_runs - _rank(rest_space)
+    own_dof = rest_geometry.rank - geometry.rank
+    rest_dof = num_runs - rest_geometry.rank
     prior_dof = min(prior_dof, rest_dof)
     dof = own_dof + prior_dof
     if dof == 0:
         return Contrast(mean=mean, std_error=np.full(num_columns, np.inf), dof=0)
-    residual = _residual_squares(model, values)
-    rest = _residual_squares(rest_space, values)
+    residual = _residual_squares(geometry.basis, values)
+    rest = _residual_squares(rest_geometry.basis, values)
     prior = inflation * rest / rest_dof if rest_dof else np.zeros(num_columns)
     # The difference of two sums of squares can come out below zero by rounding.
     variance = (prior_dof * prior + np.maximum(residual - rest, 0.0)) / dof
@@ -137,9 +137,33 @@ def _rank(columns: Floats) -> int:
     return int(np.linalg.matrix_rank(columns)) if columns.size else 0
 
 
-def _residual_squares(model: Floats, values: Floats) -> Floats:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Geometry:
+    """What least squares needs of a model, whatever the outcomes."""
+
+    inverse: Floats
+    rank: int
+    basis: Floats
+
+
+def _geometry_of(model: Floats) -> _Geometry:
+    return _known_geometry(np.ascontiguousarray(model).tobytes(), model.shape)
+
+
+@lru_cache(maxsize=512)
+def _known_geometry(content: bytes, shape: tuple[int, ...]) -> _Geometry:
+    # Every metric, look and replay of an experiment has one of a few models.
+    model = np.frombuffer(content).reshape(shape)
+    if not model.size:
+        empty: Floats = np.zeros(shape[::-1])
+        return _Geometry(inverse=empty, rank=0, basis=np.zeros(shape))
     basis, scale, _ = np.linalg.svd(model, full_matrices=False)
     basis = basis[:, scale > 1e-9 * scale.max()]
+    inverse = np.asarray(np.linalg.pinv(model), np.float64)
+    return _Geometry(inverse=inverse, rank=_rank(model), basis=basis)
+
+
+def _residual_squares(basis: Floats, values: Floats) -> Floats:
     residual = values - basis @ (basis.T @ values)
     squares = np.einsum("rc,rc->c", residual, residual)
     # What rounding leaves of a perfect fit is not noise.

@@ -1,12 +1,12 @@
 """What to do with each strength: turn it down, turn it up, leave it, or say that it is open."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from search.records.metrics import TOP1, Metric
-from search.verdict.divergence import Divergence
 from search.verdict.effects import Effect
-from search.verdict.judgement import Judgement, Question, judge
+from search.verdict.judgement import Judgement, Look, judge_all
 from search.verdict.schema import Dial, Estimate
 from search.verdict.wording import change_with_interval, metric_words, raw
 from spaces.task import Task
@@ -20,69 +20,58 @@ UNFINISHED = (
 
 
 def decide(
-    effects: Mapping[str, Mapping[str, Effect]],
+    looks: Sequence[Look],
     *,
     reference: Mapping[str, float],
     best: Mapping[str, float],
     task: Task,
-    look: int,
-    max_looks: int,
-    runs_per_block: int,
-    divergences: Mapping[str, Divergence] | None = None,
+    runs_per_round: int,
     undertrained: bool = False,
     first: Metric = TOP1,
 ) -> tuple[Dial, ...]:
-    """Decide every dial from the effects of the strengths that the experiment varied.
+    """Decide every dial from what the looks at the experiment showed of the strengths it varied.
 
-    In this order, each question with its share of the error control of `search.verdict.sequential`:
+    A strength is asked at each look, each question with its share of the error control of
+    `search.verdict.sequential`, and in this order of precedence:
 
     1. Diverging runs that are tied to one level decide for the other.
-    2. The metric that decides first, validation top-1 unless another one is asked for: if its 95 %
-       interval lies within its margin (`Metric.margin`), it does not care; else if its decision
-       interval leaves out zero, the sign decides.
-    3. If that does not decide, the metrics of its ``then`` do, in their order, when the decision
-       interval leaves out zero and the change is the margin or more. For top-1 these are the
-       refined log-loss, which tells better from worse predictions, and then the plain one. If a
-       metric decides that has a refined form, the remark says that it is a calibration matter where
-       the 95 % interval of the refined one lies within its margin, mostly one where it lies within
-       half of the plain change, and else that this is open. The dial stays open where the metric
-       that decides first seems to say the opposite (`search.verdict.judgement.OPPOSED_ALPHA`).
+    2. The metric that decides first, validation top-1 unless another one is asked for; if its 95 %
+       interval lies within its margin (`Metric.margin`), it does not care.
+    3. The metrics of its ``then``, in their order, where the change is their margin or more. For
+       top-1 these are the refined log-loss, which tells better from worse predictions, and then the
+       plain one. If a metric decides that has a refined form, the remark says that it is a
+       calibration matter where the 95 % interval of the refined one lies within its margin, mostly
+       one where it lies within half of the plain change, and else that this is open. They are not
+       asked where the first metric seems to say the opposite
+       (`search.verdict.judgement.OPPOSED_ALPHA`).
     4. Else ``leave`` if that metric does not care, and ``inconclusive`` if that is open too.
 
     A change that helps is a turn, ``down`` or ``up`` by effective values (for ``ema_decay`` down is
-    a shorter window, for ``warmup_fraction`` a shorter warmup), and recommends the best's value. A
-    change that hurts or does nothing is a ``leave`` and recommends the reference's value; the
-    remark names the value that was tried. An inconclusive dial carries the best's value, the one
-    its effect is about. A strength that was not varied is a ``leave`` with an empty effect.
+    a shorter window, for ``warmup_fraction`` a shorter warmup), and recommends the best's value; a
+    turn that one look made stays. A change that hurts or does nothing is a ``leave`` and recommends
+    the reference's value; the remark names the value that was tried. An inconclusive dial carries
+    the best's value, the one its effect is about. A strength that was not varied is a ``leave``
+    with an empty effect.
 
     Args:
-        effects: By strength and metric; strengths that are missing were not varied.
+        looks: Oldest first, at least one.
         reference: Raw values of the reference: the strengths, then extra axes.
         best: Raw values of the best; the same names.
         task: Gives effective units their scale.
-        look: Number of this look, from 1 after the second block.
-        max_looks: Looks planned: the largest number of blocks, less one.
-        runs_per_block: Runs that one more block would add.
-        divergences: By strength, from `search.verdict.divergence`.
+        runs_per_round: Runs that one more round of blocks would add.
         undertrained: Whether even everything-off has not converged. Then no dial is turned: what
             helps an unfinished run need not help a finished one.
         first: The metric that decides first.
     """
-    question = Question(
-        look=look,
-        max_looks=max_looks,
-        num_dials=max(1, len(effects)),
-        runs_per_block=runs_per_block,
-        first=first,
-    )
+    judged = judge_all(looks, runs_per_round=runs_per_round, first=first)
+    effects = looks[-1].effects
     dials = []
     for name in reference:
         values = reference[name], best[name]
         if name not in effects:
             dials.append(_unchanged(name, values, task))
             continue
-        judged = judge(effects[name], (divergences or {}).get(name), question)
-        dial = _dial(name, values, effects[name], judged, task)
+        dial = _dial(name, values, effects[name], judged[name], task, first)
         dials.append(_held(dial) if undertrained and dial.turn != "leave" else dial)
     return tuple(dials)
 
@@ -93,6 +82,7 @@ def _dial(
     effects: Mapping[str, Effect],
     judged: Judgement,
     task: Task,
+    first: Metric,
 ) -> Dial:
     reference, best = (to_effective(name, value, task) for value in values)
     stays = judged.outcome in ("hurts", "same")
@@ -117,7 +107,18 @@ def _dial(
         num_runs=max((effect.num_runs for effect in effects.values()), default=0),
         runs_to_decide=judged.more_runs,
         remark=remark,
+        judged_by=first.on("val"),
+        selected=judged.selected,
+        matters_less_than=_most(effects.get(first.on("val"))) if judged.outcome == "open" else None,
+        more_runs=judged.more_runs_range,
     )
+
+
+def _most(effect: Effect | None) -> float | None:
+    """The largest effect, either way, that the 95 % interval leaves possible."""
+    if effect is None or not math.isfinite(effect.ci95[0]):
+        return None
+    return max(abs(end) for end in effect.ci95)
 
 
 def _unchanged(name: str, values: tuple[float, float], task: Task) -> Dial:
@@ -159,4 +160,6 @@ def _held(dial: Dial) -> Dial:
         decided_by=None,
         runs_to_decide=None,
         remark=remark,
+        selected=None,
+        more_runs=None,
     )

@@ -1,14 +1,15 @@
 """Whether going to the best's value of one strength helps, hurts, or makes no difference."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from search.records.metrics import TOP1, Metric, metric_of
 from search.verdict.divergence import Divergence
 from search.verdict.effects import NO_EFFECT, Effect
 from search.verdict.schema import Estimate
-from search.verdict.sequential import decision_interval, look_alpha, runs_to_decide, shares
+from search.verdict.selected import selected_estimate
+from search.verdict.sequential import p_helps, runs_to_decide, shares, step_down
 from search.verdict.wording import change_with_interval, metric_words
 
 OPPOSED_ALPHA = 0.2
@@ -20,54 +21,23 @@ merely looks worse by the margin is enough: smoothing often helps accuracy and h
 The same holds for any metric that decides first, and those that decide then.
 """
 
+LIKELY = (-1.0, -0.5, 0.0, 0.5, 1.0)
+"""Standard errors around an effect that a range of runs still needed allows for."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
-    """How sure an answer about one strength must be.
+class Look:
+    """What one look at the experiment showed.
 
     Attributes:
-        look: From 1, the look after the second block, to ``max_looks``.
-        max_looks: Looks planned: the largest number of blocks, less one.
-        num_dials: Strengths that the experiment varies.
-        runs_per_block: Runs that one more block would add.
-        first: What decides first; its margin is the zone of no practical difference, either way.
+        share: Part of the error probability that it may spend (`sequential.look_share`).
+        effects: By strength and metric, from the runs there were then.
+        divergences: By strength, from `search.verdict.divergence`.
     """
 
-    look: int
-    max_looks: int
-    num_dials: int
-    runs_per_block: int
-    first: Metric = TOP1
-
-    def alpha(self, what: str) -> float:
-        """Error probability that the question ``what``, a key of `shares`, may spend now."""
-        return look_alpha(
-            look=self.look,
-            max_looks=self.max_looks,
-            num_dials=self.num_dials,
-            share=shares(self.first)[what],
-        )
-
-    def interval(self, metric: str, effect: Effect) -> tuple[float, float]:
-        """The interval of ``effect`` that must leave out zero to decide by ``metric``."""
-        return decision_interval(
-            effect,
-            look=self.look,
-            max_looks=self.max_looks,
-            num_dials=self.num_dials,
-            share=shares(self.first)[metric],
-        )
-
-    def more_runs(self, effect: Effect) -> int | None:
-        """Estimate of the runs still needed for the metric that decides first to do so."""
-        return runs_to_decide(
-            effect,
-            runs_per_block=self.runs_per_block,
-            max_looks=self.max_looks,
-            num_dials=self.num_dials,
-            share=shares(self.first)[self.first.on("val")],
-            margin=self.first.margin,
-        )
+    share: float
+    effects: Mapping[str, Mapping[str, Effect]]
+    divergences: Mapping[str, Divergence] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,85 +48,188 @@ class Judgement:
         outcome: ``helps``, ``hurts``, ``same`` or ``open``.
         decided_by: Metric it rests on, or ``diverged``; None while open.
         remark: What the runs showed, with numbers; empty where the effect alone says it.
-        more_runs: Runs that would decide it if open, None if unknown or decided.
+        selected: Where it helps: the effect on the deciding metric, allowing for having been
+            selected.
+        more_runs: Estimate of the runs that would decide it if open, None if unknown or decided.
+        more_runs_range: The same for effects within a standard error of the one that was seen.
     """
 
     outcome: str
     decided_by: str | None
     remark: str
+    selected: Estimate | None = None
     more_runs: int | None = None
+    more_runs_range: tuple[int, int] | None = None
 
 
-def judge(
-    effects: Mapping[str, Effect], divergence: Divergence | None, question: Question
-) -> Judgement:
-    """Judge one strength; the order of the questions is that of `search.verdict.dials.decide`."""
-    if divergence is not None and divergence.p_value <= question.alpha("diverged"):
-        return _by_divergence(divergence)
-    name, margin = question.first.on("val"), question.first.margin
-    effect = effects.get(name, NO_EFFECT)
-    gain = effect.times(question.first.sign)
-    low, high = question.interval(name, gain)
-    has_spread = gain.std_error > 0.0 or abs(gain.mean) > margin
-    is_same = has_spread and -margin < gain.ci95[0] <= gain.ci95[1] < margin
-    if has_spread and not is_same:
-        if low > 0.0:
-            return Judgement(outcome="helps", decided_by=name, remark="")
-        if high < 0.0:
-            return Judgement(outcome="hurts", decided_by=name, remark=_shown(name, effect))
-    by_another = _by_another(effects, question)
-    is_opposed = by_another is not None and not is_same and _opposes(gain, by_another, margin)
-    if by_another is not None and not is_opposed:
-        return by_another
-    if is_same:
-        zone = question.first.unit.amount(margin)
-        remark = f"{_shown(name, effect)}, inside {zone} either way"
-        return Judgement(outcome="same", decided_by=name, remark=remark)
-    found = _open(effect, divergence, question, has_spread)
-    if by_another is not None:
-        kind = metric_of(str(by_another.decided_by)).noun
-        return replace(found, remark=f"{found.remark}, while {kind} points the other way")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Clue:
+    """One question of one look at one dial, answered.
+
+    Attributes:
+        name: The strength.
+        what: The question, a key of `shares`.
+        look: Index of the look.
+        share: Part of the error probability that the question has.
+        p_value: Its p-value over that part.
+    """
+
+    name: str
+    what: str
+    look: int
+    share: float
+    p_value: float
+
+
+def judge_all(
+    looks: Sequence[Look], *, runs_per_round: int, first: Metric = TOP1
+) -> dict[str, Judgement]:
+    """Judge every strength by all looks so far; `search.verdict.dials.decide` has the order.
+
+    Args:
+        looks: Oldest first; the last one sees all runs.
+        runs_per_round: Runs that one more round of blocks would add.
+        first: The metric that decides first; its margin is the zone of no practical difference.
+    """
+    names = list(looks[-1].effects)
+    helps = _rejected(looks, names, first, helps=True)
+    hurts = _rejected(looks, [name for name in names if name not in helps], first, helps=False)
+    found = {}
+    for name in names:
+        effects = looks[-1].effects[name]
+        effect = effects.get(first.on("val"), NO_EFFECT)
+        if name in helps:
+            found[name] = _decided("helps", *helps[name], looks, first)
+        elif name in hurts:
+            found[name] = _decided("hurts", *hurts[name], looks, first)
+        elif _is_same(effect, first.margin):
+            zone = first.unit.amount(first.margin)
+            remark = f"{_shown(first.on('val'), effect)}, inside {zone} either way"
+            found[name] = Judgement(outcome="same", decided_by=first.on("val"), remark=remark)
+        else:
+            found[name] = _open(
+                effects,
+                looks[-1].divergences.get(name),
+                first,
+                runs_per_round=runs_per_round,
+                share=looks[-1].share * shares(first)[first.on("val")],
+                num_dials=len(names) - len(helps),
+            )
     return found
 
 
-def _opposes(gain: Effect, by_another: Judgement, margin: float) -> bool:
-    """Whether what decides first seems to say the opposite of what another metric would decide."""
-    sign = 1.0 if by_another.outcome == "helps" else -1.0
-    is_of_calibration = metric_of(str(by_another.decided_by)).refined is not None
-    if is_of_calibration and sign * gain.mean < -margin:
+def _rejected(
+    looks: Sequence[Look], names: Sequence[str], first: Metric, *, helps: bool
+) -> dict[str, tuple[_Clue, float]]:
+    """The dials whose change helps (or hurts), with what decided and the level it was held to."""
+    clues = {
+        name: [
+            clue
+            for at, look in enumerate(looks)
+            for clue in _clues(name, look, at, first, helps=helps)
+        ]
+        for name in names
+    }
+    smallest = {name: min((clue.p_value for clue in of), default=1.0) for name, of in clues.items()}
+    questions = list(shares(first))
+
+    def deciding(name: str, level: float) -> _Clue:
+        # The first metric before others, and the look at which it first was enough.
+        enough = [clue for clue in clues[name] if clue.p_value <= level]
+        return min(enough, key=lambda clue: (questions.index(clue.what), clue.look))
+
+    return {name: (deciding(name, level), level) for name, level in step_down(smallest).items()}
+
+
+def _clues(name: str, look: Look, at: int, first: Metric, *, helps: bool) -> Iterable[_Clue]:
+    """Every question of a look that can be asked of a strength."""
+    if look.share == 0.0:
+        return
+    effects = look.effects.get(name, {})
+    divergence = look.divergences.get(name)
+    parts = shares(first)
+    way = 1.0 if helps else -1.0
+
+    def clue(what: str, p_value: float) -> _Clue:
+        share = look.share * parts[what]
+        return _Clue(name=name, what=what, look=at, share=share, p_value=p_value / share)
+
+    if divergence is not None and _fewer_diverge(divergence) == helps:
+        yield clue("diverged", divergence.p_value)
+    effect = effects.get(first.on("val"), NO_EFFECT)
+    gain = effect.times(first.sign * way)
+    is_same = _is_same(effect, first.margin)
+    if not is_same:
+        # The same change in every run is beyond noise, however little noise that shows.
+        is_plain = gain.std_error == 0.0 and abs(gain.mean) > first.margin
+        yield clue(first.on("val"), float(gain.mean < 0.0) if is_plain else p_helps(gain))
+    for metric in map(metric_of, first.then):
+        other = effects.get(metric.on("val"), NO_EFFECT)
+        is_opposed = not is_same and _opposes(gain, metric, first.margin)
+        if metric.refined is not None:
+            # What makes predictions worse is not worth a calibration that scaling gives as well.
+            refined = metric_of(metric.refined)
+            better = effects.get(refined.on("val"), NO_EFFECT).times(refined.sign * way)
+            is_opposed = is_opposed or better.interval(0.05)[1] < 0.0
+        if abs(other.mean) >= metric.margin and not is_opposed:
+            yield clue(metric.on("val"), p_helps(other.times(metric.sign * way)))
+
+
+def _decided(
+    outcome: str, clue: _Clue, level: float, looks: Sequence[Look], first: Metric
+) -> Judgement:
+    effects = looks[-1].effects[clue.name]
+    divergence = looks[-1].divergences.get(clue.name)
+    shown = _shown(clue.what, effects.get(clue.what, NO_EFFECT))
+    remark, selected = shown if outcome == "hurts" else "", None
+    if clue.what == "diverged":
+        remark = _diverged(divergence) if divergence is not None else ""
+    elif clue.what != first.on("val"):
+        metric = metric_of(clue.what)
+        unsure = _shown(first.on("val"), effects.get(first.on("val"), NO_EFFECT))
+        remark = (
+            f"{first.noun} does not decide ({unsure}), {metric.noun} does: "
+            f"{_meaning(metric, effects)}"
+        )
+        if outcome == "hurts":
+            remark += f" ({shown})"
+    if outcome == "helps" and clue.what in effects:
+        sign = metric_of(clue.what).sign
+        selected = selected_estimate(
+            effects[clue.what].times(sign),
+            looks[clue.look].effects[clue.name][clue.what].times(sign),
+            level=level * clue.share,
+        ).times(sign)
+    return Judgement(outcome=outcome, decided_by=clue.what, remark=remark, selected=selected)
+
+
+def _is_same(effect: Effect, margin: float) -> bool:
+    """Whether the change makes no difference: its 95 % interval lies within the margin."""
+    has_spread = effect.std_error > 0.0 or abs(effect.mean) > margin
+    return has_spread and -margin < effect.ci95[0] <= effect.ci95[1] < margin
+
+
+def _opposes(gain: Effect, metric: Metric, margin: float) -> bool:
+    """Whether what decides first seems to say the opposite of a gain by another metric."""
+    if metric.refined is not None and gain.mean < -margin:
         return True
-    return max(sign * end for end in gain.interval(OPPOSED_ALPHA)) < 0.0
+    return gain.interval(OPPOSED_ALPHA)[1] < 0.0
 
 
-def _by_divergence(divergence: Divergence) -> Judgement:
+def _is_held_back(effect: Effect, of_first: Effect, metric: Metric, first: Metric) -> bool:
+    """Whether another metric moves beyond noise, and the first one seems to say the opposite."""
+    low, high = effect.interval(0.05)
+    moves = abs(effect.mean) >= metric.margin and (low > 0.0 or high < 0.0)
+    way = math.copysign(1.0, metric.sign * effect.mean)
+    return moves and _opposes(of_first.times(first.sign * way), metric, first.margin)
+
+
+def _fewer_diverge(divergence: Divergence) -> bool:
+    """Whether fewer runs diverge at the best's value."""
     at_reference, at_best = (
         d / n if n else 0.0 for d, n in zip(divergence.diverged, divergence.runs, strict=True)
     )
-    outcome = "helps" if at_best < at_reference else "hurts"
-    return Judgement(outcome=outcome, decided_by="diverged", remark=_diverged(divergence))
-
-
-def _by_another(effects: Mapping[str, Effect], question: Question) -> Judgement | None:
-    """What the metrics say that decide where the first one does not."""
-    first = question.first
-    for metric in map(metric_of, first.then):
-        name = metric.on("val")
-        effect = effects.get(name, NO_EFFECT)
-        gain = effect.times(metric.sign)
-        if not abs(gain.mean) >= metric.margin:
-            continue
-        low, high = question.interval(name, gain)
-        if low > 0.0 or high < 0.0:
-            outcome = "helps" if low > 0.0 else "hurts"
-            unsure = _shown(first.on("val"), effects.get(first.on("val"), NO_EFFECT))
-            remark = (
-                f"{first.noun} does not decide ({unsure}), {metric.noun} does: "
-                f"{_meaning(metric, effects)}"
-            )
-            if outcome == "hurts":
-                remark += f" ({_shown(name, effect)})"
-            return Judgement(outcome=outcome, decided_by=name, remark=remark)
-    return None
+    return at_best < at_reference
 
 
 def _meaning(metric: Metric, effects: Mapping[str, Effect]) -> str:
@@ -174,9 +247,17 @@ def _meaning(metric: Metric, effects: Mapping[str, Effect]) -> str:
 
 
 def _open(
-    effect: Effect, divergence: Divergence | None, question: Question, has_spread: bool
+    effects: Mapping[str, Effect],
+    divergence: Divergence | None,
+    first: Metric,
+    *,
+    runs_per_round: int,
+    share: float,
+    num_dials: int,
 ) -> Judgement:
-    name = question.first.on("val")
+    name = first.on("val")
+    effect = effects.get(name, NO_EFFECT)
+    has_spread = effect.std_error > 0.0 or abs(effect.mean) > first.margin
     if not effect.is_estimable:
         remark = f"the {effect.num_runs} runs with a result cannot tell it from the others"
     elif not has_spread:
@@ -185,8 +266,30 @@ def _open(
         remark = _shown(name, effect)
     if divergence is not None:
         remark += f"; {_diverged(divergence)}"
-    more_runs = question.more_runs(effect) if has_spread else None
-    return Judgement(outcome="open", decided_by=None, remark=remark, more_runs=more_runs)
+    for metric in map(metric_of, first.then):
+        if _is_held_back(effects.get(metric.on("val"), NO_EFFECT), effect, metric, first):
+            remark += f", while {metric.noun} points the other way"
+            break
+    needed = [
+        runs_to_decide(
+            replace(effect, mean=effect.mean + step * effect.std_error),
+            runs_per_round=runs_per_round,
+            share=share,
+            num_dials=num_dials,
+            margin=first.margin,
+        )
+        for step in LIKELY
+        if share > 0.0 and math.isfinite(effect.std_error)
+    ]
+    known = [runs for runs in needed if runs is not None]
+    is_known = len(known) == len(LIKELY)
+    return Judgement(
+        outcome="open",
+        decided_by=None,
+        remark=remark,
+        more_runs=known[LIKELY.index(0.0)] if is_known else None,
+        more_runs_range=(min(known), max(known)) if is_known else None,
+    )
 
 
 def _shown(metric: str, effect: Effect) -> str:

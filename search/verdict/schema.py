@@ -52,7 +52,10 @@ class Dial:
     """What is said of one strength, or of an extra axis; ``turn`` is one of `TURNS`.
 
     ``effect`` holds, per metric, what changes when only this strength goes from the reference value
-    to the recommended one, averaged over the levels of the others.
+    to the recommended one, averaged over the levels of the others. ``selected`` is that effect on
+    the deciding metric, allowing for having been selected. An open dial matters less than
+    ``matters_less_than`` by ``judged_by``, the metric that decides first, either way; ``more_runs``
+    is the range of runs that would decide it.
     """
 
     strength: str
@@ -67,6 +70,10 @@ class Dial:
     num_runs: int
     runs_to_decide: int | None
     remark: str = ""
+    judged_by: str = TOP1.on("val")
+    selected: Estimate | None = None
+    matters_less_than: float | None = None
+    more_runs: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,6 +104,7 @@ class Cost:
 class Verdict:
     """The answer: which strengths to turn, to what, and how sure.
 
+    ``looks`` counts how often the experiment was looked at; its error control allows for all.
     ``metric`` is the name of the metric that decides first, in `search.records.metrics.METRICS`.
     """
 
@@ -112,6 +120,7 @@ class Verdict:
     exported: str = "best"
     sentence: str = ""
     interactions: tuple[str, ...] = field(default_factory=tuple)
+    looks: int = 0
     metric: str = TOP1.name
 
     def to_dict(self) -> dict[str, Any]:

@@ -73,6 +73,19 @@ def count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
+def runs_range(runs: tuple[int, int]) -> str:
+    """How many more runs, as roughly as it is known: ``24 to 900 more runs``."""
+    low, high = (_rough(number) for number in runs)
+    return f"about {low} more runs" if low == high else f"{low} to {high} more runs"
+
+
+def _rough(number: int) -> str:
+    if number < 100:
+        return str(number)
+    rounded = int(float(f"{number:.0e}"))
+    return f"{rounded:,}" if rounded <= 10_000 else "more than 10,000"
+
+
 def dial_sentence(dial: Dial) -> str:
     """One sentence on one dial, with its numbers and what it rests on."""
     name = f"`{dial.strength}`"
@@ -85,12 +98,13 @@ def dial_sentence(dial: Dial) -> str:
             head += f": {gain} of {metric_words(metric)}"
     elif dial.turn == "leave":
         head = f"Leave {name} at {raw(dial.reference)}"
-    elif dial.runs_to_decide is None:
-        head = f"{name} is not decided"
     else:
-        head = (
-            f"{name} is not decided; about {count(dial.runs_to_decide, 'more run')} would decide it"
-        )
+        head = f"{name} is not decided"
+        if dial.matters_less_than is not None:
+            most = change(dial.judged_by, dial.matters_less_than).lstrip("+")
+            head += f", but matters less than {most} either way"
+        if dial.more_runs is not None:
+            head += f"; {runs_range(dial.more_runs)} would decide it"
     return f"{head}; {dial.remark}." if dial.remark else f"{head}."
 
 

@@ -48,7 +48,10 @@ def test_a_wide_terminal_shows_what_a_narrow_one_leaves_out(tmp_path: Path) -> N
 
 def test_an_open_dial_says_how_many_runs_would_decide_it(tmp_path: Path) -> None:
     text = printed(tmp_path, width=PLAIN_WIDTH, terminal=True)
-    assert "  `warmup_fraction` is not decided; about 24 more runs would decide it." in text
+    assert (
+        "  `warmup_fraction` is not decided, but matters less than 3.0 points either way; "
+        "16 to 900 more runs would decide it."
+    ) in " ".join(text.split("\n"))
 
 
 def test_a_turn_says_what_it_rests_on_besides_accuracy(tmp_path: Path) -> None:

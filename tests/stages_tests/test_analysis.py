@@ -3,6 +3,7 @@
 from base64 import b64encode
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,51 +13,20 @@ from search.plan.plan import Plan
 from search.records.files import write_json
 from search.records.journal import Journal
 from search.records.trials import Record
-from search.stages.analysis import analyse, decide_dials, is_settled, pick_best
-from search.stages.experiment import confirm_specs, experiment_factors, runs_per_look
+from search.stages.analysis import analyse, decide_dials, pick_best
+from search.stages.experiment import confirm_specs, experiment_factors
 from search.verdict.design import cells
 from search.verdict.effects import Run
+from search.verdict.looking import runs_per_round
 from search.verdict.schema import Dial
+from search.verdict.sequential import look_share
 from spaces.recipe import Recipe
 from tests.support.finished_run import BEST, EPOCHS, REFERENCE, a_config, a_plan, scores
-
-OPEN = Dial(
-    strength="weight_decay",
-    turn="inconclusive",
-    reference=1.0,
-    recommended=0.0,
-    effective_unit="",
-    reference_effective=1.0,
-    recommended_effective=0.0,
-    effect={},
-    decided_by=None,
-    num_runs=16,
-    runs_to_decide=40,
-)
-DECIDED = replace(OPEN, turn="down", runs_to_decide=None)
-
-
-@pytest.mark.parametrize(
-    ("dials", "runs_left", "settled"),
-    [
-        ((DECIDED, DECIDED), 16, True),
-        ((DECIDED, OPEN), 40, False),
-        ((DECIDED, OPEN), 20, False),
-        ((DECIDED, OPEN), 19, True),
-        ((OPEN, replace(OPEN, runs_to_decide=8)), 16, False),
-        ((replace(OPEN, runs_to_decide=None),), 16, True),
-        ((), 16, True),
-    ],
-)
-def test_it_goes_on_only_while_a_dial_is_within_reach(
-    dials: tuple[Dial, ...], runs_left: int, settled: bool
-) -> None:
-    assert is_settled(dials, runs_left=runs_left) == settled
 
 
 def test_a_look_adds_at_least_eight_runs_however_few_factors() -> None:
     for best in (BEST, REFERENCE.with_strengths(ema_decay=0.5)):
-        assert runs_per_look(a_plan(), best) >= 8
+        assert runs_per_round(experiment_factors(a_plan(), best)) >= 8
 
 
 ALL_DIFFER = REFERENCE.with_strengths(
@@ -65,16 +35,16 @@ ALL_DIFFER = REFERENCE.with_strengths(
 
 
 @pytest.mark.parametrize(
-    ("best", "num_blocks", "look", "runs_per_look"),
+    ("best", "num_blocks", "num_looks"),
     [
-        (ALL_DIFFER, 2, 1, 8),
-        (ALL_DIFFER, 3, 2, 8),
-        (ALL_DIFFER, 4, 3, 8),
+        (ALL_DIFFER, 2, 1),
+        (ALL_DIFFER, 3, 2),
+        (ALL_DIFFER, 4, 3),
         # With one factor a block has two runs, and four blocks count as one.
-        (REFERENCE.with_strengths(label_smoothing=0.0), 8, 1, 8),
-        (REFERENCE.with_strengths(label_smoothing=0.0), 16, 3, 8),
+        (REFERENCE.with_strengths(label_smoothing=0.0), 8, 1),
+        (REFERENCE.with_strengths(label_smoothing=0.0), 16, 3),
         # With the average alone it has one.
-        (REFERENCE.with_strengths(ema_decay=0.5), 24, 2, 8),
+        (REFERENCE.with_strengths(ema_decay=0.5), 24, 2),
     ],
 )
 def test_each_look_spends_its_own_share_of_the_error(
@@ -82,13 +52,12 @@ def test_each_look_spends_its_own_share_of_the_error(
     monkeypatch: pytest.MonkeyPatch,
     best: Recipe,
     num_blocks: int,
-    look: int,
-    runs_per_look: int,
+    num_looks: int,
 ) -> None:
-    asked: dict[str, object] = {}
+    asked: dict[str, Any] = {}
 
-    def record(effects: object, **options: object) -> tuple[Dial, ...]:
-        asked.update(options)
+    def record(looks: object, **options: object) -> tuple[Dial, ...]:
+        asked.update(options, looks=looks)
         return ()
 
     monkeypatch.setattr("search.stages.analysis.decide", record)
@@ -101,8 +70,12 @@ def test_each_look_spends_its_own_share_of_the_error(
         for i, cell in enumerate(cells(what.trajectory, block=block))
     ]
     decide_dials(runs, plan, config, best)
-    assert (asked["look"], asked["max_looks"]) == (look, 3)
-    assert asked["runs_per_block"] == runs_per_look
+    shares = [look.share for look in asked["looks"]]
+    assert shares == [look_share(rounds, (4,)) for rounds in range(2, 2 + num_looks)]
+    assert asked["runs_per_round"] == 8
+    # The first look saw two rounds of eight runs, each later one eight more.
+    seen = [look.effects[what.names[0]]["val/top1"].num_runs for look in asked["looks"]]
+    assert seen == [8 * rounds for rounds in range(2, 2 + num_looks)]
 
 
 def confirmed_run(

@@ -196,6 +196,8 @@ def a_dial(strength: str, turn: str, effect: Mapping[str, Estimate], **changes: 
         "decided_by": "val/top1" if turn in ("down", "up") else None,
         "num_runs": 8 if effect else 0,
         "runs_to_decide": 24 if turn == "inconclusive" else None,
+        "more_runs": (16, 872) if turn == "inconclusive" else None,
+        "matters_less_than": 0.03 if turn == "inconclusive" else None,
     }
     return Dial(strength=strength, turn=turn, effect=effect, **values | changes)
 

@@ -117,9 +117,9 @@ def test_an_unknown_interval_is_said_in_words_and_not_logged(end: float) -> None
 
 
 def test_an_inconclusive_dial_says_what_it_needs() -> None:
-    dial = a_dial("ema_decay", "inconclusive", decided_by=None, runs_to_decide=40)
+    dial = a_dial("ema_decay", "inconclusive", decided_by=None, more_runs=(16, 40))
     (row,) = tracking_notes.dial_table(a_verdict(dial))
-    assert row["decided by"] == "needs about 40 more runs"
+    assert row["decided by"] == "needs 16 to 40 more runs"
     assert row["to"] == "(0)"  # It was tried, and is not what to turn to.
 
 

@@ -9,7 +9,9 @@ from search.records.metrics import NLL, TOP1
 from search.verdict.dials import decide
 from search.verdict.divergence import Divergence
 from search.verdict.effects import Effect
+from search.verdict.judgement import Look
 from search.verdict.schema import Dial
+from search.verdict.sequential import look_share
 from spaces.strengths import STRENGTH_NAMES, Strengths
 from spaces.task import Task
 from spaces.units import EFFECTIVE_UNITS, to_effective
@@ -48,9 +50,14 @@ NOTHING = {"val/top1": effect(0.0), "val/nll": effect(0.0), "val/nll_refined": e
 
 
 def decided(effects: dict[str, dict[str, Effect]], **options: object) -> dict[str, Dial]:
-    arguments: dict[str, object] = {"look": 1, "max_looks": 3, "runs_per_block": 8} | options
+    arguments: dict[str, object] = {"runs_per_round": 8} | options
+    look = Look(
+        share=look_share(2, (4,)),
+        effects=effects,
+        divergences=arguments.pop("divergences", {}),  # type: ignore[arg-type]
+    )
     old, new = REFERENCE.as_dict(), BEST.as_dict()
-    dials = decide(effects, reference=old, best=new, task=TASK, **arguments)  # type: ignore[arg-type]
+    dials = decide([look], reference=old, best=new, task=TASK, **arguments)  # type: ignore[arg-type]
     assert tuple(dial.strength for dial in dials) == STRENGTH_NAMES
     for dial in dials:
         assert dial.effective_unit == EFFECTIVE_UNITS[dial.strength]
@@ -84,10 +91,10 @@ def test_a_change_that_helps_turns_towards_the_best_in_effective_units(
     assert dials[name].runs_to_decide is None
 
 
-def test_the_bar_for_a_turn_is_the_decision_interval_and_not_the_plain_one() -> None:
+def test_the_bar_for_a_turn_allows_for_dials_looks_and_questions() -> None:
     # 95 % intervals leave out zero from 2.26 standard errors on, a first of three looks at five
-    # dials from 4.02 on: t(9) at 1 - 0.05 * 0.6 / 5 / 2 / 2.
-    for ratio, turn in ((2.5, "inconclusive"), (3.9, "inconclusive"), (4.1, "down")):
+    # dials from 4.12 on: t(9) at 1 - 0.05 * 0.8 * 0.9 * 0.5**2.5 / 5.
+    for ratio, turn in ((2.5, "inconclusive"), (4.0, "inconclusive"), (4.2, "down")):
         effects = dict.fromkeys(STRENGTH_NAMES, NOTHING)
         effects["label_smoothing"] = NOTHING | {"val/top1": effect(0.006 * ratio)}
         assert decided(effects)["label_smoothing"].turn == turn
@@ -96,6 +103,49 @@ def test_the_bar_for_a_turn_is_the_decision_interval_and_not_the_plain_one() -> 
 def test_fewer_dials_under_test_lower_the_bar() -> None:
     helped = NOTHING | {"val/top1": effect(0.006 * 3.9)}
     assert decided({"label_smoothing": helped})["label_smoothing"].turn == "down"
+
+
+def test_a_dial_that_turned_lowers_the_bar_for_the_next() -> None:
+    middling = NOTHING | {"val/top1": effect(0.006 * 4.0)}
+    effects = dict.fromkeys(STRENGTH_NAMES, NOTHING) | {"label_smoothing": middling}
+    assert decided(effects)["label_smoothing"].turn == "inconclusive"
+    sure = NOTHING | {"val/top1": effect(0.5)}
+    effects |= {"ema_decay": sure}
+    assert decided(effects)["label_smoothing"].turn == "down"
+
+
+def test_a_turn_once_made_stays_whatever_later_looks_show() -> None:
+    first = Look(
+        share=look_share(2, (4,)),
+        effects={"label_smoothing": NOTHING | {"val/top1": effect(0.006 * 4)}},
+    )
+    later = Look(share=look_share(3, (4,)), effects={"label_smoothing": NOTHING})
+    for looks, turn in (([first, later], "down"), ([later], "inconclusive")):
+        dials = decide(
+            looks,
+            reference=REFERENCE.as_dict(),
+            best=BEST.as_dict(),
+            task=TASK,
+            runs_per_round=8,
+        )
+        dial = next(dial for dial in dials if dial.strength == "label_smoothing")
+        assert dial.turn == turn
+        assert dial.effect["val/top1"].mean == 0.0
+
+
+def test_a_turned_dial_tells_its_effect_with_and_without_the_luck_of_having_been_selected() -> None:
+    dial = decided({"label_smoothing": NOTHING | {"val/top1": effect(0.006 * 4)}})[
+        "label_smoothing"
+    ]
+    plain, selected = dial.effect["val/top1"], dial.selected
+    assert selected is not None
+    assert 0.0 < selected.mean < plain.mean
+    assert selected.ci95[0] < plain.ci95[0]
+    # Far above the bar there is no luck left to allow for.
+    sure = decided({"label_smoothing": NOTHING | {"val/top1": effect(0.2)}})["label_smoothing"]
+    assert sure.selected is not None
+    assert sure.selected.mean == pytest.approx(0.2, abs=1e-4)
+    assert decided({"label_smoothing": NOTHING})["label_smoothing"].selected is None
 
 
 def test_a_change_that_hurts_leaves_the_reference_and_names_what_was_tried() -> None:
@@ -131,6 +181,10 @@ def test_an_open_dial_says_how_many_more_runs_would_decide_it() -> None:
     assert dial.runs_to_decide is not None
     assert dial.runs_to_decide % 8 == 0
     assert dial.runs_to_decide >= 8
+    assert dial.more_runs is not None
+    low, high = dial.more_runs
+    assert low < dial.runs_to_decide < high
+    assert dial.matters_less_than == max(map(abs, dial.effect["val/top1"].ci95))
 
 
 @pytest.mark.parametrize(
@@ -229,13 +283,11 @@ def test_strengths_that_were_not_varied_are_left_with_the_reason_and_no_effect()
     dials = {
         d.strength: d
         for d in decide(
-            {"weight_decay": NOTHING},
+            [Look(share=1.0, effects={"weight_decay": NOTHING})],
             reference=REFERENCE.as_dict(),
             best=near.as_dict(),
             task=TASK,
-            look=1,
-            max_looks=3,
-            runs_per_block=8,
+            runs_per_round=8,
         )
     }
     for name in ("label_smoothing", "drop_path_rate"):
@@ -254,13 +306,11 @@ def test_strengths_that_were_not_varied_are_left_with_the_reason_and_no_effect()
 def test_an_extra_axis_gets_a_dial_after_the_five() -> None:
     better = NOTHING | {"val/top1": effect(0.04)}
     dials = decide(
-        {"mixup_alpha": better, "layer_decay": better},
+        [Look(share=1.0, effects={"mixup_alpha": better, "layer_decay": better})],
         reference={**REFERENCE.as_dict(), "mixup_alpha": 0.8, "layer_decay": 1.0},
         best={**BEST.as_dict(), "mixup_alpha": 0.0, "layer_decay": 0.75},
         task=TASK,
-        look=1,
-        max_looks=3,
-        runs_per_block=16,
+        runs_per_round=16,
     )
     assert [dial.strength for dial in dials] == [*STRENGTH_NAMES, "mixup_alpha", "layer_decay"]
     mixup, layers = dials[-2:]

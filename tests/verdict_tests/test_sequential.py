@@ -1,115 +1,144 @@
-"""The error budget adds up, and the forecast of runs is what one would find by trying."""
+"""The error budget adds up, Holm steps down, and forecasts are what one would find by trying."""
 
 import itertools
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
+from scipy import stats
 
+from search.records.metrics import TOP1
 from search.verdict.effects import Effect
 from search.verdict.sequential import (
     FAMILY_ALPHA,
-    decision_interval,
-    look_alpha,
+    RESERVE,
+    look_share,
+    p_helps,
     runs_to_decide,
+    runs_to_turn,
     shares,
+    step_down,
 )
 
 
-@pytest.mark.parametrize("max_looks", [1, 2, 3, 15])
-@pytest.mark.parametrize("num_dials", [1, 5])
-def test_all_looks_dials_and_questions_together_spend_exactly_the_family_error(
-    max_looks: int, num_dials: int
-) -> None:
-    spent = sum(
-        look_alpha(look=look, max_looks=max_looks, num_dials=num_dials, share=share)
-        for look, _, share in itertools.product(
-            range(1, max_looks + 1), range(num_dials), shares().values()
-        )
-    )
-    assert spent == pytest.approx(FAMILY_ALPHA)
+def test_what_is_asked_at_a_look_shares_it_out_whole() -> None:
+    assert sum(shares().values()) == pytest.approx(1.0)
+    alone = replace(TOP1, then=())
+    assert sum(shares(alone).values()) == pytest.approx(1.0)
+    assert shares(alone)["val/top1"] > shares()["val/top1"]
 
 
-def test_the_first_look_spends_two_shares_for_its_two_blocks() -> None:
-    first, second, third = (look_alpha(look=n, max_looks=3, num_dials=1) for n in (1, 2, 3))
-    assert first == pytest.approx(2 * second) == pytest.approx(2 * third)
+@pytest.mark.parametrize("most", [2, 3, 4, 16])
+@pytest.mark.parametrize("first", [2, 3, 4])
+def test_planned_looks_spend_all_but_the_reserve_and_most_of_it_late(most: int, first: int) -> None:
+    if first > most:
+        pytest.skip("no look is planned then")
+    shares = [look_share(rounds, (most,), first=first) for rounds in range(first, most + 1)]
+    assert sum(shares) == pytest.approx(1.0 - RESERVE)
+    assert all(share > 0.0 for share in shares)
+    assert all(a < b for a, b in itertools.pairwise(shares[1:]))
 
 
-def test_a_decision_interval_is_the_t_interval_at_the_share_of_the_look() -> None:
-    effect = Effect(mean=0.03, ci95=(0.02, 0.04), std_error=0.006, dof=9, num_runs=16)
-    low, high = decision_interval(effect, look=1, max_looks=3, num_dials=5)
-    # t(9) at 1 - 0.05 / 5 / 2 / 2 = 0.9975 is 3.690.
-    assert high - 0.03 == pytest.approx(0.03 - low) == pytest.approx(3.690 * 0.006, rel=1e-3)
-
-
-def test_more_dials_more_looks_and_smaller_shares_all_widen_the_interval() -> None:
-    effect = Effect(mean=0.0, ci95=(-0.01, 0.01), std_error=0.005, dof=9, num_runs=16)
-
-    def width(
-        *, look: int = 1, max_looks: int = 3, num_dials: int = 2, share: float = 1.0
-    ) -> float:
-        return decision_interval(
-            effect, look=look, max_looks=max_looks, num_dials=num_dials, share=share
-        )[1]
-
-    assert width() < min(width(num_dials=3), width(max_looks=4), width(share=0.5), width(look=2))
-
-
-@pytest.mark.parametrize("look", [0, 4, -1])
-def test_a_look_beyond_the_plan_is_refused(look: int) -> None:
-    with pytest.raises(ValueError, match="`1 <= look <= max_looks` must hold, but got look="):
-        look_alpha(look=look, max_looks=3, num_dials=5)
+def test_an_endless_series_of_top_ups_never_spends_more_than_there_is() -> None:
+    plans = tuple(range(4, 60, 3))
+    spent = sum(look_share(rounds, plans) for rounds in range(2, plans[-1] + 1))
+    assert 1.0 - RESERVE < spent < 1.0
+    # What a top-up adds changes nothing of what earlier looks had.
+    for rounds in range(2, 8):
+        assert look_share(rounds, plans) == look_share(rounds, plans[:2])
 
 
 @pytest.mark.parametrize(
-    ("num_dials", "share"), [(0, 1.0), (5, 0.0), (5, 1.1), (5, math.nan), (5, -0.1)]
+    ("rounds", "plans", "first"),
+    [
+        (1, (4,), 2),
+        (5, (4,), 2),
+        (2, (4,), 3),
+        (2, (4,), 1),
+        (2, (), 2),
+        (2, (1,), 2),
+        (5, (4, 4), 2),
+    ],
 )
-def test_no_dials_and_shares_that_are_none_are_refused(num_dials: int, share: float) -> None:
-    with pytest.raises(ValueError, match="`num_dials >= 1` and `0 < share <= 1` must hold"):
-        look_alpha(look=1, max_looks=3, num_dials=num_dials, share=share)
+def test_looks_and_plans_that_cannot_be_are_refused(
+    rounds: int, plans: tuple[int, ...], first: int
+) -> None:
+    with pytest.raises(ValueError, match=r"must (hold|rise)"):
+        look_share(rounds, plans, first=first)
 
 
-def after(effect: Effect, blocks: int, runs_per_block: int) -> Effect:
-    total = effect.num_runs + blocks * runs_per_block
+def test_holm_asks_less_of_the_next_and_stops_at_the_first_that_fails() -> None:
+    assert step_down({"a": 0.04, "b": 0.011, "c": 0.02, "d": 0.5}) == {"b": pytest.approx(0.0125)}
+    assert set(step_down({"a": 0.02, "b": 0.012, "c": 0.016, "d": 0.5})) == {"b", "c", "a"}
+    assert step_down({}) == {}
+
+
+def test_holm_never_rejects_less_than_bonferroni_and_keeps_the_family_error() -> None:
+    rng = np.random.default_rng(0)
+    wrong = 0
+    for _ in range(4000):
+        p_values = dict(zip("abcde", rng.uniform(size=5), strict=True))
+        p_values["a"] = 1e-6  # One that is really there must not cost the others their protection.
+        rejected = step_down(p_values)
+        assert set(rejected) >= {n for n, p in p_values.items() if p <= FAMILY_ALPHA / 5}
+        wrong += len(rejected) > 1
+    assert wrong / 4000 == pytest.approx(FAMILY_ALPHA, abs=2 * math.sqrt(0.05 * 0.95 / 4000))
+
+
+@pytest.mark.parametrize("mean", [-0.02, 0.0, 0.013])
+def test_a_p_value_is_the_upper_tail_of_what_helps(mean: float) -> None:
+    effect = Effect(mean=mean, std_error=0.006, dof=9, num_runs=16)
+    assert p_helps(effect) == pytest.approx(stats.t.sf(mean / 0.006, 9))
+    assert p_helps(effect.times(-1.0)) == pytest.approx(stats.t.cdf(mean / 0.006, 9))
+
+
+NO_NOISE = [
+    Effect(mean=math.nan),
+    Effect(mean=0.01, num_runs=8),
+    Effect(mean=0.0, ci95=(0.0, 0.0), std_error=0.0, dof=9, num_runs=16),
+]
+
+
+@pytest.mark.parametrize("effect", NO_NOISE)
+def test_without_an_error_estimate_nothing_is_found_and_nothing_forecast(effect: Effect) -> None:
+    settings = {"runs_per_round": 8, "share": 0.4, "num_dials": 5}
+    assert p_helps(effect) == 1.0
+    assert runs_to_decide(effect, margin=0.005, **settings) is None  # type: ignore[arg-type]
+    assert runs_to_turn(effect, **settings) == math.inf  # type: ignore[arg-type]
+
+
+def after(effect: Effect, rounds: int) -> Effect:
+    total = effect.num_runs + rounds * 8
     error = effect.std_error * math.sqrt(effect.num_runs / total)
-    later = Effect(mean=effect.mean, std_error=error, dof=effect.dof + blocks, num_runs=total)
+    bare = Effect(mean=effect.mean, std_error=error, dof=effect.dof + rounds, num_runs=total)
     return Effect(
-        mean=later.mean,
-        ci95=later.interval(0.05),
+        mean=bare.mean,
+        ci95=bare.interval(0.05),
         std_error=error,
-        dof=later.dof,
+        dof=bare.dof,
         num_runs=total,
     )
 
 
 @pytest.mark.parametrize("mean", [0.0, 0.001, 0.0024, 0.004, -0.008, 0.012, -0.03, 0.2])
 @pytest.mark.parametrize("std_error", [0.001, 0.006, 0.03])
-def test_the_forecast_is_the_first_block_after_which_the_dial_would_be_decided(
+def test_the_forecast_is_the_first_round_after_which_the_dial_would_be_decided(
     mean: float, std_error: float
 ) -> None:
     effect = Effect(mean=mean, std_error=std_error, dof=9, num_runs=16)
-    for blocks in itertools.count(1):
-        later = after(effect, blocks, 8)
-        low, high = decision_interval(later, look=3, max_looks=3, num_dials=5, share=0.6)
-        if low > 0 or high < 0 or max(map(abs, later.ci95)) < 0.005:
+    level = FAMILY_ALPHA * 0.4 / 5
+    turned_after = None
+    for rounds in itertools.count(1):
+        later = after(effect, rounds)
+        helps, hurts = (p_helps(later.times(way)) <= level for way in (1.0, -1.0))
+        if helps and turned_after is None:
+            turned_after = 8 * rounds
+        if helps or hurts or max(map(abs, later.ci95)) < 0.005:
             break
-    found = runs_to_decide(effect, runs_per_block=8, max_looks=3, num_dials=5, share=0.6)
-    assert found == 8 * blocks
-
-
-def test_the_noise_of_the_prototype_needs_about_ninety_runs_to_call_nothing_nothing() -> None:
-    # Effects of 1.2 points of noise have a standard error of 2.4 / sqrt(n) points; 1.96 of them
-    # fit into half a point at n = 88.
-    effect = Effect(mean=0.0, std_error=0.006, dof=1000, num_runs=16)
-    assert runs_to_decide(effect, runs_per_block=8, max_looks=3, num_dials=5) == 80
-
-
-@pytest.mark.parametrize(
-    "effect",
-    [
-        Effect(mean=math.nan),
-        Effect(mean=0.01, num_runs=8),
-        Effect(mean=0.0, ci95=(0.0, 0.0), std_error=0.0, dof=9, num_runs=16),
-    ],
-)
-def test_without_an_error_estimate_there_is_no_forecast(effect: Effect) -> None:
-    assert runs_to_decide(effect, runs_per_block=8, max_looks=3, num_dials=5) is None
+    settings = {"runs_per_round": 8, "share": 0.4, "num_dials": 5}
+    assert runs_to_decide(effect, margin=0.005, **settings) == 8 * rounds  # type: ignore[arg-type]
+    if turned_after is not None:
+        assert runs_to_turn(effect, **settings) == turned_after  # type: ignore[arg-type]
+    if mean <= 0.0:
+        assert runs_to_turn(effect, **settings) == math.inf  # type: ignore[arg-type]
