@@ -25,6 +25,7 @@ class Unit:
         decimals: Digits after the point.
         mark: What follows a value, and not a difference.
         least_span: Shortest axis of a figure, as written: noise must not look like much.
+        least: Smallest value that there can be, as written.
         most: Largest value that there can be, as written.
     """
 
@@ -33,11 +34,21 @@ class Unit:
     decimals: int = 3
     mark: str = ""
     least_span: float
+    least: float = 0.0
     most: float = math.inf
+
+    @property
+    def name(self) -> str:
+        """What stands beside an axis of values."""
+        return self.mark.strip() or self.word
+
+    def number(self, scaled: float) -> str:
+        """A value that is scaled already, without its mark."""
+        return f"{scaled:.{self.decimals}f}"
 
     def value(self, value: float) -> str:
         """A value as ``96.1 %`` or ``0.123``."""
-        return f"{self.scale * value:.{self.decimals}f}{self.mark}"
+        return self.number(self.scale * value) + self.mark
 
     def signed(self, difference: float) -> str:
         """A difference without its unit, as ``+1.2``."""

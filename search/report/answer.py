@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
+from search.records.metrics import METRICS, Metric, decided_by, metric_of
 from search.records.trials import Trial
 from search.report.figures.drawing import Drawing, svg
 from search.report.figures.turns import TURN_WORDS, interval_text, turn_mark, values_text
@@ -18,7 +19,6 @@ from search.verdict.wording import (
     count,
     listed,
     metric_words,
-    percent,
     raw,
 )
 
@@ -76,9 +76,10 @@ class Progress:
 
 def answer_of(verdict: Verdict) -> Answer:
     """The sentence, split from what is confirmed, and every dial at one glance."""
-    basis = confirmed_sentence(verdict.confirmed, verdict.exported, verdict.fit)
+    metric = METRICS[verdict.metric]
+    basis = confirmed_sentence(verdict.confirmed, verdict.exported, verdict.fit, metric)
     head = verdict.sentence.replace(basis, "").strip()
-    strip = tuple(_strip_cell(dial) for dial in verdict.dials)
+    strip = tuple(_strip_cell(dial, metric) for dial in verdict.dials)
     return Answer(sentence=head or verdict.sentence, basis=basis if head else "", strip=strip)
 
 
@@ -103,25 +104,26 @@ def _best_so_far(config: RunConfig, plan: Plan, trials: Sequence[Trial]) -> str:
     order = ranked(searched, metric=config.metric, num_val=plan.data.num_val)
     if not order:
         return ""
+    first = decided_by(config.metric)
+    name = first.on("val")
     return (
         f"Best full-length trial so far by {metric_words(config.metric)}: {order[0].spec.trial_id} "
-        f"with {percent(order[0].records[-1].metrics['val/top1'])} validation top-1. The best of "
-        "many owes part of its place to luck."
+        f"with {first.unit.value(order[0].records[-1].metrics[name])} {metric_words(name)}. The "
+        "best of many owes part of its place to luck."
     )
 
 
-def _strip_cell(dial: Dial) -> StripCell:
+def _strip_cell(dial: Dial, first: Metric) -> StripCell:
     is_turned = dial.turn in ("down", "up")
-    effect = dial.effect.get(dial.decided_by or "val/top1")
-    metric = dial.decided_by if dial.decided_by in dial.effect else "val/top1"
+    effect = dial.effect.get(dial.decided_by or first.on("val"))
+    metric = metric_of(str(dial.decided_by)) if dial.decided_by in dial.effect else first
     drawing = Drawing(width=16, height=16, items=(turn_mark(dial, (8.0, 8.0)),))
-    mean, _, interval = interval_text(str(metric), effect).partition(" ")
-    unit = "points" if str(metric).endswith("top1") else "nats"
+    mean, _, interval = interval_text(metric.name, effect).partition(" ")
     return StripCell(
         strength=dial.strength,
         turn=dial.turn,
         words=TURN_WORDS[dial.turn],
         icon=Markup(svg(drawing, label=TURN_WORDS[dial.turn], css_class="icon")),
         value=values_text(dial, 0.0) if is_turned else raw(dial.reference),
-        sure=f"{mean} {unit} {interval}" if mean else "not varied",
+        sure=f"{mean} {metric.unit.word} {interval}" if mean else "not varied",
     )

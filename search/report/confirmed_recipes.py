@@ -4,17 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from search.plan.plan import Plan
+from search.records.metrics import METRICS, metric_of
 from search.report.figures.roles import WORDS
 from search.report.render import Table
 from search.stages.analysis import Analysis
-from search.verdict.wording import change_with_interval, listed, metric_words, percent, raw
-
-_MEASURED = {
-    "clean_train/top1": "clean-train top-1",
-    "val/top1": "validation top-1",
-    "test/top1": "test top-1",
-    "test/nll": "test log-loss",
-}
+from search.verdict.wording import (
+    change_with_interval,
+    compared_by,
+    listed,
+    metric_label,
+    metric_words,
+    raw,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,8 +41,8 @@ def confirmed_recipes(plan: Plan, analysis: Analysis) -> ConfirmedRecipes:
     shown = [role for role in WORDS if role in analysis.measured]
     recipes = {"reference": plan.reference, **plan.anchors, "best": analysis.best}
     rows = [
-        (words, *(_measured(metric, analysis.measured[role]) for role in shown))
-        for metric, words in _MEASURED.items()
+        (metric_label(name), *(_measured(name, analysis.measured[role]) for role in shown))
+        for name in compared_by(METRICS[verdict.metric])
     ]
     values = [plan.dial_values(recipes[role]) for role in shown]
     rows += [(f"`{name}`", *(raw(held[name]) for held in values)) for name in plan.dial_names]
@@ -66,6 +67,4 @@ def confirmed_recipes(plan: Plan, analysis: Analysis) -> ConfirmedRecipes:
 
 def _measured(metric: str, values: Mapping[str, float]) -> str:
     value = values.get(metric)
-    if value is None:
-        return ""
-    return percent(value) if metric.endswith("top1") else f"{value:.3f}"
+    return "" if value is None else metric_of(metric).unit.value(value)

@@ -1,24 +1,19 @@
 """The report's table of dials: each one in raw and effective values, with its effects."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from search.records.metrics import ALWAYS, METRICS, Metric
 from search.report.figures.turns import TURN_WORDS, interval_text, values_text
 from search.stages.analysis import Analysis
 from search.verdict.schema import Dial
 from search.verdict.wording import count, listed, metric_words, runs_range
 from spaces.units import plain
 
-_EFFECTS = {
-    "val/top1": "top-1, points",
-    "val/nll": "log-loss, nats",
-    "val/nll_refined": "refined log-loss",
-}
-"""Heads of the columns of effects."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Effect:
-    """An effect in points or nats, and its interval."""
+    """An effect in the unit of its metric, and its interval."""
 
     mean: str
     interval: str
@@ -67,18 +62,28 @@ class DialTable:
 def dial_table(analysis: Analysis) -> DialTable:
     """All dials in numbers, with what limits them and what else is known of the strengths."""
     verdict = analysis.verdict
+    shown = tuple(dict.fromkeys((METRICS[verdict.metric], *ALWAYS)))
     by_remark: dict[str, list[str]] = {}
     for dial in verdict.dials:
         by_remark.setdefault(dial.remark, []).append(f"`{dial.strength}`")
     return DialTable(
-        metrics=tuple(_EFFECTS.values()),
-        rows=tuple(_dial_row(dial, analysis.tried[dial.strength]) for dial in verdict.dials),
+        metrics=_heads(shown),
+        rows=tuple(_dial_row(dial, analysis.tried[dial.strength], shown) for dial in verdict.dials),
         remarks=tuple(f"{listed(names)}: {text}." for text, names in by_remark.items() if text),
         sentences=(*verdict.interactions, *analysis.edges),
     )
 
 
-def _dial_row(dial: Dial, tried: float) -> DialRow:
+def _heads(metrics: Sequence[Metric]) -> tuple[str, ...]:
+    """Names of columns, with their unit where the column before has another."""
+    units = [None, *(metric.unit for metric in metrics)]
+    return tuple(
+        metric.head if metric.unit == before else f"{metric.head}, {metric.unit.word}"
+        for metric, before in zip(metrics, units, strict=False)
+    )
+
+
+def _dial_row(dial: Dial, tried: float, metrics: Sequence[Metric]) -> DialRow:
     effective = plain(dial.reference_effective)
     if dial.recommended != dial.reference:
         effective += f" → {plain(dial.recommended_effective)}"
@@ -88,7 +93,7 @@ def _dial_row(dial: Dial, tried: float) -> DialRow:
         words=TURN_WORDS[dial.turn],
         values=values_text(dial, tried),
         effective=f"{effective} {dial.effective_unit}",
-        effects=tuple(_effect(metric, dial) for metric in _EFFECTS),
+        effects=tuple(_effect(metric.on("val"), dial) for metric in metrics),
         rests_on=_rests_on(dial),
     )
 

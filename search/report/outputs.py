@@ -10,6 +10,7 @@ from search.recipes.torchvision_export import torchvision_flags
 from search.recipes.yaml_file import write_recipe
 from search.records.files import write_json, write_text
 from search.records.journal import Journal
+from search.records.metrics import decided_by
 from search.records.trials import Trial
 from search.report.figures.catalogue import figures, write_figures
 from search.report.page import write_report
@@ -45,7 +46,9 @@ def write_outputs(config: RunConfig, plan: Plan, journal: Journal, analysis: Ana
     write_recipes(config, plan, analysis.exported, sentence=analysis.verdict.sentence)
     trials = list(journal.trials.values())
     write_report(config, plan, trials, analysis)
-    write_figures(config.path / "figures", figures(plan, trials, analysis))
+    write_figures(
+        config.path / "figures", figures(plan, trials, analysis, decided_by(config.metric))
+    )
 
 
 def write_recipes(config: RunConfig, plan: Plan, recipe: Recipe, *, sentence: str) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
 from search.records.files import write_text
+from search.records.metrics import decided_by
 from search.records.trials import Trial
 from search.report.answer import Answer, Progress, answer_of, progress_of
 from search.report.confirmed_recipes import ConfirmedRecipes, confirmed_recipes
@@ -72,6 +73,7 @@ def report(
     config: RunConfig, plan: Plan, trials: Sequence[Trial], analysis: Analysis | None
 ) -> str:
     """The page; the same records make the same page."""
+    metric = decided_by(config.metric)
     verdict = analysis.verdict if analysis else None
     is_confirmed = verdict is not None and verdict.confirmed is not None
     shown = Report(
@@ -80,12 +82,12 @@ def report(
         f"{plan.reference.model}, {plan.task.total_steps} steps · reference: {config.reference}",
         answer=answer_of(verdict) if verdict else None,
         progress=None if verdict else progress_of(config, plan, trials),
-        figures=figures(plan, trials, analysis),
+        figures=figures(plan, trials, analysis, metric),
         dials=dial_table(analysis) if analysis else None,
         fit=verdict.fit if verdict else None,
         confirmed=confirmed_recipes(plan, analysis) if analysis and is_confirmed else None,
         least_trials=MIN_TRIALS,
-        runs=runs_table(trials, shows_test=analysis is not None),
+        runs=runs_table(trials, metric, shows_test=analysis is not None),
         plan=plan_section(config, plan),
         again=reproduction(config, plan, analysis),
     )

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from search.records.metrics import ALWAYS, TOP1, Metric
 from search.records.trials import STAGES, Trial
 from search.report.figures.roles import WORDS
 from search.verdict.wording import raw
@@ -75,23 +76,23 @@ class RunsTable:
     rows: tuple[RunRow, ...]
 
 
-def runs_table(trials: Sequence[Trial], *, shows_test: bool) -> RunsTable:
+def runs_table(trials: Sequence[Trial], metric: Metric = TOP1, *, shows_test: bool) -> RunsTable:
     """All runs of all stages.
 
     Args:
         trials: In the order they were started.
-        shows_test: Whether test accuracies may be seen yet.
+        metric: What decides first.
+        shows_test: Whether results on test images may be seen yet.
     """
+    shares = tuple(dict.fromkeys((metric, TOP1)))
     columns = [
         _Column(head="epochs", value=lambda t: float(t.epoch), text="{:.0f}".format),
         *(_strength(name) for name in STRENGTH_NAMES),
-        _metric("val/top1", "val top-1, %", 100.0, 1),
-        _metric("val/nll", "val log-loss", 1.0, 3),
-        _metric("val/nll_refined", "refined", 1.0, 3),
-        _metric("clean_train/top1", "clean-train top-1, %", 100.0, 1),
+        *(_metric(shown, "val", "val") for shown in dict.fromkeys((metric, *ALWAYS))),
+        *(_metric(shown, "clean_train", "clean-train") for shown in shares),
     ]
     if shows_test:
-        columns.append(_metric("test/top1", "test top-1, %", 100.0, 1))
+        columns += [_metric(shown, "test", "test") for shown in shares]
     columns.append(_Column(head="seconds", value=_seconds, text="{:.0f}".format))
     counts = Counter(trial.spec.stage for trial in trials)
     return RunsTable(
@@ -147,12 +148,13 @@ def _strength(name: str) -> _Column:
     )
 
 
-def _metric(metric: str, head: str, scale: float, decimals: int) -> _Column:
+def _metric(metric: Metric, where: str, words: str) -> _Column:
     def value(trial: Trial) -> float | None:
-        newest = trial.last(metric)
-        return None if newest is None else scale * newest
+        newest = trial.last(metric.on(where))
+        return None if newest is None else metric.unit.scale * newest
 
-    return _Column(head=head, value=value, text=f"{{:.{decimals}f}}".format)
+    mark = f", {metric.unit.mark.strip()}" if metric.unit.mark else ""
+    return _Column(head=f"{words} {metric.head}{mark}", value=value, text=metric.unit.number)
 
 
 def _seconds(trial: Trial) -> float:

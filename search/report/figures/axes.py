@@ -5,40 +5,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from search.records.metrics import metric_of
 from search.report.figures.drawing import Item, Stroke, Text
+from search.verdict.wording import metric_label
 
 TICK_SIZE = 11.0
 WIDE = 560.0
 """Width from which on panels stand side by side; below it, as on a phone, above each other."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Measure:
-    """How a metric is shown.
-
-    Attributes:
-        metric: Its name after the slash.
-        title: What stands above its axis.
-        scale: Factor on its value.
-        decimals: Of its mean.
-        least: Least length of its axis, so that noise does not look like much.
-    """
-
-    metric: str
-    title: str
-    scale: float
-    decimals: int
-    least: float
-
-    def text(self, value: float) -> str:
-        """A value, scaled already, as written beside a mark."""
-        return f"{value:.{self.decimals}f}"
-
-
-TOP1 = Measure(metric="top1", title="validation top-1, %", scale=100.0, decimals=1, least=2.0)
-LOG_LOSS = Measure(
-    metric="nll", title="validation log-loss, nats", scale=1.0, decimals=3, least=0.05
-)
+def axis_title(metric: str) -> str:
+    """What stands above the axis of a metric that is reported under this name."""
+    return f"{metric_label(metric)}, {metric_of(metric).unit.name}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

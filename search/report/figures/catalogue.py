@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from search.plan.plan import Plan
 from search.records.files import write_text
+from search.records.metrics import TOP1, Metric
 from search.records.trials import Trial
 from search.report.figures.confirmed import confirmation
 from search.report.figures.dials import tornado
@@ -65,32 +66,35 @@ class Figure:
         return png(self.draw(_PNG_PX))
 
 
-def figures(plan: Plan, trials: Sequence[Trial], analysis: Analysis | None) -> dict[str, Figure]:
+def figures(
+    plan: Plan, trials: Sequence[Trial], analysis: Analysis | None, metric: Metric = TOP1
+) -> dict[str, Figure]:
     """Every figure that the run has evidence for, by name, in the order of the report.
 
     Args:
         plan: The plan.
         trials: Of all stages.
         analysis: The verdict and its evidence, or None while the run goes on.
+        metric: What decides first.
     """
     best = analysis.best if analysis else None
     found = []
     if analysis is not None:
-        draw = partial(tornado, analysis.verdict.dials, analysis.tried)
+        draw = partial(tornado, analysis.verdict.dials, analysis.tried, metric=metric)
         found.append(_figure("dials", draw))
-    if any(errors(trial) for trial in trials):
-        found.append(_figure("fit_map", partial(fit_map, plan, trials, best)))
+    if any(errors(trial, metric) for trial in trials):
+        found.append(_figure("fit_map", partial(fit_map, plan, trials, best, metric=metric)))
     if analysis is not None and analysis.verdict.confirmed is not None:
         confirmed = analysis.verdict.confirmed
-        draw = partial(confirmation, plan, trials, analysis.best, confirmed)
+        draw = partial(confirmation, plan, trials, analysis.best, confirmed, metric=metric)
         found.append(_figure("confirmed", draw))
     if has_ladder(trials):
-        found.append(_figure("ema_ladder", partial(ladder, plan, trials)))
-    evidence = search_evidence(plan, trials)
+        found.append(_figure("ema_ladder", partial(ladder, plan, trials, metric=metric)))
+    evidence = search_evidence(plan, trials, metric)
     if evidence is not None:
         found.append(_figure("responses", partial(response_curves, plan, evidence, best)))
-    if curve_trials(plan, trials, best):
-        draw = partial(learning_curves, plan, trials, best)
+    if curve_trials(plan, trials, best, metric):
+        draw = partial(learning_curves, plan, trials, best, metric=metric)
         found.append(_figure("learning_curves", draw))
     return {figure.name: figure for figure in found}
 

@@ -5,8 +5,17 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from search.plan.plan import Plan
+from search.records.metrics import TOP1, Metric, Unit
 from search.records.trials import Trial
-from search.report.figures.axes import TICK_SIZE, WIDE, Scale, padded, round_ticks, tick_texts
+from search.report.figures.axes import (
+    TICK_SIZE,
+    WIDE,
+    Scale,
+    axis_title,
+    padded,
+    round_ticks,
+    tick_texts,
+)
 from search.report.figures.drawing import Drawing, Item, Mark, Stroke, Text
 from search.report.figures.roles import role_mark, roles
 from search.report.figures.turns import interval_text
@@ -15,58 +24,76 @@ from spaces.recipe import Recipe
 
 _ROW = 34.0
 _HEAD = 24.0
-_TEST = "test/top1"
 
 Scores = Mapping[str, Mapping[int, float]]
 
 
-def scores_on_test(trials: Sequence[Trial]) -> dict[str, dict[int, float]]:
-    """Test top-1 in percent of the confirmation, by role and by seed."""
+def scores_on_test(trials: Sequence[Trial], metric: Metric = TOP1) -> dict[str, dict[int, float]]:
+    """The metric on test images, as it is written, of the confirmation by role and by seed."""
     scores: dict[str, dict[int, float]] = {}
     for trial in trials:
         if trial.spec.stage == "confirm" and trial.is_full_length:
-            value = 100.0 * trial.records[-1].metrics.get(_TEST, math.nan)
+            reported = trial.records[-1].metrics.get(metric.on("test"), math.nan)
+            value = metric.unit.scale * reported
             if math.isfinite(value):
                 scores.setdefault(trial.spec.role, {})[trial.spec.recipe.seed] = value
     return scores
 
 
 def confirmation(
-    plan: Plan, trials: Sequence[Trial], best: Recipe, confirmed: Confirmed, width: float
+    plan: Plan,
+    trials: Sequence[Trial],
+    best: Recipe,
+    confirmed: Confirmed,
+    width: float,
+    *,
+    metric: Metric = TOP1,
 ) -> Drawing:
     """An estimation plot (Gardner and Altman 1986): runs above, difference with interval below."""
     names = roles(plan, best)
     if "best" not in names:  # It is the reference itself, under another name.
         names = {"best" if role == "reference" else role: name for role, name in names.items()}
-    scores = scores_on_test(trials)
+    unit = metric.unit
+    scores = scores_on_test(trials, metric)
     shown = {role: name for role, name in names.items() if scores.get(role)}
     left = 168.0 if width >= WIDE else 8.0
     row = _ROW if width >= WIDE else _ROW + 14
-    low, high = padded((v for by_seed in scores.values() for v in by_seed.values()), least=2.0)
-    x = Scale(low=low, high=min(high, 101.0), start=left, end=width - 60)
-    items = _axis(x, "test top-1, %", _HEAD + len(shown) * row, top=_HEAD, signed=False)
+    low, high = padded(
+        (v for by_seed in scores.values() for v in by_seed.values()), least=unit.least_span
+    )
+    most = unit.most + unit.least_span / 2
+    x = Scale(low=low, high=min(high, most), start=left, end=width - 60)
+    items = _axis(x, axis_title(metric.on("test")), "", _HEAD + len(shown) * row, top=_HEAD)
     y_of = {role: _HEAD + row * (i + 1) - 17 for i, role in enumerate(shown)}
     items += _pairs(scores, list(y_of.items()), x)
     for role, name in shown.items():
-        items += _role_row(role, name, scores[role], x, y_of[role], is_wide=width >= WIDE)
+        items += _role_row(role, name, scores[role], x, y_of[role], unit, is_wide=width >= WIDE)
     top = _HEAD + len(shown) * row + 58
-    items += _difference(confirmed, left, width, top)
+    items += _difference(confirmed, metric, left, width, top)
     return Drawing(width=width, height=top + 62, items=tuple(items))
 
 
 def _role_row(
-    role: str, name: str, by_seed: Mapping[int, float], x: Scale, y: float, *, is_wide: bool
+    role: str,
+    name: str,
+    by_seed: Mapping[int, float],
+    x: Scale,
+    y: float,
+    unit: Unit,
+    *,
+    is_wide: bool,
 ) -> list[Item]:
     mean = sum(by_seed.values()) / len(by_seed)
     label = (8.0, y + 4) if is_wide else (x.start, y - 15)
     items: list[Item] = [Text(at=label, text=name, ink="ink", size=12, is_bold=True)]
     for seed, value in by_seed.items():
-        title = f"{name}, seed {seed}: {value:.1f} %"
+        title = f"{name}, seed {seed}: {unit.number(value)}{unit.mark}"
         items.append(role_mark(role, (x(value), y), kind="run", size=4.0, title=title))
     line = ((x(mean), y - 10), (x(mean), y + 10))
     items.append(Stroke(points=line, ink=role, width=2.5))
     at = (x.end + 56, y + 4)
-    items.append(Text(at=at, text=f"{mean:.1f} %", ink="ink", size=12, anchor="end", is_bold=True))
+    text = unit.number(mean) + unit.mark
+    items.append(Text(at=at, text=text, ink="ink", size=12, anchor="end", is_bold=True))
     return items
 
 
@@ -81,17 +108,20 @@ def _pairs(scores: Scores, rows: Sequence[tuple[str, float]], x: Scale) -> list[
     ]
 
 
-def _difference(confirmed: Confirmed, left: float, width: float, top: float) -> list[Item]:
-    gain = confirmed.best_minus_reference.get(_TEST)
+def _difference(
+    confirmed: Confirmed, metric: Metric, left: float, width: float, top: float
+) -> list[Item]:
+    gain = confirmed.best_minus_reference.get(metric.on("test"))
     if gain is None:
         return []
-    mean, low, high = (100.0 * value for value in (gain.mean, *gain.ci95))
+    unit = metric.unit
+    mean, low, high = (unit.scale * value for value in (gain.mean, *gain.ci95))
     shown = [value for value in (0.0, mean, low, high) if math.isfinite(value)]
-    ends = padded(shown, least=2.0, share=0.1)
+    ends = padded(shown, least=unit.least_span, share=0.1)
     x = Scale(low=ends[0], high=ends[1], start=left, end=width - 60)
-    words = f"best − reference: {interval_text(_TEST, gain)} points"
+    words = f"best − reference: {interval_text(metric.name, gain)} {unit.word}"
     y = top + 14
-    items = _axis(x, "difference in test top-1, points", top + 30, top=top, signed=True)
+    items = _axis(x, "", unit.word, top + 30, top=top)
     # Painted first, so that the axis and its zero stay on top.
     items.insert(0, Text(at=(left, top - 10), text=words, ink="ink", size=12, is_bold=True))
     items.append(Stroke(points=((x(0.0), top), (x(0.0), top + 30)), ink="muted", width=1.4))
@@ -112,15 +142,16 @@ def _difference(confirmed: Confirmed, left: float, width: float, top: float) -> 
     return items
 
 
-def _axis(x: Scale, label: str, bottom: float, *, top: float, signed: bool) -> list[Item]:
+def _axis(x: Scale, title: str, unit: str, bottom: float, *, top: float) -> list[Item]:
+    """Ticks with a title above them, or, for differences, with their unit beside them."""
     items: list[Item] = []
-    for value, text in tick_texts(round_ticks(x.low, x.high, 6), signed=signed).items():
+    for value, text in tick_texts(round_ticks(x.low, x.high, 6), signed=bool(unit)).items():
         items.append(Stroke(points=((x(value), top), (x(value), bottom + 4)), ink="grid"))
         at = (x(value), bottom + 16)
         items.append(Text(at=at, text=text, size=TICK_SIZE, anchor="middle"))
     items.append(Stroke(points=((x.start, bottom), (x.end, bottom)), ink="muted"))
     at = (x.end + 56, bottom + 16)
     # The label takes the free corner beside the ticks.
-    items.append(Text(at=(x.start, top - 8), text="" if signed else label, size=TICK_SIZE))
-    items.append(Text(at=at, text="points" if signed else "", size=TICK_SIZE, anchor="end"))
+    items.append(Text(at=(x.start, top - 8), text=title, size=TICK_SIZE))
+    items.append(Text(at=at, text=unit, size=TICK_SIZE, anchor="end"))
     return items

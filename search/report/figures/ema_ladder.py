@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from search.plan.plan import Plan
+from search.records.metrics import NLL, TOP1, Metric
 from search.records.trials import Trial
 from search.report.figures.axes import (
-    LOG_LOSS,
     TICK_SIZE,
-    TOP1,
     Box,
-    Measure,
     Scale,
+    axis_title,
     frame,
     padded,
     tick_texts,
@@ -48,14 +47,14 @@ def has_ladder(trials: Sequence[Trial]) -> bool:
     return bool(runs) and len(_steps(runs[0])) > 1
 
 
-def ladder(plan: Plan, trials: Sequence[Trial], width: float) -> Drawing:
+def ladder(plan: Plan, trials: Sequence[Trial], width: float, *, metric: Metric = TOP1) -> Drawing:
     """A line per run over its averages from the shortest window to the longest, and their means."""
     runs = ladder_runs(trials)
     steps = _steps(runs[0])
     boxes = two_boxes(width, top=30.0, height=200.0, right_margin=10.0, below=54.0)
     items: list[Item] = []
-    for measure, box in zip((TOP1, LOG_LOSS), boxes, strict=True):
-        items += _panel(plan, runs, steps, measure, box)
+    for shown, box in zip((metric, NLL), boxes, strict=True):
+        items += _panel(plan, runs, steps, shown, box)
     return Drawing(width=width, height=boxes[-1].bottom + 54, items=tuple(items))
 
 
@@ -68,21 +67,21 @@ def _steps(run: Trial) -> list[_Step]:
 
 
 def _panel(
-    plan: Plan, runs: Sequence[Trial], steps: Sequence[_Step], measure: Measure, box: Box
+    plan: Plan, runs: Sequence[Trial], steps: Sequence[_Step], metric: Metric, box: Box
 ) -> list[Item]:
     rows = [
         [
-            measure.scale * run.records[-1].metrics.get(_name(step, measure), math.nan)
+            metric.unit.scale * run.records[-1].metrics.get(_name(step, metric), math.nan)
             for step in steps
         ]
         for run in runs
     ]
     whole = [row for row in rows if all(math.isfinite(value) for value in row)]
-    low, high = padded((v for row in whole for v in row), least=measure.least)
+    low, high = padded((v for row in whole for v in row), least=metric.unit.least_span)
     x = Scale(low=-0.5, high=len(steps) - 0.5, start=box.left, end=box.right)
-    y = Scale(low=max(low, 0.0), high=high, start=box.bottom, end=box.top)
+    y = Scale(low=max(low, metric.unit.least), high=high, start=box.bottom, end=box.top)
     texts = tick_texts(y.ticks(5))
-    items = frame(x, y, x_ticks={}, y_ticks=texts, x_label="", y_label=measure.title)
+    items = frame(x, y, x_ticks={}, y_ticks=texts, x_label="", y_label=axis_title(metric.on("val")))
     for row in whole:
         points = tuple((x(float(i)), y(value)) for i, value in enumerate(row))
         items.append(Stroke(points=points, ink="run", width=0.8, opacity=0.4))
@@ -104,12 +103,12 @@ def _panel(
         items += _step_labels(plan, step, x(float(i)), box.bottom)
         if whole:
             mean = sum(row[i] for row in whole) / len(whole)
-            items += _mean(step, measure.text(mean), (x(float(i)), y(mean)))
+            items += _mean(step, metric.unit.number(mean), (x(float(i)), y(mean)))
     return items
 
 
-def _name(step: _Step, measure: Measure) -> str:
-    return f"val.{step.levels[0]}/{measure.metric}"
+def _name(step: _Step, metric: Metric) -> str:
+    return metric.on(f"val.{step.levels[0]}")
 
 
 def _step_labels(plan: Plan, step: _Step, x: float, bottom: float) -> list[Item]:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from search.plan.plan import Plan
+from search.records.metrics import TOP1, Metric
 from search.records.trials import Trial
 from search.report.figures.axes import WIDE, Scale, frame, padded, tick_texts
 from search.report.figures.drawing import Drawing, Item, Mark, Stroke, Text
@@ -21,26 +22,40 @@ from spaces.recipe import Recipe
 
 _WIDE_SPREAD = 6.0
 """Ratio of the largest to the median error from which on the axes are stretched near zero."""
-_CLEAN, _VAL = "clean_train/top1", "val/top1"
 
 
-def errors(trial: Trial) -> tuple[float, float] | None:
-    """Clean-train and validation error in percent, or None if the run has no final ones."""
+def errors(trial: Trial, metric: Metric = TOP1) -> tuple[float, float] | None:
+    """Clean-train and validation error in percent, or None if the run has no final ones.
+
+    An error is what is missing to 1, of top-1 if the metric is no share of something.
+    """
     if not trial.is_full_length:
         return None
-    metrics = trial.records[-1].metrics
-    clean, val = (100.0 * (1.0 - metrics.get(name, math.nan)) for name in (_CLEAN, _VAL))
+    metrics, share = trial.records[-1].metrics, _share(metric)
+    names = (share.on("clean_train"), share.on("val"))
+    clean, val = (share.unit.scale * (1.0 - metrics.get(name, math.nan)) for name in names)
     return (clean, val) if math.isfinite(clean) and math.isfinite(val) else None
 
 
-def fit_map(plan: Plan, trials: Sequence[Trial], best: Recipe | None, width: float) -> Drawing:
+def _share(metric: Metric) -> Metric:
+    return metric if metric.is_share else TOP1
+
+
+def fit_map(
+    plan: Plan,
+    trials: Sequence[Trial],
+    best: Recipe | None,
+    width: float,
+    *,
+    metric: Metric = TOP1,
+) -> Drawing:
     """All full-length runs, the roles marked, and the line on which there is no gap.
 
     Runs of a role are small marks; their mean is a large one. It is over the confirmation, whose
     seeds played no part in choosing the recipe, once there is one.
     """
     names = roles(plan, best)
-    points = [(trial, point) for trial in trials if (point := errors(trial)) is not None]
+    points = [(trial, point) for trial in trials if (point := errors(trial, metric)) is not None]
     role_by_id = {trial.spec.trial_id: role_of(trial, plan, best) for trial, _ in points}
     searched = [
         trial
@@ -64,13 +79,15 @@ def fit_map(plan: Plan, trials: Sequence[Trial], best: Recipe | None, width: flo
     side = min(width - 44.0, 460.0)
     x, y = _scales([point for _, point in points], (36.0, 36.0 + side), (top + side * 0.78, top))
     items = legend(entries, width=width, top=0.0)
+    share = _share(metric)
+    error = "error" if share.counts_images else f"100 less {share.words}"
     items += frame(
         x,
         y,
         x_ticks=tick_texts(x.ticks(8)),
         y_ticks=tick_texts(y.ticks(8)),
-        x_label="error on clean training images, %",
-        y_label="error on validation images, %",
+        x_label=f"{error} on clean training images, %",
+        y_label=f"{error} on validation images, %",
     )
     items += _diagonal(x, y)
     for trial, point in sorted(points, key=lambda pair: pair[0].spec.stage):

@@ -4,14 +4,13 @@ import math
 from collections.abc import Mapping, Sequence
 
 from search.plan.plan import Plan
+from search.records.metrics import NLL, TOP1, Metric
 from search.records.trials import Trial
 from search.report.figures.axes import (
-    LOG_LOSS,
-    TOP1,
     WIDE,
     Box,
-    Measure,
     Scale,
+    axis_title,
     frame,
     padded,
     spread,
@@ -32,21 +31,28 @@ from spaces.recipe import Recipe
 Curve = tuple[tuple[int, float], ...]
 
 
-def curve_trials(plan: Plan, trials: Sequence[Trial], best: Recipe | None) -> dict[str, Trial]:
+def curve_trials(
+    plan: Plan, trials: Sequence[Trial], best: Recipe | None, metric: Metric = TOP1
+) -> dict[str, Trial]:
     """The run of the search that shows each role's curve, evaluated at two epochs or more."""
     found: dict[str, Trial] = {}
     for trial in trials:
         role = role_of(trial, plan, best)
-        if trial.spec.stage == "search" and role and len(_curve(trial, "val", TOP1)) > 1:
+        if trial.spec.stage == "search" and role and len(_curve(trial, "val", metric)) > 1:
             found.setdefault(role, trial)
     return {role: found[role] for role in roles(plan, best) if role in found}
 
 
 def learning_curves(
-    plan: Plan, trials: Sequence[Trial], best: Recipe | None, width: float
+    plan: Plan,
+    trials: Sequence[Trial],
+    best: Recipe | None,
+    width: float,
+    *,
+    metric: Metric = TOP1,
 ) -> Drawing:
     """A line per role; where the average ships, a dashed line for the raw weights."""
-    chosen = curve_trials(plan, trials, best)
+    chosen = curve_trials(plan, trials, best, metric)
     names = {role: roles(plan, best)[role] for role in chosen}
     entries = role_entries(names)
     items = legend(entries, width=width, top=0.0)
@@ -57,30 +63,30 @@ def learning_curves(
         right_margin=48.0,
         below=40.0,
     )
-    for measure, box in zip((TOP1, LOG_LOSS), boxes, strict=True):
-        items += _panel(chosen, measure, box)
+    for shown, box in zip((metric, NLL), boxes, strict=True):
+        items += _panel(chosen, shown, box)
     return Drawing(width=width, height=boxes[-1].bottom + 40, items=tuple(items))
 
 
-def _panel(chosen: Mapping[str, Trial], measure: Measure, box: Box) -> list[Item]:
-    shipped = {role: _curve(trial, "val", measure) for role, trial in chosen.items()}
+def _panel(chosen: Mapping[str, Trial], metric: Metric, box: Box) -> list[Item]:
+    shipped = {role: _curve(trial, "val", metric) for role, trial in chosen.items()}
     raw = {
-        role: _curve(trial, "val_raw", measure)
+        role: _curve(trial, "val_raw", metric)
         for role, trial in chosen.items()
         if trial.spec.recipe.strengths.ema_decay > 0
     }
     values = [value for curve in (*shipped.values(), *raw.values()) for _, value in curve]
     epochs = max(trial.spec.recipe.epochs for trial in chosen.values())
-    low, high = padded(values, least=measure.least)
+    low, high = padded(values, least=metric.unit.least_span)
     x = Scale(low=0.0, high=float(epochs), start=box.left, end=box.right)
-    y = Scale(low=max(low, 0.0), high=high, start=box.bottom, end=box.top)
+    y = Scale(low=max(low, metric.unit.least), high=high, start=box.bottom, end=box.top)
     items = frame(
         x,
         y,
         x_ticks={v: text for v, text in tick_texts(x.ticks(6)).items() if v == int(v)},
         y_ticks=tick_texts(y.ticks(5)),
         x_label="epoch",
-        y_label=measure.title,
+        y_label=axis_title(metric.on("val")),
     )
     for role, curve in raw.items():
         items.append(_line(role, curve, x, y, is_dashed=True))
@@ -90,7 +96,7 @@ def _panel(chosen: Mapping[str, Trial], measure: Measure, box: Box) -> list[Item
             at = (x(float(epoch)), y(value))
             words = f"{role}, epoch {epoch}: {value:.4g}"
             items.append(role_mark(role, at, kind="evaluation", size=3.0, title=words))
-    return items + _end_labels({r: c for r, c in shipped.items() if c}, y, measure, box)
+    return items + _end_labels({r: c for r, c in shipped.items() if c}, y, metric, box)
 
 
 def _line(role: str, curve: Curve, x: Scale, y: Scale, *, is_dashed: bool) -> Stroke:
@@ -98,14 +104,14 @@ def _line(role: str, curve: Curve, x: Scale, y: Scale, *, is_dashed: bool) -> St
     return Stroke(points=points, ink=role, width=1.2 if is_dashed else 2.0, is_dashed=is_dashed)
 
 
-def _end_labels(shipped: Mapping[str, Curve], y: Scale, measure: Measure, box: Box) -> list[Item]:
+def _end_labels(shipped: Mapping[str, Curve], y: Scale, metric: Metric, box: Box) -> list[Item]:
     """The last value of each curve beside its end."""
     wanted = [y(curve[-1][1]) for curve in shipped.values()]
     places = spread(wanted, gap=13.0, low=box.top, high=box.bottom)
     return [
         Text(
             at=(box.right + 8, place + 4),
-            text=measure.text(curve[-1][1]),
+            text=metric.unit.number(curve[-1][1]),
             ink=role,
             is_bold=True,
         )
@@ -113,10 +119,10 @@ def _end_labels(shipped: Mapping[str, Curve], y: Scale, measure: Measure, box: B
     ]
 
 
-def _curve(trial: Trial, weights: str, measure: Measure) -> Curve:
-    metric = f"{weights}/{measure.metric}"
+def _curve(trial: Trial, weights: str, metric: Metric) -> Curve:
+    name = metric.on(weights)
     return tuple(
-        (record.epoch, measure.scale * record.metrics[metric])
+        (record.epoch, metric.unit.scale * record.metrics[name])
         for record in trial.records
-        if math.isfinite(record.metrics.get(metric, math.nan))
+        if math.isfinite(record.metrics.get(name, math.nan))
     )

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from search.plan.plan import Plan
+from search.records.metrics import TOP1, Metric
 from search.records.trials import Trial
-from search.report.figures.axes import TICK_SIZE, TOP1, WIDE, Box, Scale, padded, tick_texts
+from search.report.figures.axes import TICK_SIZE, WIDE, Box, Scale, padded, tick_texts
 from search.report.figures.drawing import Drawing, Item, Mark, Stroke, Text
 from search.report.figures.response_model import (
     MIN_TRIALS,
@@ -29,7 +30,6 @@ from spaces.axes import FixedAxis
 from spaces.recipe import Recipe
 from spaces.units import limits, to_raw
 
-_METRIC = "val/top1"
 _HEIGHT = 118.0
 _HEAD = 30.0
 _BELOW = 50.0
@@ -40,28 +40,38 @@ class SearchEvidence:
     """What the curves are drawn from, see `search.report.figures.response_model`.
 
     Attributes:
+        metric: What they show.
         trials: Full-length trials inside the space.
         curves: By searched axis.
         shares: Importances by axis, largest first.
     """
 
+    metric: Metric
     trials: Sequence[Trial]
     curves: Mapping[str, Response]
     shares: Mapping[str, float]
 
+    def value(self, trial: Trial) -> float:
+        """What a trial reached at its end, as it is written."""
+        return self.metric.unit.scale * trial.records[-1].metrics[self.metric.on("val")]
 
-def search_evidence(plan: Plan, trials: Sequence[Trial]) -> SearchEvidence | None:
+
+def search_evidence(
+    plan: Plan, trials: Sequence[Trial], metric: Metric = TOP1
+) -> SearchEvidence | None:
     """The evidence of a search, or None if there are too few trials or nothing is searched."""
     names = plan.space.free_names
-    used = usable_trials(trials, names, _METRIC)
+    reported = metric.on("val")
+    used = usable_trials(trials, names, reported)
     if len(used) < MIN_TRIALS or not names:
         return None
     return SearchEvidence(
+        metric=metric,
         trials=used,
-        curves=responses(used, names, _METRIC),
+        curves=responses(used, names, reported),
         shares=importances(
             [{name: trial.spec.positions[name] for name in names} for trial in used],
-            [trial.records[-1].metrics[_METRIC] for trial in used],
+            [trial.records[-1].metrics[reported] for trial in used],
         ),
     )
 
@@ -71,9 +81,10 @@ def response_curves(
 ) -> Drawing:
     """A panel per searched axis, and one for the importances."""
     names, used, curves = plan.space.free_names, evidence.trials, evidence.curves
-    measured = [TOP1.scale * trial.records[-1].metrics[_METRIC] for trial in used]
-    drawn = [TOP1.scale * value for curve in curves.values() for value in curve.mean]
-    low, high = padded([*measured, *drawn], least=TOP1.least)
+    unit = evidence.metric.unit
+    measured = [evidence.value(trial) for trial in used]
+    drawn = [unit.scale * value for curve in curves.values() for value in curve.mean]
+    low, high = padded([*measured, *drawn], least=unit.least_span)
     shown = {
         role: word for role, word in roles(plan, best).items() if role in ("reference", "best")
     }
@@ -86,9 +97,10 @@ def response_curves(
     items = legend(entries, width=width, top=0.0)
     boxes = _boxes(len(names) + 1, width, legend_height(entries, width=width) + 8)
     for name, box in zip(names, boxes[:-1], strict=True):
-        y = Scale(low=low, high=min(high, 101.0), start=box.bottom, end=box.top)
+        most = unit.most + unit.least_span / 2
+        y = Scale(low=low, high=min(high, most), start=box.bottom, end=box.top)
         ends = _ends(used, name)
-        items += _panel(plan, name, dotted, ends, curves[name], best, box, y)
+        items += _panel(plan, name, evidence, dotted, ends, best, box, y)
     items += _importances(evidence.shares, boxes[-1])
     return Drawing(width=width, height=boxes[-1].bottom + _BELOW, items=tuple(items))
 
@@ -110,9 +122,9 @@ def _boxes(number: int, width: float, top: float) -> list[Box]:
 def _panel(
     plan: Plan,
     name: str,
+    evidence: SearchEvidence,
     dotted: Sequence[Trial],
     ends: tuple[float, float],
-    curve: Response,
     best: Recipe | None,
     box: Box,
     y: Scale,
@@ -126,12 +138,13 @@ def _panel(
         at = (box.left - 5, y(value) + 4)
         items.append(Text(at=at, text=text, size=10, anchor="end"))
     items.append(Stroke(points=((box.left, box.bottom), (box.right, box.bottom)), ink="muted"))
-    items += _curve(curve, ends, x, y)
+    unit = evidence.metric.unit
+    items += _curve(evidence.curves[name], unit.scale, ends, x, y)
     for trial in dotted:
-        value = TOP1.scale * trial.records[-1].metrics[_METRIC]
+        value = evidence.value(trial)
         at = (x(trial.spec.positions[name]), y(value))
         title = f"{trial.spec.trial_id}: {typed(plan.space.raw_of(trial.spec.recipe)[name])}"
-        title += f", {value:.1f} %"
+        title += f", {unit.number(value)}{unit.mark}"
         role = role_of(trial, plan, best)
         if role in ("reference", "best"):
             items.append(role_mark(role, at, kind="run", size=4.5, title=title))
@@ -156,12 +169,14 @@ def _ends(used: Sequence[Trial], name: str) -> tuple[float, float]:
     return min(measured), max(measured)
 
 
-def _curve(curve: Response, ends: tuple[float, float], x: Scale, y: Scale) -> list[Item]:
+def _curve(
+    curve: Response, scale: float, ends: tuple[float, float], x: Scale, y: Scale
+) -> list[Item]:
     """Line and band between the outermost trials: beyond them nothing was seen."""
 
     def line(values: Sequence[float]) -> list[tuple[float, float]]:
         return [
-            (x(place), min(max(y(TOP1.scale * value), y.end), y.start))
+            (x(place), min(max(y(scale * value), y.end), y.start))
             for place, value in zip(curve.positions, values, strict=True)
             if ends[0] <= place <= ends[1]
         ]
