@@ -14,9 +14,13 @@ VARIABLES := DATASET DATA_DIR MODEL PRETRAINED REFERENCE BEST NUM_SAMPLES EPOCHS
   SEEDS OPTIMIZERS LR_TRIALS
 
 # Only what is typed after `make` counts: a MODEL in somebody's environment is none of our business.
+TYPED := $(foreach variable,$(VARIABLES),$(if $(filter command line,$(origin $(variable))),$(variable)))
+# A value goes through the environment and reaches the program as it was typed: in a line of a recipe make would
+# expand its `$` and the shell read its quotes.
+$(foreach variable,$(TYPED),$(eval override $(variable) := $$(value $(variable))))
+$(if $(TYPED),$(eval export $(TYPED)))
 lower = $(shell echo '$(1)' | tr 'A-Z_' 'a-z-')
-flag = $(if $(filter command line,$(origin $(1))),--$(call lower,$(1)) '$($(1))')
-FLAGS = $(strip $(foreach variable,$(VARIABLES),$(call flag,$(variable))))
+FLAGS = $(strip $(foreach variable,$(TYPED),--$(call lower,$(variable))="$$$(variable)"))
 COMMANDS := plan diagnose resume ablate train export diff schedule ui
 
 .PHONY: help setup search $(COMMANDS) test check lint types clean

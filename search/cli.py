@@ -16,9 +16,10 @@ from click.core import ParameterSource
 from search.commands.errors import RunFailed, RunInterrupted
 from search.flags import PLANNING, flags
 from search.plan.config import OF_INGREDIENTS, OF_OPTIMIZERS, RunConfig
+from search.records.command_line import next_command
 from search.records.files import exists
-from search.records.passwords import without_passwords
-from search.records.strict_json import plain_name
+from search.records.passwords import with_password, without_passwords
+from search.records.run_names import plain_name
 from spaces.errors import InputError
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -178,7 +179,8 @@ def ui(**given: Any) -> None:
     from search.commands.ui import serve
     from search.tracking.open_store import embedded_uri
 
-    serve(given["tracking_uri"] or embedded_uri(STORE_DIR), given["host"], given["port"])
+    uri = with_password(given["tracking_uri"]) or embedded_uri(STORE_DIR)
+    serve(uri, given["host"], given["port"])
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -203,7 +205,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _complain(message: str, code: int) -> int:
-    line = " ".join(without_passwords(message).split())
+    # Spaces stay as they are: a command to type next may hold a path with two in a row.
+    line = " ".join(part.strip() for part in without_passwords(message).splitlines())
     # A path may hold bytes that are no text; stderr as a test or a tool replaced it refuses them.
     print(line.encode(errors="backslashreplace").decode(), file=sys.stderr)
     return code
@@ -275,8 +278,9 @@ def _run_path(given: dict[str, Any]) -> Path:
         if exists(path / "config.json"):
             return Path(os.path.realpath(path))
         if exists(path / "train.json"):
+            run_dir, name = os.path.split(os.path.realpath(path))
             raise InputError(
                 f"{path} is a training run, which has no stages; see it, or go on with it, by: "
-                f"make train RUN_NAME={path.name}"
+                f"{next_command('train', RUN_NAME=name, RUN_DIR=run_dir)}"
             )
     raise InputError(f"There is no run {run!r}, neither under {given['run_dir']} nor as a path.")

@@ -15,4 +15,6 @@ def make_console() -> Console:
         # In a file or a pipe a line must not wait for a full buffer: somebody follows it. And an
         # arrow that the terminal's alphabet lacks must not end a search.
         sys.stdout.reconfigure(line_buffering=True, errors="replace")
-    return Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, soft_wrap=False)
+    # A path may hold `:cat:`, which is no picture of a cat.
+    width = None if sys.stdout.isatty() else PLAIN_WIDTH
+    return Console(width=width, soft_wrap=False, emoji=False)

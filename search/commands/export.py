@@ -9,6 +9,7 @@ from pathlib import Path
 from search.commands.console import make_console
 from search.plan.origin import EXPORT_FILE, EXPORTED_RECIPES, Origin, read_origin
 from search.recipes.rescale import rescaled_recipe
+from search.records.command_line import next_command
 from search.records.files import make_writable, only_driver, write_json
 from search.records.journal import Journal
 from search.report.outputs import write_recipes
@@ -45,7 +46,7 @@ def export_run(
     if origin.verdict is None:
         raise InputError(
             f"{run_dir} must have a verdict before its recipe is exported, but has none; "
-            f"go on with: make resume RUN={run_dir.name}"
+            f"go on with: {next_command('resume', RUN=run_dir)}"
         )
     recipe, plan = exported_recipe(run_dir, origin), origin.plan
     sentence = str(origin.verdict["sentence"])
@@ -104,7 +105,8 @@ def _tell(run_dir: Path, origin: Origin, notes: tuple[str, ...]) -> None:
     lines += [str(run_dir / name) for name in FILES]
     if notes:
         lines.append(
-            f"They now hold the moved recipe; for the original one: make export RUN={run_dir.name}"
+            "They now hold the moved recipe; for the original one: "
+            f"{next_command('export', RUN=run_dir)}"
         )
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -24,11 +24,12 @@ from search.engine.storage import below, delete_probe, write_probe
 from search.plan.config import OF_INGREDIENTS, OF_OPTIMIZERS, PLACES, RunConfig
 from search.plan.plan import Plan
 from search.plan.planning import load_images
+from search.records.command_line import next_command
 from search.records.files import make_writable, only_driver, read_json, require_closed, write_json
 from search.records.journal import Journal
 from search.records.passwords import with_password
 from search.records.provenance import ROOT
-from search.records.strict_json import require_file_name
+from search.records.run_names import require_run_name
 from search.records.trials import Trial
 from search.tracking.run_info import make_tracker, open_search
 from spaces.errors import InputError
@@ -46,12 +47,12 @@ def run_new(config: RunConfig) -> None:
     Raises:
         InputError: If anything given is wrong; nothing has been written then.
     """
-    require_file_name(config.run_name, flag="run_name")
+    require_run_name(config.run_name, flag="run_name")
     config = replace(config, tracking_uri=with_password(config.tracking_uri))
     if config.path.exists() and any(config.path.iterdir()):
         raise InputError(
-            f"{config.path} exists; go on with `make resume RUN={config.path}`, "
-            "or choose another RUN_NAME."
+            f"{config.path} exists; choose another RUN_NAME, or go on with: "
+            f"{next_command('resume', RUN=config.path)}"
         )
     _reach(config)
     job = _job_of(config)
@@ -184,7 +185,7 @@ def _work(job: Job, config: RunConfig, plan: Plan, dataset: Dataset) -> None:
         except KeyboardInterrupt:
             tracker.close_search("KILLED", verdict=None, artifacts=None)
             raise RunInterrupted(
-                f"Interrupted. Go on with: make resume RUN={config.path}"
+                f"Interrupted. Go on with: {next_command('resume', RUN=config.path)}"
             ) from None
         except Exception as error:
             has_failed = True
@@ -192,7 +193,7 @@ def _work(job: Job, config: RunConfig, plan: Plan, dataset: Dataset) -> None:
             tracker.close_search("FAILED", verdict=None, artifacts=None)
             raise RunFailed(
                 f"{type(error).__name__}: {error} The log is {config.path / 'log.txt'}; "
-                f"go on with: make resume RUN={config.path}"
+                f"go on with: {next_command('resume', RUN=config.path)}"
             ) from error
         finally:
             journal.close()

@@ -16,6 +16,8 @@ from typing import NoReturn, Self
 
 import ray
 
+from search.records.command_line import next_command
+
 EVERY_S = 1.0
 """Seconds between two looks."""
 CONNECT_S = 5.0
@@ -102,7 +104,7 @@ class ClusterWatch:
         logs = f" Ray's own logs are in {self._session / 'logs'}." if self._session else ""
         return ClusterLost(
             f"The Ray cluster is gone: {name} does not answer.{logs} "
-            f"Go on with: make resume RUN={self._run_dir}"
+            f"Go on with: {next_command('resume', RUN=self._run_dir)}"
         )
 
 

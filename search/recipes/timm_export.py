@@ -25,6 +25,7 @@ from search.recipes.timm_extras import MOMENTA
 from search.recipes.timm_import import RANDAUGMENT_SCALE
 from search.recipes.timm_keys import TIMM_COMMIT, TIMM_VERSION, TRAIN_DEFAULTS
 from search.recipes.yaml_file import comment_block, number_text, to_yaml
+from search.records.command_line import command_line
 from search.records.files import write_text
 from spaces.recipe import Recipe
 from spaces.task import Task
@@ -84,7 +85,8 @@ def write_timm(path: Path, export: TimmExport) -> None:
     """Write the file for ``--config``, what timm cannot do in comments above the values."""
     heading = [
         f"For train.py of timm, keys as of {TIMM_VERSION} (commit {TIMM_COMMIT[:8]}), one device:",
-        f"  python train.py --config {path.name} --data-dir <folder with train/ and val/>",
+        f"  {command_line(['python', 'train.py', '--config', path.name, '--data-dir', 'DATA'])}",
+        "DATA holds train/ and val/, each with a folder per class.",
     ]
     if export.comments:
         heading += ["", "What timm does differently:"]

@@ -9,6 +9,7 @@ depth, crops, flips, layer-wise rates, accumulated gradients or a seed.
 import torchvision
 
 from search.recipes.yaml_file import comment_block, number_text
+from search.records.command_line import quoted
 from spaces.recipe import Recipe
 from spaces.task import Task
 from trainable.optim.schedule import warmup_steps_of
@@ -64,7 +65,7 @@ def _model(recipe: Recipe, num_classes: int, comments: list[str]) -> list[str]:
         comments.append(f"torchvision has no {recipe.model}; put one of its own for MODEL.")
     elif name != recipe.model:
         comments.append(f"{name} is torchvision's model nearest to {recipe.model}.")
-    flags = [f"--model {name or 'MODEL'}"]
+    flags = [f"--model {quoted(name or 'MODEL')}"]
     if recipe.pretrained and num_classes == 1000:
         flags.append("--weights DEFAULT")
     elif recipe.pretrained:

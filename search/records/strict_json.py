@@ -9,7 +9,6 @@ import reprlib
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
-from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -82,26 +81,6 @@ def require_text(values: Mapping[str, Any]) -> None:
         for text in value if isinstance(value, (list, tuple)) else (value,):
             if isinstance(text, str) and not _is_text(text):
                 raise InputError(f"`{name}` must be UTF-8 text, but got {text[:80]!a}.")
-
-
-def require_file_name(name: str, *, flag: str) -> None:
-    """Refuse a name that would be another place than an entry of the directory it is put in.
-
-    Raises:
-        InputError: If it is empty, too long, hidden, or holds a separator or a control character.
-    """
-    is_plain = name == Path(name).name and name.isprintable() and not name.startswith((".", "-"))
-    if not is_plain or not 0 < len(name.encode("utf-8", "replace")) <= 200:
-        raise InputError(
-            f"`{flag}` must be a plain name without `/` that starts with a letter, a digit or `_`, "
-            f"but got {reprlib.repr(name)}."
-        )
-
-
-def plain_name(text: str) -> str:
-    """A name that `require_file_name` accepts, as like ``text`` as may be."""
-    kept = "".join(c if c.isprintable() and c != "/" else "-" for c in text).lstrip(".-")
-    return kept[:60] or "run"
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import platform
-import shlex
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
 from search.recipes.yaml_file import to_yaml
+from search.records.command_line import make_command, python_command
 from search.report.figures.roles import WORDS
 from search.report.render import Table
 from search.stages.analysis import Analysis
@@ -63,6 +63,7 @@ class Reproduction:
         make: The command with make.
         python: The same without make.
         recipe: The exported recipe as YAML, empty without a verdict.
+        train: The command that trains it, empty without a verdict.
         cost: What the run took, empty without a verdict.
         facts: Seed, data digest and versions.
     """
@@ -70,6 +71,7 @@ class Reproduction:
     make: str
     python: str
     recipe: str
+    train: str
     cost: str
     facts: Table
 
@@ -104,9 +106,7 @@ def reproduction(config: RunConfig, plan: Plan, analysis: Analysis | None) -> Re
     """Commands, the exported recipe, seed, data digest, versions and cost."""
     flags = flags_of(config)
     command = "search" if "search" in config.stages else "diagnose"
-    verb = "run" if command == "search" else command
-    variables = [f"{n.upper().replace('-', '_')}={shlex.quote(v)}" for n, v in flags.items()]
-    options = [f"--{name} {shlex.quote(value)}" for name, value in flags.items()]
+    variables = {name.upper().replace("-", "_"): value for name, value in flags.items()}
     facts = (
         ("seed", str(config.seed)),
         ("data digest", plan.data.digest),
@@ -114,9 +114,10 @@ def reproduction(config: RunConfig, plan: Plan, analysis: Analysis | None) -> Re
         *versions_of(PACKAGES).items(),
     )
     return Reproduction(
-        make=" ".join(["make", command, *variables]),
-        python=" ".join(["python -m search", verb, *options]),
+        make=make_command(command, **variables),
+        python=python_command(command, **variables),
         recipe=to_yaml(analysis.exported.to_dict()).rstrip() if analysis else "",
+        train=make_command("train", CONFIG=config.path / "best.yaml") if analysis else "",
         cost=_cost(analysis) if analysis else "",
         facts=Table(head=("what", "value"), rows=facts),
     )

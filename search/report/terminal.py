@@ -9,7 +9,9 @@ from rich.table import Table
 
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
+from search.records.command_line import next_command
 from search.records.metrics import METRICS, NLL, Metric, metric_of
+from search.records.passwords import without_passwords
 from search.stages.analysis import Analysis
 from search.verdict.schema import Dial, Estimate, Verdict
 from search.verdict.wording import compared_by, dial_sentence, metric_label, raw
@@ -50,11 +52,18 @@ def print_verdict(console: Console, config: RunConfig, plan: Plan, analysis: Ana
         ("The whole story:", path / "report.html"),
         ("The recipe:", path / "best.yaml"),
         ("For timm, torchvision:", f"{path / 'best.timm.yaml'}, {path / 'best.torchvision.txt'}"),
-        ("Look:", "make ui"),
-        ("Train:", f"make train CONFIG={path / 'best.yaml'}"),
+        ("Look:", where_to_look(config.tracking_uri)),
+        ("Train:", next_command("train", CONFIG=path / "best.yaml")),
     ):
         # Without breaks of ours, so that a long path can be copied.
         console.print(f"{what:<24}{where}", highlight=False, markup=False, soft_wrap=True)
+
+
+def where_to_look(tracking_uri: str | None) -> str:
+    """The command that shows a run in MLflow, or what to open where none of ours does."""
+    if tracking_uri is None or tracking_uri.startswith(("sqlite://", "http://", "https://")):
+        return next_command("ui", TRACKING_URI=tracking_uri and without_passwords(tracking_uri))
+    return f"MLflow over {without_passwords(tracking_uri)}"
 
 
 def dial_table(verdict: Verdict, console: Console) -> Table:

@@ -103,6 +103,7 @@ def publish(
             charts=charts,
             counts=counts,
             kind=mirror.info.tags.get(KIND_TAG, ""),
+            resume=mirror.info.resume,
         )
         mirror.summarise(metrics={}, tags={"mlflow.note.content": note})
         return

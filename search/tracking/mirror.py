@@ -30,12 +30,14 @@ class SearchInfo:
         params: Task, space, budget and reference.
         tags: Hold ``search_id``, by which the search is found again, and ``search``, its title.
         dataset: The data, or None if it has no identity.
+        resume: The command that goes on with it.
     """
 
     run_name: str
     params: Mapping[str, str]
     tags: Mapping[str, str]
     dataset: DatasetInfo | None
+    resume: str = ""
 
     @property
     def search_id(self) -> str:
@@ -199,6 +201,7 @@ class Mirror:
             "running",
             charts=chart_url(store.experiment_id, info.search_id),
             kind=info.tags.get(KIND_TAG, ""),
+            resume=info.resume,
         )
         query = f"tags.search_id = '{info.search_id}' and tags.role = 'search'"
         found = _fullest(store.find_runs(query))

@@ -1,6 +1,7 @@
 """What MLflow's pages say in words: descriptions in Markdown, and a verdict as metrics and tags."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -45,14 +46,33 @@ class Links:
     champion: str = ""
 
 
-def open_note(title: str, state: str, *, charts: str, counts: str = "", kind: str = "") -> str:
-    """Description of a search that has no verdict; ``state`` says why, as in "interrupted"."""
+def open_note(
+    title: str, state: str, *, charts: str, counts: str = "", kind: str = "", resume: str = ""
+) -> str:
+    """Description of a search that has no verdict.
+
+    Args:
+        title: Of the search.
+        state: Why it has none, as in "interrupted".
+        charts: Address of its charts.
+        counts: How many trials it has, a sentence.
+        kind: What the run is if it is no search.
+        resume: The command that goes on with it, as it is typed.
+    """
     what = "run" if kind else "search"
     return (
         f"**{title}: {state}, no verdict yet.** [Charts of its trials]({charts}). {counts}\n\n"
         f"When the {what} is over, this text says {_PROMISES[kind]}. An interrupted {what} goes on "
-        "with `make resume`."
+        f"with {code_span(resume or 'make resume')}."
     )
+
+
+def code_span(text: str) -> str:
+    """Text as code in Markdown, whatever back quotes it holds."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * (longest + 1)
+    gap = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{fence}{gap}{text}{gap}{fence}"
 
 
 def verdict_note(verdict: Verdict, *, counts: str, links: Links) -> str:

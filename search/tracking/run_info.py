@@ -5,6 +5,7 @@ from typing import Literal
 
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
+from search.records.command_line import make_command
 from search.records.provenance import git_commit, machine, versions
 from search.tracking.answer import KIND_TAG
 from search.tracking.background import BackgroundTracker
@@ -81,6 +82,8 @@ def make_tracker(config: RunConfig, plan: Plan, *, store_dir: Path) -> Backgroun
         dials=dials,
         effective=plan.effective_values,
         patience=Patience(failures(), costs=costs_of(uri)),
+        # Not what fits the working directory of today: it is read in a browser, on another day.
+        resume=make_command("resume", RUN=config.path),
     )
     return BackgroundTracker(tracker)
 

@@ -58,6 +58,8 @@ class Tracker:
             ``search_id`` and ``search``.
         dials: Places of a recipe's strengths on their axes, in [0, 1].
         effective: Effective values of a recipe's strengths.
+        patience: How much the store may cost; by default what it may cost a search.
+        resume: The command that goes on with the search, for its description.
     """
 
     def __init__(
@@ -70,9 +72,11 @@ class Tracker:
         dials: ByStrength = _nothing,
         effective: ByStrength = _nothing,
         patience: Patience | None = None,
+        resume: str = "",
     ) -> None:
         self._connect = partial(open_store, uri, store_dir=store_dir, experiment=experiment)
         self._run_name = run_name
+        self._resume = resume
         self._dials = dials
         self._effective = effective
         self._patience = patience or Patience(failures())
@@ -116,6 +120,7 @@ class Tracker:
             params=params,
             tags={**tags, "search_id": search_id, "search": title},
             dataset=dataset,
+            resume=self._resume,
         )
         self._extras_were_tried = False
         self._missing_extras = set(_EXTRAS)

@@ -81,7 +81,7 @@ def test_a_rescaled_export_keeps_what_the_strengths_amount_to_and_says_what_move
     for note in notes:
         assert note in out
         assert f"# {note}" in text
-    assert f"make export RUN={run.name}" in out
+    assert f"make export RUN={run}" in out
 
 
 def test_timm_and_torchvision_get_the_moved_recipe_too(run: Path) -> None:
@@ -136,7 +136,7 @@ def test_an_impossible_size_is_refused_and_nothing_is_written(
 
 def test_a_run_without_a_verdict_is_told_to_be_resumed(run: Path) -> None:
     (run / "verdict.json").unlink()
-    with pytest.raises(InputError, match="make resume RUN=r1"):
+    with pytest.raises(InputError, match=rf"make resume RUN={run}$"):
         export_run(run)
 
 

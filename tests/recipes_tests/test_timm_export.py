@@ -1,6 +1,7 @@
 """The export for timm, by what timm's own factories build from it, step by step against ours."""
 
 import inspect
+import subprocess
 from argparse import Namespace
 from collections.abc import Iterator
 from copy import deepcopy
@@ -402,6 +403,19 @@ def test_a_model_without_stochastic_depth_is_built_without_it() -> None:
     quiet = exported(replace(RECIPE, model="vgg11").with_strengths(drop_path_rate=0, ema_decay=0))
     assert quiet.args["drop_path"] is None
     assert quiet.comments == ()
+
+
+def test_the_command_in_the_heading_can_be_pasted(tmp_path: Path) -> None:
+    export = timm_args(RECIPE, num_train=64, num_classes=3)
+    write_timm(tmp_path / "best.timm.yaml", export)
+    text = (tmp_path / "best.timm.yaml").read_text()
+    (line,) = [line for line in text.splitlines() if "train.py --" in line]
+    script = f"python() {{ printf '%s\\n' \"$@\"; }}; {line.removeprefix('#')}"
+    result = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    words = ["train.py", "--config", "best.timm.yaml", "--data-dir", "DATA"]
+    assert result.stdout.splitlines() == words
 
 
 def test_no_average_means_no_average() -> None:

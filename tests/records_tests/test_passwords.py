@@ -17,7 +17,7 @@ from search.cli import main
 from search.commands import pipeline
 from search.commands.job import Job, Session
 from search.commands.search import SEARCH
-from search.commands.train.command import Place, _flags_of
+from search.commands.train.command import Place, go_on_command
 from search.plan.config import RunConfig
 from search.records.files import read_json, write_json
 from search.records.passwords import (
@@ -239,8 +239,9 @@ def test_a_training_run_says_how_to_go_on_without_the_password(tmp_path: Path) -
         store_dir=tmp_path,
         experiment="mine",
     )
-    assert "TRACKING_URI='http://user:***@host'" in _flags_of(place)
-    assert CANARY not in _flags_of(place) + repr(place)
+    said = go_on_command(place, "r1")
+    assert "TRACKING_URI='http://user:***@host'" in said
+    assert CANARY not in said + repr(place)
 
 
 def test_mlflow_gets_the_password_in_its_own_variables(environment: pytest.MonkeyPatch) -> None:

@@ -67,7 +67,7 @@ def test_a_turn_says_what_it_rests_on_besides_accuracy(tmp_path: Path) -> None:
 def test_paths_are_not_broken_so_that_they_can_be_copied(tmp_path: Path) -> None:
     deep = tmp_path / ("long " * 30 + "[red]")
     text = printed(deep, width=80, terminal=True)
-    assert f"make train CONFIG={deep / 'r1' / 'best.yaml'}\n" in text
+    assert f"make train CONFIG='{deep / 'r1' / 'best.yaml'}'\n" in text
 
 
 def test_a_file_gets_a_markdown_table_without_colours(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from search.plan.origin import read_origin
 from search.recipes.yaml_file import read_recipe
 from search.records.files import only_driver, write_json
 from search.records.provenance import ROOT
-from search.records.strict_json import plain_name, require_file_name
+from search.records.run_names import plain_name, require_run_name
 from search.records.trials import TrialSpec
 from search.tracking.champion import save_champion
 from spaces.errors import InputError
@@ -294,13 +294,17 @@ def test_no_file_of_a_run_can_run_code(trap: bytes, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../x", "/tmp/x", "a/b", "..", ".", "", ".hidden", "-rf", "a\nb", "\x1b[2J", "x" * 201]
+    "name",
+    [
+        *("../x", "/tmp/x", "a/b", "..", ".", "", ".hidden", "-rf", "a\nb", "\x1b[2J", "x" * 201),
+        *("a b", "bob's", "$HOME", "$(id)", "`id`", "a;b", "a&b", "a#b", "a=b", "a%b", "a:b"),
+    ],
 )
-def test_the_name_of_a_run_is_no_path(
+def test_the_name_of_a_run_is_no_path_and_no_command(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(InputError, match="must be a plain name without"):
-        require_file_name(name, flag="run_name")
+    with pytest.raises(InputError, match="must be a plain name of letters, digits"):
+        require_run_name(name, flag="run_name")
     (tmp_path / "x.yaml").write_text("lr: 0.1\n")
     for command in (["run"], ["train", "--config", str(tmp_path / "x.yaml")]):
         code = main(
@@ -313,15 +317,21 @@ def test_the_name_of_a_run_is_no_path(
     assert [path.name for path in tmp_path.iterdir()] == ["x.yaml"]
 
 
-@pytest.mark.parametrize("name", ["r1", "2026-11-24_a.b", "é", "_x", "a b"])
+@pytest.mark.parametrize("name", ["r1", "2026-11-24_a.b", "é", "_x", "猫", "A.B-c_9"])
 def test_plain_names_are_taken(name: str) -> None:
-    require_file_name(name, flag="run_name")
+    require_run_name(name, flag="run_name")
     assert plain_name(name) == name
 
 
-@pytest.mark.parametrize("folder", ["..", "", "/", ".git", "a\nb", "\udcff", "x" * 300])
+@pytest.mark.parametrize(
+    "folder",
+    [
+        *("..", "", "/", ".git", "a\nb", "\udcff", "x" * 300, "𠀀" * 300),
+        *("bob's $HOME (x)", "-", "e\u0301"),
+    ],
+)
 def test_a_name_made_from_a_folder_is_one_that_is_taken(folder: str) -> None:
-    require_file_name(f"{plain_name(folder)}-20261124-020000", flag="run_name")
+    require_run_name(f"{plain_name(folder)}-20261124-020000", flag="run_name")
 
 
 @pytest.mark.parametrize("name", ["../../x", "/tmp/x", "", "a/b"])

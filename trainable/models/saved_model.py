@@ -96,8 +96,8 @@ def model_args(recipe: Recipe, *, num_classes: int) -> dict[str, int]:
     return args
 
 
-def loading_code(recipe: Recipe, *, num_classes: int) -> str:
-    """Python that loads `MODEL_FILE`: three lines of timm and torch, besides the imports."""
+def loading_code(recipe: Recipe, *, num_classes: int, file: str = MODEL_FILE) -> str:
+    """Python that loads ``file``: three lines of timm and torch, besides the imports."""
     args = ", ".join(
         f"{key}={value}" for key, value in model_args(recipe, num_classes=num_classes).items()
     )
@@ -107,10 +107,15 @@ def loading_code(recipe: Recipe, *, num_classes: int) -> str:
             "ResNet18Cifar(",
         )
     else:
-        imports, create = "import timm", f'timm.create_model("{recipe.model}", '
+        imports, create = "import timm", f"timm.create_model({_literal(recipe.model)}, "
     return (
         f"{imports}\nfrom safetensors.torch import load_file\n\n"
         f"model = {create}{args})\n"
-        f'model.load_state_dict(load_file("{MODEL_FILE}"))\n'
+        f"model.load_state_dict(load_file({_literal(file)}))\n"
         "model.eval()\n"
     )
+
+
+def _literal(text: str) -> str:
+    """A text as Python writes it, in double quotes; what JSON escapes Python does, too."""
+    return json.dumps(text, ensure_ascii=False)

@@ -24,6 +24,7 @@ from search.records.journal import Journal
 from search.records.trials import Trial
 from search.report.figures.catalogue import Figure, write_figures
 from search.report.tables import write_rows, write_trials
+from search.report.terminal import where_to_look
 from search.tracking.answer import Answer
 from trainable.data.datasets import Dataset
 
@@ -163,9 +164,9 @@ def _print(console: Console, config: RunConfig, comparison: Comparison, found: F
         ("The whole story:", config.path / "report.html"),
         ("The numbers:", config.path / f"{comparison.kind}.json"),
         ("The picture:", config.path / "figures" / f"{found.figure.name}.png"),
-        ("Look:", "make ui"),
+        ("Look:", where_to_look(config.tracking_uri)),
     ):
-        console.print(f"{what:<24}{where}", highlight=False, soft_wrap=True)
+        say(console, f"{what:<24}{where}")
 
 
 _WORDS = ("ingredient", "what it does", "optimizer", "compared at")

@@ -7,7 +7,6 @@ only shown again.
 
 import logging
 import os
-import shlex
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -25,10 +24,12 @@ from search.commands.train.plan import check_same, device, load_data, make_job
 from search.commands.train.run import CARD_FILE, METRICS_FILE, RECIPE_FILE, TrainRun, shown_epochs
 from search.commands.train.text import say, tell_plan, tell_result
 from search.recipes.yaml_file import write_recipe
+from search.records.command_line import next_command
 from search.records.files import exists, make_writable, only_driver, write_json
 from search.records.passwords import require_address, with_password, without_passwords
 from search.records.provenance import git_commit, machine, versions
-from search.records.strict_json import plain_name, require_file_name
+from search.records.run_names import plain_name, require_run_name
+from search.tracking.notes import code_span
 from search.tracking.store import DatasetInfo
 from search.tracking.train_tracker import TrainInfo, TrainTracker
 from search.tracking.trial_fields import fixed_point, live_params
@@ -76,7 +77,7 @@ def train(asked: Asked | None, place: Place) -> None:
         RunInterrupted: If the user interrupted it.
     """
     if place.run_name is not None:
-        require_file_name(place.run_name, flag="run_name")
+        require_run_name(place.run_name, flag="run_name")
     require_address("tracking_uri", place.tracking_uri)
     place = replace(place, tracking_uri=with_password(place.tracking_uri))
     name = place.run_name or _made_up_name(asked)
@@ -115,7 +116,7 @@ def _work(
         experiment=place.experiment,
         info=_info(job, path.name, require_arrived(trainer) if trainer else {}),
     )
-    again = f"make train RUN_NAME={shlex.quote(path.name)}" + _flags_of(place)
+    again = go_on_command(place, path.name)
     measured = run.measured
     try:
         if trainer is None or measured is not None:
@@ -141,11 +142,12 @@ def _work(
     finally:
         run.close()
     assert measured is not None
+    weights = code_span(str(path / MODEL_FILE))
     tracker.close(
         "FINISHED",
         run.trial,
         metrics=measured.metrics,
-        note=f"**{summary(job, measured)}**\n\nThe weights lie in `{path / MODEL_FILE}`.",
+        note=f"**{summary(job, measured)}**\n\nThe weights lie in {weights}.",
         files=[path / CARD_FILE, path / RECIPE_FILE, path / METRICS_FILE],
     )
     tell_result(console, job, measured, path)
@@ -166,6 +168,16 @@ def _train(
         return run.finish(trainer, on_epoch=on_epoch)
 
 
+def go_on_command(place: Place, name: str) -> str:
+    """What to type to go on with the run ``name`` there; a password is not in it."""
+    return next_command(
+        "train",
+        RUN_NAME=name,
+        RUN_DIR=place.run_dir,
+        TRACKING_URI=place.tracking_uri and without_passwords(place.tracking_uri),
+    )
+
+
 def _trainer(job: TrainJob, dataset: Dataset) -> Trainer:
     return Trainer(job.recipe, dataset, dataset.split, device=device())
 
@@ -176,14 +188,6 @@ def _made_up_name(asked: Asked | None) -> str:
     folder = Path(os.path.realpath(asked.config)).parent
     stem = folder.name if exists(folder / "config.json") else asked.config.stem
     return f"train-{plain_name(stem)}-{time.strftime('%Y%m%d-%H%M%S')}"
-
-
-def _flags_of(place: Place) -> str:
-    flags = {
-        "RUN_DIR": str(place.run_dir) if place.run_dir != Path("runs").resolve() else None,
-        "TRACKING_URI": place.tracking_uri and without_passwords(place.tracking_uri),
-    }
-    return "".join(f" {name}={shlex.quote(value)}" for name, value in flags.items() if value)
 
 
 def _info(job: TrainJob, name: str, live: Mapping[str, float]) -> TrainInfo:

@@ -54,8 +54,9 @@ def tell_result(console: Console, job: TrainJob, measured: Measured, path: Path)
     say(console, "")
     for label, text in rows:
         say(console, f"{label:<20}{text}")
-    code = loading_code(job.recipe, num_classes=len(job.class_names))
-    say(console, "\nLoad it:\n\n" + code.replace(MODEL_FILE, str(path / MODEL_FILE)))
+    file, num_classes = str(path / MODEL_FILE), len(job.class_names)
+    code = loading_code(job.recipe, num_classes=num_classes, file=file)
+    say(console, f"\nLoad it:\n\n{code}")
 
 
 def say(console: Console, text: str) -> None:
