@@ -79,12 +79,6 @@ class EmaBank:
                 self._start(name)
 
     @torch.no_grad()
-    def restart(self) -> None:
-        """Start every average again at the weights of now."""
-        for average in self._averages.values():
-            torch._foreach_copy_(average, self._live())
-
-    @torch.no_grad()
     def update(self, model: nn.Module) -> None:
         """Move every average towards the weights after an optimizer step that was taken.
 

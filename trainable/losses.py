@@ -45,21 +45,3 @@ def one_hot(labels: Tensor, num_classes: int) -> Tensor:
     """
     rows = torch.zeros(*labels.shape, num_classes, device=labels.device)
     return rows.scatter_(-1, labels.unsqueeze(-1), 1.0)
-
-
-def smoothed(targets: Tensor, label_smoothing: Smoothing) -> Tensor:
-    """Probabilities of shape batch x K with ``label_smoothing`` of their mass spread evenly."""
-    return targets * (1.0 - label_smoothing) + label_smoothing / targets.shape[-1]
-
-
-def from_others_only(label_smoothing: float, num_classes: int) -> float:
-    """Torch's ``label_smoothing`` that gives the targets of the other convention.
-
-    There the true class gets ``1 - eps`` and each *other* class ``eps / (K - 1)``. Equal targets
-    need ``eps_torch / K = eps / (K - 1)``: see ``docs/label_smoothing.md``.
-
-    Args:
-        label_smoothing: ``eps`` of the other convention, in ``[0, (K - 1) / K)``.
-        num_classes: ``K``, at least 2.
-    """
-    return label_smoothing * num_classes / (num_classes - 1)

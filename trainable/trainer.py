@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spaces.recipe import Recipe
+from spaces.seeds import drawn_seed
 from spaces.task import Task
 from trainable.augment.batch_augment import Augment, Normalizer
 from trainable.batch_norm import batch_norm_statistics, refresh_batch_norm
@@ -130,7 +131,7 @@ class Trainer:
         batch_size = min(self.recipe.batch_size, len(self._split.train))
         # Drawn anew for each epoch from seed and epoch alone, so that a checkpoint needs to hold no
         # generator and runs with one seed see the same noise whatever ran in the process before.
-        epoch_seed = 1_000_003 * self.recipe.seed + self.epoch
+        epoch_seed = drawn_seed(self.recipe.seed, self.epoch)
         torch.manual_seed(epoch_seed)
         self._augment_generator.manual_seed(epoch_seed)
         order = np.random.default_rng(epoch_seed).permutation(self._split.train)

@@ -8,14 +8,13 @@ from search.plan.config import RunConfig
 from search.plan.plan import Plan
 from search.records.journal import Journal
 from search.records.trials import TrialSpec
+from search.stages.fresh_seeds import fresh_seed
 from search.stages.listed_stage import ListedStage
 from search.verdict.design import Factors, blocks_per_look, cells, factors
 from spaces.recipe import Recipe
 
 NO_AVERAGE = "none"
 """Level of the within-run EMA factor that measures the raw weights."""
-_SEED_STEP = 1_000_003
-"""Distance between the seeds of two runs of the tool, so that their blocks never share one."""
 
 
 def experiment_factors(plan: Plan, best: Recipe) -> Factors:
@@ -68,7 +67,7 @@ def block_specs(
     plan: Plan, best: Recipe, what: Factors, *, block: int, seed: int
 ) -> list[TrialSpec]:
     """The runs of one block; all share a fresh split, initial weights and batch order."""
-    block_seed = _SEED_STEP * (seed + 1) + 1000 + block
+    block_seed = fresh_seed(seed, stage="attribute", number=block)
     reference, changed = plan.dial_values(plan.reference), plan.dial_values(best)
     base = best
     if "randaugment_magnitude" in changed and best.randaugment is None:
@@ -126,7 +125,8 @@ def confirm_specs(plan: Plan, config: RunConfig, *, best: Recipe) -> list[TrialS
     # Any of them may turn out to be the one that is exported, and then is the champion; of which
     # seed is settled before any result is known.
     exportable = {stands_in[role] for role in ("reference", "best", "scaled")}
-    seeds = [_SEED_STEP * (config.seed + 1) + 2000 + i for i in range(config.confirm_seeds)]
+    numbers = range(config.confirm_seeds)
+    seeds = [fresh_seed(config.seed, stage="confirm", number=number) for number in numbers]
     return [
         TrialSpec(
             stage="confirm",

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from search.records.metrics import score
 from search.records.trials import Trial, TrialSpec
+from search.stages.fresh_seeds import fresh_seed
 from spaces.recipe import Recipe
 
 RERUN = "rerun"
@@ -46,13 +47,14 @@ def reruns(
         done = _rerun_of(trials, round_number)
         missing = [trial for trial in contenders if trial.spec.trial_id not in done]
         if missing:
+            shared = fresh_seed(seed, stage="search", number=round_number)
             return [
                 replace(
                     trial.spec,
                     number=number + i,
                     role=RERUN,
-                    recipe=replace(trial.spec.recipe, seed=_seed(seed, round_number)),
-                    split_seed=_seed(seed, round_number),
+                    recipe=replace(trial.spec.recipe, seed=shared),
+                    split_seed=shared,
                     block=round_number,
                     rerun_of=trial.spec.trial_id,
                     eval_epochs=(),
@@ -115,7 +117,3 @@ def _mean_score(trials: Sequence[Trial], trial: Trial, metric: str, num_val: int
 def _last_score(trial: Trial, *, metric: str, num_val: int) -> float:
     value = score(trial.records[-1].metrics, metric=metric, num_val=num_val)
     return -math.inf if value is None else value
-
-
-def _seed(seed: int, round_number: int) -> int:
-    return 1_000_003 * (seed + 1) + round_number

@@ -299,7 +299,8 @@ def test_timm_trains_the_same_weights_and_the_same_average(changes: dict[str, An
         precision.step(slot.inner, ours.parameters(), recipe.grad_clip_norm)
         bank.update(ours)
         if step == 0:
-            bank.restart()  # timm's average starts at the weights after the first update.
+            # timm's average starts at the weights after the first update.
+            bank = EmaBank(ours, {"own": recipe.strengths.ema_decay})
 
         torch.manual_seed(step)
         optimizer.zero_grad()

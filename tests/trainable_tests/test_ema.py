@@ -254,14 +254,6 @@ def test_new_decays_keep_the_averages_they_know_and_start_the_others_now() -> No
         assert_same(snapshot(model), expected)
 
 
-def test_a_restarted_bank_is_at_the_weights_of_now() -> None:
-    model, bank, history = a_bank_after(4)
-    bank.restart()
-    for name in DECAYS:
-        with bank.averaged(name):
-            assert_equal(snapshot(model), history[-1])
-
-
 @pytest.mark.parametrize("decay", [-0.1, 1.0, 1.5, math.nan, math.inf])
 def test_a_decay_outside_its_interval_is_refused_by_name(decay: float) -> None:
     with pytest.raises(InputError, match=r"`0 <= ema_decay < 1` must hold, but got .* for 'best'"):

@@ -62,13 +62,6 @@ def param_groups(
     return groups
 
 
-def set_weight_decay(groups: Iterable[dict[str, Any]], weight_decay: float) -> None:
-    """Set the decay of the decayed groups in place, for the next trial of a warm optimizer."""
-    for group in groups:
-        if not group["name"].endswith(NO_DECAY):
-            group["weight_decay"] = weight_decay
-
-
 def _is_spared(name: str, parameter: torch.Tensor, patterns: Iterable[str]) -> bool:
     one_dimensional = parameter.ndim <= 1 or name.endswith(".bias")
     return one_dimensional or any(fnmatch(name, pattern) for pattern in patterns)

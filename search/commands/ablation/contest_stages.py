@@ -6,12 +6,13 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from search.commands.ablation.stage import SEED_STEP, block_of
+from search.commands.ablation.stage import block_of
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
 from search.records.journal import Journal
 from search.records.metrics import score
 from search.records.trials import Trial, TrialSpec, epoch_seconds
+from search.stages.fresh_seeds import fresh_seed
 from search.stages.listed_stage import ListedStage
 from spaces.recipe import Recipe
 from trainable.optim.optimizers import DEFAULTS
@@ -19,7 +20,6 @@ from trainable.optim.optimizers import DEFAULTS
 TUNE, CONTEST = "tune", "contest"
 LR_SPAN = 10.0
 """The rates tried reach from a default divided by this to the default times this."""
-_TUNE_SEED, _FIRST_SEED = 4000, 5000
 _AVERAGES_ITSELF = "adamw_schedulefree"
 
 
@@ -88,7 +88,7 @@ def rates(default: float, *, number: int) -> list[float]:
 
 def tune_specs(plan: Plan, config: RunConfig) -> list[TrialSpec]:
     """Every optimizer with every rate, all on one split and seed."""
-    seed = SEED_STEP * (config.seed + 1) + _TUNE_SEED
+    seed = fresh_seed(config.seed, stage=TUNE, number=0)
     recipes = []
     for name in config.optimizers:
         recipe = contestant(plan, name)
@@ -123,7 +123,7 @@ def contest_stage(journal: Journal, plan: Plan, config: RunConfig) -> ListedStag
     def batch(block: int) -> Sequence[TrialSpec]:
         if block >= config.seeds:
             return []
-        return block_of(recipes, stage=CONTEST, block=block, seed=config.seed, first=_FIRST_SEED)
+        return block_of(recipes, stage=CONTEST, block=block, seed=config.seed)
 
     return ListedStage(CONTEST, journal, batch, num_sure=config.seeds)
 

@@ -8,13 +8,11 @@ from search.plan.config import RunConfig
 from search.plan.plan import Plan
 from search.records.journal import Journal
 from search.records.trials import TrialSpec
+from search.stages.fresh_seeds import fresh_seed
 from search.stages.listed_stage import ListedStage
 from spaces.recipe import Recipe
 
 STAGE = "ablate"
-SEED_STEP = 1_000_003
-"""Distance between the seeds of two runs of the tool, so that their blocks never share one."""
-_FIRST_SEED = 3000
 
 
 def ablate_stage(
@@ -32,13 +30,13 @@ def ablate_stage(
     def batch(block: int) -> Sequence[TrialSpec]:
         if block >= config.seeds:
             return []
-        return block_of(recipes, stage=STAGE, block=block, seed=config.seed, first=_FIRST_SEED)
+        return block_of(recipes, stage=STAGE, block=block, seed=config.seed)
 
     return ListedStage(STAGE, journal, batch, num_sure=config.seeds)
 
 
 def block_of(
-    recipes: Mapping[str, Recipe], *, stage: str, block: int, seed: int, first: int
+    recipes: Mapping[str, Recipe], *, stage: str, block: int, seed: int
 ) -> list[TrialSpec]:
     """One block: all recipes on the same fresh split, initial weights and batch order.
 
@@ -47,9 +45,8 @@ def block_of(
         stage: The stage that runs them.
         block: Its number, from 0.
         seed: Seed of the run of the tool.
-        first: What tells the seeds of this stage from those of another one.
     """
-    block_seed = SEED_STEP * (seed + 1) + first + block
+    block_seed = fresh_seed(seed, stage=stage, number=block)
     # In another order in each block: what else the machine does must not always hit the same one.
     roles = list(recipes)
     random.Random(block_seed).shuffle(roles)
