@@ -14,6 +14,7 @@ import yaml
 
 from search.recipes.timm_import import Described, describe_timm_args, looks_like_timm
 from search.records.files import write_text
+from search.records.strict_json import one_line
 from spaces.errors import InputError
 from spaces.recipe import Recipe
 from spaces.strengths import STRENGTH_NAMES
@@ -21,7 +22,6 @@ from spaces.strengths import STRENGTH_NAMES
 MAX_BYTES = 64 * 1024
 """Twelve times the length of a full ``args.yaml``."""
 _MAX_DEPTH = 8
-_MAX_MESSAGE = 600
 _INT_BOUND = 2**63
 
 
@@ -50,7 +50,7 @@ def read_described(path: Path, *, defaults: Recipe | None) -> Described:
             raise InputError(f"`{misplaced[0]}` must stand under `strengths`, not beside it.")
         return Described(recipe=Recipe.from_dict(data, defaults=defaults))
     except InputError as error:
-        raise InputError(f"{path}: {_one_line(str(error))}") from None
+        raise InputError(f"{path}: {one_line(str(error))}") from None
 
 
 def write_recipe(path: Path, recipe: Recipe, *, comments: Sequence[str] = ()) -> None:
@@ -163,11 +163,6 @@ _KINDS = {str: "text", list: "a list", bool: "a single value", int: "a number", 
 
 def _kind(data: object) -> str:
     return _KINDS.get(type(data), "a single value")
-
-
-def _one_line(message: str) -> str:
-    flat = " ".join(message.split())
-    return flat if len(flat) <= _MAX_MESSAGE else flat[:_MAX_MESSAGE] + " ..."
 
 
 _FLOAT = re.compile(

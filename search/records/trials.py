@@ -170,6 +170,12 @@ class Trial:
         return self.records[-1].epoch if self.records else 0
 
     @property
+    def block(self) -> int:
+        """The block of the experiment it is a run of; only for runs of one."""
+        assert self.spec.block is not None
+        return self.spec.block
+
+    @property
     def is_full_length(self) -> bool:
         """Whether it trained for all epochs of its recipe."""
         return self.status == "finished" and self.epoch == self.spec.recipe.epochs

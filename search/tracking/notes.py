@@ -138,13 +138,14 @@ def verdict_metrics(verdict: Verdict) -> dict[str, float]:
     if verdict.confirmed is not None:
         gains = verdict.confirmed.best_minus_reference
         for name, gain in gains.items():
-            found |= _with_ends(f"confirmed/gain_{name.rpartition('/')[2]}", gain)
+            found |= gain.as_metrics(f"confirmed/gain_{name.rpartition('/')[2]}")
         for role in ("reference", "best", "off"):
             scores: Mapping[str, float] = getattr(verdict.confirmed, role)
             if "test/top1" in scores:
                 found[f"confirmed/{role}_top1"] = scores["test/top1"]
     for dial in verdict.dials:
-        found |= _with_ends(f"effect/{dial.strength}", dial.effect.get("val/top1"))
+        if (effect := dial.effect.get("val/top1")) is not None:
+            found |= effect.as_metrics(f"effect/{dial.strength}")
     found |= {
         "cost/wall_s": verdict.cost.wall_s,
         "cost/core_s": verdict.cost.core_s,
@@ -299,10 +300,3 @@ def _interval(effect: Estimate | None) -> str:
 
 def _percent(scores: Mapping[str, float]) -> str:
     return f"{100 * scores.get('test/top1', math.nan):.1f} %"
-
-
-def _with_ends(name: str, effect: Estimate | None) -> dict[str, float]:
-    if effect is None:
-        return {}
-    low, high = effect.ci95
-    return {name: effect.mean, f"{name}_low": low, f"{name}_high": high}

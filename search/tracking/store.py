@@ -8,6 +8,7 @@ imported.
 """
 
 import json
+import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -190,3 +191,8 @@ class Store:
 
 def _milliseconds(seconds: float | None) -> int:
     return int((seconds or time.time()) * 1000)
+
+
+def quotable(text: str) -> str:
+    """Text that may stand inside quotes in MLflow's search language, which knows no escapes."""
+    return re.sub(r"['\"`\\%$]", "-", text)

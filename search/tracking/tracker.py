@@ -5,7 +5,6 @@ broken, slow or absent, or because the driver was killed, is found missing and w
 call, also by a later process.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,7 @@ from search.tracking.mirror import Mirror, SearchInfo
 from search.tracking.open_store import failures, open_store
 from search.tracking.patience import Patience
 from search.tracking.ranks import BestSoFar
-from search.tracking.store import DatasetInfo, Store
+from search.tracking.store import DatasetInfo, Store, quotable
 from search.tracking.trial_fields import ByStrength
 from search.verdict.schema import Verdict
 from spaces.recipe import Recipe
@@ -113,8 +112,7 @@ class Tracker:
             The id, or an empty text while the store cannot be reached.
         """
         title = tags.get("search", self._run_name)
-        # The id stands inside quotes in MLflow's search language, which knows no escapes.
-        search_id = re.sub(r"['\"`\\%$]", "-", tags.get("search_id", self._run_name))
+        search_id = quotable(tags.get("search_id", self._run_name))
         self._search = SearchInfo(
             run_name=self._run_name,
             params=params,

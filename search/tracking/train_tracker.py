@@ -4,7 +4,6 @@ As with a search, the run directory is the truth, no failure of the store touche
 whatever is missing is found and written by a later call or a later process.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +14,7 @@ from search.records.trials import Trial
 from search.tracking import trial_fields as shown
 from search.tracking.open_store import failures, open_store
 from search.tracking.patience import Patience
-from search.tracking.store import DatasetInfo, Point, Store
+from search.tracking.store import DatasetInfo, Point, Store, quotable
 from search.tracking.view import run_url
 
 _OPEN = "open the store"
@@ -152,11 +151,6 @@ class TrainTracker:
             store=store, run_id=run_id, epoch=epoch, metrics=metrics, search_url=search_url
         )
         return self._run
-
-
-def quotable(text: str) -> str:
-    """Text that may stand inside quotes in MLflow's search language, which knows no escapes."""
-    return re.sub(r"['\"`\\%$]", "-", text)
 
 
 def _search_of(store: Store, search_id: str | None) -> tuple[dict[str, str], str]:

@@ -21,9 +21,7 @@ import numpy as np
 from search.verdict.blocked_model import block_columns, contrast, t_quantile
 from search.verdict.effects import NO_EFFECT, Effect, effect_of
 from search.verdict.schema import Estimate
-
-FAMILY_ALPHA = 0.05
-"""Probability that any of the intervals of one family misses."""
+from search.verdict.sequential import FAMILY_ALPHA
 
 PRIOR_DOF = 4
 """Weight of all other variation beside a difference's own, in degrees of freedom.
@@ -78,7 +76,7 @@ def paired_effects(values: Values, pairs: Sequence[Pair]) -> dict[Pair, Effect]:
 
 
 def simultaneous(effect: Effect, *, num_differences: int) -> Estimate:
-    """A difference with the interval that errs in any of so many with `FAMILY_ALPHA` at most."""
+    """A difference with an interval: any of so many misses with `FAMILY_ALPHA` at most."""
     interval = effect.interval(FAMILY_ALPHA / max(1, num_differences))
     return Estimate(mean=effect.mean, ci95=interval)
 

@@ -30,6 +30,11 @@ class Estimate:
     mean: float
     ci95: tuple[float, float]
 
+    def as_metrics(self, name: str) -> dict[str, float]:
+        """The mean under ``name``, and the ends of its interval beside it."""
+        low, high = self.ci95
+        return {name: self.mean, f"{name}_low": low, f"{name}_high": high}
+
     def times(self, sign: float) -> "Estimate":
         """The same with its sign kept (1.0) or turned round (-1.0)."""
         if sign > 0.0:

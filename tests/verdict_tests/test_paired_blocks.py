@@ -9,13 +9,13 @@ from scipy import stats
 
 from search.verdict.blocked_model import t_quantile
 from search.verdict.paired_blocks import (
-    FAMILY_ALPHA,
     PRIOR_DOF,
     Values,
     mean_estimate,
     paired_effects,
     simultaneous,
 )
+from search.verdict.sequential import FAMILY_ALPHA
 
 NAMES = ("full", *(f"without {i}" for i in range(8)))
 PAIRS = [("full", name) for name in NAMES[1:]]

@@ -5,7 +5,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from search.commands.ablation.comparison_run import Comparison, Findings
-from search.commands.ablation.contest_result import METHOD, SCHEMA, Contest, Round, contest_of
+from search.commands.ablation.contest_result import (
+    METHOD,
+    SCHEMA,
+    Contest,
+    Round,
+    Standing,
+    contest_of,
+)
 from search.commands.ablation.contest_stages import (
     CONTEST as CONTEST_STAGE,
 )
@@ -113,10 +120,11 @@ def _csv_rows(found: Contest) -> list[dict[str, object]]:
             "weight_decay": by_name[standing.name].weight_decay,
             "epochs": standing.epochs,
             "step_ratio": by_name[standing.name].step_ratio,
-            **_ends("top1", standing.top1),
-            **_ends("nll", standing.nll),
-            **_ends("top1_difference", standing.top1_difference),
-            **_ends("nll_difference", standing.nll_difference),
+            **{
+                name: value
+                for column, estimate in _estimates(standing).items()
+                for name, value in estimate.as_metrics(column).items()
+            },
             "train_s": standing.train_s,
             "num_blocks": standing.num_blocks,
             "is_winner": standing.name == one.winner,
@@ -126,21 +134,26 @@ def _csv_rows(found: Contest) -> list[dict[str, object]]:
     ]
 
 
+def _estimates(standing: Standing) -> dict[str, Estimate]:
+    """What is measured of an optimizer; only others than the first differ from the first."""
+    measured = {
+        "top1": standing.top1,
+        "nll": standing.nll,
+        "top1_difference": standing.top1_difference,
+        "nll_difference": standing.nll_difference,
+    }
+    return {name: estimate for name, estimate in measured.items() if estimate is not None}
+
+
 def _metrics(found: Contest) -> dict[str, float]:
     values: dict[str, float] = {}
     for one in found.rounds:
         at = one.at.replace(" ", "_")
         for standing in one.standings:
             values[f"{at}/{standing.name}_top1"] = standing.top1.mean
-            values |= _ends(f"{at}/{standing.name}_difference", standing.top1_difference)
+            if standing.top1_difference is not None:
+                values |= standing.top1_difference.as_metrics(f"{at}/{standing.name}_difference")
     return {name: round(x, _DECIMALS) for name, x in values.items() if math.isfinite(x)}
-
-
-def _ends(name: str, estimate: Estimate | None) -> dict[str, float]:
-    if estimate is None:
-        return {}
-    low, high = estimate.ci95
-    return {name: estimate.mean, f"{name}_low": low, f"{name}_high": high}
 
 
 def _figure(found: Contest) -> Figure:

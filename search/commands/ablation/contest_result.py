@@ -9,7 +9,6 @@ from typing import Any
 from search.commands.ablation.contest_stages import Choice
 from search.records.trials import Trial, epoch_seconds, train_seconds
 from search.verdict.paired_blocks import (
-    FAMILY_ALPHA,
     Pair,
     as_share,
     mean_estimate,
@@ -17,6 +16,7 @@ from search.verdict.paired_blocks import (
     simultaneous,
 )
 from search.verdict.schema import Estimate
+from search.verdict.sequential import FAMILY_ALPHA
 
 SCHEMA = "optimizers/1"
 METHOD = (
@@ -113,7 +113,7 @@ def contest_of(trials: Sequence[Trial], chosen: Sequence[Choice]) -> Contest:
     log_s: dict[str, dict[int, float]] = {}
     for trial in done:
         if trial.spec.role in at_epochs:
-            log_s.setdefault(trial.spec.role, {})[_block(trial)] = math.log(epoch_seconds(trial))
+            log_s.setdefault(trial.spec.role, {})[trial.block] = math.log(epoch_seconds(trial))
     others = [c.name for c in chosen[1:]]
     effects = paired_effects(log_s, [(name, base) for name in others])
     return Contest(
@@ -129,7 +129,7 @@ def contest_of(trials: Sequence[Trial], chosen: Sequence[Choice]) -> Contest:
 
 def _round(at: str, done: Sequence[Trial], role_of: Mapping[str, str], base: str) -> Round:
     runs = {
-        name: {_block(t): t for t in done if t.spec.role == role} for name, role in role_of.items()
+        name: {t.block: t for t in done if t.spec.role == role} for name, role in role_of.items()
     }
     top1, nll = (
         {name: {b: _last(t, m) for b, t in by_block.items()} for name, by_block in runs.items()}
@@ -180,8 +180,3 @@ def _both_ways(
 def _last(trial: Trial, metric: str) -> float:
     value = trial.last(metric)
     return math.nan if value is None else value
-
-
-def _block(trial: Trial) -> int:
-    assert trial.spec.block is not None
-    return trial.spec.block

@@ -124,7 +124,7 @@ def effects_of(
     log_s: dict[str, dict[int, float]] = {}
     for trial in done:
         of_role = log_s.setdefault(trial.spec.role, {})
-        of_role[_block(trial)] = math.log(seconds[trial.spec.trial_id])
+        of_role[trial.block] = math.log(seconds[trial.spec.trial_id])
     effects = [paired_effects(values, pairs) for values in (top1, nll, log_s)]
     diverged = [t.spec.role for t in trials if t.status == "diverged"]
     worths = []
@@ -191,10 +191,5 @@ def _by_block(trials: Sequence[Trial], metric: str) -> dict[str, dict[int, float
     for trial in trials:
         value = trial.last(metric)
         if value is not None:
-            found.setdefault(trial.spec.role, {})[_block(trial)] = value
+            found.setdefault(trial.spec.role, {})[trial.block] = value
     return found
-
-
-def _block(trial: Trial) -> int:
-    assert trial.spec.block is not None
-    return trial.spec.block

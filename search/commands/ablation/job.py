@@ -16,7 +16,6 @@ from search.plan.resources import OVERHEAD, STARTUP_S, device_of, num_threads, n
 from search.records.journal import Journal
 from search.records.trials import Trial
 from search.tracking.answer import Answer
-from search.verdict.schema import Estimate
 from spaces.recipe import Recipe
 from trainable.data.datasets import Dataset
 from trainable.precision import Diverged
@@ -111,9 +110,9 @@ def _csv_rows(found: Ablation) -> list[dict[str, object]]:
             "rank": rank,
             "ingredient": worth.name,
             "value": worth.value,
-            **_ends("top1", worth.top1),
-            **_ends("nll", worth.nll),
-            **_ends("step_time", worth.step_time),
+            **worth.top1.as_metrics("top1"),
+            **worth.nll.as_metrics("nll"),
+            **worth.step_time.as_metrics("step_time"),
             "without_top1": worth.without_top1,
             "without_step_ms": worth.without_step_ms,
             "accuracy": worth.accuracy,
@@ -133,14 +132,9 @@ def _metrics(found: Ablation) -> dict[str, float]:
         "full/epoch_s": found.epoch_s.mean,
     }
     for worth in found.worths:
-        values |= _ends(f"effect/{worth.name}", worth.top1)
-        values |= _ends(f"slowdown/{worth.name}", worth.step_time)
+        values |= worth.top1.as_metrics(f"effect/{worth.name}")
+        values |= worth.step_time.as_metrics(f"slowdown/{worth.name}")
     return {name: round(x, _DECIMALS) for name, x in values.items() if math.isfinite(x)}
-
-
-def _ends(name: str, estimate: Estimate) -> dict[str, float]:
-    low, high = estimate.ci95
-    return {name: estimate.mean, f"{name}_low": low, f"{name}_high": high}
 
 
 def _diverged(found: Ablation) -> list[str]:
