@@ -1,4 +1,4 @@
-"""The scales on which a strength is searched: one dial position in ``[0, 1]`` per value.
+"""The scales on which a strength is searched: one position in ``[0, 1]`` per value.
 
 Longer than most modules: one contract and its four scales, which are read side by side.
 """
@@ -16,7 +16,7 @@ Without it an end that was turned into a raw value and read back would count as 
 
 
 class Axis(ABC):
-    """A range of values and the way dial positions are spread over it.
+    """A range of values and the way positions are spread over it.
 
     Position 0 is the low end and position 1 the high end; a higher position never means a lower
     value. ``str(axis)`` is the scale in words. Subclasses are final.
@@ -35,7 +35,7 @@ class Axis(ABC):
         """The largest value, included: where position 1 lies."""
 
     def decode(self, position: float) -> float:
-        """The value at a dial position in ``[0, 1]``, both ends included.
+        """The value at a position in ``[0, 1]``, both ends included.
 
         Raises:
             InputError: If the position lies outside ``[0, 1]``.
@@ -45,7 +45,7 @@ class Axis(ABC):
         return self._decode(position)
 
     def encode(self, value: float) -> float:
-        """The dial position of a value; the inverse of `decode`.
+        """The position of a value; the inverse of `decode`.
 
         Raises:
             InputError: If the axis does not contain the value.
@@ -101,7 +101,7 @@ class Axis(ABC):
 @final
 @dataclass(frozen=True, slots=True)
 class LinearAxis(Axis):
-    """Equal steps of the dial add an equal amount; ``low < high``, both finite and included."""
+    """Equal steps of position add an equal amount; ``low < high``, both finite and included."""
 
     # An explicit field() because an inherited property would be taken for the default value.
     low: float = field()
@@ -130,7 +130,7 @@ class LinearAxis(Axis):
 @final
 @dataclass(frozen=True, slots=True)
 class LogAxis(Axis):
-    """Equal steps of the dial multiply by an equal factor; ``0 < low < high``, both included."""
+    """Equal steps of position multiply by an equal factor; ``0 < low < high``, both included."""
 
     low: float = field()
     high: float = field()
@@ -165,7 +165,7 @@ class LogAxis(Axis):
 @final
 @dataclass(frozen=True, slots=True)
 class ZeroAxis(Axis):
-    """A linear or log axis on which exactly 0 (off) has a share of the dial of its own.
+    """A linear or log axis on which exactly 0 (off) has a share of the positions of its own.
 
     Without it a search would never propose 0: on a linear axis it has probability zero, and on a
     log axis it does not exist.
@@ -223,7 +223,7 @@ class ZeroAxis(Axis):
 @final
 @dataclass(frozen=True, slots=True)
 class FixedAxis(Axis):
-    """One value that is not searched; every dial position means it, and its own position is 0."""
+    """One value that is not searched; every position means it, and its own position is 0."""
 
     value: float
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from spaces.axes import Axis, LogAxis, ZeroAxis
 from spaces.space import Space
-from spaces.units import EFFECTIVE_UNITS, limits, plain, to_raw
+from spaces.strengths.registry import strength
+from spaces.units import limits, plain, to_raw, unit_of
 
 EDGE = 0.1
-"""Share of the dial next to an end that counts as near it."""
+"""Share of the axis next to an end that counts as near it."""
 CROWD = 0.5
 """Share of the best trials near one end that counts as a crowd; positions spread evenly put three
 of five there in fewer than one of a hundred cases."""
@@ -49,7 +50,7 @@ def edge_warnings(
 
     Args:
         space: What was searched.
-        best_positions: Dial positions of the best trials, say the best tenth or the best five.
+        best_positions: Positions of the best trials, say the best tenth or the best five.
     """
     warnings = []
     for name in space.free_names:
@@ -67,11 +68,11 @@ def edge_warnings(
 
 
 def _low_end_is_off(name: str, axis: Axis, space: Space) -> bool:
-    return axis.low == 0 or (name == "ema_decay" and to_raw(name, axis.low, space.task) == 0)
+    return axis.low == 0 or to_raw(name, axis.low, space.task) == strength(name).off
 
 
 def _warning(space: Space, name: str, end: str, num_near: int, num_best: int) -> EdgeWarning:
-    axis, task, unit = space.axes[name], space.task, EFFECTIVE_UNITS[name]
+    axis, task, unit = space.axes[name], space.task, unit_of(name)
     weakest, strongest = limits(name, task)
     low, high = _widened(axis, end)
     low, high = max(low, weakest), min(high, strongest)

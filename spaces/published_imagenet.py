@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from spaces.published import TRANSFERABLE, Published
 from spaces.recipe import RandAugment, Recipe
-from spaces.strengths import Strengths
+from spaces.strengths.values import Strengths
 from spaces.task import Task
 
 IMAGENET_IMAGES = 1_281_167

@@ -3,7 +3,7 @@
 from spaces.published import Published
 from spaces.published_imagenet import IMAGENET_IMAGES
 from spaces.recipe import Recipe
-from spaces.strengths import Strengths
+from spaces.strengths.values import Strengths
 from spaces.task import MEDIUM_BELOW, SMALL_BELOW, Task
 
 _FIXED_CROP = "crops of one size at a random place become crops of at least that area"

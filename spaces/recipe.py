@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
 from spaces.errors import InputError
-from spaces.strengths import STRENGTH_NAMES, Strengths
+from spaces.strengths.values import STRENGTH_KEYS, Strengths
 
 SCHEMA = "recipe/1"
 SCHEDULES = ("cosine", "one_cycle", "constant", "wsd")
@@ -44,7 +44,7 @@ class Recipe:
         batch_size: Images per optimizer step, at least 1.
         optimizer: One of `OPTIMIZERS`.
         lr: Peak learning rate, above 0.
-        strengths: The five searched numbers.
+        strengths: What is searched of every recipe.
         schedule: One of `SCHEDULES`, stepped after each optimizer step.
         min_lr: Learning rate at the end of the schedule, in ``[0, lr]``.
         layer_decay: Factor on the learning rate per block towards the input, in ``(0, 1]``; 1: off.
@@ -141,7 +141,7 @@ class Recipe:
         base = defaults or cls()
         if "strengths" in values:
             given = _mapping("strengths", values["strengths"])
-            _refuse_unknown(given, STRENGTH_NAMES, "strength")
+            _refuse_unknown(given, STRENGTH_KEYS, "strength")
             values["strengths"] = replace(base.strengths, **given)
         if values.get("randaugment") is not None:
             given = _mapping("randaugment", values["randaugment"])

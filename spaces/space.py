@@ -1,5 +1,5 @@
-"""What is searched for one task: an axis per strength, dial positions on one side, raw values on
-the other, effective units in between. Longer than most modules for what a user may change of it.
+"""What is searched for one task: an axis per strength, positions on one side, raw values on the
+other, effective values in between. Longer than most modules for what a user may change of it.
 """
 
 from collections.abc import Mapping
@@ -9,10 +9,10 @@ from typing import Any
 from spaces.axes import Axis, FixedAxis, ZeroAxis
 from spaces.errors import InputError
 from spaces.ranges import extra_axis, strength_axes
-from spaces.recipe import RandAugment, Recipe
-from spaces.strengths import STRENGTH_NAMES
+from spaces.recipe import Recipe
+from spaces.strengths.registry import EXTRAS, STRENGTHS, known, strength
 from spaces.task import Task
-from spaces.units import EFFECTIVE_UNITS, EXTRA_NAMES, limits, to_effective, to_raw
+from spaces.units import limits, to_effective, to_raw, unit_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,26 +29,34 @@ class Space:
     axes: Mapping[str, Axis]
 
     @classmethod
-    def for_task(cls, task: Task, *, takes_drop_path: bool = True) -> "Space":
-        """The five strengths over the ranges of `spaces.ranges`.
+    def for_task(cls, task: Task) -> "Space":
+        """Every strength over the range of its file in `spaces.strengths`.
 
-        A model that takes no drop path, or has no residual block, has that strength fixed to 0.
+        What has nothing to act on (drop path in a model without residual blocks) is fixed at off.
 
         Raises:
             InputError: If the run is too short to be searched.
         """
-        axes = strength_axes(task)
-        if not takes_drop_path:
-            axes["drop_path_rate"] = FixedAxis(0.0)
-        return cls(task, axes)
+        return cls(task, strength_axes(task))
 
     @property
     def free_names(self) -> tuple[str, ...]:
         """Names of the axes that are searched."""
         return tuple(name for name, axis in self.axes.items() if not isinstance(axis, FixedAxis))
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every strength, searched or fixed, and every extra that is searched."""
+        searched = self.free_names
+        return tuple(n for n in known() if n in self.axes and (n in STRENGTHS or n in searched))
+
+    @property
+    def dial_names(self) -> tuple[str, ...]:
+        """All of `names` that get a dial: a nuisance such as the learning rate gets none."""
+        return tuple(name for name in self.names if strength(name).has_dial)
+
     def decode(self, positions: Mapping[str, float]) -> dict[str, float]:
-        """Raw values of all axes at the dial positions of the free ones.
+        """Raw values of all axes at the positions of the free ones.
 
         A searched learning rate is decoded first: the same pull W is another weight decay under
         another learning rate. Where W asks for more than a weight decay of 10 it gets 10.
@@ -58,17 +66,16 @@ class Space:
         """
         _require_names("position", positions, needed=self.free_names, known=tuple(self.axes))
         task, raw = self.task, dict[str, float]()
-        for name, axis in self._lr_first():
+        for name, axis in self._task_first():
             if isinstance(axis, FixedAxis):
                 raw[name] = axis.value
             else:
                 raw[name] = _attainable_raw(name, axis.decode(positions[name]), task)
-            if name == "lr":
-                task = replace(task, lr=raw[name])
+            task = _task_with(name, raw[name], task)
         return {name: raw[name] for name in self.axes}
 
     def encode(self, raw: Mapping[str, float], *, clamped: bool = False) -> dict[str, float]:
-        """Dial positions of the free axes for raw values of at least those; inverse of `decode`.
+        """Positions of the free axes for raw values of at least those; inverse of `decode`.
 
         Args:
             raw: By name; a name without an axis is an error.
@@ -80,9 +87,8 @@ class Space:
         """
         _require_names("raw value", raw, needed=self.free_names, known=tuple(self.axes))
         task, positions = self.task, dict[str, float]()
-        for name, axis in self._lr_first():
-            if name == "lr":
-                task = replace(task, lr=axis.clamp(raw.get("lr", axis.low)))
+        for name, axis in self._task_first():
+            task = _task_with(name, axis.clamp(raw.get(name, axis.low)), task)
             if isinstance(axis, FixedAxis):
                 if not clamped and raw.get(name, axis.value) != axis.value:
                     raise InputError(f"`{name}` is fixed at {axis.value:g}, got {raw[name]!r}.")
@@ -116,7 +122,7 @@ class Space:
             InputError: If the name is unknown, an end is more than this run can carry out, the ends
                 are not in order, or the axis is fixed.
         """
-        space = self.with_extra(name) if name in EXTRA_NAMES else self
+        space = self.with_extra(name) if name in EXTRAS else self
         axis = space._axis(name)
         if isinstance(axis, FixedAxis):
             raise InputError(f"`{name}` is fixed at {axis.value:g} and cannot be given a range.")
@@ -141,8 +147,8 @@ class Space:
         return replace(self, axes={**self.axes, name: FixedAxis(value)})
 
     def with_extra(self, name: str) -> "Space":
-        """This space with one more axis, one of `spaces.units.EXTRA_NAMES`, searched over its
-        default range; a space that has it already is returned as it is.
+        """This space with one more axis, one of `spaces.strengths.registry.EXTRAS`,
+        searched over its default range; a space that has it already is returned as it is.
 
         Raises:
             InputError: If there is no such extra.
@@ -157,31 +163,13 @@ class Space:
         Raises:
             InputError: If a name is unknown or a recipe may not hold a value.
         """
-        strengths = {name: value for name, value in raw.items() if name in STRENGTH_NAMES}
-        extras = {name: value for name, value in raw.items() if name not in STRENGTH_NAMES}
-        magnitude = extras.pop("randaugment_magnitude", None)
-        if magnitude is not None:
-            # Magnitude 0 still equalizes and auto-contrasts: off is no RandAugment at all.
-            num_ops = recipe.randaugment.num_ops if recipe.randaugment else RandAugment().num_ops
-            on = RandAugment(num_ops=num_ops, magnitude=round(magnitude))
-            recipe = replace(recipe, randaugment=on if on.magnitude > 0 else None)
-        if "lr" in extras:
-            # The schedule ends at the same share of its peak.
-            extras["min_lr"] = recipe.min_lr * extras["lr"] / recipe.lr
-        return Recipe.from_dict({"strengths": strengths, **extras}, defaults=recipe)
+        for name, value in raw.items():
+            recipe = strength(name).put(recipe, value)
+        return recipe
 
     def raw_of(self, recipe: Recipe) -> dict[str, float]:
         """The raw values that a recipe holds for the axes of this space; the inverse of `apply`."""
-        magnitude = recipe.randaugment.magnitude if recipe.randaugment else 0
-        held = {
-            **recipe.strengths.as_dict(),
-            "lr": recipe.lr,
-            "mixup_alpha": recipe.mixup_alpha,
-            "cutmix_alpha": recipe.cutmix_alpha,
-            "randaugment_magnitude": float(magnitude),
-            "layer_decay": recipe.layer_decay,
-        }
-        return {name: held[name] for name in self.axes}
+        return {name: strength(name).read(recipe) for name in self.axes}
 
     def to_dict(self) -> dict[str, Any]:
         """Each axis for ``plan.json``: its scale, its unit, and ``[weakest, strongest]`` in
@@ -198,7 +186,7 @@ class Space:
             raw = [_attainable_raw(name, value, self.task) for value in effective]
         return {
             "scale": str(axis),
-            "unit": EFFECTIVE_UNITS[name],
+            "unit": unit_of(name),
             "effective": effective,
             "raw": raw,
             "above_zero": axis.inner.low if isinstance(axis, ZeroAxis) else None,
@@ -209,8 +197,9 @@ class Space:
             raise InputError(f"Unknown axis {name!r}; this space has {', '.join(self.axes)}.")
         return self.axes[name]
 
-    def _lr_first(self) -> list[tuple[str, Axis]]:
-        return sorted(self.axes.items(), key=lambda item: item[0] != "lr")
+    def _task_first(self) -> list[tuple[str, Axis]]:
+        """The axes, those first that the effective values of others depend on."""
+        return sorted(self.axes.items(), key=lambda item: strength(item[0]).task_with is None)
 
 
 def parse_set(text: str) -> tuple[str, float, float]:
@@ -239,8 +228,8 @@ def parse_fix(text: str) -> tuple[str, float]:
 
 
 def _known(name: str) -> str:
-    if name.strip() not in EFFECTIVE_UNITS:
-        raise InputError(f"Unknown name {name!r}; known are {', '.join(EFFECTIVE_UNITS)}.")
+    if name.strip() not in known():
+        raise InputError(f"Unknown name {name!r}; known are {', '.join(known())}.")
     return name.strip()
 
 
@@ -249,6 +238,12 @@ def _number(digits: str, text: str) -> float:
         return float(digits)
     except ValueError:
         raise InputError(f"{digits!r} in {text!r} must be a number.") from None
+
+
+def _task_with(name: str, value: float, task: Task) -> Task:
+    """The task in which others are measured, where they depend on this one."""
+    change = strength(name).task_with
+    return task if change is None else change(task, value)
 
 
 def _attainable_raw(name: str, effective: float, task: Task) -> float:

@@ -1,6 +1,8 @@
 """What a run really trains with, read off its live objects instead of its configuration."""
 
-from spaces.strengths import Strengths
+from collections.abc import Callable, Mapping
+
+from spaces.strengths.registry import known
 from trainable.ema import OWN
 from trainable.models.drop_path import read_drop_path_rate
 from trainable.trainer import Trainer
@@ -9,38 +11,69 @@ LIVE = "live/"
 """Begins the metrics under which a trial reports the strengths that it found to be at work."""
 
 
-def live_strengths(trainer: Trainer) -> Strengths:
-    """The strengths as optimizer, criterion, model, average and schedule hold them.
-
-    The warmup is the share of steps that lie below the first one at the peak.
-    """
+def _warmup_fraction(trainer: Trainer) -> float:
+    """The share of steps that lie below the first one at the peak."""
     total_steps = trainer.task.total_steps
-    factors = [trainer.lr_factor(step) for step in range(total_steps)]
-    warmup_steps = next(step for step, factor in enumerate(factors) if factor > 1.0 - 1e-9)
-    return Strengths(
-        weight_decay=max(group["weight_decay"] for group in trainer.optimizer.inner.param_groups),
-        label_smoothing=trainer.loss.label_smoothing,
-        drop_path_rate=read_drop_path_rate(trainer.model),
-        ema_decay=trainer.ema.decays[OWN],
-        warmup_fraction=warmup_steps / total_steps,
-    )
+    factors = (trainer.lr_factor(step) for step in range(total_steps))
+    return next(step for step, factor in enumerate(factors) if factor > 1.0 - 1e-9) / total_steps
+
+
+def _layer_decay(trainer: Trainer) -> float:
+    """The factor per layer that scales the rate of the head down to that of the first layer."""
+    scales = {group["name"]: group["lr_scale"] for group in trainer.optimizer.inner.param_groups}
+    if len(set(scales.values())) == 1:
+        return 1.0
+    layers = [int(name.removeprefix("layer_").partition(".")[0]) for name in scales]
+    return float(min(scales.values()) ** (1 / (max(layers) - min(layers))))
+
+
+_READERS: Mapping[str, Callable[[Trainer], float]] = {
+    "weight_decay": lambda t: max(g["weight_decay"] for g in t.optimizer.inner.param_groups),
+    "label_smoothing": lambda t: t.loss.label_smoothing,
+    "drop_path_rate": lambda t: read_drop_path_rate(t.model),
+    "ema_decay": lambda t: t.ema.decays[OWN],
+    "warmup_fraction": _warmup_fraction,
+    "lr": lambda t: t.optimizer.inner.defaults["lr"],
+    "mixup_alpha": lambda t: t.augment.recipe.mixup_alpha,
+    "cutmix_alpha": lambda t: t.augment.recipe.cutmix_alpha,
+    "randaugment_magnitude": lambda t: (
+        t.augment.recipe.randaugment.magnitude if t.augment.recipe.randaugment else 0.0
+    ),
+    "layer_decay": _layer_decay,
+}
+"""Where each strength and extra is at work."""
+
+
+def live_values(trainer: Trainer) -> dict[str, float]:
+    """Every strength and extra as the object that applies it holds it.
+
+    Raises:
+        RuntimeError: If it is not said above where one of them is at work.
+    """
+    if missing := known().keys() - _READERS.keys():
+        raise RuntimeError(
+            f"{sorted(missing)[0]} must be read back from where it is at work, but no reader says "
+            "where that is."
+        )
+    return {name: float(_READERS[name](trainer)) for name in known()}
 
 
 def require_arrived(trainer: Trainer) -> dict[str, float]:
     """Refuse to train with other strengths than the recipe's.
 
     Returns:
-        `live_strengths` as metrics, ``live/weight_decay`` and so on: what is logged of a run.
+        `live_values` as metrics, ``live/weight_decay`` and so on: what is logged of a run.
 
     Raises:
         RuntimeError: If a strength did not reach the object that applies it.
     """
-    asked, live = trainer.recipe.strengths.as_dict(), live_strengths(trainer).as_dict()
+    live = live_values(trainer)
     # A compiled run holds its smoothing in float32; warmup is a whole number of steps.
-    tolerance = dict.fromkeys(asked, 1e-7) | {"warmup_fraction": 0.5 / trainer.task.total_steps}
-    for name, value in asked.items():
-        if abs(live[name] - value) > tolerance[name] + 1e-9:
+    tolerance = dict.fromkeys(live, 1e-7) | {"warmup_fraction": 0.5 / trainer.task.total_steps}
+    for name, strength in known().items():
+        asked = strength.read(trainer.recipe)
+        if abs(live[name] - asked) > tolerance[name] + 1e-9:
             raise RuntimeError(
-                f"`{name}` is {value!r} in the recipe, but {live[name]!r} in the run."
+                f"`{name}` is {asked!r} in the recipe, but {live[name]!r} in the run."
             )
-    return {f"{LIVE}{name}": float(value) for name, value in live.items()}
+    return {f"{LIVE}{name}": value for name, value in live.items()}

@@ -90,7 +90,7 @@ class Trainer:
         own = {OWN: recipe.strengths.ema_decay}
         self.ema = EmaBank(self.model, own | dict(ema_levels or {}))
         self._augment_generator = torch.Generator()
-        self._augment = Augment(recipe, self._augment_generator, erase_value=info.mean)
+        self.augment = Augment(recipe, self._augment_generator, erase_value=info.mean)
         self._warmup_steps = warmup_steps_of(
             recipe.strengths.warmup_fraction, self.task.total_steps
         )
@@ -192,7 +192,7 @@ class Trainer:
         )
 
     def _augmented(self, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        images, targets = self._augment(*self._images.batch(indices), self._num_classes)
+        images, targets = self.augment(*self._images.batch(indices), self._num_classes)
         return self._normalize(images), targets
 
     def evaluate(self, *parts: str) -> dict[str, float]:

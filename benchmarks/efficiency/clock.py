@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.efficiency.table import METRICS
-from spaces.strengths import Strengths
+from spaces.strengths.values import Strengths
 
 METRIC = "val/nll_refined"
 """What every search minimises."""

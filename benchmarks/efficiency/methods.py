@@ -16,7 +16,8 @@ import numpy as np
 from benchmarks.efficiency.clock import METRIC, BestLast, Search
 from benchmarks.efficiency.table import Problem
 from spaces.space import Space
-from spaces.strengths import STRENGTH_NAMES, Strengths
+from spaces.strengths.registry import STRENGTHS
+from spaces.strengths.values import Strengths
 
 PUBLISHED_RANGES = {
     "weight_decay": (1e-4, 1.0),
@@ -136,5 +137,5 @@ def _ranges(problem: Problem, *, scaled: bool) -> tuple[Ranges, Decode]:
         published = {n: (*ends, n == "weight_decay") for n, ends in PUBLISHED_RANGES.items()}
         return published, Strengths.from_dict
     space = Space.for_task(problem.task)
-    dials = dict.fromkeys(STRENGTH_NAMES, (0.0, 1.0, False))
+    dials = dict.fromkeys(STRENGTHS, (0.0, 1.0, False))
     return dials, lambda positions: Strengths.from_dict(space.decode(positions))

@@ -15,7 +15,7 @@ from search.records.journal import Journal
 from search.records.trials import Record
 from search.stages.analysis import pick_best
 from search.stages.sequence import stage_makers
-from spaces.strengths import Strengths
+from spaces.strengths.values import Strengths
 
 
 class Ours:

@@ -21,7 +21,7 @@ from benchmarks.efficiency.surrogate import Floats, Surrogate
 from benchmarks.efficiency.table import PROBLEMS, Problem
 from search.records.provenance import ROOT
 from spaces.space import Space
-from spaces.strengths import STRENGTH_NAMES
+from spaces.strengths.registry import STRENGTHS
 
 PICTURE = ROOT / "docs" / "search_efficiency.png"
 FULL_BUDGET = 24
@@ -97,9 +97,9 @@ def best_of(problem: Problem, surrogate: Surrogate) -> dict[str, float]:
     """The best there is, by metric: over anchors and many points of both kinds of ranges."""
     rng = np.random.default_rng(0)
     space = Space.for_task(problem.task)
-    positions = rng.random((_DENSE, len(STRENGTH_NAMES)))
+    positions = rng.random((_DENSE, len(STRENGTHS)))
     strengths = [
-        list(space.decode(dict(zip(STRENGTH_NAMES, place, strict=True))).values())
+        list(space.decode(dict(zip(STRENGTHS, place, strict=True))).values())
         for place in positions.tolist()
     ]
     strengths += [list(anchor.as_dict().values()) for anchor in problem.anchors.values()]

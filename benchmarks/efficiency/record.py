@@ -35,7 +35,7 @@ from benchmarks.efficiency.table import (
     Planned,
     planned_runs,
 )
-from spaces.strengths import STRENGTH_NAMES
+from spaces.strengths.registry import STRENGTHS
 from trainable.augment.batch_augment import Normalizer
 from trainable.data.datasets import Dataset, load_dataset
 from trainable.data.splits import resplit
@@ -56,7 +56,7 @@ def columns() -> list[str]:
     """Names of the columns, the same for both problems; ``val/nll@7`` is after epoch 7."""
     longest = max(problem.recipe.epochs for problem in PROBLEMS.values())
     return [
-        *("problem", "point", "seed", *STRENGTH_NAMES),
+        *("problem", "point", "seed", *STRENGTHS),
         *(f"val/{metric}@{epoch}" for epoch in range(1, longest + 1) for metric in METRICS),
         *(
             f"val{size}.{fold}/{metric}"

@@ -26,7 +26,7 @@ from benchmarks.efficiency.clock import NUM_WORKERS, Picked, Search, replay
 from benchmarks.efficiency.methods import random_search, stock, syne
 from benchmarks.efficiency.surrogate import Floats, Surrogate, fit
 from benchmarks.efficiency.table import METRICS, PROBLEMS, Problem, load_table
-from spaces.strengths import Strengths
+from spaces.strengths.values import Strengths
 
 BUDGETS = (4, 6, 8, 10, 12, 14, 16, 20, 24)
 """When a search that can end at any moment is asked for its pick, in full-length runs."""

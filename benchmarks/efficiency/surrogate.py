@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.efficiency.table import METRICS, Table
-from spaces.strengths import STRENGTH_NAMES
+from spaces.strengths.registry import STRENGTHS
 
 Floats = NDArray[np.float64]
 
@@ -78,7 +78,7 @@ class Surrogate:
 
     def coordinates(self, strengths: Floats) -> Floats:
         """Raw strengths, ``[M, 5]``, on the scales that the fit uses, each about 0 to 1."""
-        raw = dict(zip(STRENGTH_NAMES, strengths.T, strict=True))
+        raw = dict(zip(STRENGTHS, strengths.T, strict=True))
         most_pull = 10.0 * self.pull_per_decay
         window = 1.0 / (1.0 - raw["ema_decay"])  # In steps; 1 is off.
         return np.stack(
@@ -146,11 +146,11 @@ def fit(table: Table, *, seed: int = 0) -> Fit:
     scores = (actual - mean) @ basis.T
     num, num_components = scores.shape
     parts = {
-        "scales": np.zeros((num_components, len(STRENGTH_NAMES))),
+        "scales": np.zeros((num_components, len(STRENGTHS))),
         "weights": np.zeros((num_components, num)),
     }
     surrogate = Surrogate(
-        places=np.zeros((num, len(STRENGTH_NAMES))),
+        places=np.zeros((num, len(STRENGTHS))),
         **parts,
         mean=mean,
         basis=basis,

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import qmc
 
-from spaces.anchors import scaled_strengths
+from spaces.anchors import size_scaled
 from spaces.recipe import Recipe
-from spaces.strengths import STRENGTH_NAMES, Strengths
+from spaces.strengths.registry import STRENGTHS
+from spaces.strengths.values import Strengths
 from spaces.task import Task
 from spaces.units import to_raw
 
@@ -63,7 +64,7 @@ class Problem:
         """What every search of ours runs first."""
         return {
             "reference": REFERENCE,
-            "scaled": scaled_strengths(self.task),
+            "scaled": size_scaled(self.recipe, self.task).strengths,
             "off": Strengths(),
         }
 
@@ -175,7 +176,7 @@ class Table:
 
     Attributes:
         problem: What they were trained on.
-        strengths: ``[N, 5]``, raw, in the order of `spaces.strengths.STRENGTH_NAMES`.
+        strengths: ``[N, 5]``, raw, in the order of `spaces.strengths.registry.STRENGTHS`.
         point: Which training run a recipe belongs to, with ``seed``; ``[N]``.
         seed: ``[N]``.
         curves: On validation after each epoch, ``[N, epochs, 3]`` in the order of `METRICS`.
@@ -219,7 +220,7 @@ def load_table(problem: Problem, path: Path = PATH) -> Table:
     epochs = range(1, problem.recipe.epochs + 1)
     return Table(
         problem=problem,
-        strengths=numbers(*STRENGTH_NAMES),
+        strengths=numbers(*STRENGTHS),
         point=np.array([row["point"] for row in rows]),
         seed=np.array([int(row["seed"]) for row in rows]),
         curves=np.stack([numbers(*(f"val/{m}@{e}" for m in METRICS)) for e in epochs], axis=1),

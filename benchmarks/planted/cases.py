@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
 from spaces.recipe import Recipe
-from spaces.strengths import STRENGTH_NAMES
+from spaces.strengths.registry import STRENGTHS
 
 NUM_FRESH = 6
 """Further seeds for the fit state, of which a diagnosis draws three."""
@@ -99,7 +99,7 @@ def _scratch(task: str, **settings: Any) -> Case:
 
 # Nothing holds these back, so that they learn 300 images by heart; stronger values are offered.
 _OVERFIT = {
-    "mild": dict.fromkeys(STRENGTH_NAMES, 0.0),
+    "mild": dict.fromkeys(STRENGTHS, 0.0),
     "best": {
         "weight_decay": 10.0,
         "label_smoothing": 0.1,

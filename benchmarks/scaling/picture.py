@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from benchmarks.scaling.optimum import Curve, Optimum
 from benchmarks.scaling.record import base_name
-from spaces.strengths import STRENGTH_NAMES
-from spaces.units import EFFECTIVE_UNITS, plain
+from spaces.strengths.registry import STRENGTHS
+from spaces.units import plain, unit_of
 
 SIZE_COLORS = ("#c6a300", "#d95f02", "#7b3294", "#08306b")
 RANGE_COLOR, RULE_COLOR = "#dfeaf2", "#2a7f9e"
@@ -59,7 +59,7 @@ def draw(measured: Mapping[str, Sequence[Measured]], title: str, path: Path) -> 
     rows = figure.subplots(4, len(measured))
     for column, name in enumerate(measured):
         for row, unit in enumerate(UNITS):
-            label = EFFECTIVE_UNITS[base_name(name)] if unit == "effective" else base_name(name)
+            label = unit_of(base_name(name)) if unit == "effective" else base_name(name)
             _draw_curves(rows[row, column], name, unit, measured[name])
             rows[row, column].set_xlabel(f"{label}  ({unit})")
             _draw_minima(rows[row + 2, column], name, unit, measured[name])
@@ -112,7 +112,7 @@ def _draw_minima(axes: Axes, name: str, unit: str, sizes: Sequence[Measured]) ->
     axes.set_xlim(-0.5, len(sizes) - 0.5)
     _set_scale(axes, "y", name, unit, sizes)
     axes.grid(alpha=0.25)
-    if name == STRENGTH_NAMES[0]:
+    if name == next(iter(STRENGTHS)):
         axes.legend(frameon=False, fontsize=8)
 
 

@@ -28,9 +28,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from spaces.anchors import scaled_strengths
+from spaces.anchors import size_scaled
 from spaces.recipe import Recipe
-from spaces.strengths import STRENGTH_NAMES
+from spaces.strengths.registry import STRENGTHS
 from spaces.task import Task
 from spaces.units import limits, to_effective, to_raw
 from trainable.augment.batch_augment import Normalizer
@@ -130,7 +130,7 @@ def recipe_and_task(arm: Arm, num_train: int) -> tuple[Recipe, Task]:
     recipe = replace(arm.recipe, epochs=arm.epochs[num_train])
     num_blocks = describe_model(recipe.model).num_blocks
     task = Task.of(recipe, num_train=num_train, num_classes=10, num_blocks=num_blocks)
-    return replace(recipe, strengths=scaled_strengths(task)), task
+    return size_scaled(recipe, task), task
 
 
 def grid_beside(
@@ -280,7 +280,7 @@ def main() -> None:
     parser.add_argument("--budget-min", type=float, default=60.0, help="Begin no run after this.")
     parser.add_argument("--data-dir", type=Path, default=Path("data"))
     parser.add_argument("--sizes", type=int, nargs="+", help="Training images. [default: all]")
-    parser.add_argument("--strengths", nargs="+", choices=STRENGTH_NAMES, default=STRENGTH_NAMES)
+    parser.add_argument("--strengths", nargs="+", choices=STRENGTHS, default=tuple(STRENGTHS))
     args = parser.parse_args()
 
     started, done = time.monotonic(), finished_runs(DATA)

@@ -19,7 +19,7 @@ from benchmarks.scaling.record import ARMS, DATA, REFRESHED, base_name, recipe_a
 from search.records.provenance import ROOT
 from spaces.axes import Axis, FixedAxis, ZeroAxis
 from spaces.ranges import strength_axes
-from spaces.strengths import STRENGTH_NAMES
+from spaces.strengths.registry import STRENGTHS
 from spaces.task import Task
 from spaces.units import limits, plain, to_effective, to_raw
 
@@ -27,7 +27,8 @@ DOCS = ROOT / "docs"
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 PICTURES = {"scratch": "scaling.png", "transfer": "scaling_transfer.png"}
 METRIC = "nll_refined"
-NAMES = (*STRENGTH_NAMES[:4], REFRESHED, *STRENGTH_NAMES[4:])
+_STRENGTHS = tuple(STRENGTHS)
+NAMES = (*_STRENGTHS[:4], REFRESHED, *_STRENGTHS[4:])
 _SOFT_ZERO = {"weight_decay": 0.5, "warmup_fraction": 10.0}
 """Effective values below which a scale is linear, so that 0 has a place on it."""
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spaces.recipe import RandAugment, Recipe
-from spaces.strengths import Strengths
+from spaces.strengths.values import Strengths
 from trainable.data.datasets import Dataset
 from trainable.data.splits import Split
 from trainable.models.build import create_model

@@ -10,6 +10,7 @@ from search.plan.resources import in_parts
 from search.records.metrics import NLL_REFINED, decided_by, metric_of, score
 from search.records.trials import Trial
 from search.verdict.wording import raw
+from spaces.strengths.registry import strength
 from trainable.gpu_memory import PARTS
 
 SHOWN_EVERY_S = 0.25
@@ -128,12 +129,5 @@ class Progress:
 
 
 def _strengths(trial: Trial) -> str:
-    short = {
-        "weight_decay": "wd",
-        "label_smoothing": "ls",
-        "drop_path_rate": "dp",
-        "ema_decay": "ema",
-        "warmup_fraction": "wu",
-    }
-    values = trial.spec.recipe.strengths.as_dict()
-    return " ".join(f"{short[name]} {raw(value)}" for name, value in values.items())
+    values = trial.spec.searched
+    return " ".join(f"{strength(name).short} {raw(value)}" for name, value in values.items())

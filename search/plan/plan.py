@@ -9,9 +9,8 @@ from search.records.strict_json import build
 from spaces.errors import InputError
 from spaces.recipe import Recipe
 from spaces.space import Space, parse_fix, parse_set
-from spaces.strengths import STRENGTH_NAMES
 from spaces.task import Task
-from spaces.units import EXTRA_NAMES, to_effective
+from spaces.units import to_effective
 
 SCHEMA = "plan/1"
 
@@ -59,9 +58,8 @@ class Plan:
 
     @property
     def dial_names(self) -> tuple[str, ...]:
-        """What gets a dial: the strengths, and every extra axis but the learning rate."""
-        searched = set(self.space.free_names) - {"lr"}
-        return (*STRENGTH_NAMES, *(name for name in EXTRA_NAMES if name in searched))
+        """What gets a dial: the strengths, and every searched extra but a nuisance."""
+        return self.space.dial_names
 
     def dial_values(self, recipe: Recipe) -> dict[str, float]:
         """Raw values of a recipe for everything that gets a dial."""
@@ -99,7 +97,7 @@ class Plan:
         if missing := sorted({"reference", "scaled", "off"} - set(kept.anchors)):
             raise InputError(f"{where}: the anchor {missing[0]!r} is missing.")
         return cls(
-            space=space_of(kept.task, config, takes_drop_path=kept.task.num_blocks > 0),
+            space=space_of(kept.task, config),
             **{f.name: getattr(kept, f.name) for f in fields(_Kept)},
         )
 
@@ -117,9 +115,9 @@ class _Kept:
     notes: tuple[str, ...]
 
 
-def space_of(task: Task, config: RunConfig, *, takes_drop_path: bool) -> Space:
+def space_of(task: Task, config: RunConfig) -> Space:
     """What is searched: the space of a task, with what the user set and fixed in it."""
-    space = Space.for_task(task, takes_drop_path=takes_drop_path)
+    space = Space.for_task(task)
     for text in config.ranges:
         space = space.with_range(*parse_set(text))
     for text in config.fixed:

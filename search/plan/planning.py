@@ -9,14 +9,13 @@ from search.plan.resources import device_of, num_threads, require_places, where_
 from search.recipes.yaml_file import read_recipe
 from search.records.files import exists
 from search.verdict.wording import listed
-from spaces.anchors import anchors
+from spaces.anchors import anchors, without_idle
 from spaces.errors import InputError
 from spaces.recipe import Recipe
 from spaces.references import REFERENCE_NAMES, reference
 from spaces.space import Space, parse_fix
-from spaces.strengths import STRENGTH_NAMES
+from spaces.strengths.registry import STRENGTHS, strength
 from spaces.task import Task
-from spaces.units import EXTRA_NAMES
 from trainable.data.datasets import Dataset, default_recipe, load_dataset
 from trainable.evaluation_epochs import evaluation_epochs
 from trainable.models.build import describe_model
@@ -33,8 +32,6 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
     require_places(config)
     base, notes = _base(config)
     info = describe_model(base.model, image_size=base.image_size)
-    if not info.takes_drop_path:
-        notes.append(f"{base.model} takes no drop path; drop_path_rate is fixed to 0.")
     dataset = load_images(config, image_size=base.image_size)
     facts = DataFacts(
         name=dataset.name,
@@ -45,8 +42,13 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
         class_names=dataset.class_names,
     )
     ref = _with_flags(_reference(config.reference, base, num_train=facts.num_train), config)
-    if not info.takes_drop_path:
-        ref = ref.with_strengths(drop_path_rate=0.0)
+    task = Task.of(
+        ref,
+        num_train=facts.num_train,
+        num_classes=len(facts.class_names),
+        num_blocks=info.num_blocks,
+    )
+    ref = without_idle(ref, task)
     ref = replace(
         ref,
         amp_dtype=where_trials_run(
@@ -58,13 +60,7 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
             num_threads=num_threads(config),
         ),
     )
-    task = Task.of(
-        ref,
-        num_train=facts.num_train,
-        num_classes=len(facts.class_names),
-        num_blocks=info.num_blocks,
-    )
-    space = space_of(task, config, takes_drop_path=info.takes_drop_path)
+    space = space_of(task, config)
     candidate, said = _candidate(config, ref, space)
     rungs = _rungs(config, ref.epochs)
     evaluated = evaluation_epochs(
@@ -75,12 +71,12 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
     plan = Plan(
         data=facts,
         task=task,
-        anchors=_anchors(ref, task, config, takes_drop_path=info.takes_drop_path),
+        anchors=_anchors(ref, task, config),
         candidate=candidate,
         space=space,
         eval_epochs=tuple(sorted({*evaluated, *rungs})),
         rungs=rungs,
-        notes=(*notes, *said, *dataset.notes),
+        notes=(*notes, *_idle(base, task), *said, *dataset.notes),
     )
     return plan, dataset
 
@@ -114,28 +110,33 @@ def _candidate(config: RunConfig, ref: Recipe, space: Space) -> tuple[Recipe | N
     if config.best is None:
         return None, []
     given = read_recipe(Path(config.best), defaults=ref)
-    held = space.raw_of(given)
-    asked = {name: held[name] for name in EXTRA_NAMES if name in space.free_names and name != "lr"}
-    candidate = space.apply(replace(ref, strengths=given.strengths), asked)
-    if not space.task.num_blocks:
-        candidate = candidate.with_strengths(drop_path_rate=0.0)
+    asked = space.raw_of(given)
+    candidate = space.apply(ref, {name: asked[name] for name in space.dial_names})
+    candidate = without_idle(candidate, space.task)
     if replace(_with_flags(given, config), amp_dtype=ref.amp_dtype) == candidate:
         return candidate, []
-    taken = listed(["the strengths", *asked])
+    taken = listed(["the strengths", *(name for name in space.dial_names if name not in STRENGTHS)])
     return candidate, [f"Of {config.best} only {taken} are taken: they are what is judged."]
 
 
-def _anchors(
-    ref: Recipe, task: Task, config: RunConfig, *, takes_drop_path: bool
-) -> dict[str, Recipe]:
+def _anchors(ref: Recipe, task: Task, config: RunConfig) -> dict[str, Recipe]:
     """The anchors, with what the user fixed fixed in those that are ours."""
-    made = anchors(ref, task, takes_drop_path=takes_drop_path)
+    made = anchors(ref, task)
     fixed = dict(parse_fix(text) for text in config.fixed)
-    held = {name: value for name, value in fixed.items() if name in STRENGTH_NAMES}
-    return {
-        role: recipe if role == "reference" else recipe.with_strengths(**held)
-        for role, recipe in made.items()
-    }
+    for role in ("scaled", "off"):
+        for name, value in fixed.items():
+            if name in STRENGTHS:
+                made[role] = strength(name).put(made[role], value)
+    return made
+
+
+def _idle(base: Recipe, task: Task) -> list[str]:
+    """A sentence on each strength that has nothing to act on."""
+    return [
+        f"{base.model} {idle.idle_words}; {name} is fixed to {idle.off:g}."
+        for name, idle in STRENGTHS.items()
+        if not idle.acts_in(task)
+    ]
 
 
 def load_images(config: RunConfig, *, image_size: int) -> Dataset:

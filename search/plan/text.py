@@ -7,8 +7,7 @@ from rich.text import Text
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
 from search.verdict.wording import raw as typed
-from spaces.strengths import STRENGTH_NAMES
-from spaces.units import EFFECTIVE_UNITS, describe, to_effective
+from spaces.units import describe, to_effective, unit_of
 
 
 def plan_text(
@@ -71,17 +70,15 @@ def _table(plan: Plan, *, has_units: bool, has_effective: bool) -> Table:
         low, high = (shown(raw, effective) for raw, effective in ends)
         if axis["scale"] == "fixed":
             low, high = "fixed", typed(axis["raw"][0])
-        held = [recipe.strengths.as_dict().get(name) for recipe in plan.anchors.values()]
-        anchors = [
-            "" if raw is None else shown(raw, to_effective(name, raw, plan.task)) for raw in held
-        ]
-        table.add_row(name, low, high, *anchors, *([EFFECTIVE_UNITS[name]] if has_units else []))
+        held = [plan.space.raw_of(recipe)[name] for recipe in plan.anchors.values()]
+        anchors = [shown(raw, to_effective(name, raw, plan.task)) for raw in held]
+        table.add_row(name, low, high, *anchors, *([unit_of(name)] if has_units else []))
     return table
 
 
 def _remarks(plan: Plan) -> list[str]:
-    strengths = plan.reference.strengths.as_dict()
-    said = [describe(name, strengths[name], plan.task) for name in STRENGTH_NAMES]
+    held = plan.space.raw_of(plan.reference)
+    said = [describe(name, held[name], plan.task) for name in plan.space.names]
     return [f"reference: {remark}" for remark in said if remark]
 
 

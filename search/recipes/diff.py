@@ -21,37 +21,30 @@ and for nothing else. The sources:
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
-from search.recipes.difference import LABELS, Difference, sentence_of
+from search.recipes.difference import Difference, label_of, sentence_of
 from search.recipes.timm_import import Described
 from spaces.recipe import Recipe
-from spaces.strengths import STRENGTH_NAMES
+from spaces.strengths.registry import EXTRAS, STRENGTHS, known
+from spaces.strengths.strength import Strength
+from spaces.strengths.values import STRENGTH_KEYS
 from spaces.task import Task
-from spaces.units import EFFECTIVE_UNITS, describe, to_effective
+from spaces.units import describe, to_effective
 
 SCHEMA = "diff/1"
 
-USUAL_POINTS = {
+_POINTS = {
     "pretrained": 10.0,
     "optimizer": 3.0,
     "epochs": 1.8,
     "schedule": 1.5,
-    "lr": 1.2,
-    "mixup_alpha": 1.0,
-    "cutmix_alpha": 1.0,
-    "label_smoothing": 0.8,
     "randaugment": 0.7,
     "crop_scale_min": 0.7,
     "image_size": 0.6,
-    "weight_decay": 0.5,
-    "warmup_fraction": 0.5,
-    "drop_path_rate": 0.4,
-    "ema_decay": 0.3,
     "no_decay_split": 0.3,
     "hflip": 0.3,
-    "layer_decay": 0.3,
     "erasing": 0.2,
     "batch_size": 0.1,
     "grad_clip_norm": 0.1,
@@ -61,35 +54,39 @@ USUAL_POINTS = {
     "grad_accum_steps": 0.0,
     "model": 0.0,
 }
-"""Points of top-1 that a difference in a key usually matters; for an order only."""
+"""What a difference in a key that is not searched usually matters, see `usual_points`."""
 OTHER_POINTS = 0.2
 """The same for what a recipe has no key for."""
 
 _OFF: dict[str, object] = {
-    **dict.fromkeys(STRENGTH_NAMES, 0),
-    "mixup_alpha": 0,
-    "cutmix_alpha": 0,
     "randaugment": None,
     "crop_scale_min": 1,
     "hflip": 0,
     "erasing": 0,
-    "layer_decay": 1,
     "grad_clip_norm": 0,
     "no_decay_split": False,
     "pretrained": False,
 }
-UNITS = {
-    **{name: EFFECTIVE_UNITS[name] for name in (*STRENGTH_NAMES, "layer_decay")},
+_UNITS = {
     # Epochs over more images are a longer run, and a larger batch is meant to have a larger rate.
     "epochs": "images seen",
     "lr": "rate per 256 images",
     "min_lr": "share of the peak",
 }
-"""What the effective value of a key counts; without one, the raw value says it all."""
+"""What the effective value of such a key, or of the learning rate, counts between two recipes."""
 
 _SPEED = ("amp_dtype", "compile", "grad_accum_steps")
-_RATIO_KEYS = ("lr", "epochs", "batch_size", "image_size", "min_lr", "weight_decay", "ema_decay")
+_RATIO_KEYS = ("epochs", "batch_size", "image_size", "min_lr")
 _SAME = 0.01
+_KEYS = frozenset(f.name for f in fields(Recipe))
+
+
+def usual_points() -> dict[str, float]:
+    """Points of top-1 that a difference in a key usually matters; for an order only."""
+    points = {name: strength.usual_points for name, strength in STRENGTHS.items()}
+    points |= _POINTS
+    points |= {name: extra.usual_points for name, extra in EXTRAS.items() if _searched(name)}
+    return dict(sorted(points.items(), key=lambda item: -item[1]))
 
 
 def diff(
@@ -109,10 +106,10 @@ def diff(
     theirs = reference if isinstance(reference, Described) else Described(recipe=reference)
     found = [
         difference
-        for name in USUAL_POINTS
+        for name in usual_points()
         if (difference := _compare(name, ours, theirs, task_mine, task_reference)) is not None
     ]
-    extra_keys = sorted({*ours.facts, *theirs.facts} - set(USUAL_POINTS))
+    extra_keys = sorted({*ours.facts, *theirs.facts} - set(usual_points()))
     found += [d for key in extra_keys if (d := _compare_extra(key, ours, theirs)) is not None]
     # A stable sort: equals stay in the order of the table.
     return tuple(sorted(found, key=lambda difference: -difference.usual_points))
@@ -137,10 +134,10 @@ def _compare(
     ours, theirs = _raw(name, mine.recipe), _raw(name, reference.recipe)
     if name in mine.facts or name in reference.facts:
         return _compare_words(name, mine.facts.get(name, ours), reference.facts.get(name, theirs))
-    unit = UNITS.get(name)
+    unit = _unit(name)
     effective_mine = _effective(name, mine.recipe, task_mine)
     effective_reference = _effective(name, reference.recipe, task_reference)
-    both_off = name in _OFF and ours == _OFF[name] == theirs
+    both_off = _is_off(name, ours) and _is_off(name, theirs)
     same_effect = unit is not None and _close(effective_mine, effective_reference)
     # An equal last rate under another peak is another share of it, which `lr` says already.
     says_nothing = same_effect or unit is None or name == "min_lr"
@@ -148,7 +145,7 @@ def _compare(
         return None
     kind = _kind(name, ours, theirs, same_effect)
     size = _size(name, ours, theirs, effective_mine, effective_reference)
-    points = 0.0 if kind in ("same_effect", "speed", "context") else USUAL_POINTS[name] * size
+    points = 0.0 if kind in ("same_effect", "speed", "context") else usual_points()[name] * size
     difference = Difference(
         name=name,
         kind=kind,
@@ -159,7 +156,7 @@ def _compare(
         reference_effective=effective_reference,
         usual_points=points,
     )
-    remark = describe(name, ours, task_mine) if name in STRENGTH_NAMES else ""
+    remark = describe(name, ours, task_mine) if _searched(name) else ""
     return replace(difference, sentence=sentence_of(difference, remark))
 
 
@@ -171,8 +168,8 @@ def _compare_words(name: str, ours: object, theirs: object) -> Difference | None
         kind="other",
         mine=ours,
         reference=theirs,
-        usual_points=USUAL_POINTS[name],
-        sentence=f"{LABELS.get(name, name)}: {ours} instead of {theirs}",
+        usual_points=usual_points()[name],
+        sentence=f"{label_of(name)}: {ours} instead of {theirs}",
     )
 
 
@@ -197,21 +194,42 @@ def _compare_extra(key: str, mine: Described, reference: Described) -> Differenc
 
 
 def _effective(name: str, recipe: Recipe, task: Task) -> float | None:
-    """The value in the unit of `UNITS`, or None where there is no unit or nothing to measure."""
-    raw = _raw(name, recipe)
-    if name not in UNITS or (name == "ema_decay" and raw == 0):
-        return None
+    """The effective value, or None where there is no unit or nothing to measure."""
     if name == "epochs":
         return float(recipe.epochs * task.num_train)
     if name == "lr":
         return float(recipe.lr * 256 / recipe.batch_size)
     if name == "min_lr":
         return float(recipe.min_lr / recipe.lr)
-    return to_effective(name, raw, task)
+    searched, raw = _searched(name), _raw(name, recipe)
+    if searched is None:
+        return None
+    effective = to_effective(name, raw, task)
+    # What is off and still has an effective value (an average of one step) has nothing to measure.
+    return None if raw == searched.off and effective != 0.0 else effective
 
 
 def _raw(name: str, recipe: Recipe) -> Any:
-    return getattr(recipe.strengths if name in STRENGTH_NAMES else recipe, name)
+    searched = _searched(name)
+    return searched.read(recipe) if searched else getattr(recipe, name)
+
+
+def _searched(name: str) -> Strength | None:
+    """The strength or extra whose raw value is this key of a recipe."""
+    return known().get(name) if name in (*_KEYS, *STRENGTH_KEYS) else None
+
+
+def _unit(name: str) -> str | None:
+    """What the effective value of a key counts; without one, the raw value says it all."""
+    searched = _searched(name)
+    return _UNITS.get(name, searched.unit if searched else None)
+
+
+def _is_off(name: str, value: object) -> bool:
+    searched = _searched(name)
+    if searched is not None:
+        return searched.off is not None and value == searched.off
+    return name in _OFF and value == _OFF[name]
 
 
 def _kind(name: str, ours: object, theirs: object, same_effect: bool) -> str:
@@ -219,9 +237,9 @@ def _kind(name: str, ours: object, theirs: object, same_effect: bool) -> str:
         return "speed"
     if name == "model":
         return "context"
-    if name in _OFF and ours == _OFF[name]:
+    if _is_off(name, ours):
         return "missing"
-    if name in _OFF and theirs == _OFF[name]:
+    if _is_off(name, theirs):
         return "extra"
     return "same_effect" if same_effect else "other"
 
@@ -230,7 +248,7 @@ def _size(
     name: str, ours: Any, theirs: Any, effective_mine: float | None, effective_other: float | None
 ) -> float:
     """How large a difference is, in ``[0, 1]``: 1 is all of it, or a factor of ten."""
-    if name in _OFF and _OFF[name] in (ours, theirs):
+    if _is_off(name, ours) or _is_off(name, theirs):
         return 1.0
     if name == "randaugment":
         ours, theirs = ours.num_ops * ours.magnitude, theirs.num_ops * theirs.magnitude
@@ -241,7 +259,8 @@ def _size(
     low, high = sorted((abs(float(ours)), abs(float(theirs))))
     if high == low or name in _SPEED:
         return 0.0
-    if name in _RATIO_KEYS:
+    searched = _searched(name)
+    if name in _RATIO_KEYS or (searched is not None and searched.is_ratio):
         return min(1.0, math.log10(high / low)) if low > 0 else 1.0
     return (high - low) / high
 

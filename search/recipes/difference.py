@@ -3,28 +3,22 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-LABELS = {
+from spaces.strengths.registry import known
+
+_LABELS = {
     "amp_dtype": "mixed precision",
     "batch_size": "batch size",
     "crop_scale_min": "random resized crop (smallest share of the area)",
-    "cutmix_alpha": "CutMix",
-    "drop_path_rate": "stochastic depth",
-    "ema_decay": "weight averaging (EMA)",
     "erasing": "random erasing",
     "grad_clip_norm": "gradient clipping",
     "hflip": "horizontal flip",
     "image_size": "image size",
-    "label_smoothing": "label smoothing",
-    "layer_decay": "layer-wise learning rate decay",
-    "lr": "peak learning rate",
     "min_lr": "last learning rate",
-    "mixup_alpha": "MixUp",
     "no_decay_split": "no-decay split",
     "pretrained": "pretraining",
     "randaugment": "RandAugment",
-    "warmup_fraction": "warmup",
-    "weight_decay": "weight decay",
 }
+"""What people call those keys of a recipe that are not searched."""
 _OPTIMIZERS = {
     ("adam", "adamw"): (
         "plain Adam: L2 enters the gradient and is scaled down with it; AdamW decouples the decay"
@@ -68,10 +62,16 @@ class Difference:
         return asdict(self)
 
 
+def label_of(name: str) -> str:
+    """What people call a key of a recipe."""
+    searched = known().get(name)
+    return searched.label if searched else _LABELS.get(name, name)
+
+
 def sentence_of(difference: Difference, remark: str) -> str:
     """What is different, for the user, with a remark where a value makes no sense in its run."""
     name, ours, theirs = difference.name, difference.mine, difference.reference
-    label = LABELS.get(name, name)
+    label = label_of(name)
     if name == "optimizer":
         words = _OPTIMIZERS.get((ours, theirs), f"optimizer {ours} instead of {theirs}")
         return f"{words}; learning rate and weight decay do not carry over between the two"

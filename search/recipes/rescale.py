@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from spaces.recipe import Recipe
 from spaces.rescale import rescale
-from spaces.strengths import STRENGTH_NAMES
+from spaces.strengths.registry import STRENGTHS
 from spaces.task import Task
 
 
@@ -48,7 +48,7 @@ def rescaled_recipe(
         batch_size=moved.batch_size,
         lr=moved.lr,
     )
-    rescaled = rescale(recipe.strengths, from_task, to_task)
+    rescaled = rescale(moved, from_task, to_task)
     lines = [
         f"{name} {old} becomes {new}, as asked."
         for name, old, new in (
@@ -59,11 +59,11 @@ def rescaled_recipe(
         )
         if old != new
     ]
-    lines += rescaled.notes
+    lines += rescaled.notes.values()
     stays = [
-        f"{name} {getattr(recipe.strengths, name):.6g}"
-        for name in STRENGTH_NAMES
-        if not any(note.startswith(f"{name} ") for note in rescaled.notes)
+        f"{name} {strength.read(recipe):.6g}"
+        for name, strength in STRENGTHS.items()
+        if name not in rescaled.notes
     ]
     if stays:
         lines.append(f"{', '.join(stays)}: unchanged.")
@@ -75,4 +75,4 @@ def rescaled_recipe(
             f"{rule} rule says {recipe.lr * factor:.3g} (Goyal et al. 2017; Malladi et al. 2022); "
             "weight_decay is set for the lr that is used."
         )
-    return replace(moved, strengths=rescaled.strengths), tuple(lines)
+    return rescaled.recipe, tuple(lines)

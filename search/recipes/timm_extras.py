@@ -5,7 +5,7 @@ from dataclasses import fields
 
 from search.recipes.timm_args import TimmArgs
 from spaces.recipe import Recipe
-from spaces.strengths import STRENGTH_NAMES
+from spaces.strengths.values import STRENGTH_KEYS
 
 MOMENTA = {"muon": 0.95, "sgd": 0.9}
 """Momentum of our optimizers; train.py hands every one that has a momentum 0.9 unless told."""
@@ -69,7 +69,7 @@ def extras(given: TimmArgs, recipe: Recipe) -> dict[str, str]:
 
 def notes_on(facts: Mapping[str, str]) -> list[str]:
     """One sentence for each thing that a recipe does not hold."""
-    held = {f.name for f in fields(Recipe)} | set(STRENGTH_NAMES)
+    held = {f.name for f in fields(Recipe)} | set(STRENGTH_KEYS)
     return [
         f"`{name}` is only a stand-in: the file says {words}."
         if name in held

@@ -14,7 +14,7 @@ from search.recipes.timm_extras import extras, notes_on, remarks
 from search.recipes.timm_keys import TRAIN_DEFAULTS
 from spaces.errors import InputError
 from spaces.recipe import RandAugment, Recipe
-from spaces.strengths import Strengths
+from spaces.strengths.values import Strengths
 from trainable.optim.schedule import WSD_DECAY_FRACTION
 
 RANDAUGMENT_SCALE = 3

@@ -17,7 +17,7 @@ from search.records.files import write_text
 from search.records.strict_json import one_line
 from spaces.errors import InputError
 from spaces.recipe import Recipe
-from spaces.strengths import STRENGTH_NAMES
+from spaces.strengths.values import STRENGTH_KEYS
 
 MAX_BYTES = 64 * 1024
 """Twelve times the length of a full ``args.yaml``."""
@@ -45,7 +45,7 @@ def read_described(path: Path, *, defaults: Recipe | None) -> Described:
         data = _parse(_read_text(path))
         if looks_like_timm(data):
             return describe_timm_args(data, defaults=defaults or Recipe())
-        misplaced = [name for name in STRENGTH_NAMES if name in data]
+        misplaced = [name for name in STRENGTH_KEYS if name in data]
         if misplaced:
             raise InputError(f"`{misplaced[0]}` must stand under `strengths`, not beside it.")
         return Described(recipe=Recipe.from_dict(data, defaults=defaults))

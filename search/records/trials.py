@@ -11,6 +11,7 @@ from typing import Any, Self
 from search.records.strict_json import build
 from spaces.errors import InputError
 from spaces.recipe import Recipe
+from spaces.strengths.registry import EXTRAS, STRENGTHS, strength
 from trainable.run_spec import RunSpec
 
 SEARCH_STAGES = ("search", "attribute", "confirm")
@@ -83,6 +84,12 @@ class TrialSpec:
             eval_epochs=self.eval_epochs,
             keep_weights=self.keep_weights,
         )
+
+    @property
+    def searched(self) -> dict[str, float]:
+        """Raw values of every strength, and of those extras on whose axes the trial lies."""
+        extras = (name for name in self.positions if name in EXTRAS)
+        return {name: strength(name).read(self.recipe) for name in (*STRENGTHS, *extras)}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values as the journal keeps them."""

@@ -15,7 +15,6 @@ from search.report.render import Table
 from search.stages.analysis import Analysis
 from search.verdict.wording import count
 from search.verdict.wording import raw as typed
-from spaces.strengths import STRENGTH_NAMES
 from spaces.units import describe, plain, to_effective
 
 PACKAGES = (
@@ -88,8 +87,8 @@ def plan_section(config: RunConfig, plan: Plan) -> PlanSection:
         )
         for name, axis in plan.space.to_dict().items()
     ]
-    strengths = plan.reference.strengths.as_dict()
-    remarks = [describe(name, strengths[name], plan.task) for name in STRENGTH_NAMES]
+    held = plan.space.raw_of(plan.reference)
+    remarks = [describe(name, held[name], plan.task) for name in plan.space.names]
     return PlanSection(
         task=task_sentence(plan),
         axes=Table(

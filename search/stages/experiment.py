@@ -1,7 +1,7 @@
 """Which trials the attribute and confirm stages run."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from search.plan.config import RunConfig
@@ -12,6 +12,7 @@ from search.stages.fresh_seeds import fresh_seed
 from search.stages.listed_stage import ListedStage
 from search.verdict.design import Factors, blocks_per_look, cells, factors
 from spaces.recipe import Recipe
+from spaces.strengths.registry import strength
 
 NO_AVERAGE = "none"
 """Level of the within-run EMA factor that measures the raw weights."""
@@ -68,11 +69,6 @@ def block_specs(
 ) -> list[TrialSpec]:
     """The runs of one block; all share a fresh split, initial weights and batch order."""
     block_seed = fresh_seed(seed, stage="attribute", number=block)
-    reference, changed = plan.dial_values(plan.reference), plan.dial_values(best)
-    base = best
-    if "randaugment_magnitude" in changed and best.randaugment is None:
-        # Switched on again, it must have the reference's number of operations.
-        base = replace(best, randaugment=plan.reference.randaugment)
     layout = cells(what.trajectory, block=block)
     ema_levels = {
         "reference": plan.reference.strengths.ema_decay,
@@ -87,11 +83,10 @@ def block_specs(
             number=block * len(layout) + i,
             role="cell",
             recipe=replace(
-                plan.space.apply(
-                    base,
-                    changed
-                    | {n: reference[n] for n, level in levels.items() if level < 0}
-                    | {n: reference[n] for n in what.unchanged},
+                _copied(
+                    best,
+                    plan.reference,
+                    [*what.unchanged, *(name for name, level in levels.items() if level < 0)],
                 ),
                 seed=block_seed,
             ),
@@ -102,6 +97,13 @@ def block_specs(
         )
         for i, levels in enumerate(layout)
     ]
+
+
+def _copied(recipe: Recipe, source: Recipe, names: Iterable[str]) -> Recipe:
+    """``recipe`` with the named strengths as ``source`` has them."""
+    for name in names:
+        recipe = strength(name).copied(recipe, source)
+    return recipe
 
 
 def confirm_stage(journal: Journal, plan: Plan, config: RunConfig, *, best: Recipe) -> ListedStage:

@@ -131,7 +131,7 @@ class Proposer:
         if not values:
             state = TrialState.FAIL
         asked = self._asked.pop(trial.spec.trial_id, None)
-        strengths = json.dumps(trial.spec.recipe.strengths.as_dict())
+        strengths = json.dumps(trial.spec.searched)
         if asked is not None:
             asked.set_user_attr("strengths", strengths)
             for epoch, value in values.items():

@@ -32,7 +32,9 @@ def set_view(mirror: Mirror) -> None:
     """Store the view of the search and name the search in the experiment's description."""
     store, info = mirror.store, mirror.info
     kind = info.tags.get(KIND_TAG, "")
-    tracking_view.set_view(store, search_id=info.search_id, title=info.title, kind=kind)
+    tracking_view.set_view(
+        store, search_id=info.search_id, title=info.title, names=mirror.told.names, kind=kind
+    )
     if not kind:  # The experiment's description is about searches.
         describe_experiment(mirror)
 

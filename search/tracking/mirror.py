@@ -71,28 +71,20 @@ class Mirror:
     Args:
         store: Where to write.
         info: What is said of the search once.
-        dials: Places of a recipe's strengths on their axes.
-        effective: Effective values of a recipe's strengths.
+        told: What is told of the strengths of each run.
 
     Attributes:
         store: As given.
         info: As given.
+        told: As given.
         parent: Id of the parent run.
         children: Runs of the trials, by `TrialSpec.trial_id`.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        info: SearchInfo,
-        *,
-        dials: shown.ByStrength,
-        effective: shown.ByStrength,
-    ) -> None:
+    def __init__(self, store: Store, info: SearchInfo, told: shown.Values) -> None:
         self.store = store
         self.info = info
-        self._dials = dials
-        self._effective = effective
+        self.told = told
         self._parent_metrics: dict[str, float] = {}
         self.parent = self._open_parent()
         self._num_best = 0
@@ -127,10 +119,10 @@ class Mirror:
             metrics += shown.final_point(trial)
         params: Mapping[str, str] = {}
         if not child.has_params:
-            params = shown.params(trial, dials=self._dials, effective=self._effective)
+            params = shown.params(trial, self.told)
         live: dict[str, str] = {}
         if trial.records and not child.has_live:
-            live = shown.live_params(trial.records[0].metrics)
+            live = shown.live_params(trial.records[0].metrics, self.told.names)
         tags = shown.state_tags(trial) if child.outcome != trial.status else {}
         self.store.log(child.run_id, metrics=metrics, params={**params, **live}, tags=tags)
         child.has_live = child.has_live or bool(live)

@@ -199,7 +199,7 @@ def experiment_note(
         "**How to read it.** Each search is one run with a description: the verdict, the dials, "
         "how sure they are. Below it lies one run per training: `t…` are trials of the search, "
         "`a…` runs of the experiment behind the dials, `c…` confirmations on the test split.\n\n"
-        "* In the charts, `dial.<strength>` is the place of a strength on its axis: 0 is off or "
+        "* In the charts, `position.<strength>` is where a strength lies on its axis: 0 is off or "
         "its weakest end, 1 its strongest. Lines that end high and start low say: turn it down.\n"
         "* Grey trials were stopped early (`✂6`: after epoch 6), orange ones diverged, red ones "
         "failed. Bright green is a full-length trial that ended well.\n"

@@ -12,6 +12,7 @@ from search.tracking.background import BackgroundTracker
 from search.tracking.open_store import failures, works_here
 from search.tracking.patience import Costs, Patience
 from search.tracking.tracker import DatasetInfo, Tracker
+from search.tracking.trial_fields import Values
 from spaces.recipe import Recipe
 
 EXPERIMENT = "recipe-strengths"
@@ -30,6 +31,7 @@ def open_search(
         kind: What the run is if it is no search.
     """
     data, recipe = plan.data, plan.reference
+    held = plan.space.raw_of(recipe)
     tracker.open_search(
         params={
             "dataset": data.name,
@@ -40,7 +42,7 @@ def open_search(
             "patience": str(config.patience),
             "time_budget_s": str(config.time_budget_s),
             "seed": str(config.seed),
-            **{f"reference.{k}": str(v) for k, v in recipe.strengths.as_dict().items()},
+            **{f"reference.{name}": str(held[name]) for name in plan.space.names},
             **{
                 f"space.{name}": " to ".join(f"{end:.6g}" for end in axis["raw"])
                 for name, axis in plan.space.to_dict().items()
@@ -70,7 +72,7 @@ def open_search(
 def make_tracker(config: RunConfig, plan: Plan, *, store_dir: Path) -> BackgroundTracker:
     """The tracker of a run; ``store_dir`` holds the embedded store."""
 
-    def dials(recipe: Recipe) -> dict[str, float]:
+    def positions(recipe: Recipe) -> dict[str, float]:
         return plan.space.encode(plan.space.raw_of(recipe), clamped=True)
 
     uri = config.tracking_uri
@@ -79,8 +81,12 @@ def make_tracker(config: RunConfig, plan: Plan, *, store_dir: Path) -> Backgroun
         store_dir=store_dir,
         experiment=EXPERIMENT,
         run_name=config.run_name,
-        dials=dials,
-        effective=plan.effective_values,
+        told=Values(
+            names=plan.space.names,
+            raw=plan.space.raw_of,
+            effective=plan.effective_values,
+            positions=positions,
+        ),
         patience=Patience(failures(), costs=costs_of(uri)),
         # Not what fits the working directory of today: it is read in a browser, on another day.
         resume=make_command("resume", RUN=config.path),

@@ -20,9 +20,8 @@ from search.tracking.open_store import failures, open_store
 from search.tracking.patience import Patience
 from search.tracking.ranks import BestSoFar
 from search.tracking.store import DatasetInfo, Store, quotable
-from search.tracking.trial_fields import ByStrength
+from search.tracking.trial_fields import Values
 from search.verdict.schema import Verdict
-from spaces.recipe import Recipe
 
 if TYPE_CHECKING:
     from search.tracking.champion import Champion
@@ -39,10 +38,6 @@ _EXTRAS = {
 """What another version of MLflow may refuse; the runs and their numbers must not depend on it."""
 
 
-def _nothing(recipe: Recipe) -> Mapping[str, float]:
-    return {}
-
-
 class Tracker:
     """The runs of one search in an MLflow tracking store: a parent, and one child per trial.
 
@@ -55,8 +50,7 @@ class Tracker:
         experiment: Name of the experiment, made if missing.
         run_name: Name of the run directory; a name of the search unless ``open_search`` gets tags
             ``search_id`` and ``search``.
-        dials: Places of a recipe's strengths on their axes, in [0, 1].
-        effective: Effective values of a recipe's strengths.
+        told: What is told of the strengths of each run.
         patience: How much the store may cost; by default what it may cost a search.
         resume: The command that goes on with the search, for its description.
     """
@@ -68,16 +62,14 @@ class Tracker:
         store_dir: Path,
         experiment: str,
         run_name: str,
-        dials: ByStrength = _nothing,
-        effective: ByStrength = _nothing,
+        told: Values | None = None,
         patience: Patience | None = None,
         resume: str = "",
     ) -> None:
         self._connect = partial(open_store, uri, store_dir=store_dir, experiment=experiment)
         self._run_name = run_name
         self._resume = resume
-        self._dials = dials
-        self._effective = effective
+        self._told = told or Values()
         self._patience = patience or Patience(failures())
         # Whether a call failed that the store may have carried out, or may still carry out.
         self._is_doubtful = False
@@ -246,7 +238,7 @@ class Tracker:
             self._store = store = self._store or self._connect()
             mirror = self._mirror
             if mirror is None:
-                mirror = Mirror(store, search, dials=self._dials, effective=self._effective)
+                mirror = Mirror(store, search, self._told)
                 self._behind = dict(self._trials)
             self._patience.solved(_OPEN)
             # After a failure it is unknown what arrived, so the next call asks the store again.

@@ -1,14 +1,42 @@
 """How a trial shows in MLflow: its name, params, tags, colour and metrics, as plain values."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from search.records.trials import Record, Trial
 from search.tracking.store import Point
-from search.verdict.wording import raw
+from search.verdict.wording import short_raw
 from spaces.recipe import Recipe
+from spaces.strengths.registry import STRENGTHS, known
 from trainable.readback import LIVE
 
 ByStrength = Callable[[Recipe], Mapping[str, float]]
+
+
+def _of_strengths(recipe: Recipe) -> Mapping[str, float]:
+    return {name: strength.read(recipe) for name, strength in STRENGTHS.items()}
+
+
+def _nothing(recipe: Recipe) -> Mapping[str, float]:
+    return {}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Values:
+    """What is told of the strengths of a recipe, and of the extras that are searched.
+
+    Attributes:
+        names: Of both.
+        raw: Raw values by name.
+        effective: Effective values by name.
+        positions: Positions on their axes, in [0, 1], by name.
+    """
+
+    names: tuple[str, ...] = field(default_factory=lambda: tuple(STRENGTHS))
+    raw: ByStrength = _of_strengths
+    effective: ByStrength = _nothing
+    positions: ByStrength = _nothing
+
 
 RUN_STATUS = {
     "running": "RUNNING",
@@ -71,13 +99,6 @@ _RECIPE_PARAMS = (
 )
 DECIMALS = 4
 """To which metrics are rounded: the pages print a double as it is."""
-_SHORT = {
-    "weight_decay": "wd",
-    "label_smoothing": "ls",
-    "drop_path_rate": "dp",
-    "ema_decay": "ema",
-    "warmup_fraction": "wu",
-}
 _PREFIX = {
     "search": "t",
     "attribute": "a",
@@ -113,16 +134,16 @@ def _what(trial: Trial) -> str:
         return f"block {spec.block} {spec.role}"
     if spec.levels:
         signs = " ".join(
-            f"{_SHORT.get(name, name)}{'+' if level > 0 else '-'}"
-            for name, level in spec.levels.items()
+            f"{_short(name)}{'+' if level > 0 else '-'}" for name, level in spec.levels.items()
         )
         return f"block {spec.block} {signs}"
-    values = spec.recipe.strengths.as_dict()
-    return " ".join(f"{_SHORT[name]} {_short(name, value)}" for name, value in values.items())
+    values = spec.searched
+    return " ".join(f"{_short(name)} {short_raw(name, value)}" for name, value in values.items())
 
 
-def _short(name: str, value: float) -> str:
-    return raw(value) if name == "ema_decay" else f"{value:.2g}"
+def _short(name: str) -> str:
+    factor = known().get(name)
+    return factor.short if factor else name
 
 
 def tags(trial: Trial) -> dict[str, str]:
@@ -148,12 +169,12 @@ def state_tags(trial: Trial) -> dict[str, str]:
     return state
 
 
-def params(trial: Trial, *, dials: ByStrength, effective: ByStrength) -> dict[str, str]:
-    """Raw strengths, their effective values, and their places on their axes."""
+def params(trial: Trial, told: Values) -> dict[str, str]:
+    """Raw values, effective values and positions of what is searched, and how the run was made."""
     spec = trial.spec
-    values: dict[str, float] = dict(spec.recipe.strengths.as_dict())
-    values |= {f"effective.{name}": value for name, value in effective(spec.recipe).items()}
-    values |= {f"dial.{name}": value for name, value in dials(spec.recipe).items()}
+    values = {name: told.raw(spec.recipe)[name] for name in told.names}
+    values |= {f"effective.{name}": value for name, value in told.effective(spec.recipe).items()}
+    values |= {f"position.{name}": value for name, value in told.positions(spec.recipe).items()}
     text = {name: fixed_point(value) for name, value in values.items()}
     text |= {f"level.{name}": f"{level:+d}" for name, level in spec.levels.items()}
     if spec.block is not None:
@@ -166,13 +187,10 @@ def params(trial: Trial, *, dials: ByStrength, effective: ByStrength) -> dict[st
     return text | {"seed": str(spec.recipe.seed)}
 
 
-def live_params(reported: Mapping[str, float]) -> dict[str, str]:
-    """The strengths as a run read them back from its live objects, of what it reported first."""
-    return {
-        name.replace("/", "."): fixed_point(value)
-        for name, value in reported.items()
-        if name.startswith(LIVE)
-    }
+def live_params(reported: Mapping[str, float], names: Collection[str]) -> dict[str, str]:
+    """What is searched as a run read it back from its live objects, of what it reported first."""
+    found = {name: reported[f"{LIVE}{name}"] for name in names if f"{LIVE}{name}" in reported}
+    return {f"{LIVE.replace('/', '.')}{name}": fixed_point(value) for name, value in found.items()}
 
 
 def _as_param(value: object) -> str:

@@ -18,7 +18,6 @@ from search.records.provenance import ROOT
 from search.tracking.open_store import set_environment
 from search.tracking.store import Store
 from search.tracking.trial_fields import FINAL_METRIC, METRIC_KEYS, RANK_METRIC
-from spaces.strengths import STRENGTH_NAMES
 
 TEMPLATE = ROOT / "mlflow" / "views" / "search.json"
 COMPARISON = TEMPLATE.with_name("comparison.json")
@@ -85,9 +84,11 @@ def model_url(name: str, version: str) -> str:
     return f"#/models/{quote(name)}/versions/{version}?workflowType=machine_learning"
 
 
-def set_view(store: Store, *, search_id: str, title: str, kind: str = "") -> None:
+def set_view(
+    store: Store, *, search_id: str, title: str, names: Sequence[str], kind: str = ""
+) -> None:
     """Store the view of a search, over its earlier one; of many, the newest are kept."""
-    value = view_value(search_id=search_id, title=title, kind=kind)
+    value = view_value(search_id=search_id, title=title, names=names, kind=kind)
     tags = store.experiment_tags()
     own = _TAG + view_id(search_id)
     views = [key for key in tags if key.startswith(_TAG + _PREFIX) and key != own]
@@ -109,8 +110,17 @@ def set_experiment_note(store: Store, note: str) -> None:
     store.set_experiment_tag(_NOTE_TAG, note)
 
 
-def view_value(*, search_id: str, title: str, kind: str = "") -> dict[str, Any]:
-    """The value of the tag that holds the view; ``kind`` is empty for a search."""
+def view_value(
+    *, search_id: str, title: str, names: Sequence[str], kind: str = ""
+) -> dict[str, Any]:
+    """The value of the tag that holds the view.
+
+    Args:
+        search_id: Of the search.
+        title: Of the view.
+        names: Strengths and searched extras.
+        kind: Empty for a search.
+    """
     template = COMPARISON if kind else TEMPLATE
     words = {
         "$ID": search_id,
@@ -120,7 +130,7 @@ def view_value(*, search_id: str, title: str, kind: str = "") -> dict[str, Any]:
         "$RANK": RANK_METRIC,
         "$TRAIN": "clean_train/top1",
     }
-    lists = {"$S": STRENGTH_NAMES, "$MUTE": METRIC_KEYS, "$CURVE": _CURVES}
+    lists = {"$S": names, "$MUTE": METRIC_KEYS, "$CURVE": _CURVES}
     state = fill(json.loads(template.read_text(encoding="utf-8")), words=words, lists=lists)
     packed = base64.b64encode(zlib.compress(json.dumps(state).encode(), 9)).decode()
     now = int(time.time() * 1000)
@@ -128,12 +138,12 @@ def view_value(*, search_id: str, title: str, kind: str = "") -> dict[str, Any]:
 
 
 def fill(part: Any, *, words: Mapping[str, str], lists: Mapping[str, Sequence[str]]) -> Any:
-    """Replace ``words`` everywhere, and repeat a list's element that names a list, once per value.
+    """Replace ``words`` everywhere, and repeat what names a list, an element or a key, per value.
 
     Args:
         part: Template as read from JSON.
         words: Text by placeholder.
-        lists: Values by placeholder; one element may name one of them.
+        lists: Values by placeholder; one element or key may name one of them.
     """
     if isinstance(part, str):
         for word, text in words.items():
@@ -141,18 +151,23 @@ def fill(part: Any, *, words: Mapping[str, str], lists: Mapping[str, Sequence[st
         return part
     if isinstance(part, dict):
         return {
-            fill(key, words=words, lists=lists): fill(value, words=words, lists=lists)
+            name: fill(value, words=words, lists=lists)
             for key, value in part.items()
+            for name in _repeated(fill(key, words=words, lists=lists), lists)
         }
     if not isinstance(part, list):
         return part
     filled: list[Any] = []
     for element in part:
         text = json.dumps(fill(element, words=words, lists=lists))
-        name = next((name for name in lists if name in text), None)
-        values = [text] if name is None else [text.replace(name, value) for value in lists[name]]
-        filled += [json.loads(value) for value in values]
+        filled += [json.loads(value) for value in _repeated(text, lists)]
     return filled
+
+
+def _repeated(text: str, lists: Mapping[str, Sequence[str]]) -> list[str]:
+    """The text once per value of the list that it names; once as it is if it names none."""
+    name = next((name for name in lists if name in text), None)
+    return [text] if name is None else [text.replace(name, value) for value in lists[name]]
 
 
 def _created(value: str) -> int:

@@ -1,25 +1,24 @@
 """Which strengths the experiment varies, and the cells that one block of it runs."""
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations, islice
 
 import pydoe
 
+from spaces.strengths.registry import STRENGTHS, strength
 from spaces.task import Task
 from spaces.units import to_effective
 
-EMA_FACTOR = "ema_decay"
-"""The within-run factor: every run carries both its levels, so it never enters `cells`."""
+(EMA_FACTOR,) = (name for name, s in STRENGTHS.items() if not s.acts_back_on_training)
+"""The strength that does not act back on training: every run carries both its levels, so it never
+enters `cells`."""
 
 MAX_FACTORS = 16
 """Two-level factors that `cells` can lay out; the block has 32 runs from 9 factors on."""
 
 RUNS_PER_LOOK = 8
 """Runs after which another look is worth its share of the error budget."""
-
-_NOTICEABLE_RATIO = math.log(1.25) - 1e-12  # The slack keeps an exact quarter noticeable.
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,21 +44,9 @@ class Factors:
 def factors(reference: Mapping[str, float], best: Mapping[str, float], task: Task) -> Factors:
     """Split what gets a dial into what differs noticeably in effective units and the rest.
 
-    Noticeable means, with T the total steps of ``task``:
-
-    - ``weight_decay``: the total pull W moves ``1 + W`` by a quarter or more. Below W = 1 that is a
-      difference in W itself (0 and 0.2 both shrink a weight by less than a tenth), above it a
-      ratio (19 against 25).
-    - ``label_smoothing``, ``drop_path_rate``: by 0.02 or more.
-    - ``ema_decay``: the window by a quarter or more; no average counts as a window of one step.
-    - ``warmup_fraction``: ``15 + steps`` by a quarter or more, so that 5 against 10 steps is one
-      difference and 1000 against 1300 another, or by a twentieth of the run.
-    - ``mixup_alpha``, ``cutmix_alpha``: ``0.1 + alpha`` by a quarter or more.
-    - ``randaugment_magnitude``: by 3 of 30 or more, or on against off.
-    - ``layer_decay``: by 0.02 or more of the learning rate per block.
-
-    The bar is low on purpose: an added factor costs no runs up to four of them, a factor left out
-    stays without an answer.
+    What is noticeable is said where each strength is, in `spaces.strengths`. The bar is low on
+    purpose: an added factor costs no runs up to four of them, a factor left out stays without
+    an answer.
 
     Args:
         reference: Raw values of the reference by name.
@@ -67,7 +54,9 @@ def factors(reference: Mapping[str, float], best: Mapping[str, float], task: Tas
         task: Gives effective units their scale.
     """
     changed = tuple(
-        name for name in reference if _differs[name](*_pair(name, reference, best, task), task)
+        name
+        for name in reference
+        if strength(name).differs(*_pair(name, reference, best, task), task)
     )
     return Factors(
         trajectory=tuple(name for name in changed if name != EMA_FACTOR),
@@ -153,41 +142,3 @@ def _pair(
     name: str, reference: Mapping[str, float], best: Mapping[str, float], task: Task
 ) -> tuple[float, float]:
     return to_effective(name, reference[name], task), to_effective(name, best[name], task)
-
-
-def _pull_differs(a: float, b: float, task: Task) -> bool:
-    return abs(math.log1p(a) - math.log1p(b)) >= _NOTICEABLE_RATIO
-
-
-def _rate_differs(a: float, b: float, task: Task) -> bool:
-    return abs(a - b) >= 0.02 - 1e-12  # The slack keeps 0.1 against 0.12 noticeable.
-
-
-def _window_differs(a: float, b: float, task: Task) -> bool:
-    return abs(math.log(a / b)) >= _NOTICEABLE_RATIO
-
-
-def _warmup_differs(a: float, b: float, task: Task) -> bool:
-    ratio = abs(math.log((15.0 + a) / (15.0 + b)))
-    return ratio >= _NOTICEABLE_RATIO or abs(a - b) >= 0.05 * task.total_steps
-
-
-def _mixing_differs(a: float, b: float, task: Task) -> bool:
-    return abs(math.log((0.1 + a) / (0.1 + b))) >= _NOTICEABLE_RATIO
-
-
-def _magnitude_differs(a: float, b: float, task: Task) -> bool:
-    return abs(a - b) >= 3.0 or (a == 0.0) != (b == 0.0)
-
-
-_differs: dict[str, Callable[[float, float, Task], bool]] = {
-    "weight_decay": _pull_differs,
-    "label_smoothing": _rate_differs,
-    "drop_path_rate": _rate_differs,
-    "ema_decay": _window_differs,
-    "warmup_fraction": _warmup_differs,
-    "mixup_alpha": _mixing_differs,
-    "cutmix_alpha": _mixing_differs,
-    "randaugment_magnitude": _magnitude_differs,
-    "layer_decay": _rate_differs,
-}

@@ -10,7 +10,7 @@ from search.verdict.judgement import Judgement, Look, judge_all
 from search.verdict.schema import Dial, Estimate
 from search.verdict.wording import change_with_interval, metric_words, raw
 from spaces.task import Task
-from spaces.units import EFFECTIVE_UNITS, to_effective
+from spaces.units import to_effective, unit_of
 
 UNFINISHED = (
     "even with everything off this run has not converged: "
@@ -95,7 +95,7 @@ def _dial(
         turn="leave" if stays else turns[judged.outcome],
         reference=values[0],
         recommended=values[0] if stays else values[1],
-        effective_unit=EFFECTIVE_UNITS[name],
+        effective_unit=unit_of(name),
         reference_effective=reference,
         recommended_effective=reference if stays else best,
         effect={
@@ -131,7 +131,7 @@ def _unchanged(name: str, values: tuple[float, float], task: Task) -> Dial:
         turn="leave",
         reference=reference,
         recommended=reference,
-        effective_unit=EFFECTIVE_UNITS[name],
+        effective_unit=unit_of(name),
         reference_effective=effective,
         recommended_effective=effective,
         effect={},

@@ -16,18 +16,13 @@ from search.records.metrics import NLL, TOP1, Metric
 from search.verdict.fit_evidence import ROLES, FitComparison, FitEvidence
 from search.verdict.schema import Dial, Fit
 from search.verdict.wording import change, listed, metric_words
+from spaces.strengths.registry import strength
 
 LARGE_GAP = 0.10
 """Gap that is called large even if nothing that was tried has a smaller one and validates better.
 
 The one convention here: noise can tell that a gap exists, not that it is much.
 """
-
-REGULARIZERS = (
-    *("weight_decay", "label_smoothing", "drop_path_rate"),
-    *("mixup_alpha", "cutmix_alpha", "randaugment_magnitude"),
-)
-"""Strengths of which more is simply stronger: turned up they answer an overfit."""
 
 _CLEAN_LOSS = NLL.on("clean_train")
 _WORDS = {
@@ -127,7 +122,7 @@ def _state(
                 f"{both}; {_WORDS[better[0]]} fits no better and validates better by "
                 f"{change(val, recipes.gain(better[0], role, val))}"
             )
-        up = [d for d in dials if d.turn == "up" and d.strength in REGULARIZERS]
+        up = [d for d in dials if d.turn == "up" and strength(d.strength).is_regularizer]
         if up:
             return "overfit", _sentence(f"{both}; {_turned(up)} makes it validate better")
         is_most = recipes.mean(role, recipes.excess) < 0.0

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from search.records.metrics import METRICS, NLL, POINTS, TOP1, Metric, metric_of
 from search.verdict.schema import Confirmed, Dial, Estimate, Fit
+from spaces.strengths.registry import strength
 
 _ON = {"val": "validation {}", "test": "test {}", "clean_train": "{} on clean training images"}
 _SHORT_ON = {**_ON, "clean_train": "clean-train {}"}
@@ -61,6 +62,13 @@ def raw(value: float) -> str:
     if float(typed) == value:
         return typed
     return f"{1.0 - float(f'{1.0 - value:.3g}'):.9g}" if 0.9 < value < 1.0 else f"{value:.3g}"
+
+
+def short_raw(name: str, value: float) -> str:
+    """A strength's value where there is little room: two digits, or of a decay near 1 its distance
+    to 1.
+    """
+    return raw(value) if strength(name).is_near_one else f"{value:.2g}"
 
 
 def listed(items: Sequence[str]) -> str:

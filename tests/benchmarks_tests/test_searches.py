@@ -16,7 +16,7 @@ from benchmarks.efficiency.table import (
     load_table,
     planned_runs,
 )
-from spaces.strengths import Strengths
+from spaces.strengths.values import Strengths
 
 EPOCHS = 4
 

@@ -13,7 +13,7 @@ from search.recipes.yaml_file import to_yaml, write_recipe
 from spaces.errors import InputError
 from spaces.recipe import Recipe
 from spaces.references import REFERENCE_NAMES, published
-from spaces.strengths import Strengths
+from spaces.strengths.values import Strengths
 from tests.support.toy_training import write_run
 
 CONVNEXT = published("convnext_tiny").recipe

@@ -12,7 +12,7 @@ from torch import nn
 from search.commands.draw_schedule import NO_SCHEDULE, curves, draw, summary
 from spaces.errors import InputError
 from spaces.recipe import OPTIMIZERS, SCHEDULES, Recipe
-from spaces.strengths import Strengths
+from spaces.strengths.values import Strengths
 from trainable.optim.optimizers import create_optimizer
 from trainable.optim.schedule import lr_factor
 

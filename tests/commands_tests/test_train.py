@@ -27,7 +27,7 @@ from search.tracking.run_info import open_search
 from search.tracking.store import Store
 from spaces.errors import InputError
 from spaces.recipe import Recipe
-from spaces.strengths import Strengths
+from spaces.strengths.values import Strengths
 from spaces.task import Task
 from spaces.units import to_effective
 from tests.support import finished_run

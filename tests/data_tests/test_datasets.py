@@ -18,7 +18,7 @@ from PIL import Image
 
 from search.records.provenance import ROOT
 from spaces.errors import InputError
-from spaces.strengths import Strengths
+from spaces.strengths.values import Strengths
 from trainable.data import public_datasets
 from trainable.data.datasets import Dataset, dataset_names, default_recipe, load_dataset
 from trainable.data.duplicates import notes_on_duplicates

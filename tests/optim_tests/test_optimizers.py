@@ -13,7 +13,7 @@ from pytorch_optimizer import SAM
 from torch import Tensor, nn
 
 from spaces.recipe import OPTIMIZERS, Recipe
-from spaces.strengths import Strengths
+from spaces.strengths.values import Strengths
 from spaces.task import Task
 from spaces.units import to_raw
 from trainable.batch_norm import refresh_batch_norm

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from search.plan.text import plan_text
-from spaces.strengths import STRENGTH_NAMES
+from spaces.strengths.registry import STRENGTHS
 from tests.support.finished_run import a_config, a_plan
 
 
@@ -22,7 +22,7 @@ def printed(run_dir: Path, width: int) -> list[str]:
 def test_no_strength_is_cut_and_each_has_a_line(tmp_path: Path, width: int) -> None:
     lines = printed(tmp_path, width)
     assert max(map(len, lines)) <= width
-    for name in STRENGTH_NAMES:
+    for name in STRENGTHS:
         assert sum(line.startswith(f"│ {name} ") for line in lines) == 1
 
 

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import yaml
 
-from search.recipes.diff import USUAL_POINTS, diff, to_json, to_lines
-from search.recipes.difference import LABELS
+from search.recipes.diff import diff, to_json, to_lines, usual_points
+from search.recipes.difference import label_of
 from search.recipes.timm_import import Described, describe_timm_args
 from search.recipes.timm_keys import TRAIN_DEFAULTS
 from search.recipes.yaml_file import read_described
 from spaces.recipe import RandAugment, Recipe
 from spaces.references import published
-from spaces.strengths import STRENGTH_NAMES
+from spaces.strengths.registry import STRENGTHS, known
 from spaces.task import Task
 
 CONVNEXT = published("convnext_tiny")
@@ -113,7 +113,7 @@ CHANGES: dict[str, Any] = {
 @pytest.mark.parametrize("name", CHANGES)
 def test_every_key_that_differs_is_told_with_both_values(name: str) -> None:
     value = CHANGES[name]
-    if name in STRENGTH_NAMES:
+    if name in STRENGTHS:
         mine = CONVNEXT.recipe.with_strengths(**{name: value})
     else:
         mine = replace(CONVNEXT.recipe, **{name: value})
@@ -133,9 +133,9 @@ def test_every_key_that_differs_is_told_with_both_values(name: str) -> None:
 
 
 def test_every_key_of_a_recipe_is_compared_except_the_seed() -> None:
-    keys = {f.name for f in fields(Recipe)} - {"strengths", "seed"} | set(STRENGTH_NAMES)
-    assert set(USUAL_POINTS) == set(CHANGES) == keys
-    assert set(LABELS) <= keys
+    keys = {f.name for f in fields(Recipe)} - {"strengths", "seed"} | set(STRENGTHS)
+    assert set(usual_points()) == set(CHANGES) == keys
+    assert all(label_of(name) != name for name in known() if name in keys)
 
 
 def small_task(recipe: Recipe) -> Task:
@@ -212,7 +212,7 @@ def test_a_larger_difference_in_one_key_matters_more(
     name = next(iter(small))
     (little,) = (d for d in against_convnext(replace(CONVNEXT.recipe, **small)) if d.name == name)
     (much,) = (d for d in against_convnext(replace(CONVNEXT.recipe, **large)) if d.name == name)
-    assert 0 < little.usual_points < much.usual_points <= USUAL_POINTS[much.name]
+    assert 0 < little.usual_points < much.usual_points <= usual_points()[much.name]
 
 
 def test_points_never_rise_down_the_list() -> None:

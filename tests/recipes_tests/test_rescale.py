@@ -8,7 +8,8 @@ from search.recipes.rescale import rescaled_recipe
 from spaces.errors import InputError
 from spaces.recipe import Recipe
 from spaces.rescale import rescale
-from spaces.strengths import STRENGTH_NAMES, Strengths
+from spaces.strengths.registry import STRENGTHS
+from spaces.strengths.values import Strengths
 from spaces.task import Task
 from spaces.units import to_effective
 
@@ -27,7 +28,7 @@ def test_nothing_asked_moves_nothing() -> None:
     assert moved == RECIPE
     assert len(lines) == 1
     assert lines[0].endswith(": unchanged.")
-    assert all(name in lines[0] for name in STRENGTH_NAMES)
+    assert all(name in lines[0] for name in STRENGTHS)
 
 
 def test_strengths_move_as_the_space_says_and_the_rest_as_asked() -> None:
@@ -35,7 +36,7 @@ def test_strengths_move_as_the_space_says_and_the_rest_as_asked() -> None:
         RECIPE, TASK, num_train=1_281_167, epochs=300, batch_size=1024, lr=4e-3
     )
     task = Task.of(moved, num_train=1_281_167, num_classes=10, num_blocks=16)
-    assert moved.strengths == rescale(RECIPE.strengths, TASK, task).strengths
+    assert moved.strengths == rescale(RECIPE, TASK, task).recipe.strengths
     assert (moved.epochs, moved.batch_size, moved.lr) == (300, 1024, 4e-3)
     assert moved.min_lr == pytest.approx(4e-5)
     for name in ("weight_decay", "ema_decay"):
@@ -46,7 +47,7 @@ def test_strengths_move_as_the_space_says_and_the_rest_as_asked() -> None:
     assert "epochs 15 becomes 300" in text
     assert "batch_size 32 becomes 1024" in text
     assert "lr 0.001 becomes 0.004" in text
-    for name in STRENGTH_NAMES:
+    for name in STRENGTHS:
         has_moved = getattr(moved.strengths, name) != getattr(RECIPE.strengths, name)
         told = [line for line in lines if line.startswith(f"{name} ") and "becomes" in line]
         assert len(told) == has_moved

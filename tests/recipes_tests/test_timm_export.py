@@ -34,7 +34,8 @@ from search.recipes.timm_extras import MOMENTA
 from search.recipes.timm_keys import TRAIN_DEFAULTS
 from spaces.errors import InputError
 from spaces.recipe import RandAugment, Recipe
-from spaces.strengths import STRENGTH_NAMES, Strengths
+from spaces.strengths.registry import STRENGTHS
+from spaces.strengths.values import Strengths
 from spaces.task import Task
 from trainable.ema import EmaBank
 from trainable.losses import cross_entropy, one_hot
@@ -258,8 +259,8 @@ def batches(num: int) -> list[tuple[Tensor, Tensor]]:
 )
 def test_timm_trains_the_same_weights_and_the_same_average(changes: dict[str, Any]) -> None:
     strengths = {"warmup_fraction": 1 / 3}
-    strengths |= {k: v for k, v in changes.items() if k in STRENGTH_NAMES}
-    others = {k: v for k, v in changes.items() if k not in STRENGTH_NAMES}
+    strengths |= {k: v for k, v in changes.items() if k in STRENGTHS}
+    others = {k: v for k, v in changes.items() if k not in STRENGTHS}
     recipe = replace(RECIPE, epochs=3, **others).with_strengths(**strengths)
     args = train_py(exported(recipe))
 

@@ -16,7 +16,7 @@ from search.recipes.timm_import import (
 from search.recipes.timm_keys import RETIRED_KEYS, TRAIN_DEFAULTS
 from spaces.errors import InputError
 from spaces.recipe import RandAugment, Recipe
-from spaces.strengths import Strengths
+from spaces.strengths.values import Strengths
 
 DEFAULTS = Recipe(model="resnet18", image_size=64, epochs=15, batch_size=32, seed=7)
 

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, S
 from search.recipes.torchvision_export import torchvision_flags
 from spaces.errors import InputError
 from spaces.recipe import RandAugment, Recipe
-from spaces.strengths import Strengths
+from spaces.strengths.values import Strengths
 from spaces.task import Task
 from trainable.optim.schedule import lr_factor, warmup_steps_of
 

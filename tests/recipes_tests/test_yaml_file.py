@@ -20,7 +20,7 @@ from search.recipes.yaml_file import (
 )
 from spaces.errors import InputError
 from spaces.recipe import AMP_DTYPES, OPTIMIZERS, SCHEDULES, RandAugment, Recipe
-from spaces.strengths import Strengths
+from spaces.strengths.values import Strengths
 
 INTERFACE_EXAMPLE = """\
 schema: recipe/1

@@ -26,7 +26,7 @@ from search.report.figures.responses import response_curves, search_evidence
 from search.report.figures.roles import MOST_DOTS, dots, number_of, role_of, roles
 from search.report.figures.turns import interval_text
 from search.verdict.schema import Estimate
-from spaces.strengths import STRENGTH_NAMES
+from spaces.strengths.registry import STRENGTHS
 from tests.support.finished_run import (
     BEST,
     DIALS,
@@ -168,9 +168,9 @@ def test_one_effect_far_beyond_all_others_runs_off_the_axis(
 @each_width
 def test_the_tornado_has_a_row_per_dial_and_a_mark_per_effect_and_metric(width: float) -> None:
     drawing = tornado(DIALS, BEST.strengths.as_dict(), width)
-    names = Counter(text for text in words(drawing) if text in STRENGTH_NAMES)
+    names = Counter(text for text in words(drawing) if text in STRENGTHS)
     panels = 1 if width > 560 else 2
-    assert names == dict.fromkeys(STRENGTH_NAMES, panels)
+    assert names == dict.fromkeys(STRENGTHS, panels)
     assert len(marks(drawing, "turn")) == panels * len(DIALS)
     assert len(marks(drawing, "effect")) == 2 * 3
     assert words(drawing).count("not varied") == 2 * 2
@@ -446,7 +446,7 @@ def test_response_curves_show_each_trial_in_each_panel(width: float) -> None:
         "arrow_right": 1,
         "arrow_left": 2,
     }
-    assert {"importance", *STRENGTH_NAMES} <= set(words(drawing))
+    assert {"importance", *STRENGTHS} <= set(words(drawing))
 
 
 def test_of_thousands_of_trials_hundreds_are_drawn_and_the_legend_says_so() -> None:
@@ -489,7 +489,7 @@ def test_too_few_trials_make_no_response_curve(number: int, shown: bool) -> None
 def test_a_space_with_nothing_to_search_has_no_response_curve() -> None:
     plan = a_plan()
     space = plan.space
-    for name in STRENGTH_NAMES:
+    for name in STRENGTHS:
         space = space.fixed(name, 0.0)
     assert search_evidence(replace(plan, space=space), search_trials()) is None
 

@@ -14,7 +14,7 @@ from search.records.trials import Trial
 from search.report.page import report, write_report
 from search.report.plan_section import flags_of, versions_of
 from spaces.recipe import Recipe
-from spaces.strengths import STRENGTH_NAMES
+from spaces.strengths.registry import STRENGTHS
 from tests.support.finished_run import (
     BEST,
     DIALS,
@@ -244,7 +244,7 @@ def test_every_run_is_a_row_that_can_be_sorted_by_its_numbers(done: Page) -> Non
     assert len(heads) == 3 + len(numeric)
     assert len(cells) == len(trials) * len(numeric)
     assert all(node.attributes["aria-sort"] == "none" for node in heads)
-    assert {head.text for head in heads} >= {*STRENGTH_NAMES, "val top-1, %", "test top-1, %"}
+    assert {head.text for head in heads} >= {*STRENGTHS, "val top-1, %", "test top-1, %"}
     for cell in cells:
         if cell.text:
             shown, sorted_by = float(cell.text), float(str(cell.attributes["data-value"]))
@@ -267,7 +267,7 @@ def test_every_run_is_a_row_that_can_be_sorted_by_its_numbers(done: Page) -> Non
 def test_the_plan_names_ranges_anchors_stages_and_what_looks_odd(done: Page) -> None:
     said = done.says("plan")
     rows = [n for n in done.find("tr", "plan") if "tbody" in n.path]
-    assert [row.text.split()[0] for row in rows] == list(STRENGTH_NAMES)
+    assert [row.text.split()[0] for row in rows] == list(STRENGTHS)
     assert "300 training, 100 validation and 500 test images of 2 classes (zero, one)" in said
     assert "16 trials, anchors first" in said
     assert "stopped after epoch 5" in said

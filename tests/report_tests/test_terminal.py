@@ -11,7 +11,7 @@ from rich.console import Console
 from search.commands.console import PLAIN_WIDTH, make_console
 from search.report.terminal import print_verdict
 from search.stages.analysis import Analysis
-from spaces.strengths import STRENGTH_NAMES
+from spaces.strengths.registry import STRENGTHS
 from tests.support.finished_run import DIALS, a_config, a_plan, an_analysis
 
 WORDS = ("= leave", "↓ down", "= leave", "↓ down", "? open")
@@ -32,7 +32,7 @@ def test_each_dial_is_one_whole_line_however_narrow_the_terminal(
 ) -> None:
     lines = printed(tmp_path, width=width, terminal=terminal).splitlines()
     begin = next(i for i, line in enumerate(lines) if line.startswith("What to change"))
-    for name, word, interval in zip(STRENGTH_NAMES, WORDS, INTERVALS, strict=True):
+    for name, word, interval in zip(STRENGTHS, WORDS, INTERVALS, strict=True):
         (row,) = [line for line in lines[begin : begin + 12] if line[2:].startswith(f"{name} ")]
         assert word in row
         assert interval in row

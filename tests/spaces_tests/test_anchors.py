@@ -4,12 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from spaces.anchors import anchors, scaled_strengths
+from spaces.anchors import anchors, size_scaled
 from spaces.recipe import Recipe
 from spaces.references import published, reference
-from spaces.strengths import Strengths
+from spaces.strengths.values import Strengths
 from spaces.task import Task
 from spaces.units import describe, to_effective
+
+
+def scaled_strengths(task: Task) -> Strengths:
+    return size_scaled(Recipe(), task).strengths
+
 
 SMALL_TRANSFER = Task(
     num_train=300,
@@ -103,7 +108,7 @@ def test_a_model_that_takes_no_drop_path_has_none_in_any_anchor() -> None:
     ref = reference("imagenet", Recipe(), num_train=300)
 
     with_it = anchors(ref, SMALL_TRANSFER)
-    without = anchors(ref, SMALL_TRANSFER, takes_drop_path=False)
+    without = anchors(ref, replace(SMALL_TRANSFER, num_blocks=0))
 
     assert ref.strengths.drop_path_rate > 0
     for name, recipe in without.items():

@@ -9,7 +9,7 @@ import pytest
 
 from spaces.errors import InputError
 from spaces.recipe import AMP_DTYPES, OPTIMIZERS, SCHEDULES, RandAugment, Recipe
-from spaces.strengths import Strengths
+from spaces.strengths.values import Strengths
 
 FULL = Recipe(
     model="resnet18_cifar",

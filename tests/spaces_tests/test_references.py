@@ -8,7 +8,7 @@ import timm
 from spaces.errors import InputError
 from spaces.recipe import RandAugment, Recipe
 from spaces.references import REFERENCE_NAMES, published, reference
-from spaces.strengths import Strengths
+from spaces.strengths.values import Strengths
 from spaces.units import to_effective
 
 BASE = Recipe(

@@ -1,19 +1,22 @@
 """Strengths keep what they amount to on the way from one size to another."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spaces.anchors import scaled_strengths
+from spaces.anchors import size_scaled
 from spaces.errors import InputError
 from spaces.ranges import strength_axes
+from spaces.recipe import Recipe
 from spaces.rescale import rescale
-from spaces.strengths import STRENGTH_NAMES, Strengths
+from spaces.strengths.ema_decay import LONGEST_WINDOW
+from spaces.strengths.registry import STRENGTHS
+from spaces.strengths.values import Strengths
 from spaces.task import Task
-from spaces.units import LONGEST_WINDOW, limits, to_effective
+from spaces.units import limits, to_effective
 
 FEW = Task(
     num_train=5_000,
@@ -42,8 +45,24 @@ FOUND = Strengths(
 )
 
 
+@dataclass(frozen=True)
+class Moved:
+    strengths: Strengths
+    notes: tuple[str, ...]
+
+
+def moved_strengths(strengths: Strengths, from_task: Task, to_task: Task) -> Moved:
+    moved = rescale(Recipe(strengths=strengths), from_task, to_task)
+    assert moved.recipe == Recipe(strengths=moved.recipe.strengths)
+    return Moved(moved.recipe.strengths, tuple(moved.notes.values()))
+
+
+def scaled_strengths(task: Task) -> Strengths:
+    return size_scaled(Recipe(), task).strengths
+
+
 def test_a_search_on_5000_images_sets_up_a_run_on_a_million() -> None:
-    moved = rescale(FOUND, FEW, MANY).strengths
+    moved = moved_strengths(FOUND, FEW, MANY).strengths
 
     assert FEW.total_steps == 2000
     # W = 1e-3 * 4 * 2000 = 8; a window of 100 of 2000 steps is 5 %; 200 warmup steps are below the
@@ -57,17 +76,17 @@ def test_a_search_on_5000_images_sets_up_a_run_on_a_million() -> None:
 
 
 def test_the_way_back_gives_the_same_strengths_where_nothing_was_cut() -> None:
-    there = rescale(FOUND, FEW, MANY).strengths
-    back = rescale(there, MANY, FEW).strengths
+    there = moved_strengths(FOUND, FEW, MANY).strengths
+    back = moved_strengths(there, MANY, FEW).strengths
 
-    for name in STRENGTH_NAMES:
+    for name in STRENGTHS:
         if name != "warmup_fraction":
             assert getattr(back, name) == pytest.approx(getattr(FOUND, name)), name
 
 
 @pytest.mark.parametrize("task", [FEW, MANY])
 def test_equal_tasks_move_nothing(task: Task) -> None:
-    moved = rescale(FOUND, task, task)
+    moved = moved_strengths(FOUND, task, task)
 
     assert moved.strengths == FOUND
     assert moved.notes == ()
@@ -92,7 +111,7 @@ def test_whatever_is_moved_can_be_carried_out(
     from_task = replace(FEW, num_train=50, epochs=from_epochs)
     to_task = replace(FEW, num_train=50, epochs=to_epochs)
 
-    moved = rescale(Strengths(**raw), from_task, to_task).strengths
+    moved = moved_strengths(Strengths(**raw), from_task, to_task).strengths
 
     if from_epochs != to_epochs:
         for name in ("weight_decay", "ema_decay", "warmup_fraction"):
@@ -113,14 +132,14 @@ def test_pull_and_window_are_kept_where_the_run_can_carry_them(
         ema_decay=1 - 1 / (share * FEW.total_steps),
     )
 
-    moved = rescale(strengths, FEW, to_task).strengths
+    moved = moved_strengths(strengths, FEW, to_task).strengths
 
     assert to_effective("weight_decay", moved.weight_decay, to_task) == pytest.approx(pull)
     assert to_effective("ema_decay", moved.ema_decay, to_task) == pytest.approx(share)
 
 
 def test_another_learning_rate_keeps_the_pull() -> None:
-    moved = rescale(FOUND, FEW, replace(FEW, lr=5e-3)).strengths
+    moved = moved_strengths(FOUND, FEW, replace(FEW, lr=5e-3)).strengths
 
     assert moved.as_dict() == pytest.approx(FOUND.as_dict() | {"weight_decay": 4.0 / 5})
 
@@ -135,7 +154,7 @@ def test_the_published_recipe_on_a_few_hundred_images_gets_what_its_run_can_hold
     )
     few_hundred = replace(FEW, num_train=300, batch_size=32, epochs=15, pretrained=True)
 
-    moved = rescale(published, MANY, few_hundred)
+    moved = moved_strengths(published, MANY, few_hundred)
 
     assert moved.strengths.weight_decay == 10.0  # A pull of 18.8 is beyond 135 steps.
     assert moved.strengths.label_smoothing == 0.0
@@ -147,7 +166,7 @@ def test_the_published_recipe_on_a_few_hundred_images_gets_what_its_run_can_hold
 
 def test_the_default_of_one_size_becomes_the_default_of_the_other_where_it_is_a_distance() -> None:
     for from_task, to_task in ((FEW, MANY), (MANY, FEW), (replace(FEW, num_train=300), MANY)):
-        moved = rescale(scaled_strengths(from_task), from_task, to_task).strengths
+        moved = moved_strengths(scaled_strengths(from_task), from_task, to_task).strengths
         default = scaled_strengths(to_task)
 
         assert moved.label_smoothing == pytest.approx(default.label_smoothing)
@@ -157,7 +176,7 @@ def test_the_default_of_one_size_becomes_the_default_of_the_other_where_it_is_a_
 def test_what_lay_above_the_range_is_not_pulled_down_to_it() -> None:
     strong = Strengths(drop_path_rate=0.8, label_smoothing=0.4)
 
-    moved = rescale(strong, FEW, MANY).strengths
+    moved = moved_strengths(strong, FEW, MANY).strengths
 
     assert (moved.drop_path_rate, moved.label_smoothing) == (0.8, 0.4)
 
@@ -165,23 +184,23 @@ def test_what_lay_above_the_range_is_not_pulled_down_to_it() -> None:
 def test_a_distance_is_cut_at_off_and_at_the_range() -> None:
     high = strength_axes(MANY)["drop_path_rate"].high
 
-    up = rescale(Strengths(drop_path_rate=0.45), FEW, MANY).strengths.drop_path_rate
-    down = rescale(Strengths(drop_path_rate=0.05), MANY, FEW).strengths.drop_path_rate
+    up = moved_strengths(Strengths(drop_path_rate=0.45), FEW, MANY).strengths.drop_path_rate
+    down = moved_strengths(Strengths(drop_path_rate=0.05), MANY, FEW).strengths.drop_path_rate
 
     assert (up, down) == (high, 0.0)
 
 
 def test_a_model_without_blocks_gets_no_drop_path() -> None:
-    assert rescale(FOUND, FEW, replace(MANY, num_blocks=0)).strengths.drop_path_rate == 0.0
+    assert moved_strengths(FOUND, FEW, replace(MANY, num_blocks=0)).strengths.drop_path_rate == 0.0
 
 
 def test_a_run_too_short_to_mean_anything_is_refused() -> None:
     with pytest.raises(InputError, match="raise `epochs` or lower `batch_size`"):
-        rescale(FOUND, FEW, replace(FEW, num_train=50, epochs=5))
+        moved_strengths(FOUND, FEW, replace(FEW, num_train=50, epochs=5))
 
 
 def test_each_moved_strength_has_one_sentence_with_both_units_before_and_after() -> None:
-    notes = rescale(FOUND, FEW, MANY).notes
+    notes = moved_strengths(FOUND, FEW, MANY).notes
 
     assert [note.split()[0] for note in notes] == [
         "weight_decay",
@@ -204,7 +223,7 @@ def test_each_moved_strength_has_one_sentence_with_both_units_before_and_after()
 def test_steps_of_warmup_stay_where_they_suit_both_runs() -> None:
     twice = replace(FEW, epochs=40)
 
-    moved = rescale(Strengths(warmup_fraction=0.1), FEW, twice)
+    moved = moved_strengths(Strengths(warmup_fraction=0.1), FEW, twice)
 
     assert moved.strengths.warmup_fraction == pytest.approx(0.05)
     assert math.isclose(moved.strengths.warmup_fraction * twice.total_steps, 200)

@@ -9,16 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spaces.anchors import scaled_strengths
+from spaces.anchors import size_scaled
 from spaces.axes import FixedAxis, LinearAxis, LogAxis, ZeroAxis
 from spaces.errors import InputError
 from spaces.ranges import MIN_STEPS, extra_axis
 from spaces.recipe import RandAugment, Recipe
 from spaces.references import published
 from spaces.space import Space, parse_fix, parse_set
-from spaces.strengths import STRENGTH_NAMES, Strengths
+from spaces.strengths.registry import EXTRAS, STRENGTHS
+from spaces.strengths.values import Strengths
 from spaces.task import Task
-from spaces.units import EXTRA_NAMES, limits, to_effective
+from spaces.units import limits, to_effective
 
 SMALL_TRANSFER = Task(
     num_train=300,
@@ -85,11 +86,11 @@ def test_every_length_of_run_has_wide_ranges_that_hold_the_scaled_default(
     task = run_of(steps, pretrained=pretrained)
     space = Space.for_task(task)
 
-    assert space.free_names == STRENGTH_NAMES
+    assert space.free_names == tuple(STRENGTHS)
     for name, axis in space.axes.items():
         inner = axis.inner if isinstance(axis, ZeroAxis) else axis
         assert inner.high >= 2.5 * inner.low, (name, axis)
-        assert space.contains(name, scaled_strengths(task).as_dict()[name]), name
+        assert space.contains(name, size_scaled(Recipe(), task).strengths.as_dict()[name]), name
 
 
 @pytest.mark.parametrize("steps", STEPS)
@@ -122,7 +123,7 @@ def test_off_takes_a_tenth_of_the_dial(name: str) -> None:
 
 def test_strengths_that_scale_with_the_run_move_and_the_others_stay() -> None:
     middle = {
-        steps: Space.for_task(run_of(steps)).decode(dict.fromkeys(STRENGTH_NAMES, 0.6))
+        steps: Space.for_task(run_of(steps)).decode(dict.fromkeys(STRENGTHS, 0.6))
         for steps in (10_000, 100_000)
     }
 
@@ -138,12 +139,8 @@ def test_a_run_too_short_to_search_is_refused_with_both_ways_out(steps: int) -> 
         Space.for_task(run_of(steps))
 
 
-@pytest.mark.parametrize(
-    ("task", "takes_drop_path"),
-    [(SMALL_TRANSFER, False), (replace(SMALL_TRANSFER, num_blocks=0), True)],
-)
-def test_a_model_without_drop_path_has_it_fixed_to_zero(task: Task, takes_drop_path: bool) -> None:
-    space = Space.for_task(task, takes_drop_path=takes_drop_path)
+def test_a_model_without_drop_path_has_it_fixed_to_zero() -> None:
+    space = Space.for_task(replace(SMALL_TRANSFER, num_blocks=0))
 
     assert "drop_path_rate" not in space.free_names
     assert space.decode(everywhere(space, 1.0))["drop_path_rate"] == 0.0
@@ -157,10 +154,10 @@ def test_a_model_without_drop_path_has_it_fixed_to_zero(task: Task, takes_drop_p
 # Decoding and encoding
 
 
-@given(st.fixed_dictionaries({name: st.floats(0, 1) for name in (*STRENGTH_NAMES, *EXTRA_NAMES)}))
+@given(st.fixed_dictionaries({name: st.floats(0, 1) for name in (*STRENGTHS, *EXTRAS)}))
 def test_raw_values_come_back_from_their_own_positions(positions: dict[str, float]) -> None:
     space = SPACE
-    for name in EXTRA_NAMES:
+    for name in EXTRAS:
         space = space.with_extra(name)
     raw = space.decode(positions)
 
@@ -199,7 +196,7 @@ def test_decoding_agrees_with_the_formulas_of_the_design() -> None:
     )
 
 
-@pytest.mark.parametrize("name", STRENGTH_NAMES)
+@pytest.mark.parametrize("name", STRENGTHS)
 def test_a_missing_position_is_refused_by_name(name: str) -> None:
     positions = everywhere(SPACE, 0.5)
     del positions[name]
@@ -212,7 +209,7 @@ def test_an_unknown_position_or_value_is_refused_by_name() -> None:
     with pytest.raises(InputError, match="Unknown position 'dropout'"):
         SPACE.decode({**everywhere(SPACE, 0.5), "dropout": 0.5})
     with pytest.raises(InputError, match="Unknown raw value 'dropout'"):
-        SPACE.encode({**scaled_strengths(SMALL_TRANSFER).as_dict(), "dropout": 0.5})
+        SPACE.encode({**size_scaled(Recipe(), SMALL_TRANSFER).strengths.as_dict(), "dropout": 0.5})
 
 
 def test_a_value_outside_its_range_is_refused_in_raw_units_or_clamped() -> None:
@@ -232,7 +229,7 @@ def test_a_value_outside_its_range_is_refused_in_raw_units_or_clamped() -> None:
 
 def test_contains_agrees_with_encoding() -> None:
     for name, raw in published("imagenet").recipe.strengths.as_dict().items():
-        inside = scaled_strengths(SMALL_TRANSFER).as_dict() | {name: raw}
+        inside = size_scaled(Recipe(), SMALL_TRANSFER).strengths.as_dict() | {name: raw}
         if SPACE.contains(name, raw):
             SPACE.encode(inside)
         else:
@@ -269,7 +266,7 @@ def test_a_warmup_range_from_zero_can_be_off() -> None:
     assert space.decode(everywhere(space, 1.0))["warmup_fraction"] == pytest.approx(0.1)
 
 
-@pytest.mark.parametrize("name", STRENGTH_NAMES)
+@pytest.mark.parametrize("name", STRENGTHS)
 def test_any_strength_can_be_searched_from_off_to_a_value(name: str) -> None:
     space = SPACE.with_range(name, 0.0, 0.25)
 
@@ -319,7 +316,7 @@ def test_a_fixed_value_arrives_exactly_as_typed(name: str, value: float) -> None
 
 def test_a_fixed_value_cannot_be_encoded_as_another() -> None:
     space = SPACE.fixed("label_smoothing", 0.1)
-    raw = scaled_strengths(SMALL_TRANSFER).as_dict()
+    raw = size_scaled(Recipe(), SMALL_TRANSFER).strengths.as_dict()
 
     with pytest.raises(InputError, match=r"`label_smoothing` is fixed at 0\.1, got 0\.0"):
         space.encode(raw)
@@ -376,11 +373,11 @@ def test_a_mistyped_fixed_value_is_refused_with_an_example(text: str, message: s
 # Extras
 
 
-@pytest.mark.parametrize("name", EXTRA_NAMES)
+@pytest.mark.parametrize("name", EXTRAS)
 def test_an_extra_is_searched_once_it_is_switched_on(name: str) -> None:
     space = SPACE.with_extra(name)
 
-    assert space.free_names == (*STRENGTH_NAMES, name)
+    assert space.free_names == (*STRENGTHS, name)
     assert space.with_extra(name) == space
     assert name in space.decode(everywhere(space, 0.5))
 
@@ -391,7 +388,7 @@ def test_an_unknown_extra_is_refused() -> None:
             call("dropout")
 
 
-@pytest.mark.parametrize("name", [name for name in EXTRA_NAMES if name != "lr"])
+@pytest.mark.parametrize("name", [name for name in EXTRAS if name != "lr"])
 def test_the_weakest_end_of_an_extra_is_off(name: str) -> None:
     space = SPACE.with_extra(name)
     recipe = Recipe(mixup_alpha=0.2, cutmix_alpha=1.0, randaugment=RandAugment(), layer_decay=0.8)
@@ -466,13 +463,13 @@ def test_a_fixed_learning_rate_is_the_one_that_pulls() -> None:
 
 def test_values_arrive_in_the_recipe_and_can_be_read_back() -> None:
     space = SPACE
-    for name in EXTRA_NAMES:
+    for name in EXTRAS:
         space = space.with_extra(name)
     raw = space.decode(everywhere(space, 0.6))
 
     recipe = space.apply(Recipe(randaugment=RandAugment(num_ops=3)), raw)
 
-    assert recipe.strengths.as_dict() == {name: raw[name] for name in STRENGTH_NAMES}
+    assert recipe.strengths.as_dict() == {name: raw[name] for name in STRENGTHS}
     assert recipe.lr == raw["lr"]
     assert recipe.mixup_alpha == raw["mixup_alpha"]
     assert recipe.cutmix_alpha == raw["cutmix_alpha"]
@@ -498,7 +495,7 @@ def test_a_searched_learning_rate_ends_at_the_same_share_of_its_peak() -> None:
 
 
 def test_an_unknown_value_does_not_go_into_a_recipe() -> None:
-    with pytest.raises(InputError, match="Unknown recipe key 'dropout'"):
+    with pytest.raises(InputError, match="Unknown axis 'dropout'"):
         SPACE.apply(Recipe(), {"dropout": 0.1})
 
 
@@ -534,7 +531,7 @@ def test_a_space_survives_the_way_to_another_process() -> None:
     assert space.axes["label_smoothing"] == FixedAxis(0.1)
 
 
-@pytest.mark.parametrize("name", STRENGTH_NAMES)
+@pytest.mark.parametrize("name", STRENGTHS)
 def test_no_default_range_goes_beyond_what_a_run_can_carry_out(name: str) -> None:
     for steps in STEPS:
         task = run_of(steps)

@@ -5,13 +5,14 @@ import math
 import pytest
 
 from spaces.errors import InputError
-from spaces.strengths import STRENGTH_NAMES, Strengths
+from spaces.strengths.registry import STRENGTHS
+from spaces.strengths.values import STRENGTH_KEYS, Strengths
 
 NAMES = ("weight_decay", "label_smoothing", "drop_path_rate", "ema_decay", "warmup_fraction")
 
 
 def test_there_are_five_in_a_fixed_order() -> None:
-    assert STRENGTH_NAMES == NAMES
+    assert tuple(STRENGTHS) == STRENGTH_KEYS == NAMES
     assert tuple(Strengths().as_dict()) == NAMES
 
 

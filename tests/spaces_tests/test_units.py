@@ -8,13 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spaces.errors import InputError
-from spaces.strengths import STRENGTH_NAMES
+from spaces.strengths.ema_decay import LONGEST_WINDOW
+from spaces.strengths.registry import STRENGTHS, known
+from spaces.strengths.weight_decay import MAX_WEIGHT_DECAY
 from spaces.task import Task
 from spaces.units import (
-    EFFECTIVE_UNITS,
-    EXTRA_NAMES,
-    LONGEST_WINDOW,
-    MAX_WEIGHT_DECAY,
     describe,
     limits,
     to_effective,
@@ -107,7 +105,7 @@ def test_the_window_says_what_is_left_of_the_initial_weights() -> None:
 
 
 @pytest.mark.parametrize("steps", STEPS)
-@pytest.mark.parametrize("name", EFFECTIVE_UNITS)
+@pytest.mark.parametrize("name", known())
 def test_both_ways_are_exact_inverses_over_eight_orders_of_steps(name: str, steps: int) -> None:
     task = run_of(steps)
     low, high = limits(name, task)
@@ -127,7 +125,7 @@ def test_both_ways_are_exact_inverses_over_eight_orders_of_steps(name: str, step
 
 
 @pytest.mark.parametrize("steps", STEPS)
-@pytest.mark.parametrize("name", EFFECTIVE_UNITS)
+@pytest.mark.parametrize("name", known())
 def test_both_ways_are_monotone(name: str, steps: int) -> None:
     task = run_of(steps)
     low, high = limits(name, task)
@@ -189,7 +187,7 @@ def test_weight_decay_ends_where_a_step_would_turn_the_sign_of_a_weight() -> Non
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -0.1])
-@pytest.mark.parametrize("name", EFFECTIVE_UNITS)
+@pytest.mark.parametrize("name", known())
 def test_what_is_no_value_is_refused_either_way(name: str, value: float) -> None:
     with pytest.raises(InputError, match="must hold"):
         to_raw(name, value, SMALL_TRANSFER)
@@ -197,7 +195,7 @@ def test_what_is_no_value_is_refused_either_way(name: str, value: float) -> None
         to_effective(name, value, SMALL_TRANSFER)
 
 
-@pytest.mark.parametrize("name", [n for n in STRENGTH_NAMES if n != "weight_decay"])
+@pytest.mark.parametrize("name", [n for n in STRENGTHS if n != "weight_decay"])
 def test_a_raw_strength_of_one_is_refused(name: str) -> None:
     with pytest.raises(InputError, match=name):
         to_effective(name, 1.0, SMALL_TRANSFER)
@@ -207,10 +205,6 @@ def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
     for call in (to_effective, to_raw, describe):
         with pytest.raises(InputError, match=r"Unknown axis 'dropout'; known are weight_decay"):
             call("dropout", 0.1, SMALL_TRANSFER)
-
-
-def test_every_strength_and_every_extra_has_a_unit() -> None:
-    assert tuple(EFFECTIVE_UNITS) == STRENGTH_NAMES + EXTRA_NAMES
 
 
 def test_magnitudes_are_whole_numbers() -> None:
@@ -268,7 +262,7 @@ def test_a_value_that_makes_sense_gets_none(name: str, raw: float) -> None:
     assert describe(name, raw, SMALL_TRANSFER) == ""
 
 
-@pytest.mark.parametrize("name", STRENGTH_NAMES)
+@pytest.mark.parametrize("name", STRENGTHS)
 def test_off_never_gets_a_remark(name: str) -> None:
     assert describe(name, 0.0, replace(SMALL_TRANSFER, num_blocks=0)) == ""
 

@@ -21,7 +21,7 @@ from search.stages.experiment import (
 from spaces.anchors import anchors
 from spaces.recipe import RandAugment, Recipe
 from spaces.space import Space, parse_set
-from spaces.strengths import Strengths
+from spaces.strengths.values import Strengths
 from spaces.task import Task
 
 REFERENCE = Recipe(

@@ -20,7 +20,7 @@ from search.stages.sequence import stage_makers
 from spaces.anchors import anchors
 from spaces.recipe import Recipe
 from spaces.space import Space
-from spaces.strengths import Strengths
+from spaces.strengths.values import Strengths
 from spaces.task import Task
 from tests.support import finished_run
 from tests.support.replay import replay, saturating

@@ -14,7 +14,7 @@ from search.verdict.design import Factors
 from search.verdict.schema import Confirmed, Cost, Dial, Estimate, Fit, Verdict
 from spaces.recipe import Recipe
 from spaces.space import Space
-from spaces.strengths import STRENGTH_NAMES
+from spaces.strengths.registry import STRENGTHS
 from spaces.task import Task
 
 EPOCHS = 10
@@ -27,7 +27,7 @@ REFERENCE = Recipe(epochs=EPOCHS, pretrained=True).with_strengths(
 )
 BEST = REFERENCE.with_strengths(label_smoothing=0.0, ema_decay=0.9, warmup_fraction=0.2)
 SCALED = REFERENCE.with_strengths(label_smoothing=0.0, ema_decay=0.8, drop_path_rate=0.01)
-OFF = REFERENCE.with_strengths(**dict.fromkeys(STRENGTH_NAMES, 0.0))
+OFF = REFERENCE.with_strengths(**dict.fromkeys(STRENGTHS, 0.0))
 AVERAGES = {"reference": 0.9999, "best": 0.9, "none": 0.0}
 SEEDS = (11, 12, 13)
 

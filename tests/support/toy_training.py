@@ -11,7 +11,7 @@ from search.report.outputs import write_recipes
 from search.stages.analysis import pick_best
 from search.verdict.schema import Confirmed, Cost, Fit, Verdict
 from spaces.recipe import Recipe
-from spaces.strengths import Strengths
+from spaces.strengths.values import Strengths
 from tests.support import finished_run
 from trainable.data.datasets import Dataset
 from trainable.data.splits import Split

@@ -11,7 +11,7 @@ from search.tracking import notes as tracking_notes
 from search.tracking.notes import Links
 from search.verdict.schema import TURNS, Confirmed, Cost, Dial, Estimate, Fit, Verdict
 from spaces.recipe import Recipe
-from spaces.strengths import STRENGTH_NAMES
+from spaces.strengths.registry import STRENGTHS
 
 LINKS = Links(
     charts="#/charts",
@@ -65,9 +65,7 @@ CONFIRMED = Confirmed(
 
 
 def test_the_description_says_the_sentence_then_the_dials_then_how_then_where() -> None:
-    dials = [
-        a_dial(name, turn) for name, turn in zip(STRENGTH_NAMES, (*TURNS, "down"), strict=True)
-    ]
+    dials = [a_dial(name, turn) for name, turn in zip(STRENGTHS, (*TURNS, "down"), strict=True)]
     note = tracking_notes.verdict_note(
         a_verdict(*dials, confirmed=CONFIRMED), counts="24 trials.", links=LINKS
     )
@@ -85,14 +83,14 @@ def test_the_description_says_the_sentence_then_the_dials_then_how_then_where() 
         )
     ]
     assert places == sorted(places)
-    for name in STRENGTH_NAMES:
+    for name in STRENGTHS:
         assert note.count(f"| {name}") == 1
 
 
 def test_a_remark_on_several_strengths_is_made_once() -> None:
-    dials = [a_dial(name, "leave", remark="Train longer.") for name in STRENGTH_NAMES[:2]]
+    dials = [a_dial(name, "leave", remark="Train longer.") for name in tuple(STRENGTHS)[:2]]
     note = tracking_notes.verdict_note(a_verdict(*dials), counts="", links=LINKS)
-    assert f"* {STRENGTH_NAMES[0]}, {STRENGTH_NAMES[1]}: Train longer.\n" in note
+    assert "* weight_decay, label_smoothing: Train longer.\n" in note
     assert note.count("Train longer.") == 1
 
 
@@ -163,7 +161,7 @@ def test_tags_name_the_dials_to_turn_and_say_none_where_there_is_none() -> None:
     ],
 )
 def test_the_answer_in_a_few_words(turns: tuple[str, ...], said: str) -> None:
-    dials = [a_dial(name, turn) for name, turn in zip(STRENGTH_NAMES, turns, strict=False)]
+    dials = [a_dial(name, turn) for name, turn in zip(STRENGTHS, turns, strict=False)]
     assert tracking_notes.answer(a_verdict(*dials)) == said
 
 

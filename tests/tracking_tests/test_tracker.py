@@ -19,9 +19,10 @@ from search.tracking.mirror import Mirror
 from search.tracking.open_store import embedded_uri, failures, set_environment
 from search.tracking.patience import Patience
 from search.tracking.tracker import DatasetInfo, Tracker
+from search.tracking.trial_fields import Values
 from search.verdict.schema import Confirmed, Cost, Dial, Estimate, Fit, Verdict
 from spaces.recipe import Recipe
-from spaces.strengths import STRENGTH_NAMES
+from spaces.strengths.registry import STRENGTHS
 
 set_environment()
 
@@ -50,7 +51,7 @@ def a_trial(
     return Trial(spec=spec, records=records, status=status)
 
 
-def dials(recipe: Recipe) -> dict[str, float]:
+def positions(recipe: Recipe) -> dict[str, float]:
     return {name: min(1.0, value) for name, value in recipe.strengths.as_dict().items()}
 
 
@@ -73,7 +74,11 @@ def open_tracker(
 
     def start() -> Tracker:
         tracker = Tracker(
-            None, store_dir=store_dir, experiment="mine", run_name=request.node.name, dials=dials
+            None,
+            store_dir=store_dir,
+            experiment="mine",
+            run_name=request.node.name,
+            told=Values(positions=positions),
         )
         tracker.open_search(
             params={"budget": "24"},
@@ -255,14 +260,14 @@ def test_a_child_holds_raw_and_dial_values_and_only_metrics_for_charts(
     open_tracker().sync([replace(trial, records=(record,))])
     child = children_of(client, name)["search-0001"]
     assert child.data.metrics == {"val/top1": 0.1235, "best/val/top1": 0.1235}
-    assert {name: child.data.params[name] for name in STRENGTH_NAMES} == {
+    assert {name: child.data.params[name] for name in STRENGTHS} == {
         "weight_decay": "0.500000",
         "label_smoothing": "0.000000",
         "drop_path_rate": "0.010000",
         "ema_decay": "0.000000",
         "warmup_fraction": "0.000000",
     }
-    assert child.data.params["dial.weight_decay"] == "0.500000"
+    assert child.data.params["position.weight_decay"] == "0.500000"
 
 
 def test_an_interrupted_search_is_closed_and_goes_on_where_it_was(
@@ -556,7 +561,9 @@ def test_a_bug_is_not_taken_for_a_broken_store(
     def buggy(recipe: Recipe) -> dict[str, float]:
         raise TypeError("a bug")
 
-    tracker = Tracker(None, store_dir=store_dir, experiment="mine", run_name=name, dials=buggy)
+    tracker = Tracker(
+        None, store_dir=store_dir, experiment="mine", run_name=name, told=Values(raw=buggy)
+    )
     tracker.open_search(params={}, tags={}, dataset=None)
     with pytest.raises(TypeError, match="a bug"):
         tracker.trial_changed(a_trial(0, 1))

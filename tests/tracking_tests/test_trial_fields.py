@@ -13,7 +13,7 @@ from search.tracking import ranks as tracking_ranks
 from search.tracking import trial_fields as shown
 from search.tracking.store import Point
 from spaces.recipe import Recipe
-from spaces.strengths import STRENGTH_NAMES
+from spaces.strengths.registry import STRENGTHS
 
 
 def a_trial(
@@ -81,23 +81,24 @@ def test_params_sort_as_text_like_the_numbers_they_are(scale: float) -> None:
     assert not any("e" in text for text in texts)
 
 
-def test_params_hold_raw_effective_and_dial_of_all_strengths() -> None:
+def test_params_hold_raw_value_effective_value_and_position_of_all_strengths() -> None:
     trial = a_trial(0, [], block=2, split_seed=11, levels={"ema_decay": -1})
-    ones = dict.fromkeys(STRENGTH_NAMES, 1.0)
-    twos = dict.fromkeys(STRENGTH_NAMES, 2.0)
-    params = shown.params(trial, dials=lambda _: ones, effective=lambda _: twos)
-    for name in STRENGTH_NAMES:
+    ones = dict.fromkeys(STRENGTHS, 1.0)
+    twos = dict.fromkeys(STRENGTHS, 2.0)
+    told = shown.Values(positions=lambda _: ones, effective=lambda _: twos)
+    params = shown.params(trial, told)
+    for name in STRENGTHS:
         assert params[name] == "0.000000"
-        assert params[f"dial.{name}"] == "1.000000"
+        assert params[f"position.{name}"] == "1.000000"
         assert params[f"effective.{name}"] == "2.000000"
-    rest = {k: v for k, v in params.items() if k.rpartition(".")[2] not in STRENGTH_NAMES}
+    rest = {k: v for k, v in params.items() if k.rpartition(".")[2] not in STRENGTHS}
     assert rest == {"block": "2", "split_seed": "11", "seed": "0"}
     assert params["level.ema_decay"] == "-1"
 
 
 def test_strengths_that_were_read_back_are_params_of_their_own_and_no_metrics() -> None:
-    reported = {"live/ema_decay": 0.99996, "train/loss": 1.0}
-    assert shown.live_params(reported) == {"live.ema_decay": "0.999960"}
+    reported = {"live/ema_decay": 0.99996, "live/lr": 0.1, "train/loss": 1.0}
+    assert shown.live_params(reported, ["ema_decay"]) == {"live.ema_decay": "0.999960"}
     assert not [p for p in shown.points(a_trial(0, [reported]), after=0) if "live" in p.name]
 
 

@@ -11,7 +11,7 @@ import pytest
 from search.tracking import view as tracking_view
 from search.tracking.store import Store
 from search.tracking.trial_fields import METRIC_KEYS
-from spaces.strengths import STRENGTH_NAMES
+from spaces.strengths.registry import STRENGTHS
 
 
 class Experiment(Store):
@@ -39,7 +39,9 @@ def unpack(value: Mapping[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def value() -> dict[str, Any]:
-    return tracking_view.view_value(search_id="leaves-1 / 2026", title="leaves #1")
+    return tracking_view.view_value(
+        search_id="leaves-1 / 2026", title="leaves #1", names=tuple(STRENGTHS)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +65,7 @@ def test_the_view_shows_all_trials_of_one_search_best_first(state: dict[str, Any
 
 
 def test_the_columns_hold_every_strength_and_stand_in_order(state: dict[str, Any]) -> None:
-    for name in STRENGTH_NAMES:
+    for name in STRENGTHS:
         assert f"params.`{name}`" in state["selectedColumns"]
     shown = [column for column in state["columnOrder"] if column in state["selectedColumns"]]
     assert shown == state["selectedColumns"]
@@ -75,24 +77,24 @@ def test_every_chart_stands_in_a_section_and_charts_what_is_logged(state: dict[s
     sections = {section["uuid"] for section in state["compareRunSections"]}
     charts = state["compareRunCharts"]
     assert len({chart["uuid"] for chart in charts}) == len(charts)
-    dials = {f"dial.{name}" for name in STRENGTH_NAMES}
+    positions = {f"position.{name}" for name in STRENGTHS}
     for chart in charts:
         assert chart["metricSectionId"] in sections
         used = {chart.get(axis, {}).get("key") for axis in ("xaxis", "yaxis")}
         used |= {chart.get("metricKey"), *chart.get("selectedMetrics", ())}
-        assert used - {None} <= set(METRIC_KEYS) | dials
+        assert used - {None} <= set(METRIC_KEYS) | positions
 
 
-def test_parallel_coordinates_run_over_all_dials_and_each_dial_has_a_scatter(
+def test_parallel_coordinates_run_over_all_positions_and_each_has_a_scatter(
     state: dict[str, Any],
 ) -> None:
     charts = state["compareRunCharts"]
-    dials = [f"dial.{name}" for name in STRENGTH_NAMES]
+    positions = [f"position.{name}" for name in STRENGTHS]
     parallel = [chart for chart in charts if chart["type"] == "PARALLEL"]
     assert parallel
-    assert all(chart["selectedParams"] == dials for chart in parallel)
+    assert all(chart["selectedParams"] == positions for chart in parallel)
     scatter = [chart["xaxis"]["key"] for chart in charts if chart["type"] == "SCATTER"]
-    assert scatter[:5] == dials
+    assert scatter[:5] == positions
 
 
 def test_each_metric_is_muted_so_that_mlflow_adds_no_chart_of_its_own(
@@ -120,7 +122,7 @@ def test_filling_repeats_an_element_for_each_value_of_the_list_it_names() -> Non
 def test_a_second_search_leaves_the_view_of_the_first_and_its_own_keeps_its_date() -> None:
     store = Experiment()
     for search_id in ("one", "two", "one"):
-        tracking_view.set_view(store, search_id=search_id, title=search_id)
+        tracking_view.set_view(store, search_id=search_id, title=search_id, names=["lr"])
     views = {k: json.loads(v) for k, v in store.tags.items() if "sharedViewState" in k}
     assert [view["name"] for view in views.values()] == ["one", "two"]
     first = views[f"mlflow.sharedViewState.{tracking_view.view_id('one')}"]
@@ -134,7 +136,7 @@ def test_of_many_views_the_newest_stay_and_those_of_others_are_never_touched() -
     for number in range(30):
         key = f"mlflow.sharedViewState.recipe-search-{number}"
         store.tags[key] = json.dumps({"createdAt": number})
-    tracking_view.set_view(store, search_id="new", title="new")
+    tracking_view.set_view(store, search_id="new", title="new", names=["lr"])
     left = [key for key in store.tags if "recipe-search" in key]
     assert len(left) == 20
     assert f"mlflow.sharedViewState.{tracking_view.view_id('new')}" in left

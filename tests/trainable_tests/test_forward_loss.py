@@ -9,7 +9,7 @@ import torch
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from spaces.recipe import Recipe
-from spaces.strengths import Strengths
+from spaces.strengths.values import Strengths
 from tests.support.toy_training import TOY, toy_dataset
 from trainable.models.drop_path import StochasticDepth
 from trainable.readback import require_arrived

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from spaces.recipe import OPTIMIZERS, RandAugment, Recipe
-from spaces.strengths import Strengths
+from spaces.strengths.values import Strengths
 from trainable import checkpoint
 from trainable.data.datasets import Dataset
 from trainable.data.splits import Split
 from trainable.evaluation_epochs import FORWARD_SHARE, evaluation_epochs
 from trainable.precision import Diverged
-from trainable.readback import live_strengths, require_arrived
+from trainable.readback import live_values, require_arrived
 from trainable.trainer import Trainer
 
 RECIPE = Recipe(
@@ -210,7 +210,7 @@ def test_accumulated_gradients_train_like_the_whole_batch(dataset: Dataset, piec
 def test_every_strength_arrives_where_it_acts(dataset: Dataset, strengths: Strengths) -> None:
     run = trainer(dataset, replace(RECIPE, strengths=strengths))
     require_arrived(run)
-    live = live_strengths(run).as_dict()
+    live = live_values(run)
     for name, value in strengths.as_dict().items():
         tolerance = 0.5 / run.task.total_steps if name == "warmup_fraction" else 1e-9
         assert live[name] == pytest.approx(value, abs=tolerance + 1e-9), name

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from search.verdict.design import MAX_FACTORS, blocks_per_look, cells, factors
-from spaces.strengths import STRENGTH_NAMES, Strengths
+from spaces.strengths.registry import STRENGTHS
+from spaces.strengths.values import Strengths
 from spaces.task import Task
 
 SHORT = Task(
@@ -53,7 +54,7 @@ def test_only_strengths_that_differ_noticeably_in_effective_units_become_factors
 @pytest.mark.parametrize("strengths", [PUBLISHED, Strengths()])
 def test_equal_recipes_have_no_factors(strengths: Strengths) -> None:
     found = factors(strengths.as_dict(), strengths.as_dict(), SHORT)
-    assert (found.trajectory, found.ema, found.unchanged) == ((), False, STRENGTH_NAMES)
+    assert (found.trajectory, found.ema, found.unchanged) == ((), False, tuple(STRENGTHS))
 
 
 def raw_weight_decay(pull: float) -> float:

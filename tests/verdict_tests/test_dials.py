@@ -12,9 +12,10 @@ from search.verdict.effects import Effect
 from search.verdict.judgement import Look
 from search.verdict.schema import Dial
 from search.verdict.sequential import look_share
-from spaces.strengths import STRENGTH_NAMES, Strengths
+from spaces.strengths.registry import STRENGTHS
+from spaces.strengths.values import Strengths
 from spaces.task import Task
-from spaces.units import EFFECTIVE_UNITS, to_effective
+from spaces.units import to_effective, unit_of
 
 TASK = Task(
     num_train=300,
@@ -58,9 +59,9 @@ def decided(effects: dict[str, dict[str, Effect]], **options: object) -> dict[st
     )
     old, new = REFERENCE.as_dict(), BEST.as_dict()
     dials = decide([look], reference=old, best=new, task=TASK, **arguments)  # type: ignore[arg-type]
-    assert tuple(dial.strength for dial in dials) == STRENGTH_NAMES
+    assert tuple(dial.strength for dial in dials) == tuple(STRENGTHS)
     for dial in dials:
-        assert dial.effective_unit == EFFECTIVE_UNITS[dial.strength]
+        assert dial.effective_unit == unit_of(dial.strength)
         for raw, effective in (
             (dial.reference, dial.reference_effective),
             (dial.recommended, dial.recommended_effective),
@@ -82,9 +83,9 @@ def decided(effects: dict[str, dict[str, Effect]], **options: object) -> dict[st
 def test_a_change_that_helps_turns_towards_the_best_in_effective_units(
     name: str, turn: str
 ) -> None:
-    dials = decided({n: NOTHING | {"val/top1": effect(0.04 * (n == name))} for n in STRENGTH_NAMES})
+    dials = decided({n: NOTHING | {"val/top1": effect(0.04 * (n == name))} for n in STRENGTHS})
     assert {n: d.turn for n, d in dials.items()} == {
-        n: turn if n == name else "inconclusive" for n in STRENGTH_NAMES
+        n: turn if n == name else "inconclusive" for n in STRENGTHS
     }
     assert dials[name].recommended == BEST.as_dict()[name]
     assert dials[name].decided_by == "val/top1"
@@ -95,7 +96,7 @@ def test_the_bar_for_a_turn_allows_for_dials_looks_and_questions() -> None:
     # 95 % intervals leave out zero from 2.26 standard errors on, a first of three looks at five
     # dials from 4.12 on: t(9) at 1 - 0.05 * 0.8 * 0.9 * 0.5**2.5 / 5.
     for ratio, turn in ((2.5, "inconclusive"), (4.0, "inconclusive"), (4.2, "down")):
-        effects = dict.fromkeys(STRENGTH_NAMES, NOTHING)
+        effects = dict.fromkeys(STRENGTHS, NOTHING)
         effects["label_smoothing"] = NOTHING | {"val/top1": effect(0.006 * ratio)}
         assert decided(effects)["label_smoothing"].turn == turn
 
@@ -107,7 +108,7 @@ def test_fewer_dials_under_test_lower_the_bar() -> None:
 
 def test_a_dial_that_turned_lowers_the_bar_for_the_next() -> None:
     middling = NOTHING | {"val/top1": effect(0.006 * 4.0)}
-    effects = dict.fromkeys(STRENGTH_NAMES, NOTHING) | {"label_smoothing": middling}
+    effects = dict.fromkeys(STRENGTHS, NOTHING) | {"label_smoothing": middling}
     assert decided(effects)["label_smoothing"].turn == "inconclusive"
     sure = NOTHING | {"val/top1": effect(0.5)}
     effects |= {"ema_decay": sure}
@@ -312,7 +313,7 @@ def test_an_extra_axis_gets_a_dial_after_the_five() -> None:
         task=TASK,
         runs_per_round=16,
     )
-    assert [dial.strength for dial in dials] == [*STRENGTH_NAMES, "mixup_alpha", "layer_decay"]
+    assert [dial.strength for dial in dials] == [*STRENGTHS, "mixup_alpha", "layer_decay"]
     mixup, layers = dials[-2:]
     assert (mixup.turn, mixup.recommended) == ("down", 0.0)
     # A layer decay further from 1 takes more of the learning rate away.

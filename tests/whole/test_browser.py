@@ -17,7 +17,7 @@ import pytest
 
 from search.commands.ui import free_port
 from search.records.provenance import ROOT
-from spaces.strengths import STRENGTH_NAMES
+from spaces.strengths.registry import STRENGTHS
 from tests.support.small_search import NUM_RERUNS, NUM_SAMPLES, command
 
 if TYPE_CHECKING:
@@ -193,12 +193,12 @@ def test_the_printed_address_shows_every_trial_of_the_search(
         assert plots.nth(place).evaluate(_LINES_OF) == NUM_LINES
         assert plots.nth(place).locator("canvas.foreground").evaluate(_INK_OF) > 500
     labels = plots.first.inner_text()
-    assert [name for name in STRENGTH_NAMES if f"dial.{name}" not in labels] == []
+    assert [name for name in STRENGTHS if f"position.{name}" not in labels] == []
     desktop.keep("view")
     sections = page.get_by_test_id("draggable-chart-cards-grid")
     sections.nth(1).scroll_into_view_if_needed()
-    for name in STRENGTH_NAMES:
-        page.get_by_text(f"dial.{name} vs. best/val/top1").first.wait_for()
+    for name in STRENGTHS:
+        page.get_by_text(f"position.{name} vs. best/val/top1").first.wait_for()
     desktop.keep("view_scatter")
     require_no_banner(page)
     assert desktop.wrong == []
@@ -209,7 +209,7 @@ def test_the_table_of_the_view_has_the_strengths_and_the_best_trial_first(
 ) -> None:
     page = desktop.go(printed.replace("&compareRunsMode=CHART", ""))
     page.get_by_text(f"{NUM_LINES} matching runs").wait_for()
-    for name in (*STRENGTH_NAMES, "best/val/top1", "outcome"):
+    for name in (*STRENGTHS, "best/val/top1", "outcome"):
         page.get_by_role("columnheader", name=name).first.wait_for()
     cells = page.locator("[role=gridcell][col-id*='best/val/top1']")
     cells.first.wait_for()
@@ -235,7 +235,7 @@ def test_the_run_of_the_search_begins_with_the_verdict(
     page.get_by_text("Show more").first.click()
     table = page.locator("table").filter(has_text="strength").first
     rows = rows_of(table)
-    assert [row[0] for row in rows[1:]] == list(STRENGTH_NAMES)
+    assert [row[0] for row in rows[1:]] == list(STRENGTHS)
     turns = [row[1].split()[-1] for row in rows[1:]]
     assert turns == [dial["turn"] for dial in verdict["dials"]]
     page.get_by_text("Train 64, Val 300, Test 1,197").wait_for()
@@ -256,8 +256,8 @@ def test_a_child_shows_its_strengths_and_its_curves(desktop: Visitor, printed: s
     page = desktop.go(printed)
     page.get_by_role("link", name=re.compile(r"^t001 scaled")).first.click()
     page.get_by_text("Parent run", exact=True).wait_for()
-    for name in STRENGTH_NAMES:
-        page.get_by_text(f"dial.{name}", exact=True).first.wait_for()
+    for name in STRENGTHS:
+        page.get_by_text(f"position.{name}", exact=True).first.wait_for()
         page.get_by_text(f"effective.{name}", exact=True).first.wait_for()
     page.get_by_role("link", name="whole", exact=True).wait_for()
     desktop.keep("child")
@@ -284,7 +284,7 @@ def test_the_viewer_shows_report_and_tables(desktop: Visitor, printed: str) -> N
     assert frame.locator("svg").count() >= 5
     desktop.keep("artifact_report")
     page = desktop.go(f"{run}/artifacts/tables/dials.json?workflowType=machine_learning")
-    for name in STRENGTH_NAMES:
+    for name in STRENGTHS:
         page.get_by_role("cell", name=name, exact=True).wait_for()
     assert page.get_by_text("null", exact=True).count() == 0
     desktop.keep("artifact_dials")

@@ -35,6 +35,7 @@ from search.tracking.train_tracker import TrainInfo, TrainTracker
 from search.tracking.trial_fields import fixed_point, live_params
 from spaces.errors import InputError
 from spaces.recipe import Recipe
+from spaces.strengths.registry import STRENGTHS, known
 from spaces.units import to_effective
 from trainable.data.datasets import Dataset
 from trainable.models.saved_model import MODEL_FILE
@@ -198,7 +199,7 @@ def _info(job: TrainJob, name: str, live: Mapping[str, float]) -> TrainInfo:
         params={
             **_params(recipe),
             **_effective(job),
-            **live_params(live),
+            **live_params(live, known()),
             "num_train": str(job.num_train),
         },
         tags={
@@ -230,8 +231,7 @@ def _params(recipe: Recipe) -> dict[str, str]:
 
 
 def _effective(job: TrainJob) -> dict[str, str]:
-    strengths = job.recipe.strengths.as_dict()
     return {
-        f"effective.{name}": fixed_point(to_effective(name, value, job.task))
-        for name, value in strengths.items()
+        f"effective.{name}": fixed_point(to_effective(name, strength.read(job.recipe), job.task))
+        for name, strength in STRENGTHS.items()
     }

@@ -12,7 +12,9 @@ from search.records.metrics import ALWAYS, METRICS, NLL, NLL_REFINED, POINTS, TO
 from search.records.provenance import versions
 from search.records.strict_json import build
 from spaces.errors import InputError
-from spaces.units import EFFECTIVE_UNITS, plain, to_effective
+from spaces.strengths.registry import STRENGTHS
+from spaces.strengths.strength import Strength
+from spaces.units import plain, to_effective
 from trainable.models.build import describe_model
 from trainable.models.saved_model import MODEL_FILE, loading_code
 
@@ -214,21 +216,23 @@ def _data(job: TrainJob) -> str:
 
 
 def _recipe(job: TrainJob) -> str:
-    written, trained = job.as_written.strengths.as_dict(), job.recipe.strengths.as_dict()
-    rows = [
-        (
-            name,
-            number_text(float(written[name])),
-            number_text(float(value)),
-            f"{plain(to_effective(name, value, job.task))} {EFFECTIVE_UNITS[name]}",
-        )
-        for name, value in trained.items()
-    ]
+    rows = [_strength(strength, job) for strength in STRENGTHS.values()]
     parts = [_table(("strength", "in the file", "trained with", "which amounts to"), rows)]
     if job.notes:
         parts.append("\n".join(f"- {note}" for note in job.notes))
     parts.append(f"```yaml\n{to_yaml(job.recipe.to_dict())}```")
     return "\n\n".join(parts)
+
+
+def _strength(strength: Strength, job: TrainJob) -> tuple[str, ...]:
+    written, trained = strength.read(job.as_written), strength.read(job.recipe)
+    effective = to_effective(strength.name, trained, job.task)
+    return (
+        strength.name,
+        number_text(float(written)),
+        number_text(float(trained)),
+        f"{plain(effective)} {strength.unit}",
+    )
 
 
 def _origin(job: TrainJob) -> str:

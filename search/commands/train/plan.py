@@ -2,9 +2,10 @@
 
 The strengths of a recipe were found on fewer images than it is now trained on: validation images
 are trained on too. What depends on the length of a run (total pull of weight decay, averaging
-window, warmup steps) is therefore moved to mean the same in the longer run. Label smoothing and
-drop path stay as they are: they mean the same at any length, and a verdict that turned one off must
-not be undone because the images happen to be more now.
+window, warmup steps) is therefore moved to mean the same in the longer run. What `spaces.rescale`
+would keep at its distance from a default (label smoothing, drop path) stays as it is: it means the
+same at any length, and a verdict that turned it off must not be undone because the images happen to
+be more now.
 """
 
 import os
@@ -22,11 +23,10 @@ from search.records.files import exists
 from spaces.errors import InputError
 from spaces.recipe import Recipe
 from spaces.rescale import rescale
+from spaces.strengths.registry import STRENGTHS
 from trainable.data.datasets import Dataset, default_recipe, load_dataset
 from trainable.data.splits import Split
 from trainable.timing import amp_dtype_of
-
-_STAYS = ("label_smoothing", "drop_path_rate")
 
 
 def make_job(asked: Asked, *, name: str) -> tuple[TrainJob, Dataset]:
@@ -180,15 +180,17 @@ def _moved(
     from_task = task_of(in_file, num_train=found_on, num_classes=num_classes)
     if from_task == to_task:
         return written, ()
-    rescaled = rescale(written.strengths, from_task, to_task)
-    stays = {name: getattr(written.strengths, name) for name in _STAYS}
-    recipe = replace(written, strengths=replace(rescaled.strengths, **stays))
-    moved = tuple(note for note in rescaled.notes if not note.startswith(_STAYS))
+    rescaled = rescale(written, from_task, to_task)
+    recipe, notes = rescaled.recipe, dict(rescaled.notes)
+    for name, strength in STRENGTHS.items():
+        if strength.keeps == "distance_from_default":
+            recipe = strength.put(recipe, strength.read(written))
+            notes.pop(name, None)
     why = (
         f"The strengths are meant for {found_on} images and {from_task.total_steps} steps; this "
         f"run has {num_train} images and {to_task.total_steps} steps."
     )
-    return recipe, (why, *moved) if moved else ()
+    return recipe, (why, *notes.values()) if notes else ()
 
 
 def _from_search(config: Path, origin: Origin | None) -> FromSearch | None:

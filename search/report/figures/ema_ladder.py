@@ -18,6 +18,7 @@ from search.report.figures.axes import (
     two_boxes,
 )
 from search.report.figures.drawing import Drawing, Item, Mark, Stroke, Text
+from search.verdict.design import EMA_FACTOR
 from spaces.units import plain, to_effective
 
 _INKS = {"none": "off", "best": "best", "reference": "reference"}
@@ -112,7 +113,7 @@ def _name(step: _Step, metric: Metric) -> str:
 
 
 def _step_labels(plan: Plan, step: _Step, x: float, bottom: float) -> list[Item]:
-    window = to_effective("ema_decay", step.decay, plan.task)
+    window = to_effective(EMA_FACTOR, step.decay, plan.task)
     share = f"{100 * window:.2g} % of the run" if window < 1 else f"{plain(window)} × the run"
     # Rounded from its far end: 0.99996 must not become 1.
     decay = 1.0 - float(f"{1.0 - step.decay:.3g}")

@@ -26,6 +26,7 @@ from search.report.figures.roles import (
 )
 from search.stages.importances import importances
 from search.verdict.wording import raw as typed
+from search.verdict.wording import short_raw
 from spaces.axes import FixedAxis
 from spaces.recipe import Recipe
 from spaces.units import limits, to_raw
@@ -195,19 +196,13 @@ def _x_ticks(plan: Plan, name: str, x: Scale, bottom: float) -> list[Item]:
     items: list[Item] = []
     for position, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
         effective = axis.decode(position)
-        raw = to_raw(name, min(max(effective, low), high), plan.task)
         at = {"start": x.start - 6, "middle": x(0.5), "end": x.end + 6}[anchor]
+        written = short_raw(name, to_raw(name, min(max(effective, low), high), plan.task))
         tick = ((x(position), bottom), (x(position), bottom + 4))
         items.append(Stroke(points=tick, ink="muted"))
-        items.append(
-            Text(at=(at, bottom + 16), text=_digits(name, raw), ink="ink", size=10.5, anchor=anchor)
-        )
+        items.append(Text(at=(at, bottom + 16), text=written, ink="ink", size=10.5, anchor=anchor))
         items.append(Text(at=(at, bottom + 29), text=f"{effective:.2g}", size=9.5, anchor=anchor))
     return items
-
-
-def _digits(name: str, value: float) -> str:
-    return typed(value) if name == "ema_decay" else f"{value:.2g}"
 
 
 def _outside(plan: Plan, name: str, x: Scale, box: Box) -> list[Item]:

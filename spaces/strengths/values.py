@@ -1,25 +1,16 @@
-"""The five numbers that are searched."""
+"""The values that a recipe file holds under ``strengths``."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Self
 
 from spaces.errors import InputError
-
-# Excluded upper ends: at 1 there is no label, no block, no update or no peak left.
-_UPPER_END = {
-    "weight_decay": math.inf,
-    "label_smoothing": 1.0,
-    "drop_path_rate": 1.0,
-    "ema_decay": 1.0,
-    "warmup_fraction": 1.0,
-}
+from spaces.strengths.registry import strength
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Strengths:
-    """The raw values of the five strengths, as they are handed to optimizer, loss, model and EMA.
+    """Raw values, as they are handed to optimizer, loss, model and EMA.
 
     Attributes:
         weight_decay: Decoupled decay of AdamW, in ``[0, inf)``; each step multiplies a decayed
@@ -40,16 +31,11 @@ class Strengths:
     warmup_fraction: float = 0.0
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            upper = _UPPER_END[field.name]
-            if not isinstance(value, (int, float)) or isinstance(value, bool):
-                raise InputError(f"`{field.name}` must be a number, but got {value!r}.")
-            if not 0.0 <= value < upper:
-                raise InputError(f"`0 <= {field.name} < {upper:g}` must hold, but got {value!r}.")
+        for name in STRENGTH_KEYS:
+            strength(name).interval.require(name, getattr(self, name))
 
     def as_dict(self) -> dict[str, float]:
-        """The five values by name, in the order of `STRENGTH_NAMES`."""
+        """The values by name, in the order of `STRENGTH_KEYS`."""
         return asdict(self)
 
     @classmethod
@@ -59,12 +45,13 @@ class Strengths:
         Raises:
             InputError: If a name is unknown or a value lies outside its interval.
         """
-        unknown = sorted(set(values) - set(STRENGTH_NAMES))
+        unknown = sorted(set(values) - set(STRENGTH_KEYS))
         if unknown:
             raise InputError(
-                f"Unknown strength {unknown[0]!r}; the strengths are {', '.join(STRENGTH_NAMES)}."
+                f"Unknown strength {unknown[0]!r}; the strengths are {', '.join(STRENGTH_KEYS)}."
             )
         return cls(**values)
 
 
-STRENGTH_NAMES: tuple[str, ...] = tuple(field.name for field in fields(Strengths))
+STRENGTH_KEYS: tuple[str, ...] = tuple(field.name for field in fields(Strengths))
+"""Keys under ``strengths`` in a recipe file."""

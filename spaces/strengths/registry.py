@@ -1,0 +1,46 @@
+"""Which numbers of a recipe are searched: the strengths always, the extras where a user asks.
+
+A strength is added by a file beside this one and its name here; everything else loops over these
+two. Their order is that of tables and reports.
+"""
+
+from spaces.errors import InputError
+from spaces.strengths.cutmix_alpha import CUTMIX_ALPHA
+from spaces.strengths.drop_path_rate import DROP_PATH_RATE
+from spaces.strengths.ema_decay import EMA_DECAY
+from spaces.strengths.label_smoothing import LABEL_SMOOTHING
+from spaces.strengths.layer_decay import LAYER_DECAY
+from spaces.strengths.lr import LR
+from spaces.strengths.mixup_alpha import MIXUP_ALPHA
+from spaces.strengths.randaugment_magnitude import RANDAUGMENT_MAGNITUDE
+from spaces.strengths.strength import Strength
+from spaces.strengths.warmup_fraction import WARMUP_FRACTION
+from spaces.strengths.weight_decay import WEIGHT_DECAY
+
+
+def _by_name(*strengths: Strength) -> dict[str, Strength]:
+    return {strength.name: strength for strength in strengths}
+
+
+STRENGTHS = _by_name(WEIGHT_DECAY, LABEL_SMOOTHING, DROP_PATH_RATE, EMA_DECAY, WARMUP_FRACTION)
+"""What every search covers, and every verdict has a dial for, by name."""
+
+EXTRAS = _by_name(LR, MIXUP_ALPHA, CUTMIX_ALPHA, RANDAUGMENT_MAGNITUDE, LAYER_DECAY)
+"""What a user can have searched beside the strengths, with ``--set``, by name."""
+
+
+def known() -> dict[str, Strength]:
+    """Strengths and extras by name."""
+    return STRENGTHS | EXTRAS
+
+
+def strength(name: str) -> Strength:
+    """The strength or extra of this name.
+
+    Raises:
+        InputError: If there is none.
+    """
+    found = STRENGTHS.get(name) or EXTRAS.get(name)
+    if found is None:
+        raise InputError(f"Unknown axis {name!r}; known are {', '.join(known())}.")
+    return found
