@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from spaces.recipe import OPTIMIZERS, RandAugment, Recipe
+from spaces.strengths.registry import EXTRAS, STRENGTHS, known
 from spaces.strengths.values import Strengths
 from trainable import checkpoint
+from trainable.augment.batch_augment import Augment
 from trainable.data.datasets import Dataset
 from trainable.data.splits import Split
 from trainable.evaluation_epochs import FORWARD_SHARE, evaluation_epochs
@@ -214,6 +216,41 @@ def test_every_strength_arrives_where_it_acts(dataset: Dataset, strengths: Stren
     for name, value in strengths.as_dict().items():
         tolerance = 0.5 / run.task.total_steps if name == "warmup_fraction" else 1e-9
         assert live[name] == pytest.approx(value, abs=tolerance + 1e-9), name
+
+
+EXTRA_VALUES = {
+    "lr": 1e-2,
+    "mixup_alpha": 0.2,
+    "cutmix_alpha": 0.5,
+    "randaugment_magnitude": 7.0,
+    "layer_decay": 0.6,
+}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_extra_is_read_back_from_where_it_acts(dataset: Dataset, optimizer: str) -> None:
+    recipe = replace(RECIPE, optimizer=optimizer)
+    for name, value in EXTRA_VALUES.items():
+        recipe = EXTRAS[name].put(recipe, value)
+    found = require_arrived(trainer(dataset, recipe))
+    for name, extra in EXTRAS.items():
+        assert found[f"live/{name}"] == pytest.approx(extra.read(recipe), rel=1e-9), name
+
+
+def test_an_augmentation_that_is_not_the_recipes_is_refused(dataset: Dataset) -> None:
+    run = trainer(dataset)
+    run.augment = Augment(replace(RECIPE, mixup_alpha=0.3), torch.Generator())
+    with pytest.raises(RuntimeError, match=r"`mixup_alpha` is 0.0 in the recipe, but 0.3"):
+        require_arrived(run)
+
+
+def test_every_strength_can_be_read_back(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = trainer(dataset)
+    assert live_values(run).keys() == known().keys()
+    unread = replace(EXTRAS["mixup_alpha"], name="erasing")
+    monkeypatch.setitem(STRENGTHS, "erasing", unread)
+    with pytest.raises(RuntimeError, match="erasing must be read back from where it is at work"):
+        live_values(run)
 
 
 def test_a_strength_that_did_not_arrive_is_refused(dataset: Dataset) -> None:
