@@ -14,7 +14,7 @@ import click
 from click.core import ParameterSource
 
 from search.commands.errors import RunFailed, RunInterrupted
-from search.flags import PLANNING, flags
+from search.flags import PLACES, SEARCH, flags
 from search.plan.config import OF_INGREDIENTS, OF_OPTIMIZERS, RunConfig
 from search.records.command_line import next_command
 from search.records.files import exists
@@ -31,7 +31,7 @@ def cli() -> None:
 
 
 @cli.command()
-@flags(PLANNING)
+@flags(*SEARCH)
 def run(**given: Any) -> None:
     """Search, attribute, confirm and export: the main job."""
     from search.commands.pipeline import run_new
@@ -40,7 +40,7 @@ def run(**given: Any) -> None:
 
 
 @cli.command()
-@flags(PLANNING)
+@flags(*SEARCH)
 def plan(**given: Any) -> None:
     """Print what a search would do and how long it would take; start nothing."""
     from search.commands.plan import print_plan
@@ -49,7 +49,7 @@ def plan(**given: Any) -> None:
 
 
 @cli.command()
-@flags(PLANNING + " best")
+@flags(*SEARCH, "best")
 def diagnose(**given: Any) -> None:
     """Judge a recipe without a search, against the size-scaled default or --best."""
     from search.commands.pipeline import run_new
@@ -58,7 +58,7 @@ def diagnose(**given: Any) -> None:
 
 
 @cli.command()
-@flags("run run-dir tracking-uri storage ray-address data-dir")
+@flags("run", "run_dir", "tracking_uri", "storage", "ray_address", "data_dir")
 def resume(**given: Any) -> None:
     """Go on with an interrupted run, whichever stage it was in."""
     from search.commands.pipeline import run_again
@@ -70,8 +70,8 @@ def resume(**given: Any) -> None:
 
 @cli.command()
 @flags(
-    "config dataset data-dir num-train epochs batch-size lr seed amp-dtype run-dir run-name "
-    "tracking-uri"
+    *("config", "dataset", "data_dir", "num_train", "epochs", "batch_size", "lr", "seed"),
+    *("amp_dtype", "run_dir", "run_name", "tracking_uri"),
 )
 def train(**given: Any) -> None:
     """Train a recipe once, in full, on train + validation; test it once; save the model.
@@ -105,7 +105,7 @@ def train(**given: Any) -> None:
 
 
 @cli.command()
-@flags("run run-dir num-train epochs batch-size")
+@flags("run", "run_dir", "num_train", "epochs", "batch_size")
 def export(**given: Any) -> None:
     """Write the best recipe for other trainers again, optionally rescaled to another size."""
     from search.commands.export import export_run
@@ -115,7 +115,7 @@ def export(**given: Any) -> None:
 
 
 @cli.command()
-@flags("config reference num-train json")
+@flags("config", "reference", "num_train", "json")
 def diff(**given: Any) -> None:
     """What a recipe, own or timm's args.yaml, lacks against a reference, most important first."""
     from search.commands.diff import print_diff
@@ -130,9 +130,9 @@ def diff(**given: Any) -> None:
 
 @cli.command()
 @flags(
-    "dataset data-dir model pretrained reference seeds epochs batch-size lr optimizer optimizers "
-    "lr-trials metric num-train image-size seed cpus-per-trial gpus-per-trial amp-dtype "
-    "ray-address storage tracking-uri run-dir run-name"
+    *("dataset", "data_dir", "model", "pretrained", "reference", "seeds", "epochs", "batch_size"),
+    *("lr", "optimizer", "optimizers", "lr_trials", "metric", "num_train", "image_size", "seed"),
+    *("cpus_per_trial", "gpus_per_trial", "amp_dtype", *PLACES),
 )
 def ablate(**given: Any) -> None:
     """Train the full recipe, then without one ingredient at a time: accuracy, time, ranked.
@@ -158,7 +158,7 @@ def ablate(**given: Any) -> None:
 
 
 @cli.command()
-@flags("config num-train run-dir out")
+@flags("config", "num_train", "run_dir", "out")
 def schedule(**given: Any) -> None:
     """Draw the learning rate of a recipe, and the same without warmup; nothing is trained."""
     from search.commands.schedule import draw_schedule
@@ -172,7 +172,7 @@ def schedule(**given: Any) -> None:
 
 
 @cli.command()
-@flags("host port tracking-uri")
+@flags("host", "port", "tracking_uri")
 def ui(**given: Any) -> None:
     """Serve MLflow and print the address of the newest search."""
     from search.commands.pipeline import STORE_DIR
@@ -229,8 +229,8 @@ def _config(given: dict[str, Any], **settings: Any) -> RunConfig:
     values = {name: value for name, value in given.items() if value not in (None, ())}
     if "dataset" not in values:
         raise InputError("`--dataset` must be given: a dataset's name or an image folder.")
-    values["ranges"] = _words(values.pop("set", ()))
-    values["fixed"] = _words(values.pop("fix", ()))
+    for name in ("ranges", "fixed"):
+        values[name] = _words(values.get(name, ()))
     values |= _absolute(values)
     for name in ("dataset", "reference", "best"):
         if name in values and "://" not in values[name] and exists(values[name]):

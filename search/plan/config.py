@@ -3,17 +3,22 @@
 import os
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 from uuid import uuid4
 
-from search.records.metrics import NLL_REFINED, searched_by
+from search.plan.option import Option, asked_of
+from search.records.metrics import METRICS, NLL_REFINED, searched_by
 from search.records.passwords import refuse_passwords, require_address, without_passwords
 from search.records.strict_json import build, require_text
 from search.records.trials import SEARCH_STAGES, STAGES
 from spaces.errors import InputError
 from spaces.recipe import OPTIMIZERS
+from spaces.strengths.registry import EXTRAS
 
 SCHEMA = "config/1"
+BY_DATASET = "by dataset"
+_JUDGED = [name for name, extra in EXTRAS.items() if extra.has_dial]
+_NUISANCES = [name for name, extra in EXTRAS.items() if not extra.has_dial]
 OF_INGREDIENTS = ("ablate",)
 OF_OPTIMIZERS = ("tune", "contest")
 """Stages by which a run is known to compare ingredients, or optimizers, and to be no search."""
@@ -29,121 +34,167 @@ def _new_id() -> str:
 class RunConfig:
     """One run as asked for; None means: by dataset.
 
+    Each field that has a flag is explained by its `Option`, which ``--help`` shows, too.
+
     Attributes:
-        dataset: Name of a dataset or absolute path of an image folder.
-        stages: Which stages to run, in order.
-        data_dir: Where datasets lie or are downloaded to.
-        model: Name of a timm model.
-        pretrained: Whether to start from ImageNet weights.
-        reference: Name of a published recipe or absolute path of a recipe file.
-        best: Recipe file to hold against the reference instead of searching (`diagnose`).
-        num_samples: Trials of the search, anchors included, at least 4.
-        epochs: Epochs of every trial.
-        batch_size: Images per optimizer step.
-        lr: Peak learning rate.
-        optimizer: Optimizer of every trial.
-        metric: What the search optimises: one of `search.records.metrics.METRICS`, with or without
-            ``val/`` before it, which it has afterwards.
-        num_train: Size of a stratified subset of the training images.
-        image_size: Side of the input in pixels.
-        seed: Seed of everything.
-        cpus_per_trial: CPU cores per trial, above 0.
-        gpus_per_trial: Share of a GPU per trial, at least 0.
-        patience: Proposals in a row without a gain beyond noise after which the search proposes
-            nothing more, at least 1, or None for all of ``num_samples``.
-        time_budget_s: Seconds after which nothing new is started.
-        amp_dtype: Precision of every trial.
-        ray_address: Address of a running Ray cluster.
-        storage: Directory or URI for checkpoints.
-        tracking_uri: Address of an MLflow server or store.
-        run_dir: Absolute directory that holds runs.
-        run_name: Name of this run.
+        dataset: See `Option`; a path is absolute here, as all paths are.
         created: When it was asked for, in local time.
         search_id: What the tracking store knows this run by, whatever its directory is renamed to.
+        stages: Which stages to run, in order.
         ranges: Ranges that replace those of the space, as ``name=low:high``.
         fixed: Strengths taken out of the search, as ``name=value``.
-        min_blocks: Blocks of the experiment that are always run, at least 2; blocks of few runs
-            count together until they are eight (`search.verdict.design.blocks_per_look`).
-        max_blocks: Most blocks of the experiment.
+        min_blocks: Blocks of few runs count together until they are eight
+            (`search.verdict.design.blocks_per_look`).
         earlier_max_blocks: What ``max_blocks`` was before each top-up of the run, first to last.
-        confirm_seeds: Fresh seeds per recipe on the test split, at least 2.
-        rerun_top: Trials run again on fresh seeds before one is picked.
-        grace_period: First epoch at which a trial may be stopped, or None to derive it.
-        reduction_factor: Each rung is this many times as late as the one before, at least 2.
-        keep: Share of the trials that passes a rung, in (0, 1].
-        seeds: Blocks of an ablation or a contest of optimizers, at least 2.
         optimizers: Those that a contest compares, the base first.
-        lr_trials: Learning rates that a contest tries for each optimizer, at least 3.
     """
 
-    dataset: str
-    run_dir: str
-    run_name: str
-    data_dir: str
+    dataset: Annotated[
+        str, Option("A dataset's name, or the path of an image folder (root/<class>/*.jpg).")
+    ]
+    run_dir: Annotated[str, Option("Directory that holds runs.", is_filled_in=True)] = "runs"
+    run_name: Annotated[str, Option("Name of this run.", default_words="dataset and time")]
+    data_dir: Annotated[
+        str, Option("Where datasets lie or are downloaded to.", is_filled_in=True)
+    ] = "data"
     created: str
     search_id: str = field(default_factory=_new_id)
     stages: tuple[str, ...] = SEARCH_STAGES
-    model: str | None = None
-    pretrained: bool | None = None
-    reference: str = "imagenet"
-    best: str | None = None
-    num_samples: int = 16
-    epochs: int | None = None
-    batch_size: int | None = None
-    lr: float | None = None
-    optimizer: str | None = None
-    metric: str = NLL_REFINED.on("val")
-    num_train: int | None = None
-    image_size: int | None = None
-    seed: int = 0
-    cpus_per_trial: float = 1.0
-    gpus_per_trial: float = 0.0
-    patience: int | None = None
-    time_budget_s: float | None = None
-    amp_dtype: str | None = None
-    ray_address: str | None = None
-    storage: str | None = None
-    tracking_uri: str | None = field(default=None, repr=False)  # It may hold a password.
-    ranges: tuple[str, ...] = field(default_factory=tuple)
-    fixed: tuple[str, ...] = field(default_factory=tuple)
-    min_blocks: int = 2
-    max_blocks: int = 4
+    model: Annotated[
+        str | None, Option("Any timm model, or resnet18_cifar.", default_words=BY_DATASET)
+    ] = None
+    pretrained: Annotated[
+        bool | None,
+        Option("Start from ImageNet weights: true or false.", default_words=BY_DATASET),
+    ] = None
+    reference: Annotated[
+        str, Option("The recipe to judge: a name or a file.", is_filled_in=True)
+    ] = "imagenet"
+    best: Annotated[
+        str | None,
+        Option("A recipe file to hold against the reference instead of the scaled default."),
+    ] = None
+    num_samples: Annotated[int, Option("Trials of the search, anchors included.", at_least=4)] = 16
+    epochs: Annotated[int | None, Option("Epochs of every trial.", default_words=BY_DATASET)] = None
+    batch_size: Annotated[
+        int | None, Option("Images per optimizer step.", default_words=BY_DATASET)
+    ] = None
+    lr: Annotated[float | None, Option("Peak learning rate.", default_words=BY_DATASET)] = None
+    optimizer: Annotated[
+        str | None, Option("Optimizer of every trial.", default_words="the reference's")
+    ] = None
+    metric: Annotated[
+        str,
+        Option(
+            f"What the search optimises on validation images: {', '.join(METRICS)}.",
+            default_words=NLL_REFINED.name,
+        ),
+    ] = NLL_REFINED.on("val")
+    num_train: Annotated[
+        int | None,
+        Option(
+            "Train on a stratified subset of this many images; where nothing is trained: how many.",
+            above=0,
+        ),
+    ] = None
+    image_size: Annotated[
+        int | None, Option("Side of the input in pixels.", default_words=BY_DATASET)
+    ] = None
+    seed: Annotated[int, Option("Seed of everything.", at_least=0)] = 0
+    cpus_per_trial: Annotated[float, Option("CPU cores per trial.", above=0)] = 1.0
+    gpus_per_trial: Annotated[
+        float,
+        Option("Share of a GPU per trial.", default_words="1 if there is one", at_least=0),
+    ] = 0.0
+    patience: Annotated[
+        int | None,
+        Option(
+            "Stop searching after this many trials in a row without a gain beyond noise.",
+            default_words="off",
+            above=0,
+        ),
+    ] = None
+    time_budget_s: Annotated[
+        float | None, Option("Seconds after which the search starts nothing new.", above=0)
+    ] = None
+    amp_dtype: Annotated[
+        str | None,
+        Option("Precision: auto, none, bfloat16 or float16.", default_words="auto"),
+    ] = None
+    ray_address: Annotated[
+        str | None,
+        Option("A running Ray cluster: auto or host:port.", default_words="this machine"),
+    ] = None
+    storage: Annotated[
+        str | None,
+        Option(
+            "Directory or URI (s3://bucket/runs) for checkpoints, reached by all nodes.",
+            default_words="the run's",
+        ),
+    ] = None
+    tracking_uri: Annotated[
+        str | None,
+        Option("MLflow server or store.", default_words="sqlite under mlflow/store"),
+    ] = field(default=None, repr=False)  # It may hold a password.
+    ranges: Annotated[
+        tuple[str, ...],
+        Option(
+            "Range of a strength, as label_smoothing=0:0.3, or of an extra axis, which then gets "
+            f"a dial too: {', '.join(_JUDGED)}; {' and '.join(_NUISANCES)} gets none.",
+            flag="set",
+            is_repeated=True,
+        ),
+    ] = ()
+    fixed: Annotated[
+        tuple[str, ...],
+        Option(
+            "Strength to take out of the search, as drop_path_rate=0.", flag="fix", is_repeated=True
+        ),
+    ] = ()
+    min_blocks: Annotated[int, Option("Blocks of the experiment that always run.", at_least=2)] = 2
+    max_blocks: Annotated[int, Option("Most blocks of the experiment.")] = 4
     earlier_max_blocks: tuple[int, ...] = ()
-    confirm_seeds: int = 3
-    rerun_top: int = 3
-    grace_period: int | None = None
-    reduction_factor: int = 3
-    keep: float = 0.9
-    seeds: int = 3
-    optimizers: tuple[str, ...] = ()
-    lr_trials: int = 5
+    confirm_seeds: Annotated[
+        int, Option("Fresh seeds per recipe on the test split.", at_least=2)
+    ] = 3
+    rerun_top: Annotated[
+        int, Option("Trials rerun on fresh seeds before one is picked.", at_least=0)
+    ] = 3
+    grace_period: Annotated[
+        int | None,
+        Option(
+            "First epoch at which a trial may be stopped.",
+            default_words="three tenths of the epochs",
+            above=0,
+        ),
+    ] = None
+    reduction_factor: Annotated[
+        int, Option("How many times as late the next rung is.", at_least=2)
+    ] = 3
+    keep: Annotated[
+        float,
+        Option("Share of the trials that passes a rung, in (0, 1]; 0.33 is usual for ASHA."),
+    ] = 0.9
+    seeds: Annotated[int, Option("Seeds of every recipe, each on a fresh split.", at_least=2)] = 3
+    optimizers: Annotated[
+        tuple[str, ...],
+        Option("Compare these instead, as adamw,lion,muon: at equal epochs and in equal time."),
+    ] = ()
+    lr_trials: Annotated[
+        int, Option("Learning rates tried for each of --optimizers.", at_least=3)
+    ] = 5
 
     def __post_init__(self) -> None:
         require_text(asdict(self))
         for name in ("storage", "ray_address"):
             refuse_passwords(name, getattr(self, name))
         require_address("tracking_uri", self.tracking_uri)
-        at_least = {
-            "num_samples": 4,
-            "min_blocks": 2,
-            "max_blocks": self.min_blocks,
-            "confirm_seeds": 2,
-            "rerun_top": 0,
-            "reduction_factor": 2,
-            "seeds": 2,
-            "lr_trials": 3,
-            "seed": 0,
-            "gpus_per_trial": 0,
-        }
-        for name, minimum in at_least.items():
-            if not getattr(self, name) >= minimum:
-                raise InputError(
-                    f"`{name} >= {minimum}` must hold, but got {getattr(self, name)!r}."
-                )
-        for name in ("cpus_per_trial", "patience", "time_budget_s", "num_train", "grace_period"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InputError(f"`{name} > 0` must hold, but got {value!r}.")
+        for name, asked in asked_of(RunConfig).items():
+            asked.option.require(name, getattr(self, name))
+        if not self.max_blocks >= self.min_blocks:
+            raise InputError(
+                f"`max_blocks >= {self.min_blocks}` must hold, but got {self.max_blocks!r}."
+            )
         if not 0 < self.keep <= 1:
             raise InputError(f"`0 < keep <= 1` must hold, but got {self.keep!r}.")
         if not self.stages or set(self.stages) - set(STAGES):

@@ -3,10 +3,11 @@
 import importlib.metadata
 import platform
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from search.plan.config import RunConfig
+from search.plan.option import asked_of
 from search.plan.plan import Plan
 from search.recipes.yaml_file import to_yaml
 from search.records.command_line import make_command, python_command
@@ -29,12 +30,8 @@ PACKAGES = (
     "scipy",
     "numpy",
 )
-_PLACES = (
-    *("run_dir", "run_name", "data_dir", "storage", "tracking_uri", "ray_address"),
-    *("created", "search_id"),
-)
-"""Where and when, not what."""
-_FLAGS = {"ranges": "set", "fixed": "fix"}
+_PLACES = ("run_dir", "run_name", "data_dir", "storage", "tracking_uri", "ray_address")
+"""Where, not what."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,14 +133,12 @@ def task_sentence(plan: Plan) -> str:
 
 def flags_of(config: RunConfig) -> dict[str, str]:
     """The flags that ask for this run, without those that say where it lies."""
-    defaults = {f.name: _default(f.default, f.default_factory) for f in fields(RunConfig)}
     flags = {"dataset": config.dataset, "seed": str(config.seed)}
-    for name, default in defaults.items():
+    for name, asked in asked_of(RunConfig).items():
         value = getattr(config, name)
-        if name in (*_PLACES, "stages", *flags) or value == default:
+        if name in (*_PLACES, *flags) or value == asked.default:
             continue
-        flag = _FLAGS.get(name, name).replace("_", "-")
-        flags[flag] = " ".join(value) if isinstance(value, tuple) else _typed(value)
+        flags[asked.flag] = " ".join(value) if isinstance(value, tuple) else _typed(value)
     return flags
 
 
@@ -156,12 +151,6 @@ def versions_of(packages: tuple[str, ...]) -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
-
-
-def _default(value: object, factory: object) -> object:
-    if value is not MISSING:
-        return value
-    return () if factory is not MISSING else MISSING
 
 
 def _typed(value: object) -> str:

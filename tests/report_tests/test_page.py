@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from search.flags import PLANNING
+from search.cli import cli
 from search.records.trials import Trial
 from search.report.page import report, write_report
 from search.report.plan_section import flags_of, versions_of
@@ -302,6 +302,7 @@ def test_only_what_differs_from_the_defaults_is_typed_and_every_flag_exists() ->
         ranges=("label_smoothing=0:0.3", "lr=0.001:0.1"),
         fixed=("drop_path_rate=0",),
         tracking_uri="sqlite:///elsewhere.db",
+        earlier_max_blocks=(2,),
     )
     flags = flags_of(config)
     assert flags == {
@@ -312,7 +313,7 @@ def test_only_what_differs_from_the_defaults_is_typed_and_every_flag_exists() ->
         "set": "label_smoothing=0:0.3 lr=0.001:0.1",
         "fix": "drop_path_rate=0",
     }
-    assert set(flags) <= set(PLANNING.split())
+    assert {f"--{name}" for name in flags} <= {p.opts[0] for p in cli.commands["run"].params}
 
 
 def test_a_path_with_spaces_is_quoted_for_the_shell() -> None:

@@ -1,0 +1,111 @@
+"""What a field of `search.plan.config.RunConfig` says of itself: its flag, its help, its interval.
+
+An option is explained in this one place; the command line, the check of a value and the command
+that reproduces a run all read it from the field.
+"""
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, MISSING, dataclass, fields
+from functools import cache
+from types import MappingProxyType, NoneType
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+from spaces.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """How a field is asked for, written beside its type: ``Annotated[int, Option("...")]``.
+
+    Attributes:
+        help: What it is, with its unit.
+        flag: Name of its flag without dashes, where that is not the field's with dashes.
+        default_words: What ``--help`` calls the default of a field whose own says too little.
+        is_filled_in: Whether a command that has the flag is given the field's default where nothing
+            is typed; it is given None for all other fields, which leaves the choice to the command.
+        is_repeated: Whether the flag may be typed several times.
+        at_least: Least value.
+        above: Every value is larger.
+    """
+
+    help: str
+    _: KW_ONLY
+    flag: str = ""
+    default_words: str = ""
+    is_filled_in: bool = False
+    is_repeated: bool = False
+    at_least: float | None = None
+    above: float | None = None
+
+    def require(self, name: str, value: Any) -> None:
+        """Refuse a value below the interval; None, which means no value, is none.
+
+        Raises:
+            InputError: If it is below it, or no number where there is an interval.
+        """
+        if value is None:
+            return
+        if self.at_least is not None and not value >= self.at_least:
+            raise InputError(f"`{name} >= {self.at_least:g}` must hold, but got {value!r}.")
+        if self.above is not None and not value > self.above:
+            raise InputError(f"`{name} > {self.above:g}` must hold, but got {value!r}.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """A field that has an option.
+
+    Attributes:
+        name: Of the field.
+        kind: Its type; of a tuple and of a type that may be None the type inside.
+        default: Its default; `dataclasses.MISSING` if it must be given.
+        option: How it is asked for.
+    """
+
+    name: str
+    kind: type
+    default: Any
+    option: Option
+
+    @property
+    def flag(self) -> str:
+        """Name of the flag, without the dashes before it."""
+        return self.option.flag or self.name.replace("_", "-")
+
+    @property
+    def explanation(self) -> str:
+        """What the field is, its least value where that is no matter of course, and its default."""
+        option = self.option
+        said = [f"at least {option.at_least:g}"] if option.at_least else []
+        default = option.default_words
+        if not default and self.default not in (MISSING, None, ()):
+            default = f"{self.default:g}" if isinstance(self.default, float) else f"{self.default}"
+        said += [f"default: {default}"] if default else []
+        return f"{option.help} [{', '.join(said)}]" if said else option.help
+
+
+@cache
+def asked_of(kind: type) -> Mapping[str, Asked]:
+    """The fields of a dataclass that have an `Option`, by name, in their order."""
+    hints = get_type_hints(kind, include_extras=True)
+    found = {}
+    for field in fields(kind):
+        if get_origin(hints[field.name]) is not Annotated:
+            continue
+        inside, *extras = get_args(hints[field.name])
+        for option in extras:
+            if isinstance(option, Option):
+                found[field.name] = Asked(
+                    name=field.name, kind=_plain(inside), default=field.default, option=option
+                )
+    return MappingProxyType(found)
+
+
+def _plain(kind: Any) -> type:
+    """The type that is typed: ``int`` of ``int | None``, ``str`` of ``tuple[str, ...]``."""
+    inside = [arg for arg in get_args(kind) if arg not in (NoneType, ...)]
+    if not inside:
+        assert isinstance(kind, type)
+        return kind
+    (plain,) = inside
+    return _plain(plain)
