@@ -21,7 +21,7 @@ from spaces.errors import InputError
 from spaces.strengths.values import Strengths
 from trainable.data import public_datasets
 from trainable.data.datasets import Dataset, dataset_names, default_recipe, load_dataset
-from trainable.data.duplicates import notes_on_duplicates
+from trainable.data.notes import notes_on_duplicates
 from trainable.data.splits import Split
 
 Bytes = NDArray[np.uint8]
@@ -160,6 +160,24 @@ def test_a_given_validation_part_is_kept(tmp_path: Path) -> None:
     data = load(tmp_path / "x", tmp_path / "data", image_size=8)
     assert [len(part) for part in parts_of(data.split)] == [18, 6, 4]
     assert data.split.train.tolist() == list(range(18))
+
+
+def test_a_class_without_images_to_validate_or_test_on_is_said(tmp_path: Path) -> None:
+    for part, counts in (
+        ("train", {"a": 9, "b": 9, "c": 9}),
+        ("val", {"a": 3, "b": 3}),
+        ("test", {"b": 2}),
+    ):
+        put_folder(tmp_path / "x" / part, **counts)
+    pixels = iter(colours(50, seed=9))
+    for path in sorted((tmp_path / "x").rglob("*.png")):
+        Image.fromarray(next(pixels)).save(path)
+    data = load(tmp_path / "x", tmp_path / "data", image_size=8)
+    assert data.notes == (
+        "1 of 3 classes have no image in val, so that they are not validated: c.",
+        "2 of 3 classes have no image in test, so that they are not tested: a, c.",
+    )
+    assert data.images_per_class == ((9, 3, 0), (9, 3, 2), (9, 0, 0))
 
 
 def test_a_subset_of_a_folder_decodes_only_what_it_needs(tmp_path: Path) -> None:

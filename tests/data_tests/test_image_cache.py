@@ -19,8 +19,8 @@ from spaces.errors import InputError
 from trainable.data import image_cache
 from trainable.data.bulk_decode import decode_all
 from trainable.data.image_cache import DecodedImages, load_images, memory_of_machine
-from trainable.data.image_decode import read_file, to_rgb, to_square
 from trainable.data.image_sources import ArraySource, FileSource
+from trainable.data.pixels.image_decode import UnreadableImageError, read_file, to_rgb, to_square
 from trainable.data.streamed_images import StreamedImages
 
 Bytes = NDArray[np.uint8]
@@ -84,29 +84,6 @@ def test_a_colour_declared_transparent_is_white(tmp_path: Path) -> None:
     image = Image.fromarray(np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8))
     image.save(tmp_path / "x.png", transparency=(4, 5, 6))
     assert pixels_of(tmp_path / "x.png").tolist() == [[[1, 2, 3], [255, 255, 255]]]
-
-
-@pytest.mark.parametrize("suffix", [".png", ".tif", ".pgm"])
-def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path: Path, suffix: str) -> None:
-    deep = np.array([[0, 256, 32_768, 65_535]], np.uint16)
-    Image.fromarray(deep).save(tmp_path / f"x{suffix}")
-    assert pixels_of(tmp_path / f"x{suffix}")[:, :, 0].tolist() == [[0, 1, 128, 255]]
-
-
-def test_32_bit_integers_beyond_16_bits_are_scaled_to_their_range(tmp_path: Path) -> None:
-    Image.fromarray(np.array([[0, 500_000, 1_000_000]], np.int32)).save(tmp_path / "x.tif")
-    assert pixels_of(tmp_path / "x.tif")[:, :, 0].tolist() == [[0, 128, 255]]
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [([0.0, 0.5, 1.0], [0, 128, 255]), ([0, 128, 255], [0, 128, 255]), ([-1, 0, 1], [0, 128, 255])],
-)
-def test_floats_are_taken_for_shares_bytes_or_their_own_range(
-    tmp_path: Path, values: list[float], expected: list[int]
-) -> None:
-    Image.fromarray(np.array([values], np.float32)).save(tmp_path / "x.tif")
-    assert pixels_of(tmp_path / "x.tif")[:, :, 0].tolist() == [expected]
 
 
 def test_cmyk_comes_out_in_its_colours(tmp_path: Path) -> None:
@@ -193,7 +170,7 @@ class Counting(ArraySource):
         time.sleep(self.pause_s)
         self.reads[index] += 1
         if index in self.broken:
-            raise OSError("cannot identify it")
+            raise UnreadableImageError("cannot identify it")
         return super().read(index, image_size)
 
 

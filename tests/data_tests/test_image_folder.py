@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from spaces.errors import InputError
-from trainable.data.image_folder import list_image_folder
+from trainable.data.folders.image_folder import list_image_folder
 from trainable.data.image_sources import TEST, TRAIN, VAL, Collection
 
 
@@ -112,6 +112,126 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
     assert found.parts is None
 
 
+# Splits under other names, as they lie on the web.
+
+CLASSES = ("glioma", "meningioma", "notumor")
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("Training", "Testing"),
+        ("TRAIN", "TEST"),
+        ("seg_train/seg_train", "seg_test/seg_test"),
+        ("seg_train/seg_train", "seg_test"),
+        ("brain_train", "brain_test"),
+        ("trainset", "testset"),
+        ("train", "test1"),
+    ],
+)
+def test_a_split_under_other_names_is_read_and_said(tmp_path: Path, train: str, test: str) -> None:
+    put(tmp_path, *(f"{train}/{name}" for name in CLASSES), count=4)
+    put(tmp_path, *(f"{test}/{name}" for name in CLASSES), count=2)
+    found = list_image_folder(tmp_path)
+    assert found.class_names == CLASSES
+    assert found.parts is not None
+    assert found.parts.tolist() == [TRAIN] * 12 + [TEST] * 6
+    assert found.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4 + [0, 0, 1, 1, 2, 2]
+    one, other = train.partition("/")[0], test.partition("/")[0]
+    assert found.notes == (f"The split is given by folders: {one} is train, {other} is test.",)
+
+
+def test_three_parts_under_other_names_are_told_apart(tmp_path: Path) -> None:
+    put(tmp_path, *(f"Train/{name}" for name in CLASSES), count=4)
+    put(tmp_path, "Valid/glioma", "Test/notumor")
+    found = list_image_folder(tmp_path)
+    assert found.parts is not None
+    assert found.parts.tolist() == [TRAIN] * 12 + [VAL] * 3 + [TEST] * 3
+    assert found.labels[-6:].tolist() == [0] * 3 + [2] * 3
+
+
+def test_images_without_labels_beside_a_split_are_left_out_and_said(tmp_path: Path) -> None:
+    put(tmp_path, "seg_train/a", "seg_train/b", "seg_test/a", "seg_test/b", "seg_pred/seg_pred")
+    found = list_image_folder(tmp_path)
+    assert len(found.source) == 12
+    assert found.notes[-1] == "Left out, for it holds no classes: seg_pred."
+
+
+def test_a_split_inside_the_classes_is_kept(tmp_path: Path) -> None:
+    put(tmp_path, "cat/train", "dog/train", count=4)
+    put(tmp_path, "cat/Test", "dog/Test/deeper", count=2)
+    found = list_image_folder(tmp_path)
+    assert found.class_names == ("cat", "dog")
+    assert found.parts is not None
+    assert sorted(zip(names(found), found.parts.tolist(), strict=True)) == [
+        *((f"cat/Test/{i}.png", TEST) for i in range(2)),
+        *((f"cat/train/{i}.png", TRAIN) for i in range(4)),
+        *((f"dog/Test/deeper/{i}.png", TEST) for i in range(2)),
+        *((f"dog/train/{i}.png", TRAIN) for i in range(4)),
+    ]
+    assert found.notes == (
+        "The split is given by folders inside each class: train is train, Test is test.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("folders", "named"),
+    [
+        (["train", "test1"], "'test1', 'train'"),  # Loose images of both, as in cats and dogs.
+        (["train/a", "train/b", "test/a", "test/b", "extra/a"], "'extra', 'test', 'train'"),
+        (["train1/a", "train1/b", "train2/a", "train2/b"], "'train1', 'train2'"),
+        (["a_train/x", "a_test/x", "b_train/x", "b_test/x"], "'a_test', 'a_train', 'b_test'"),
+        (["seg_train/a", "seg_train/b", "seg_test/a", "seg_pred/a", "seg_pred/b"], "'seg_pred'"),
+        (["car", "bus", "test/car", "test/bus"], "'bus', 'car', 'test'"),
+        (["cat/train", "cat/test", "cat/more", "dog/train"], "'more', 'test', 'train'"),
+        (["cat", "cat/train", "cat/test", "dog/train", "dog/test"], "'test', 'train'"),
+    ],
+)
+def test_folders_that_may_be_a_split_are_refused_by_name(
+    tmp_path: Path, folders: list[str], named: str
+) -> None:
+    put(tmp_path, *folders)
+    with pytest.raises(InputError, match="may be the parts of a split and may be classes") as said:
+        list_image_folder(tmp_path)
+    assert named in str(said.value)
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ["control", "test"],
+        ["control/patient", "test/other"],
+        ["bullet train", "test tube", "car"],
+        ["a/left", "a/right", "b/left"],
+        ["a/test", "b/test"],
+    ],
+)
+def test_classes_of_suspicious_names_are_classes(tmp_path: Path, folders: list[str]) -> None:
+    put(tmp_path, *folders)
+    found = list_image_folder(tmp_path)
+    assert found.parts is None
+    assert found.class_names == tuple(sorted({folder.partition("/")[0] for folder in folders}))
+    assert found.notes == ()
+
+
+def test_classes_that_hold_folders_of_the_same_names_are_said(tmp_path: Path) -> None:
+    """As a user sees it who gives the folder above, or calls train and test in his own tongue."""
+    put(tmp_path, *(f"{part}/{name}" for part in ("Treino", "Teste") for name in CLASSES))
+    found = list_image_folder(tmp_path)
+    assert found.class_names == ("Teste", "Treino")
+    assert found.notes[0].startswith(
+        "Every class holds folders of the same names (glioma, meningioma, notumor). If those are"
+    )
+
+
+def test_endings_and_images_in_folders_of_their_own_are_counted(tmp_path: Path) -> None:
+    put(tmp_path, "a", "b/deep", suffix=".webp")
+    put(tmp_path, "a", suffix=".JPG", count=4)
+    facts = list_image_folder(tmp_path).files
+    assert (facts.endings, facts.num_nested) == ({".webp": 6, ".jpg": 4}, 3)
+    assert list(facts.endings) == [".webp", ".jpg"]
+
+
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"must exist, but .*nowhere does not"):
         list_image_folder(tmp_path / "nowhere")
@@ -149,8 +269,8 @@ def test_a_class_of_fewer_than_three_images_is_refused_by_name(tmp_path: Path, c
 
 
 def test_folders_beside_a_given_split_are_refused(tmp_path: Path) -> None:
-    put(tmp_path, "train/a", "train/b", "valid/a")
-    with pytest.raises(InputError, match=r"only `val` and `test` may lie in .* got 'valid'"):
+    put(tmp_path, "train/a", "train/b", "more/a")
+    with pytest.raises(InputError, match=r"only `val` and `test` may lie in .* got 'more'"):
         list_image_folder(tmp_path)
 
 

@@ -2,16 +2,30 @@
 
 import hashlib
 import os
-import warnings
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
-from trainable.data.image_decode import UNREADABLE, to_square
 from trainable.data.image_sources import ImageSource
+from trainable.data.pixels.deep_grey import (
+    GreyRange,
+    GreyScale,
+    GreyScales,
+    hash_of,
+    kind_of,
+    range_of,
+)
+from trainable.data.pixels.image_decode import (
+    UnreadableImageError,
+    is_cut,
+    is_turned,
+    quiet_pillow,
+    to_square,
+)
 
 LARGEST_UNREADABLE_SHARE = 0.01
 _CHUNK = 32
@@ -23,19 +37,28 @@ class Readable:
 
     Attributes:
         kept: Index in the source of each readable image.
-        hashes: One number per readable image; equal for two images exactly if their bytes are.
+        hashes: One number per readable image; equal for two images exactly if they are, before any
+            scaling of greyscale.
         skipped: Name and reason of each image that is not readable.
+        scales: What is black and white in greyscale of more than 8 bits.
+        num_cut: Images of 16 bits a colour, of which the upper 8 are read.
+        num_turned: Images that EXIF says to turn or mirror.
     """
 
     kept: NDArray[np.int64]
     hashes: NDArray[np.uint64]
     skipped: tuple[tuple[str, str], ...]
+    scales: GreyScales = field(default_factory=dict)
+    num_cut: int = 0
+    num_turned: int = 0
 
 
 def decode_all(
     source: ImageSource, *, image_size: int, out: NDArray[np.uint8] | None = None
 ) -> Readable:
     """Decode every image, with a progress bar on a terminal.
+
+    Greyscale of more than 8 bits is decoded twice, for the first time to know the range of all.
 
     Args:
         source: The images.
@@ -46,51 +69,93 @@ def decode_all(
     Raises:
         InputError: If more than 1 % of the images are unreadable.
     """
-    # Late, because nothing is decoded where the images are cached.
-    from tqdm import tqdm
-
     num_images = len(source)
     hashes = np.zeros(num_images, np.uint64)
     failures: dict[int, str] = {}
+    deep: dict[int, tuple[str, GreyRange]] = {}
+    cut, turned = np.zeros(num_images, bool), np.zeros(num_images, bool)
 
-    def decode(start: int) -> int:
-        stop = min(start + _CHUNK, num_images)
-        for index in range(start, stop):
-            try:
-                square = to_square(source.read(index, image_size), image_size)
-            except UNREADABLE as error:
-                failures[index] = str(error) or type(error).__name__
-                continue
+    def first_look(index: int) -> None:
+        image = source.read(index, image_size)
+        cut[index], turned[index] = is_cut(image), is_turned(image)
+        if (kind := kind_of(image)) is not None:
+            deep[index] = (kind, range_of(image))
+            digest = hash_of(image)
+        else:
+            square = to_square(image, image_size)
             digest = hashlib.blake2b(square.data, digest_size=8).digest()
-            hashes[index] = int.from_bytes(digest, "little")
             if out is not None:
                 out[index] = square
-        return stop - start
+        hashes[index] = int.from_bytes(digest, "little")
 
-    # Threads are enough: Pillow decodes and resizes without holding the interpreter's lock.
-    executor = ThreadPoolExecutor(num_cores())
-    bar = tqdm(total=num_images, desc="Decoding images", unit="image", disable=None, leave=False)
-    with bar, warnings.catch_warnings():
-        # Pillow warns of odd metadata and large pictures; what it cannot decode is named below.
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        try:
-            starts = range(0, num_images, _CHUNK)
-            for future in as_completed([executor.submit(decode, start) for start in starts]):
-                bar.update(future.result())
-        finally:
-            # On Ctrl-C the queue may hold an hour of work.
-            executor.shutdown(cancel_futures=True)
-    skipped = tuple((source.name(index), failures[index]) for index in sorted(failures))
-    if len(skipped) > LARGEST_UNREADABLE_SHARE * num_images:
-        name, reason = skipped[0]
-        raise InputError(
-            f"At most 1 % of the images may be unreadable, but {len(skipped)} of {num_images} are; "
-            f"the first is {name!r} ({reason})."
-        )
+    _each(range(num_images), first_look, failures)
+    _check_few_fail(source, failures)
+    scales = _scales(deep)
+    if out is not None and deep:
+
+        def second_look(index: int) -> None:
+            out[index] = to_square(source.read(index, image_size), image_size, scales=scales)
+
+        _each(sorted(deep), second_look, failures)
+        _check_few_fail(source, failures)
     kept = np.setdiff1d(np.arange(num_images), np.array(sorted(failures), np.int64))
-    return Readable(kept=kept, hashes=hashes[kept], skipped=skipped)
+    return Readable(
+        kept=kept,
+        hashes=hashes[kept],
+        skipped=tuple((source.name(index), failures[index]) for index in sorted(failures)),
+        scales=scales,
+        num_cut=int(cut[kept].sum()),
+        num_turned=int(turned[kept].sum()),
+    )
 
 
 def num_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _each(indices: Iterable[int], look: Callable[[int], None], failures: dict[int, str]) -> None:
+    """Look at images on all cores; the reasons of those that are unreadable go to ``failures``."""
+    # Late, because nothing is decoded where the images are cached.
+    from tqdm import tqdm
+
+    def look_at(chunk: list[int]) -> int:
+        for index in chunk:
+            try:
+                look(index)
+            except UnreadableImageError as error:
+                failures[index] = str(error)
+        return len(chunk)
+
+    everything = list(indices)
+    chunks = [everything[start : start + _CHUNK] for start in range(0, len(everything), _CHUNK)]
+    # Threads are enough: Pillow decodes and resizes without holding the interpreter's lock.
+    executor = ThreadPoolExecutor(num_cores())
+    bar = tqdm(
+        total=len(everything), desc="Decoding images", unit="image", disable=None, leave=False
+    )
+    with bar, quiet_pillow():
+        try:
+            for future in as_completed([executor.submit(look_at, chunk) for chunk in chunks]):
+                bar.update(future.result())
+        finally:
+            # On Ctrl-C the queue may hold an hour of work.
+            executor.shutdown(cancel_futures=True)
+
+
+def _check_few_fail(source: ImageSource, failures: dict[int, str]) -> None:
+    if len(failures) > LARGEST_UNREADABLE_SHARE * len(source):
+        first = min(failures)
+        raise InputError(
+            f"At most 1 % of the images may be unreadable, but {len(failures)} of {len(source)} "
+            f"are; the first is {source.name(first)!r} ({failures[first]})."
+        )
+
+
+def _scales(deep: dict[int, tuple[str, GreyRange]]) -> dict[str, GreyScale]:
+    """One scale for each kind of deep greyscale that occurs."""
+    kinds = sorted({kind for kind, _ in deep.values()})
+    return {
+        kind: GreyScale.of(found for its_kind, found in deep.values() if its_kind == kind)
+        for kind in kinds
+    }

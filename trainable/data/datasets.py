@@ -4,7 +4,7 @@ import difflib
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +13,18 @@ from numpy.typing import NDArray
 from spaces.errors import InputError
 from spaces.recipe import Recipe
 from trainable.data import public_datasets
-from trainable.data.duplicates import notes_on_duplicates
+from trainable.data.bulk_decode import Readable
+from trainable.data.file_facts import FileFacts
+from trainable.data.folders.folder_walk import is_folder
+from trainable.data.folders.image_folder import list_image_folder
 from trainable.data.image_cache import load_images
-from trainable.data.image_decode import UNREADABLE
-from trainable.data.image_folder import is_folder, list_image_folder
 from trainable.data.image_sources import TEST, TRAIN, VAL, Collection, printable
+from trainable.data.notes import (
+    notes_on_duplicates,
+    notes_on_files,
+    notes_on_missing_classes,
+)
+from trainable.data.pixels.image_decode import UnreadableImageError, quiet_pillow
 from trainable.data.splits import Split, stratified_split, subset
 from trainable.data.streamed_images import StreamedImages
 
@@ -27,7 +34,6 @@ _TRANSFER = Recipe(model="tf_efficientnet_lite0", pretrained=True, epochs=15, ba
 _PHOTOS = replace(_TRANSFER, image_size=128, epochs=20, hflip=0.5)
 _SCRATCH = Recipe(model="resnet18_cifar", epochs=30, batch_size=128, hflip=0.5)
 _FOLDER_SIZES = (32, 64, 96, 128)
-_MOST_NAMED = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -43,6 +49,7 @@ class Dataset:
         split: Which image is for what; every image is in one part.
         digest: Hash of images, labels and class names, 32 characters.
         notes: What the user should know about the data, one sentence each.
+        files: What the files of the images are like.
     """
 
     name: str
@@ -52,6 +59,14 @@ class Dataset:
     split: Split
     digest: str
     notes: tuple[str, ...]
+    files: FileFacts = field(default_factory=FileFacts)
+
+    @property
+    def images_per_class(self) -> tuple[tuple[int, int, int], ...]:
+        """Training, validation and test images of each class."""
+        parts = (self.split.train, self.split.val, self.split.test)
+        counts = [np.bincount(self.labels[p], minlength=len(self.class_names)) for p in parts]
+        return tuple((int(a), int(b), int(c)) for a, b, c in zip(*counts, strict=True))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,21 +157,26 @@ def load_dataset(
     readable = decoded.readable
     split = _renumber(split, used[readable.kept])
     labels = collection.labels[used[readable.kept]]
-    notes = list(collection.notes)
     if readable.skipped:
-        notes.append(_note_on_unreadable(readable.skipped, len(used)))
         _check_trained(labels[split.train], collection.class_names)
-    notes += notes_on_duplicates(
-        readable.hashes, split, name_of=lambda i: source.name(int(readable.kept[i]))
-    )
+    notes = [
+        *collection.notes,
+        *notes_on_files(readable, len(used)),
+        *notes_on_missing_classes(labels, split, collection.class_names),
+        *notes_on_duplicates(
+            readable.hashes, split, name_of=lambda i: source.name(int(readable.kept[i]))
+        ),
+    ]
+    num_deep = readable.num_cut + sum(scale.num_images for scale in readable.scales.values())
     return Dataset(
         name=str(name_or_path) if named else _folder_name(str(name_or_path)),
         images=decoded.images,
         labels=labels,
         class_names=collection.class_names,
         split=split,
-        digest=_digest(readable.hashes, labels, collection.class_names),
+        digest=_digest(readable, labels, collection.class_names),
         notes=tuple(notes),
+        files=replace(collection.files, num_deep=num_deep, num_turned=readable.num_turned),
     )
 
 
@@ -210,12 +230,6 @@ def _expanded(text: str) -> Path:
         return Path(text)
 
 
-def _note_on_unreadable(skipped: tuple[tuple[str, str], ...], num_images: int) -> str:
-    named = ", ".join(f"{name} ({reason})" for name, reason in skipped[:_MOST_NAMED])
-    rest = f" and {len(skipped) - _MOST_NAMED} more" if len(skipped) > _MOST_NAMED else ""
-    return f"{len(skipped)} of {num_images} images are unreadable and left out: {named}{rest}."
-
-
 def _renumber(split: Split, kept: NDArray[np.int64]) -> Split:
     """The same images, numbered by their place in ``kept``; what is not in it is left out."""
 
@@ -238,18 +252,20 @@ def _typical_short_side(collection: Collection) -> float:
     """Median shorter side of up to 64 images, from their headers alone."""
     source = collection.source
     sides = []
-    for index in np.linspace(0, len(source) - 1, min(len(source), 64)).astype(int).tolist():
-        try:
-            sides.append(min(source.size(index)))
-        except UNREADABLE:
-            continue  # `load_dataset` names it.
+    with quiet_pillow():
+        for index in np.linspace(0, len(source) - 1, min(len(source), 64)).astype(int).tolist():
+            try:
+                sides.append(min(source.size(index)))
+            except UnreadableImageError:
+                continue  # `load_dataset` names it.
     return float(np.median(sides)) if sides else 0.0
 
 
-def _digest(
-    hashes: NDArray[np.uint64], labels: NDArray[np.int64], class_names: tuple[str, ...]
-) -> str:
+def _digest(readable: Readable, labels: NDArray[np.int64], class_names: tuple[str, ...]) -> str:
     digest = hashlib.blake2b("\0".join(class_names).encode(), digest_size=16)
-    digest.update(hashes.tobytes())
+    digest.update(readable.hashes.tobytes())
     digest.update(labels.tobytes())
+    for kind, scale in sorted(readable.scales.items()):
+        # The hashes are of the values as stored; what is trained on hangs on the scale, too.
+        digest.update(f"{kind} {scale.black_to_white}".encode())
     return digest.hexdigest()

@@ -7,13 +7,12 @@ last file, so a build that was killed at any moment is simply built again.
 
 import fcntl
 import hashlib
-import json
 import math
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -23,10 +22,11 @@ from numpy.typing import NDArray
 
 from spaces.errors import InputError
 from trainable.data.bulk_decode import Readable, decode_all
+from trainable.data.cache_facts import facts_text, read_facts
 from trainable.data.image_sources import ImageSource
 from trainable.data.streamed_images import StreamedImages
 
-LAYOUT = 1
+LAYOUT = 2
 """Raised when decoding changes; caches of another layout are not read."""
 _RESERVE_BYTES = 64 * 2**20
 
@@ -113,16 +113,16 @@ class _Cache:
         needed = [self._facts, self._hashes, *([self._images] if self._has_images else [])]
         if not all(path.is_file() for path in needed):
             return None
-        skipped = self._skipped()
-        if skipped is None:
+        facts = read_facts(self._facts.read_bytes(), len(self._source))
+        if facts is None:
             return None
-        kept = np.setdiff1d(np.arange(len(self._source)), np.array([*skipped], np.int64))
+        kept = facts.kept
         hashes = _array(self._hashes, (len(kept),), np.uint64)
         if hashes is None:
             return None
-        readable = Readable(kept=kept, hashes=np.array(hashes), skipped=tuple(skipped.values()))
+        readable = replace(facts, hashes=np.array(hashes))
         if not self._has_images:
-            streamed = StreamedImages(self._source, kept, self._image_size)
+            streamed = StreamedImages(self._source, kept, self._image_size, scales=readable.scales)
             return DecodedImages(images=streamed, readable=readable)
         shape = (len(kept), self._image_size, self._image_size, 3)
         squares = _array(self._images, shape, np.uint8)
@@ -132,19 +132,6 @@ class _Cache:
             if squares is None
             else DecodedImages(images=np.asarray(squares), readable=readable)
         )
-
-    def _skipped(self) -> dict[int, tuple[str, str]] | None:
-        """Name and reason of each image that is not readable, by its number."""
-        try:
-            found = {
-                number: (name, reason)
-                for number, name, reason in json.loads(self._facts.read_bytes())["skipped"]
-            }
-        except (ValueError, KeyError, TypeError, RecursionError):
-            return None
-        is_sound = all(type(i) is int and 0 <= i < len(self._source) for i in found)
-        texts = [text for pair in found.values() for text in pair]
-        return found if is_sound and all(isinstance(text, str) for text in texts) else None
 
     def build(self) -> None:
         """Decode into temporary files, then give them their names, the facts last."""
@@ -158,9 +145,7 @@ class _Cache:
             readable = self._decode(images)
             with hashes.open("wb") as file:
                 np.save(file, readable.hashes)
-            lost = np.setdiff1d(np.arange(len(self._source)), readable.kept).tolist()
-            skipped = [[i, *pair] for i, pair in zip(lost, readable.skipped, strict=True)]
-            facts.write_text(json.dumps({"skipped": skipped}))
+            facts.write_text(facts_text(readable, len(self._source)))
             if self._has_images:
                 _commit(images, self._images)
             _commit(hashes, self._hashes)

@@ -4,7 +4,7 @@ import hashlib
 import os
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from trainable.data.image_decode import open_file, read_file
+from trainable.data.file_facts import FileFacts
+from trainable.data.pixels.image_decode import read_file, size_of
 
 TRAIN, VAL, TEST = 0, 1, 2
 _ODD = ("Cc", "Cs", "Zl", "Zp")
@@ -31,17 +32,19 @@ class ImageSource(Protocol):
         """How many images there are."""
 
     def read(self, index: int, image_size: int) -> Image.Image:
-        """One image as RGB, upright, at least as large as ``image_size`` needs it.
+        """One image, upright, at least as large as ``image_size`` needs it, in RGB.
+
+        Greyscale of more than 8 bits is left as it is stored (`deep_grey.kind_of`).
 
         Raises:
-            UNREADABLE: If it cannot be decoded.
+            UnreadableImageError: If it cannot be decoded.
         """
 
     def size(self, index: int) -> tuple[int, int]:
         """Its two sides as stored, in pixels, without decoding it.
 
         Raises:
-            UNREADABLE: If it is no image.
+            UnreadableImageError: If it is no image.
         """
 
     def name(self, index: int) -> str:
@@ -76,8 +79,7 @@ class FileSource:
 
     def size(self, index: int) -> tuple[int, int]:
         """From the file's header."""
-        with open_file(self._root / self._paths[index]) as image:
-            return image.size
+        return size_of(self._root / self._paths[index])
 
     def name(self, index: int) -> str:
         """Path relative to the root, with escapes for what is no text that can be printed."""
@@ -153,6 +155,7 @@ class Collection:
         parts: The official part of each image (`TRAIN`, `VAL` or `TEST`), or None if there is none.
             `TRAIN` and `TEST` both occur in it; `VAL` may be missing.
         notes: What the user should know about them, one sentence each.
+        files: What their files are like, as far as that is known before they are decoded.
     """
 
     source: ImageSource
@@ -160,3 +163,4 @@ class Collection:
     class_names: tuple[str, ...]
     parts: NDArray[np.int8] | None = None
     notes: tuple[str, ...] = ()
+    files: FileFacts = field(default_factory=FileFacts)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
+from trainable.data.file_facts import FileFacts, endings_of
 from trainable.data.image_sources import TEST, TRAIN, VAL, ArraySource, Collection, FileSource
 from trainable.network import is_reachable
 
@@ -208,4 +209,5 @@ def _of_files(
         labels=np.array(labels, np.int64),
         class_names=class_names,
         parts=np.repeat(np.array(list(files), np.int8), sizes),
+        files=FileFacts(endings=endings_of(paths)),
     )

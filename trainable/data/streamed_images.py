@@ -1,5 +1,6 @@
 """Images that are decoded on access, because all of them do not fit in memory."""
 
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -7,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainable.data.bulk_decode import num_cores
-from trainable.data.image_decode import UNREADABLE, to_square
 from trainable.data.image_sources import ImageSource
+from trainable.data.pixels.deep_grey import GreyScales
+from trainable.data.pixels.image_decode import UnreadableImageError, to_square
 
 
 class StreamedImages:
@@ -20,12 +22,21 @@ class StreamedImages:
         source: The images.
         kept: Index in the source of each image.
         image_size: Side in pixels.
+        scales: What is black and white in greyscale of more than 8 bits.
     """
 
-    def __init__(self, source: ImageSource, kept: NDArray[np.int64], image_size: int) -> None:
+    def __init__(
+        self,
+        source: ImageSource,
+        kept: NDArray[np.int64],
+        image_size: int,
+        *,
+        scales: GreyScales | None = None,
+    ) -> None:
         self._source = source
         self._kept = kept
         self._image_size = image_size
+        self._scales = dict(scales or {})
         self._executor: ThreadPoolExecutor | None = None
 
     @property
@@ -43,6 +54,8 @@ class StreamedImages:
             RuntimeError: If a file that was readable no longer is.
         """
         if self._executor is None:
+            # For good, because filters that come and go make every other warning appear again.
+            warnings.filterwarnings("ignore", module=r"PIL\.")
             self._executor = ThreadPoolExecutor(num_cores())
         chosen = self._kept[indices].tolist()
         out = np.empty((len(chosen), *self.shape[1:]), np.uint8)
@@ -52,10 +65,11 @@ class StreamedImages:
 
     def _decode(self, index: int) -> NDArray[np.uint8]:
         try:
-            return to_square(self._source.read(index, self._image_size), self._image_size)
-        except UNREADABLE as error:
+            image = self._source.read(index, self._image_size)
+        except UnreadableImageError as error:
             name = self._source.name(index)
             raise RuntimeError(f"Image {name!r} was readable before: {error}") from error
+        return to_square(image, self._image_size, scales=self._scales)
 
     def __getstate__(self) -> dict[str, Any]:
         """Threads do not travel; each process starts its own."""

@@ -1,0 +1,165 @@
+"""A folder of images as people keep them: one folder per class, already split or not."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spaces.errors import InputError
+from trainable.data.file_facts import FileFacts, endings_of
+from trainable.data.folders.folder_walk import (
+    entries,
+    files_below,
+    is_folder,
+    is_image,
+    subfolders,
+)
+from trainable.data.folders.split_folders import given_split, split_within
+from trainable.data.folders.split_names import part_of
+from trainable.data.image_sources import TEST, TRAIN, VAL, Collection, FileSource, printable
+
+SMALLEST_CLASS = 3
+"""Images that a class needs: one to train on, one to validate on, one to test on."""
+_ALL = -1  # Stands for the parts where folders of classes lie at the top.
+
+
+def list_image_folder(root: Path) -> Collection:
+    """List ``root/<class>/*`` or ``root/{train,val,test}/<class>/*``; nothing is decoded.
+
+    Classes are sorted by name, and their images may lie in folders further below. Hidden files and
+    files of other kinds are passed over. The parts of a given split may have other names that
+    leave no doubt (``Training``, ``valid``, ``seg_test``), and may lie inside the classes. It may
+    lack ``val``, which is then held out of ``train``, or ``test``: ``val`` is then tested on, as is
+    usual for ImageNet.
+
+    Args:
+        root: The folder.
+
+    Raises:
+        InputError: If the folder is missing or holds no classes, if a class has fewer than three
+            images, if a split is given in part or with classes that ``train`` lacks, or if folders
+            may be both classes and the parts of a split.
+    """
+    if not is_folder(root):
+        raise InputError(f"An image folder must exist, but {root} does not or is no folder.")
+    names = subfolders(root)
+    if len(names) == 1 and part_of(names[0]) == TRAIN and subfolders(root / names[0]):
+        return list_image_folder(root / names[0])
+    if len(names) == 1 and part_of(names[0]) is not None:
+        raise InputError(
+            f"A given split must have folders of classes in `train`, but {root} has none."
+        )
+    split = given_split(root, names)
+    if split is None:
+        return _listed(root, {_ALL: {name: name for name in names}}, _notes_on_loose_images(root))
+    return _listed(root, split.folders, list(split.notes))
+
+
+def _listed(root: Path, folders: Mapping[int, Mapping[str, str]], notes: list[str]) -> Collection:
+    """Collect the images of each class, part by part."""
+    class_names = tuple(next(iter(folders.values())))
+    _check_names(root, class_names)
+    paths: list[str] = []
+    labels: list[int] = []
+    parts: list[int] = []
+    inside: list[str] = []  # The folder in that of the class in which an image lies, or nothing.
+    others: Counter[str] = Counter()
+    for part, classes in folders.items():
+        for name, folder in classes.items():
+            found = []
+            for path in files_below(root, folder):
+                if is_image(path):
+                    found.append(path)
+                else:
+                    others[Path(path).suffix.lower() or "none"] += 1
+            found.sort()
+            paths += found
+            labels += [class_names.index(name)] * len(found)
+            parts += [part] * len(found)
+            beyond = (path[len(folder) + 1 :].partition("/") for path in found)
+            inside += [first if slash else "" for first, slash, _ in beyond]
+    if others:
+        kinds = ", ".join(sorted(others))
+        notes = [*notes, f"{others.total()} files of other kinds were passed over ({kinds})."]
+    given: NDArray[np.int8] | None = np.array(parts, np.int8)
+    if _ALL in folders:
+        given, said = _within_classes(root, class_names, labels, inside)
+        notes = [*notes, *said]
+    if given is not None and TEST not in given:
+        given[given == VAL] = TEST
+        notes = [*notes, "No `test` folder: `val` is tested on, validation is held out of `train`."]
+    collection = Collection(
+        source=FileSource(root, paths),
+        labels=np.array(labels, np.int64),
+        class_names=class_names,
+        parts=given,
+        notes=tuple(notes),
+        files=FileFacts(endings=endings_of(paths), num_nested=sum(map(bool, inside))),
+    )
+    _check_classes(collection, str(root))
+    return collection
+
+
+def _within_classes(
+    root: Path, class_names: tuple[str, ...], labels: Sequence[int], inside: Sequence[str]
+) -> tuple[NDArray[np.int8] | None, list[str]]:
+    """The part of each image where the classes are split inside, and what is to be said of it."""
+    by_class: dict[str, list[str]] = defaultdict(list)
+    for label, name in zip(labels, inside, strict=True):
+        by_class[class_names[label]].append(name)
+    split = split_within(root, by_class)
+    if split is not None:
+        part_by_name, notes = split
+        return np.array([part_by_name[name] for name in inside], np.int8), notes
+    shared = set.intersection(*map(set, by_class.values())) - {""} if by_class else set()
+    if len(shared) < 2 or "" in inside:
+        return None, []
+    named = ", ".join(sorted(shared)[:3])
+    return None, [
+        f"Every class holds folders of the same names ({named}). If those are the classes, their "
+        "folders must lie in one called train, beside val and test."
+    ]
+
+
+def _check_names(root: Path, class_names: tuple[str, ...]) -> None:
+    for name in class_names:
+        if printable(name) != name:
+            raise InputError(
+                f"The name of a class must be text without control characters, but {root} holds "
+                f"a folder {printable(name)!r}."
+            )
+    if len(class_names) < 2:
+        loose = any(is_image(path.name) for path in entries(root) if path.is_file())
+        raise InputError(
+            f"An image folder must hold one folder per class, at least two, but {root} holds "
+            f"{'only images' if loose and not class_names else len(class_names)}."
+        )
+
+
+def _check_classes(collection: Collection, where: str) -> None:
+    """Refuse classes that cannot be in every part."""
+    num_classes = len(collection.class_names)
+    counts = np.bincount(collection.labels, minlength=num_classes)
+    if counts.min() < SMALLEST_CLASS:
+        name = collection.class_names[int(counts.argmin())]
+        raise InputError(
+            f"Every class must have at least {SMALLEST_CLASS} images, but {name!r} of {where} has "
+            f"{counts.min()}."
+        )
+    if collection.parts is not None:
+        trained = np.bincount(collection.labels[collection.parts == TRAIN], minlength=num_classes)
+        if trained.min() == 0:
+            name = collection.class_names[int(trained.argmin())]
+            raise InputError(f"Every class must have images in `train`, but {name!r} has none.")
+
+
+def _notes_on_loose_images(root: Path) -> list[str]:
+    loose = [path.name for path in entries(root) if is_image(path.name) and path.is_file()]
+    if not loose:
+        return []
+    return [
+        f"{len(loose)} images beside the class folders were left out; the first: "
+        f"{printable(loose[0])}."
+    ]
