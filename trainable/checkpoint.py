@@ -6,7 +6,6 @@ match its name and is never trusted.
 """
 
 import hashlib
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 
 from trainable.trainer import Trainer
+from trainable.whole_file import commit
 
 _PARTIAL = "run.partial"
 
@@ -23,15 +23,10 @@ def save(trainer: Trainer, directory: Path) -> None:
     partial = directory / _PARTIAL
     with partial.open("w+b") as file:
         torch.save(trainer.state_dict(), file)
-        file.flush()
-        os.fsync(file.fileno())
         file.seek(0)
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     target = directory / f"run-{trainer.epoch:06d}-{digest}.pt"
-    partial.replace(target)
-    folder = os.open(directory, os.O_RDONLY)
-    os.fsync(folder)  # The new name must outlive power loss before the old file goes.
-    os.close(folder)
+    commit(partial, target)  # The new name outlives power loss before the old file goes.
     for old in _files(directory):
         if old != target:
             old.unlink()

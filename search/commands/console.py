@@ -9,6 +9,11 @@ PLAIN_WIDTH = 132
 """Columns where the output is no terminal, so that a log holds whole tables."""
 
 
+def say(console: Console, text: str) -> None:
+    """Print text as it is: a path must not be broken, a name in brackets is no markup."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
 def make_console() -> Console:
     """A console on standard output."""
     if isinstance(sys.stdout, io.TextIOWrapper):

@@ -6,6 +6,7 @@ from collections import Counter
 from rich.console import Console
 from rich.status import Status
 
+from search.commands.console import say
 from search.plan.resources import in_parts
 from search.records.metrics import NLL_REFINED, decided_by, metric_of, score
 from search.records.trials import Trial
@@ -78,7 +79,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Print a sentence above what changes."""
-        self._console.print(text, highlight=False, soft_wrap=True)
+        say(self._console, text)
 
     def _summary(self, stage: str) -> str:
         of_stage = [t for t in self._trials.values() if t.spec.stage == stage]

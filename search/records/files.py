@@ -11,26 +11,14 @@ from typing import Any
 
 from search.records.strict_json import parse_json
 from spaces.errors import InputError
+from trainable.whole_file import commit
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a file; after a crash at any moment the old text or the new one is there."""
     partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    sync_directory(path.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Make names that were added to a directory outlive power loss."""
-    directory = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    partial.write_text(text, encoding="utf-8")
+    commit(partial, path)
 
 
 def write_json(path: Path, data: Any) -> None:

@@ -15,9 +15,9 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from search.records.files import sync_directory
 from search.records.journal_lines import read_event, read_lines, read_record
 from search.records.trials import Record, Trial, TrialSpec
+from trainable.whole_file import sync
 
 SYNC_EVERY_S = 1.0
 """Seconds of records that may wait for the disk; a sync for each would be most of a short epoch."""
@@ -185,7 +185,7 @@ class Journal:
         if path not in self._open_files:  # A journal that is only read needs no writable directory.
             _cut_torn_line(path)
             self._open_files[path] = path.open("ab", buffering=0)
-            sync_directory(path.parent)
+            sync(path.parent)
         _append(self._open_files[path], path, text.encode())
 
 

@@ -22,6 +22,7 @@ from trainable.data.image_cache import DecodedImages, load_images, memory_of_mac
 from trainable.data.image_sources import ArraySource, FileSource
 from trainable.data.pixels.image_decode import UnreadableImageError, read_file, to_rgb, to_square
 from trainable.data.streamed_images import StreamedImages
+from trainable.whole_file import commit
 
 Bytes = NDArray[np.uint8]
 SCENE = np.random.default_rng(0).integers(256, size=(11, 7, 3)).astype(np.uint8)
@@ -309,7 +310,6 @@ def test_a_build_killed_in_the_middle_leaves_nothing_that_is_trusted(tmp_path: P
 def test_a_build_stopped_between_its_files_is_built_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, survived: int
 ) -> None:
-    commit = image_cache._commit
     done: list[Path] = []
 
     def stop(temporary: Path, final: Path) -> None:
@@ -319,7 +319,7 @@ def test_a_build_stopped_between_its_files_is_built_again(
         commit(temporary, final)
 
     pixels = noise(100)
-    monkeypatch.setattr(image_cache, "_commit", stop)
+    monkeypatch.setattr(image_cache, "commit", stop)
     with pytest.raises(KeyboardInterrupt):
         load(Counting(pixels), tmp_path)
     assert len(left_in(tmp_path)) == survived

@@ -333,7 +333,7 @@ def test_a_file_that_does_not_fit_leaves_the_old_one(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patched:
-        patched.setattr("search.records.files.os.fsync", full)
+        patched.setattr("trainable.whole_file.os.fsync", full)
         with pytest.raises(OSError, match="No space left"):
             write_text(path, "new")
     assert path.read_text() == "old"

@@ -24,8 +24,8 @@ SHIPPED = ("spaces", "trainable", "search")
 MAY_IMPORT: Mapping[str, Sequence[str]] = {
     "spaces": (),
     "trainable": ("spaces",),
-    # A trial holds what is sent to the worker that trains it; reading it loads no torch.
-    "search.records": ("spaces", "trainable.run_spec"),
+    # What a worker is sent of a trial, and how files are written; neither loads torch.
+    "search.records": ("spaces", "trainable.run_spec", "trainable.whole_file"),
     # The one thing that statistics need to know of a record is what its metrics mean.
     "search.verdict": ("spaces", "search.records.metrics"),
     "search.recipes": ("spaces", "trainable", "search.records"),

@@ -25,6 +25,7 @@ from trainable.data.bulk_decode import Readable, decode_all
 from trainable.data.cache_facts import facts_text, read_facts
 from trainable.data.image_sources import ImageSource
 from trainable.data.streamed_images import StreamedImages
+from trainable.whole_file import commit
 
 LAYOUT = 2
 """Raised when decoding changes; caches of another layout are not read."""
@@ -147,9 +148,9 @@ class _Cache:
                 np.save(file, readable.hashes)
             facts.write_text(facts_text(readable, len(self._source)))
             if self._has_images:
-                _commit(images, self._images)
-            _commit(hashes, self._hashes)
-            _commit(facts, self._facts)
+                commit(images, self._images)
+            commit(hashes, self._hashes)
+            commit(facts, self._facts)
         finally:
             for temporary in (images, hashes, facts):
                 temporary.unlink(missing_ok=True)
@@ -219,18 +220,3 @@ def _copy_rows(squares: NDArray[np.uint8], kept: NDArray[np.int64], path: Path) 
         rows = slice(start, start + block)
         dense[rows] = squares[kept[rows]]
     dense.flush()
-
-
-def _commit(temporary: Path, final: Path) -> None:
-    """Give a finished file its name: it is there in full or not at all, even after a power cut."""
-    _sync(temporary)
-    temporary.replace(final)
-    _sync(final.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -5,7 +5,6 @@ file's metadata, as JSON texts: recipe, class names, normalization, image size, 
 """
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from spaces.recipe import Recipe
 from trainable.ema import OWN, EmaBank
 from trainable.models.build import RESNET18_CIFAR, describe_model
+from trainable.whole_file import commit
 
 MODEL_FILE = "model.safetensors"
 SCHEMA = "model/1"
@@ -69,11 +69,8 @@ def save_model(
         "metrics": json.dumps(dict(metrics)),
     }
     partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        file.write(save(dict(weights), metadata=metadata))
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    partial.write_bytes(save(dict(weights), metadata=metadata))
+    commit(partial, path)
 
 
 def read_metadata(path: Path) -> dict[str, Any]:

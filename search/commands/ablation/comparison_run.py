@@ -13,6 +13,7 @@ from rich.console import Console
 
 from search.commands.ablation.comparison_page import Page, comparison_page
 from search.commands.ablation.variants import FULL, full_recipe
+from search.commands.console import say
 from search.commands.job import Job, Say, Session
 from search.engine.conductor import Stage
 from search.plan.config import RunConfig
@@ -99,11 +100,6 @@ def comparison_job(comparison: Comparison) -> Job:
         watch=lambda session: lambda trial: None,
         tell=lambda session: _tell(session, comparison),
     )
-
-
-def say(console: Console, text: str) -> None:
-    """Print text as it is: a path must not be broken, a name in brackets is no markup."""
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _plan(config: RunConfig) -> tuple[Plan, Dataset]:

@@ -15,14 +15,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from search.commands.console import make_console
+from search.commands.console import make_console, say
 from search.commands.errors import RunFailed, RunInterrupted
 from search.commands.session import log_file, terminated_like_interrupted
 from search.commands.train.job import JOB_FILE, Asked, TrainJob, read_job
 from search.commands.train.model_card import Measured, summary
 from search.commands.train.plan import check_same, device, load_data, make_job
 from search.commands.train.run import CARD_FILE, METRICS_FILE, RECIPE_FILE, TrainRun, shown_epochs
-from search.commands.train.text import say, tell_plan, tell_result
+from search.commands.train.text import tell_plan, tell_result
 from search.recipes.yaml_file import write_recipe
 from search.records.command_line import next_command
 from search.records.files import exists, make_writable, only_driver, write_json

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from search.commands.console import say
 from search.commands.train.job import TrainJob
 from search.commands.train.model_card import Measured
 from search.commands.train.run import CARD_FILE
@@ -57,8 +58,3 @@ def tell_result(console: Console, job: TrainJob, measured: Measured, path: Path)
     file, num_classes = str(path / MODEL_FILE), len(job.class_names)
     code = loading_code(job.recipe, num_classes=num_classes, file=file)
     say(console, f"\nLoad it:\n\n{code}")
-
-
-def say(console: Console, text: str) -> None:
-    """Print text as it is: a path must not be broken, a name in brackets is no markup."""
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
