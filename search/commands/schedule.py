@@ -1,13 +1,25 @@
-"""``make schedule``: the learning-rate curve of a recipe, drawn without training."""
+"""``make schedule``: the learning-rate curve of a recipe, from the very function that trains."""
 
 from pathlib import Path
 
-from search.commands.draw_schedule import draw, summary
+import plotly.graph_objects as go
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
 from search.plan.origin import origin_of
 from search.recipes.yaml_file import read_recipe
-from search.records.files import make_writable
+from search.records.files import make_writable, write_text
+from spaces.errors import InputError
 from spaces.recipe import Recipe
 from spaces.task import Task
+from trainable.optim.schedule import lr_factor, warmup_steps_of
+
+NO_SCHEDULE = ("adamw_schedulefree",)
+"""Optimizers whose rate is never lowered: they warm up and stay."""
+MAX_STEPS = 10_000_000
+"""Steps drawn at most, which takes half a minute; the longest published runs have half as many."""
+MAX_POINTS = 2000
+"""Points drawn of a curve; a run of a million steps looks the same."""
 
 NOMINAL_STEPS = 100
 """Steps an epoch is drawn with where nobody says how many images there are."""
@@ -47,3 +59,113 @@ def draw_schedule(
         print(f"  {line}")
     for path in paths:
         print(path)
+
+
+def draw(recipe: Recipe, total_steps: int, out_dir: Path) -> tuple[Path, Path]:
+    """Draw the recipe's schedule, the same without warmup, and one-cycle (or cosine) beside it.
+
+    Args:
+        recipe: Gives peak and last rate, schedule and warmup.
+        total_steps: Optimizer steps of the whole run, at least 1.
+        out_dir: Gets ``schedule.png`` and ``schedule.html``, which opens without a network.
+
+    Returns:
+        The paths of both.
+
+    Raises:
+        InputError: If ``total_steps`` is below 1 or above `MAX_STEPS`.
+    """
+    lines = curves(recipe, total_steps)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    png, html = out_dir / "schedule.png", out_dir / "schedule.html"
+    _write_png(png, lines, recipe)
+    _write_html(html, lines, recipe)
+    return png, html
+
+
+def curves(recipe: Recipe, total_steps: int) -> dict[str, tuple[float, ...]]:
+    """The learning rate of every optimizer step, by the name of the curve; the recipe's own first.
+
+    Raises:
+        InputError: If ``total_steps`` is below 1 or above `MAX_STEPS`.
+    """
+    if not 1 <= total_steps <= MAX_STEPS:
+        raise InputError(f"`1 <= total_steps <= {MAX_STEPS}` must hold, but got {total_steps}.")
+    warmup_steps = warmup_steps_of(recipe.strengths.warmup_fraction, total_steps)
+    own = "constant" if recipe.optimizer in NO_SCHEDULE else recipe.schedule
+    other = "cosine" if own == "one_cycle" else "one_cycle"
+    warmup = f"{warmup_steps} steps of warmup"
+    return {
+        f"{own}, {warmup}": _rates(recipe, own, total_steps, warmup_steps),
+        f"{own} without warmup": _rates(recipe, own, total_steps, 0),
+        f"{other}, {warmup}": _rates(recipe, other, total_steps, warmup_steps),
+    }
+
+
+def summary(recipe: Recipe, total_steps: int) -> tuple[str, ...]:
+    """One line per curve: its first rates, its peak and where it lies, and its last rates.
+
+    Raises:
+        InputError: If ``total_steps`` is below 1 or above `MAX_STEPS`.
+    """
+    return tuple(
+        f"{name}: {_listed(rates[:3])} ... {max(rates):.4g} at step {rates.index(max(rates))} ... "
+        f"{_listed(rates[-3:])}"
+        for name, rates in curves(recipe, total_steps).items()
+    )
+
+
+def _rates(recipe: Recipe, schedule: str, total_steps: int, warmup_steps: int) -> tuple[float, ...]:
+    return tuple(
+        recipe.lr
+        * lr_factor(
+            step,
+            schedule=schedule,
+            total_steps=total_steps,
+            warmup_steps=warmup_steps,
+            min_factor=recipe.min_lr / recipe.lr,
+        )
+        for step in range(total_steps)
+    )
+
+
+def _listed(rates: tuple[float, ...]) -> str:
+    return ", ".join(f"{rate:.4g}" for rate in rates)
+
+
+def _shown_steps(rates: tuple[float, ...]) -> list[int]:
+    """Steps to draw: all, or evenly many of them with both ends and the peak."""
+    stride = max(1, len(rates) // MAX_POINTS)
+    return sorted({*range(0, len(rates), stride), rates.index(max(rates)), len(rates) - 1})
+
+
+def _write_png(path: Path, lines: dict[str, tuple[float, ...]], recipe: Recipe) -> None:
+    # Without pyplot: it would open a window where there is a display, and keep every figure alive.
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for (name, rates), style in zip(lines.items(), ("-", "--", ":"), strict=True):
+        steps = _shown_steps(rates)
+        axes.plot(steps, [rates[step] for step in steps], style, label=name)
+    axes.set_xlabel("optimizer step")
+    axes.set_ylabel("learning rate")
+    axes.set_title(f"{recipe.model}, peak {recipe.lr:g}")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, format="png", dpi=120)
+
+
+def _write_html(path: Path, lines: dict[str, tuple[float, ...]], recipe: Recipe) -> None:
+    figure = go.Figure()
+    for (name, rates), dash in zip(lines.items(), ("solid", "dash", "dot"), strict=True):
+        steps = _shown_steps(rates)
+        shown = [rates[step] for step in steps]
+        figure.add_trace(go.Scatter(x=steps, y=shown, name=name, line={"dash": dash}))
+    figure.update_layout(
+        title=f"{recipe.model}, peak {recipe.lr:g}",
+        xaxis_title="optimizer step",
+        yaxis_title="learning rate",
+        template="plotly_white",
+    )
+    write_text(path, figure.to_html(include_plotlyjs=True))

@@ -1,16 +1,24 @@
-"""The drawn schedule has the length of the run, and its printed ends are those of training."""
+"""The drawn curve is the one that trains, has the length of the run, and opens by itself."""
 
 import json
 import math
 from dataclasses import replace
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import torch
+from matplotlib.image import imread
+from torch import nn
 
-from search.commands.schedule import draw_schedule
+from search.commands.schedule import NO_SCHEDULE, curves, draw, draw_schedule, summary
 from search.recipes.yaml_file import write_recipe
 from spaces.errors import InputError
+from spaces.recipe import OPTIMIZERS, SCHEDULES, Recipe
+from spaces.strengths.values import Strengths
 from tests.support.toy_training import TOY, write_run
+from trainable.optim.optimizers import create_optimizer
+from trainable.optim.schedule import lr_factor
 
 PNG = b"\x89PNG"
 
@@ -98,3 +106,109 @@ def test_a_schedule_of_its_own_is_drawn_beside_cosine(
         "one_cycle without warmup: 0.003",
         "cosine",
     ]
+
+
+# The drawing
+
+RECIPE = Recipe(lr=1e-3, min_lr=1e-5, strengths=Strengths(warmup_fraction=0.05))
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("total_steps", [1, 2, 135, 1000])
+def test_every_rate_is_the_one_of_the_scheduler_that_trains(
+    schedule: str, total_steps: int
+) -> None:
+    recipe = replace(RECIPE, schedule=schedule)
+    own, without, other = curves(recipe, total_steps).items()
+    warmup_steps = min(round(0.05 * total_steps), total_steps - 1)
+    other_schedule = "cosine" if schedule == "one_cycle" else "one_cycle"
+    for (name, rates), drawn, warmup in (
+        (own, schedule, warmup_steps),
+        (without, schedule, 0),
+        (other, other_schedule, warmup_steps),
+    ):
+        assert name.startswith(drawn)
+        assert rates == tuple(
+            1e-3
+            * lr_factor(
+                step,
+                schedule=drawn,
+                total_steps=total_steps,
+                warmup_steps=warmup,
+                min_factor=1e-2,
+            )
+            for step in range(total_steps)
+        )
+
+
+def test_one_cycle_is_torchs_and_without_warmup_the_first_step_is_at_the_peak() -> None:
+    own, without, one_cycle = curves(replace(RECIPE, min_lr=0.0), 100).values()
+    assert own[0] == pytest.approx(1e-3 / 6)
+    assert without[0] == max(without) == 1e-3
+    optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=1.0)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=1e-3, total_steps=100, pct_start=0.06, cycle_momentum=False
+    )
+    for rate in one_cycle:
+        assert rate == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-6, abs=1e-12)
+        optimizer.step()
+        if scheduler.last_epoch < 99:
+            scheduler.step()
+
+
+def test_optimizers_without_a_schedule_are_drawn_without_one() -> None:
+    model = nn.Linear(1, 1)
+    free = [
+        name
+        for name in OPTIMIZERS
+        if not create_optimizer(replace(RECIPE, optimizer=name), model).uses_schedule
+    ]
+    assert free == list(NO_SCHEDULE)
+    own = next(iter(curves(replace(RECIPE, optimizer="adamw_schedulefree"), 100).values()))
+    assert set(own[5:]) == {1e-3}
+
+
+def test_the_summary_holds_first_peak_and_last_rates() -> None:
+    lines = summary(replace(RECIPE, min_lr=0.0), 100)
+    assert len(lines) == 3
+    assert lines[0].startswith(
+        "cosine, 5 steps of warmup: 0.0001667, 0.0003333, 0.0005 ... 0.001 at step 5 ... "
+    )
+    assert lines[1].startswith("cosine without warmup: 0.001, ")
+    assert "at step 0" in lines[1]
+    assert lines[2].startswith("one_cycle")
+
+
+class Scripts(HTMLParser):
+    """Gathers what a page would load from elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.loaded += [value or "" for key, value in attrs if key in ("src", "href")]
+
+
+@pytest.mark.parametrize("total_steps", [1, 135, 5_000])
+def test_the_picture_has_ink_and_the_page_opens_without_a_network(
+    tmp_path: Path, total_steps: int
+) -> None:
+    png, html = draw(RECIPE, total_steps, tmp_path / "new" / "folder")
+    assert (png.name, html.name) == ("schedule.png", "schedule.html")
+    pixels = imread(png)
+    assert pixels.shape[0] > 300
+    assert pixels.std() > 0.01
+    page = html.read_text()
+    assert len(page) > 1_000_000  # The library is inside.
+    scripts = Scripts()
+    scripts.feed(page[:5000])
+    assert scripts.loaded == []
+    for name in curves(RECIPE, total_steps):
+        assert name in page
+
+
+def test_a_run_without_steps_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="1 <= total_steps"):
+        draw(RECIPE, 0, tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -70,7 +70,7 @@ LIVES_IN: Mapping[str, Sequence[str]] = {
     "yaml": ("search.recipes",),
     "sklearn": ("trainable",),
     "plotly": ("search.commands",),
-    "matplotlib": ("search.report.figures.png", "search.commands.draw_schedule"),
+    "matplotlib": ("search.report.figures.png", "search.commands.schedule"),
     "click": ("search.cli", "search.flags"),
     "pyarrow": ("trainable", "search.engine"),
 }
