@@ -6,6 +6,7 @@ imports from packages above its own line only.
 
 import ast
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -68,6 +69,7 @@ LIVES_IN: Mapping[str, Sequence[str]] = {
     "mlflow": ("search.tracking",),
     "pydoe": ("search.verdict",),
     "yaml": ("search.recipes",),
+    "jinja2": ("search.report",),
     "sklearn": ("trainable",),
     "plotly": ("search.commands",),
     "matplotlib": ("search.report.figures.png", "search.commands.schedule"),
@@ -75,6 +77,8 @@ LIVES_IN: Mapping[str, Sequence[str]] = {
     "pyarrow": ("trainable", "search.engine"),
 }
 """Where alone a library may be imported by what is shipped; tests and benchmarks may anywhere."""
+
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 
 MOST_MODULES = 20
 """Modules of a folder, besides its ``__init__.py``."""
@@ -225,6 +229,35 @@ def test_the_table_has_no_circle_and_names_what_there_is() -> None:
     assert {f"search.{path.parent.name}" for path in (ROOT / "search").glob("*/__init__.py")} == {
         package for package in MAY_IMPORT if package.startswith("search.")
     }
+
+
+# What docs/architecture.md says
+
+
+def documented() -> dict[str, list[str]]:
+    """The table of the page: by package, what it may import."""
+    rows = [line.split("|") for line in ARCHITECTURE.splitlines() if line.startswith("| `")]
+    return {row[1].strip(" `"): re.findall(r"`([\w.]+)`", row[3]) for row in rows}
+
+
+def test_the_page_on_the_architecture_names_the_same_imports() -> None:
+    said = documented()
+    assert list(said) == [package for package in MAY_IMPORT if package.split(".")[0] in SHIPPED]
+    for package, named in said.items():
+        everything = package == "search.commands"  # Too many to name: all of the above.
+        assert set(named) == (set() if everything else set(MAY_IMPORT[package]))
+    above = list(said)[: list(said).index("search.commands")]
+    assert set(MAY_IMPORT["search.commands"]) == set(above)
+
+
+def test_every_file_that_the_page_on_the_architecture_names_is_there() -> None:
+    named = {
+        name
+        for name in re.findall(r"`([\w./]+)`", ARCHITECTURE)
+        if "/" in name and not name.startswith("spaces/strengths/stochastic_width")
+    }
+    assert "search/cli.py" in named
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
 
 
 # How folders are kept
