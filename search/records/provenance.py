@@ -11,6 +11,12 @@ ROOT = Path(__file__).resolve().parents[2]
 _LIBRARIES = ("torch", "torchvision", "timm", "ray", "optuna", "mlflow")
 
 
+def made_with() -> dict[str, str]:
+    """Commit, machine and versions as tags: ``commit``, ``machine``, ``version.torch``, ..."""
+    found = {f"version.{name}": version for name, version in versions().items()}
+    return {"commit": git_commit(), "machine": machine(), **found}
+
+
 def versions() -> dict[str, str]:
     """Version of Python and of the libraries that numbers depend on, by name."""
     found = {name: importlib.metadata.version(name) for name in _LIBRARIES}

@@ -6,7 +6,7 @@ from typing import Literal
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
 from search.records.command_line import make_command
-from search.records.provenance import git_commit, machine, versions
+from search.records.provenance import made_with
 from search.tracking.answer import KIND_TAG
 from search.tracking.background import BackgroundTracker
 from search.tracking.open_store import failures, works_here
@@ -55,9 +55,7 @@ def open_search(
             "model": recipe.model,
             "dataset": data.name,
             **({KIND_TAG: kind} if kind else {}),
-            "commit": git_commit(),
-            "machine": machine(),
-            **{f"version.{name}": version for name, version in versions().items()},
+            **made_with(),
         },
         dataset=DatasetInfo(
             name=data.name,

@@ -27,7 +27,7 @@ from search.recipes.yaml_file import write_recipe
 from search.records.command_line import next_command
 from search.records.files import exists, make_writable, only_driver, write_json
 from search.records.passwords import require_address, with_password, without_passwords
-from search.records.provenance import git_commit, machine, versions
+from search.records.provenance import made_with
 from search.records.run_names import plain_name, require_run_name
 from search.tracking.notes import code_span
 from search.tracking.store import DatasetInfo
@@ -205,9 +205,7 @@ def _info(job: TrainJob, name: str, live: Mapping[str, float]) -> TrainInfo:
         tags={
             "dataset": job.data_name,
             "model": recipe.model,
-            "commit": git_commit(),
-            "machine": machine(),
-            **{f"version.{name}": version for name, version in versions().items()},
+            **made_with(),
         },
         dataset=DatasetInfo(
             name=job.data_name,
