@@ -14,7 +14,7 @@ import yaml
 
 from search.recipes.timm_import import Described, describe_timm_args, looks_like_timm
 from search.records.files import write_text
-from search.records.strict_json import one_line
+from search.records.strict_json import is_text, one_line
 from spaces.errors import InputError
 from spaces.recipe import Recipe
 from spaces.strengths.values import STRENGTH_KEYS
@@ -203,6 +203,15 @@ class _Loader(yaml.SafeLoader):
             )
         return value
 
+    def construct_text(self, node: yaml.ScalarNode) -> str:
+        """Refuse half a character, which an escape can spell and nothing can print."""
+        text = str(node.value)
+        if not is_text(text):
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the text {text[:40]!a} cannot be written to a file", node.start_mark
+            )
+        return text
+
 
 class _Dumper(yaml.SafeDumper):
     """Quotes text that either rule set would take for a number, a date or a boolean."""
@@ -220,6 +229,7 @@ _Loader.yaml_implicit_resolvers = {
 }
 _Loader.add_constructor(f"{_PREFIX}map", _Loader.construct_unique_mapping)
 _Loader.add_constructor(f"{_PREFIX}int", _Loader.construct_bounded_int)
+_Loader.add_constructor(f"{_PREFIX}str", _Loader.construct_text)
 _Dumper.add_representer(float, _represent_float)
 for _class in (_Loader, _Dumper):
     _class.add_implicit_resolver(f"{_PREFIX}int", _INT, list("-+0123456789"))

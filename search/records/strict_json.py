@@ -79,7 +79,7 @@ def require_text(values: Mapping[str, Any]) -> None:
     """
     for name, value in values.items():
         for text in value if isinstance(value, (list, tuple)) else (value,):
-            if isinstance(text, str) and not _is_text(text):
+            if isinstance(text, str) and not is_text(text):
                 raise InputError(f"`{name}` must be UTF-8 text, but got {text[:80]!a}.")
 
 
@@ -108,7 +108,7 @@ def _check_plain(data: Any, depth: int) -> None:
         for value in data:
             _check_plain(value, depth - 1)
     elif isinstance(data, str):
-        if not _is_text(data):
+        if not is_text(data):
             raise InputError(f"the text {data[:40]!a} cannot be written to a file")
     elif isinstance(data, int) and abs(data) >= _INT_BOUND:
         raise InputError("an integer is beyond 64 bits")
@@ -116,7 +116,7 @@ def _check_plain(data: Any, depth: int) -> None:
         raise InputError("a number is too large for a float")
 
 
-def _is_text(text: str) -> bool:
+def is_text(text: str) -> bool:
     """Whether a file or a path can hold it: no NUL, no half of a character."""
     return (text.isascii() and "\0" not in text) or not any(
         c == "\0" or "\ud800" <= c <= "\udfff" for c in text

@@ -220,6 +220,8 @@ BILLION_LAUGHS = "a0: &a0 [x, x]\n" + "".join(
         ("lr: &x 1\nmin_lr: *x\n", "line 2: YAML aliases"),
         ("lr: !!python/object/apply:os.system [ls]\n", r"YAML tags \(tag:yaml.org"),
         ("lr: !!float x\n", "YAML tags"),
+        ('model: "\\ud800"\n', "line 1, column 8: the text .* cannot be written to a file"),
+        ('"\\0": 1\n', "line 1, column 1: the text .* cannot be written to a file"),
         ("lr: !!timestamp x\n", "YAML tags"),
         ("%YAML 9.9\n---\nlr: 1\n", "not valid YAML"),
         ("epochs: " + "9" * 25, "beyond 64 bits"),
