@@ -221,6 +221,7 @@ def _train(job: Job, session: Session) -> None:
     progress = Progress(
         session.console,
         totals=job.totals(config, plan),
+        names=plan.space.names,
         metric=config.metric,
         num_val=plan.data.num_val,
         deadline=deadline,

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.status import Status
@@ -25,6 +26,7 @@ class Progress:
         console: Where to print; a terminal gets a line that changes, anything else a line for each
             trial that ended.
         totals: Expected trials by stage, for the share that is done.
+        names: Strengths and searched extras, whose values are shown.
         metric: See `search.records.metrics`.
         num_val: Validation images behind it.
         deadline: Time of `time.monotonic` when the budget ends, or None.
@@ -35,12 +37,14 @@ class Progress:
         console: Console,
         *,
         totals: dict[str, int],
+        names: Sequence[str],
         metric: str,
         num_val: int,
         deadline: float | None,
     ) -> None:
         self._console = console
         self._totals = totals
+        self._names = names
         self._metric = metric
         self._num_val = num_val
         self._deadline = deadline
@@ -88,7 +92,7 @@ class Progress:
         parts += [f"{n} {status}" for status, n in sorted(counts.items())]
         best = self._best()
         if best is not None:
-            parts.append(f"best {self._measured(best)} with {_strengths(best)}")
+            parts.append(f"best {self._measured(best)} with {self._values(best)}")
         left = self._left_s()
         if left is not None:
             parts.append(f"about {left / 60:.0f} min left")
@@ -100,8 +104,12 @@ class Progress:
         ending = trial.status if trial.is_full_length else f"{trial.status} at {trial.epoch}"
         return (
             f"{spec.stage} {number} {spec.role}: {ending}, "
-            f"{self._measured(trial)} ({_strengths(trial)})"
+            f"{self._measured(trial)} ({self._values(trial)})"
         )
+
+    def _values(self, trial: Trial) -> str:
+        of_trial = ((strength(name), trial.spec.recipe) for name in self._names)
+        return " ".join(f"{of.short} {raw(of.read(recipe))}" for of, recipe in of_trial)
 
     def _measured(self, trial: Trial) -> str:
         """How good a trial is now: by what decides, by what is searched, and without ties."""
@@ -127,8 +135,3 @@ class Progress:
         if self._deadline is not None:
             left_s = min(left_s, max(0.0, self._deadline - time.monotonic()))
         return left_s
-
-
-def _strengths(trial: Trial) -> str:
-    values = trial.spec.searched
-    return " ".join(f"{strength(name).short} {raw(value)}" for name, value in values.items())

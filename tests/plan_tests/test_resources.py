@@ -58,6 +58,7 @@ def test_training_in_parts_is_kept_in_the_journal_and_said_once(tmp_path: Path) 
     progress = Progress(
         Console(file=out, width=400),
         totals={"search": 2},
+        names=("weight_decay",),
         metric="val/top1",
         num_val=10,
         deadline=None,
