@@ -12,7 +12,7 @@ from search.report.answer import Answer, Progress, answer_of, progress_of
 from search.report.confirmed_recipes import ConfirmedRecipes, confirmed_recipes
 from search.report.dial_table import DialTable, dial_table
 from search.report.figures.catalogue import Figure, figures
-from search.report.figures.response_model import MIN_TRIALS
+from search.report.figures.response_model import least_trials
 from search.report.plan_section import PlanSection, Reproduction, plan_section, reproduction
 from search.report.render import render
 from search.report.runs_table import RunsTable, runs_table
@@ -86,7 +86,7 @@ def report(
         dials=dial_table(analysis) if analysis else None,
         fit=verdict.fit if verdict else None,
         confirmed=confirmed_recipes(plan, analysis) if analysis and is_confirmed else None,
-        least_trials=MIN_TRIALS,
+        least_trials=least_trials(plan.space.free_names),
         runs=runs_table(trials, metric, names=plan.space.names, shows_test=analysis is not None),
         plan=plan_section(config, plan),
         again=reproduction(config, plan, analysis),

@@ -43,7 +43,7 @@ class _Sampler(optuna.samplers.TPESampler):
 
 
 class Proposer:
-    """Proposes dial positions and learns from how trials ended.
+    """Proposes positions on the axes and learns from how trials ended.
 
     Positions lie in [0, 1] per axis (`spaces.axes`), so that TPE sees every strength on the scale
     on which equal steps matter equally.

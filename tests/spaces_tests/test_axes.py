@@ -1,4 +1,4 @@
-"""Dial positions and values agree both ways on every scale, off included."""
+"""Positions and values agree both ways on every scale, off included."""
 
 import math
 import pickle
@@ -76,7 +76,7 @@ class TestEveryAxis:
 
     def test_narrowing_keeps_the_scale_and_takes_the_new_ends(self, axis: Axis) -> None:
         low, high = axis.decode(0.4), axis.decode(0.8)
-        if low == 0:  # Only where half of the dial is off.
+        if low == 0:  # Only where half of the axis is off.
             low = axis.decode(0.6)
 
         narrow = axis.narrowed(low, high)

@@ -5,12 +5,13 @@ but this file knows as a strength, and MixUp asked for with ``--set`` as the ext
 recipe of the reference has too much of it, which costs eight points, and nothing else matters.
 """
 
+import base64
 import csv
 import hashlib
 import io
 import json
 import time
-from base64 import b64encode
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -201,8 +202,8 @@ def _write_predictions(config: RunConfig, plan: Plan, trials: list[Trial]) -> No
             correct = np.arange(plan.data.num_test) < num_right
             nll = np.where(correct, 0.2, 2.0).astype("<f2")
             packed = {
-                "correct": b64encode(np.packbits(correct).tobytes()).decode(),
-                "nll": b64encode(nll.tobytes()).decode(),
+                "correct": base64.b64encode(np.packbits(correct).tobytes()).decode(),
+                "nll": base64.b64encode(nll.tobytes()).decode(),
             }
             write_json(config.path / "predictions" / f"{trial.spec.trial_id}.json", packed)
 
@@ -368,3 +369,8 @@ def test_mlflow_holds_it_raw_effective_by_position_and_live(whole: Whole) -> Non
 def test_the_saved_view_of_mlflow_has_its_column_and_chart_and_still_fits(whole: Whole) -> None:
     value = view_value(search_id="six", title="six", names=whole.plan.space.names)
     assert len(json.dumps(value)) < MAX_CHARACTERS
+    packed = value["state"].removeprefix("deflate;")
+    state = json.loads(zlib.decompress(base64.b64decode(packed)))
+    assert f"params.`{whole.name}`" in state["selectedColumns"]
+    scatters = [chart["xaxis"]["key"] for chart in state["compareRunCharts"] if "xaxis" in chart]
+    assert f"position.{whole.name}" in scatters

@@ -18,7 +18,7 @@ from search.verdict.blocked_model import t_quantile
 Floats = npt.NDArray[np.float64]
 
 MIN_TRIALS = 6
-"""Full-length trials inside the space, one more than strengths: fewer leave even a plane open."""
+"""Fewest full-length trials inside the space, however few axes are searched."""
 _SHARES = (np.arange(64) + 0.5) / 64
 """Shares of the variation between trials that the strengths may explain, all as likely at first."""
 
@@ -28,7 +28,7 @@ class Response:
     """How a metric goes with one strength, the others held at their mean.
 
     Attributes:
-        positions: Dial positions of the curve, from 0 to 1.
+        positions: Positions of the curve, from 0 to 1.
         mean: Of the metric there.
         low: Low end of the 95 % band of the mean.
         high: High end of it.
@@ -38,6 +38,11 @@ class Response:
     mean: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
+
+
+def least_trials(names: Sequence[str]) -> int:
+    """Full-length trials that curves need: with no more than axes, even a plane is left open."""
+    return max(MIN_TRIALS, len(names) + 1)
 
 
 def usable_trials(trials: Sequence[Trial], names: Sequence[str], metric: str) -> list[Trial]:
@@ -53,7 +58,7 @@ def usable_trials(trials: Sequence[Trial], names: Sequence[str], metric: str) ->
 def responses(
     trials: Sequence[Trial], names: Sequence[str], metric: str, *, num_points: int = 41
 ) -> dict[str, Response]:
-    """A curve per strength from one additive quadratic in dial positions.
+    """A curve per strength from one additive quadratic in positions.
 
     How much to shrink slopes and bends is not settled on one value, for half a dozen trials cannot
     tell: the curve is the mean over all shares of the variation that the strengths may explain,
@@ -118,13 +123,13 @@ def _averaged_ridge(features: Floats, values: Floats, asked: Floats) -> tuple[Fl
 
 
 def _data(trials: Sequence[Trial], names: Sequence[str], metric: str) -> tuple[Floats, Floats]:
-    """Dial positions, a row per trial, and values of the metric."""
+    """Positions, a row per trial, and values of the metric."""
     places = np.array([[trial.spec.positions[name] for name in names] for trial in trials])
     values = np.array([trial.records[-1].metrics[metric] for trial in trials])
     return places, values
 
 
 def _quadratic(places: Floats) -> Floats:
-    """Positions from the middle of the dial, then their squares."""
+    """Positions from the middle of the axis, then their squares."""
     middle = places - 0.5
     return np.hstack([middle, middle**2])

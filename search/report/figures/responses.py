@@ -9,8 +9,8 @@ from search.records.trials import Trial
 from search.report.figures.axes import TICK_SIZE, WIDE, Box, Scale, padded, tick_texts
 from search.report.figures.drawing import Drawing, Item, Mark, Stroke, Text
 from search.report.figures.response_model import (
-    MIN_TRIALS,
     Response,
+    least_trials,
     responses,
     usable_trials,
 )
@@ -64,7 +64,7 @@ def search_evidence(
     names = plan.space.free_names
     reported = metric.on("val")
     used = usable_trials(trials, names, reported)
-    if len(used) < MIN_TRIALS or not names:
+    if len(used) < least_trials(names) or not names:
         return None
     return SearchEvidence(
         metric=metric,
@@ -190,7 +190,7 @@ def _curve(
 
 
 def _x_ticks(plan: Plan, name: str, x: Scale, bottom: float) -> list[Item]:
-    """Raw values at both ends and the middle of the dial, and under them the effective ones."""
+    """Raw values at both ends and the middle of the axis, and under them the effective ones."""
     axis = plan.space.axes[name]
     low, high = limits(name, plan.task)
     items: list[Item] = []
