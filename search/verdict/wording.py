@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from search.records.metrics import METRICS, NLL, POINTS, TOP1, Metric, metric_of
+from search.records.metrics import METRICS, NLL, POINTS, TOP1, Metric, Unit, metric_of
 from search.verdict.schema import Confirmed, Dial, Estimate, Fit
 from spaces.strengths.registry import strength
 
@@ -50,6 +50,18 @@ def change_with_interval(metric: str, estimate: Estimate) -> str:
     if not (math.isfinite(low) and math.isfinite(high)):
         return f"{unit.change(estimate.mean)} (interval unknown)"
     return f"{unit.change(estimate.mean)} {unit.interval(low, high)}"
+
+
+def with_interval(unit: Unit, estimate: Estimate | None) -> str:
+    """A signed difference and its 95 % interval without the unit, as ``+1.2 [+0.3, +2.1]``.
+
+    Empty where nothing is known; an interval that is not known is ``[unknown]``.
+    """
+    if estimate is None or not math.isfinite(estimate.mean):
+        return ""
+    low, high = estimate.ci95
+    is_known = math.isfinite(low) and math.isfinite(high)
+    return f"{unit.signed(estimate.mean)} {unit.interval(low, high) if is_known else '[unknown]'}"
 
 
 def raw(value: float) -> str:

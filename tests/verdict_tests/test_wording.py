@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from search.records.metrics import POINTS
 from search.verdict.schema import Confirmed, Dial, Estimate, Fit
 from search.verdict.wording import (
     change,
@@ -15,6 +16,7 @@ from search.verdict.wording import (
     percent,
     raw,
     verdict_sentence,
+    with_interval,
 )
 
 
@@ -31,6 +33,23 @@ from search.verdict.wording import (
 )
 def test_changes_carry_sign_and_unit(metric: str, value: float, text: str) -> None:
     assert change(metric, value) == text
+
+
+@pytest.mark.parametrize(
+    ("mean", "ci95", "text"),
+    [
+        (0.012, (0.003, 0.021), "+1.2 [+0.3, +2.1]"),
+        # What is rounded to zero is written without a sign; an end keeps that zero is inside.
+        (-0.0001, (-0.0002, 0.0001), "+0.0 [-0.0, +0.0]"),
+        (0.012, (-math.inf, math.inf), "+1.2 [unknown]"),
+        (math.nan, (-math.inf, math.inf), ""),
+    ],
+)
+def test_a_table_has_differences_with_intervals_and_without_units(
+    mean: float, ci95: tuple[float, float], text: str
+) -> None:
+    assert with_interval(POINTS, Estimate(mean=mean, ci95=ci95)) == text
+    assert with_interval(POINTS, None) == ""
 
 
 def test_intervals_follow_the_change_and_say_if_they_are_unknown() -> None:

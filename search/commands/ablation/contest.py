@@ -26,7 +26,7 @@ from search.commands.ablation.contest_stages import (
 from search.commands.ablation.contest_text import answer, plan_lines, remarks, rows
 from search.commands.ablation.figure import cell_of
 from search.commands.ablation.job import run_seconds
-from search.commands.ablation.text import interval
+from search.commands.ablation.text import TIME, interval
 from search.engine.conductor import Stage
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
@@ -163,9 +163,9 @@ def _figure(found: Contest) -> Figure:
     for i, choice in enumerate(found.choices[1:]):
         time = found.step_time[choice.name]
         differences = [differences[i] for differences in of_round]
-        points = [(d, interval(d, scale=100, digits=1)) for d in differences]
+        points = [(d, interval(TOP1.unit, d)) for d in differences]
         cells = [cell_of(d, text, scale=100, better=1) for d, text in points]
-        cells.append(cell_of(time, interval(time, scale=100, digits=1), scale=100, better=-1))
+        cells.append(cell_of(time, interval(TIME, time), scale=100, better=-1))
         words = f"lr {choice.lr:.3g}; {choice.epochs} epochs in equal time"
         rows.append(Row(label=choice.name, words=words, cells=tuple(cells)))
     panels = [

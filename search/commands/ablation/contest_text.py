@@ -5,8 +5,8 @@ import math
 from search.commands.ablation.contest_result import EPOCHS, TIME, Contest, Round
 from search.commands.ablation.contest_stages import LR_SPAN, rates
 from search.commands.ablation.text import interval, share_interval
-from search.verdict.schema import Estimate
-from search.verdict.wording import count, listed, percent
+from search.records.metrics import NLL, TOP1
+from search.verdict.wording import count, listed, percent, with_interval
 
 
 def answer(contest: Contest) -> str:
@@ -32,10 +32,10 @@ def rows(contest: Contest) -> list[dict[str, str]]:
                     "lr": f"{by_name[standing.name].lr:.3g}",
                     "epochs": str(standing.epochs),
                     "top-1": percent(standing.top1.mean) if standing.num_blocks else "",
-                    f"top-1 less {contest.base}'s, points": _interval(
-                        standing.top1_difference, 100, 1
+                    f"top-1 less {contest.base}'s, points": with_interval(
+                        TOP1.unit, standing.top1_difference
                     ),
-                    "log-loss, nats": _interval(standing.nll_difference, 1, 3),
+                    "log-loss, nats": with_interval(NLL.unit, standing.nll_difference),
                     "training, s": seconds,
                 }
             )
@@ -93,7 +93,7 @@ def _round_sentence(one: Round) -> str:
         )
         return (
             f"{at} {one.winner} is ahead of all others, of the nearest by "
-            f"{interval(nearest, scale=100, digits=1)} points."
+            f"{interval(TOP1.unit, nearest)} points."
         )
     first = one.standings[0]
     others = [name for name in one.level if name != first.name]
@@ -101,7 +101,3 @@ def _round_sentence(one: Round) -> str:
         f"{at} no winner: {first.name} has the best mean, {percent(first.top1.mean)}, but cannot "
         f"be told from {listed(others)} with {count(first.num_blocks, 'seed')}."
     )
-
-
-def _interval(estimate: Estimate | None, scale: float, digits: int) -> str:
-    return "" if estimate is None else interval(estimate, scale=scale, digits=digits)

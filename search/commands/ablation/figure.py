@@ -3,7 +3,7 @@
 from functools import partial
 
 from search.commands.ablation.effects import DIVERGES, Ablation, Worth
-from search.commands.ablation.text import interval, judgement
+from search.commands.ablation.text import TIME, interval, judgement
 from search.records.metrics import NLL, TOP1
 from search.report.figures.catalogue import Figure
 from search.report.figures.forest import Cell, Panel, Row, forest, scaled
@@ -62,9 +62,9 @@ def cell_of(estimate: Estimate, text: str, *, scale: float = 1.0, better: int) -
 
 
 def _cells(worth: Worth) -> tuple[Cell, ...]:
-    top1 = _or_diverges(worth, interval(worth.top1, scale=100, digits=1))
-    nll = _or_diverges(worth, interval(worth.nll, scale=1, digits=3))
-    step_time = interval(worth.step_time, scale=100, digits=1)
+    top1 = _or_diverges(worth, interval(TOP1.unit, worth.top1))
+    nll = _or_diverges(worth, interval(NLL.unit, worth.nll))
+    step_time = interval(TIME, worth.step_time)
     return (
         cell_of(worth.top1, top1, scale=100, better=1),
         cell_of(worth.nll, nll, better=-1),

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 
 from search.commands.ablation.effects import DIVERGES, HELPS, HURTS, OPEN, SAME, Ablation, Worth
 from search.commands.ablation.variants import Ingredient
-from search.records.metrics import TOP1
+from search.records.metrics import NLL, TOP1, Unit
 from search.verdict.schema import Estimate
-from search.verdict.wording import change_with_interval, count, listed, percent
+from search.verdict.wording import change_with_interval, count, listed, percent, with_interval
 
+TIME = Unit(word="%", scale=100.0, decimals=1, mark=" %", least_span=2.0)
+"""For a change of time as a share of it."""
 PRACTICAL_POINTS = TOP1.unit.amount(TOP1.margin)
 CAVEAT = (
     "Each row is the full recipe less the recipe without this one ingredient. 95 % holds for all "
@@ -73,9 +75,9 @@ def rows(ablation: Ablation) -> list[dict[str, str]]:
     return [
         {
             "ingredient": worth.label,
-            "top-1, points": interval(worth.top1, scale=100, digits=1),
-            "log-loss, nats": interval(worth.nll, scale=1, digits=3),
-            "time per step, %": interval(worth.step_time, scale=100, digits=1),
+            "top-1, points": interval(TOP1.unit, worth.top1),
+            "log-loss, nats": interval(NLL.unit, worth.nll),
+            "time per step, %": interval(TIME, worth.step_time),
             "top-1 without": percent(worth.without_top1)
             if math.isfinite(worth.without_top1)
             else "",
@@ -114,23 +116,15 @@ def plan_lines(found: Sequence[Ingredient], *, seeds: int) -> list[str]:
     return [head, *lines]
 
 
-def interval(estimate: Estimate, *, scale: float, digits: int) -> str:
-    """A signed mean with its interval."""
-    if not math.isfinite(estimate.mean):
-        return "unknown"
-    mean, low, high = (
-        round(scale * x, digits) + 0.0 if math.isfinite(x) else x
-        for x in (estimate.mean, *estimate.ci95)
-    )
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return f"{mean:+.{digits}f} [unknown]"
-    return f"{mean:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
+def interval(unit: Unit, estimate: Estimate) -> str:
+    """A signed mean with its interval, without the unit."""
+    return with_interval(unit, estimate) or "unknown"
 
 
 def share_interval(estimate: Estimate) -> str:
     """A change of time as a signed percentage with its interval."""
-    text = interval(estimate, scale=100, digits=1)
-    return text if text == "unknown" else f"{text} %"
+    text = with_interval(TIME, estimate)
+    return f"{text} {TIME.word}" if text else "unknown"
 
 
 def _with_points(worth: Worth) -> str:
