@@ -60,13 +60,16 @@ class Unit:
         """A difference as ``+1.2 points``."""
         return f"{self.signed(difference)} {self.word}"
 
-    def interval(self, low: float, high: float) -> str:
-        """Both ends of an interval of a difference, as ``[-0.0, +2.1]``.
+    def end(self, difference: float) -> str:
+        """An end of an interval of a difference.
 
-        An end that lies just below zero keeps its sign, for it tells that zero lies inside.
+        One that lies just below zero keeps its sign, for it tells that zero lies inside.
         """
-        low_text, high_text = (f"{self.scale * end:+.{self.decimals}f}" for end in (low, high))
-        return f"[{low_text}, {high_text}]"
+        return f"{self.scale * difference:+.{self.decimals}f}"
+
+    def interval(self, low: float, high: float) -> str:
+        """Both ends of an interval of a difference, as ``[-0.0, +2.1]``."""
+        return f"[{self.end(low)}, {self.end(high)}]"
 
     def amount(self, size: float) -> str:
         """A size that was chosen by hand, as ``0.5 points``."""

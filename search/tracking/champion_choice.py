@@ -14,12 +14,13 @@ from search.engine.storage import below, delete_folder, is_below
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
 from search.records.journal import Journal
+from search.records.metrics import METRICS
 from search.records.trials import Trial
 from search.stages.analysis import Analysis
 from search.stages.experiment import same_role
 from search.tracking.champion import Champion, champion_trial, save_champion
 from search.verdict.schema import Verdict
-from search.verdict.wording import count, percent
+from search.verdict.wording import count
 from trainable.data.datasets import Dataset
 from trainable.models.saved_model import MODEL_FILE, loading_code, read_metadata
 
@@ -59,7 +60,8 @@ def make_champion(
         save_champion(config.path, trial, class_names=plan.data.class_names)
     for other in ours:
         delete_folder(str(other.checkpoint))
-    accuracy = trial.records[-1].metrics["test/top1"]
+    metric = METRICS[analysis.verdict.metric]
+    reached = trial.records[-1].metrics[metric.on("test")]
     return Champion(
         model_file=model_file,
         images=np.asarray(dataset.images[dataset.split.train[:_SHOWN]]),
@@ -68,7 +70,7 @@ def make_champion(
         tags={
             "dataset": plan.data.name,
             "recipe": exported,
-            "test_top1": f"{accuracy:.4f}",
+            f"test_{metric.name}": f"{reached:.{metric.unit.kept_decimals}f}",
             "search_id": config.search_id,
         },
     )
@@ -93,13 +95,16 @@ def _why(verdict: Verdict) -> str:
 def _description(plan: Plan, trial: Trial, analysis: Analysis) -> str:
     """Markdown: what it is, how well it does, how to load it."""
     exported, data, recipe = analysis.verdict.exported, plan.data, trial.spec.recipe
-    here = trial.records[-1].metrics["test/top1"]
-    mean = analysis.measured[exported]["test/top1"]
+    metric = METRICS[analysis.verdict.metric]
+    here, mean = (
+        metric.unit.value(measured[metric.on("test")])
+        for measured in (trial.records[-1].metrics, analysis.measured[exported])
+    )
     confirmed = analysis.verdict.confirmed
-    seeds = f", {percent(mean)} over {count(confirmed.seeds, 'fresh seed')}" if confirmed else ""
+    seeds = f", {mean} over {count(confirmed.seeds, 'fresh seed')}" if confirmed else ""
     return "\n\n".join(
         [
-            f"**{percent(here)} top-1 on {data.num_test:,} test images** (this seed{seeds}).",
+            f"**{here} {metric.words} on {data.num_test:,} test images** (this seed{seeds}).",
             f"It is {_why(analysis.verdict)}. The weights are those of the confirmation run "
             f"`{trial.spec.trial_id}`, the first fresh seed, not the luckiest: {recipe.model}, "
             f"{data.num_train:,} training images of {data.name}, {recipe.epochs} epochs, seed "

@@ -1,5 +1,6 @@
 """What MLflow's pages of a search say beside its numbers: view, artifacts, description, tags."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +34,12 @@ def set_view(mirror: Mirror) -> None:
     store, info = mirror.store, mirror.info
     kind = info.tags.get(KIND_TAG, "")
     tracking_view.set_view(
-        store, search_id=info.search_id, title=info.title, names=mirror.told.names, kind=kind
+        store,
+        search_id=info.search_id,
+        title=info.title,
+        names=mirror.told.names,
+        metric=mirror.told.metric,
+        kind=kind,
     )
     if not kind:  # The experiment's description is about searches.
         describe_experiment(mirror)
@@ -47,6 +53,7 @@ def describe_experiment(mirror: Mirror, **answer: str) -> None:
         charts=tracking_view.chart_url(store.experiment_id, info.search_id),
         table=tracking_view.table_url(store.experiment_id, info.search_id),
         verdict=tracking_view.run_url(store.experiment_id, mirror.parent),
+        metric=mirror.told.metric,
         **answer,
     )
     tracking_view.set_experiment_note(store, note)
@@ -141,7 +148,13 @@ def _runs_that_matter(mirror: Mirror, trials: Sequence[Trial]) -> Mapping[str, s
         for t in trials
         if t.spec.stage == "search" and t.spec.rerun_of is None and t.is_full_length
     ]
-    best = max(searched, key=lambda t: t.last("val/top1") or 0.0, default=None)
+    metric = mirror.told.metric
+
+    def value(trial: Trial) -> float:
+        last = trial.last(metric.on("val"))
+        return -math.inf if last is None else metric.sign * last
+
+    best = max(searched, key=value, default=None)
     if best is not None:
         chosen = {"best trial": best, **chosen}
     return {

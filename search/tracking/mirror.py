@@ -4,6 +4,7 @@ Nothing here is remembered beyond what can be found again in the store, so a mir
 away after any failure and made again: that creates nothing twice and leaves no hole.
 """
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,10 +13,10 @@ from search.tracking import notes as tracking_notes
 from search.tracking import ranks as tracking_ranks
 from search.tracking import trial_fields as shown
 from search.tracking.answer import KIND_TAG
+from search.tracking.metric_keys import RANK_METRIC, final_name, search_best_name
 from search.tracking.store import DatasetInfo, FoundRun, Point, Store
 from search.tracking.view import chart_url
 
-BEST_METRIC = "search/best_val_top1"
 _EACH_EPOCH = "train/loss"
 """What hardly an epoch lacks: to ask for the history of each metric takes a dozen calls a run."""
 _COPIED_TAGS = ("search_id", "search", "dataset", "model")
@@ -88,8 +89,9 @@ class Mirror:
         self._parent_metrics: dict[str, float] = {}
         self.parent = self._open_parent()
         self._num_best = 0
-        if BEST_METRIC in self._parent_metrics:
-            self._num_best = 1 + store.last_step(self.parent, [BEST_METRIC])
+        self._best_name = search_best_name(told.metric)
+        if self._best_name in self._parent_metrics:
+            self._num_best = 1 + store.last_step(self.parent, [self._best_name])
         self.children: dict[str, Child] = {}
         query = f"tags.`mlflow.parentRunId` = '{self.parent}'"
         for name, run in self._one_each(store.find_runs(query)).items():
@@ -116,7 +118,7 @@ class Mirror:
             child.status = status
         metrics = list(shown.points(trial, after=child.epoch))
         if not child.has_final:
-            metrics += shown.final_point(trial)
+            metrics += shown.final_point(trial, self.told.metric)
         params: Mapping[str, str] = {}
         if not child.has_params:
             params = shown.params(trial, self.told)
@@ -144,10 +146,11 @@ class Mirror:
                 child.status, child.outcome = "KILLED", "interrupted"
 
     def update_best(self, best: Sequence[float]) -> None:
-        """Log the best accuracy so far over the number of the trial."""
+        """Log the best value so far over the number of the trial, as soon as there is one."""
         rows = [
-            Point(name=BEST_METRIC, value=best[number], step=number)
+            Point(name=self._best_name, value=best[number], step=number)
             for number in range(self._num_best, len(best))
+            if math.isfinite(best[number])
         ]
         if rows:
             self.store.log(self.parent, metrics=rows)
@@ -162,8 +165,8 @@ class Mirror:
 
     def update_ranks(self, trials: Collection[Trial]) -> None:
         """Log each search trial's rank where it stopped, and colour full-length ones by result."""
-        colours = tracking_ranks.rank_colours(trials)
-        ranks = tracking_ranks.rank_at_stop(list(trials))
+        colours = tracking_ranks.rank_colours(trials, self.told.metric)
+        ranks = tracking_ranks.rank_at_stop(list(trials), self.told.metric)
         for trial in trials:
             name = trial.spec.trial_id
             child = self.children.get(name)
@@ -171,7 +174,7 @@ class Mirror:
                 continue
             rows, tags = [], {}
             if child.rank != ranks[name]:
-                rows = [Point(name=shown.RANK_METRIC, value=ranks[name], step=trial.epoch)]
+                rows = [Point(name=RANK_METRIC, value=ranks[name], step=trial.epoch)]
             if name in colours and child.colour != colours[name]:
                 tags = {"mlflow.runColor": colours[name]}
             self.store.log(child.run_id, metrics=rows, tags=tags)
@@ -273,9 +276,9 @@ class Mirror:
             epoch=epoch,
             has_params=bool(run.params),
             has_live=any(name.startswith("live.") for name in run.params),
-            has_final=shown.FINAL_METRIC in run.metrics,
+            has_final=final_name(self.told.metric) in run.metrics,
             colour=run.tags.get("mlflow.runColor", ""),
-            rank=run.metrics.get(shown.RANK_METRIC),
+            rank=run.metrics.get(RANK_METRIC),
         )
 
 

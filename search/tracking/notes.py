@@ -1,18 +1,20 @@
 """What MLflow's pages say in words: descriptions in Markdown, and a verdict as metrics and tags."""
 
+import itertools
 import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from search.records.metrics import METRICS, TOP1, Metric, metric_of
 from search.records.trials import Trial
+from search.tracking.metric_keys import DECIMALS, RANK_METRIC, final_name, rounded
 from search.verdict.schema import Dial, Estimate, Verdict
 from search.verdict.wording import count as counted
 from search.verdict.wording import raw, runs_range
 
 _TURN_WORDS = {"down": "⬇️ down", "up": "⬆️ up", "leave": "= leave", "inconclusive": "? inconclusive"}
-_DECIMALS = 4
 _PROMISES = {
     "": "which strengths to turn down, to what, and how sure that is",
     "ablation": "what each ingredient of the recipe is worth, and how sure that is",
@@ -115,6 +117,8 @@ def count(trials: Iterable[Trial]) -> str:
 
 def dial_table(verdict: Verdict) -> list[dict[str, str]]:
     """One row per strength, as words."""
+    metric = METRICS[verdict.metric]
+    name = metric.on("val")
     return [
         {
             "strength": dial.strength,
@@ -122,9 +126,9 @@ def dial_table(verdict: Verdict) -> list[dict[str, str]]:
             "from": raw(dial.reference),
             "to": _target(dial),
             # Two columns: the viewer of tables cuts long cells off.
-            "val top-1, points": _mean(dial.effect.get("val/top1")),
-            "95 %": _interval(dial.effect.get("val/top1")),
-            "decided by": _decided(dial),
+            f"val {metric.head}, {metric.unit.word}": _mean(metric, dial.effect.get(name)),
+            "95 %": _interval(metric, dial.effect.get(name)),
+            "decided by": _decided(dial, metric),
             "runs": str(dial.num_runs),
         }
         for dial in verdict.dials
@@ -133,25 +137,34 @@ def dial_table(verdict: Verdict) -> list[dict[str, str]]:
 
 def verdict_metrics(verdict: Verdict) -> dict[str, float]:
     """The numbers of a verdict: confirmed gain and dial effects with interval ends, and cost."""
+    metric = METRICS[verdict.metric]
     found: dict[str, float] = {}
     # MLflow's page lists metrics in the order of their first point: what matters most comes first.
     if verdict.confirmed is not None:
         gains = verdict.confirmed.best_minus_reference
         for name, gain in gains.items():
-            found |= gain.as_metrics(f"confirmed/gain_{name.rpartition('/')[2]}")
-        for role in ("reference", "best", "off"):
+            found |= _rounded(metric_of(name), gain, f"confirmed/gain_{name.rpartition('/')[2]}")
+        for role, shown in itertools.product(
+            ("reference", "best", "off"), dict.fromkeys((metric, TOP1))
+        ):
             scores: Mapping[str, float] = getattr(verdict.confirmed, role)
-            if "test/top1" in scores:
-                found[f"confirmed/{role}_top1"] = scores["test/top1"]
+            if (score := scores.get(shown.on("test"))) is not None:
+                found[f"confirmed/{role}_{shown.name}"] = rounded(shown.name, score)
     for dial in verdict.dials:
-        if (effect := dial.effect.get("val/top1")) is not None:
-            found |= effect.as_metrics(f"effect/{dial.strength}")
-    found |= {
+        if (effect := dial.effect.get(metric.on("val"))) is not None:
+            found |= _rounded(metric, effect, f"effect/{dial.strength}")
+    cost = {
         "cost/wall_s": verdict.cost.wall_s,
         "cost/core_s": verdict.cost.core_s,
         "cost/train_share": verdict.cost.train_share,
     }
-    return {name: round(x, _DECIMALS) for name, x in found.items() if math.isfinite(x)}
+    found |= {name: round(value, DECIMALS) for name, value in cost.items()}
+    return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def _rounded(metric: Metric, estimate: Estimate, name: str) -> dict[str, float]:
+    """An estimate and the ends of its interval as they are logged."""
+    return {key: rounded(metric.name, x) for key, x in estimate.as_metrics(name).items()}
 
 
 def verdict_tags(verdict: Verdict) -> dict[str, str]:
@@ -183,6 +196,7 @@ def experiment_note(
     charts: str,
     table: str,
     verdict: str,
+    metric: Metric = TOP1,
     answer: str = "Which strengths to turn down",
 ) -> str:
     """What stands above every tab of the experiment; begins with plain words, see the list page.
@@ -192,6 +206,7 @@ def experiment_note(
         charts: Address of its charts.
         table: Address of its table.
         verdict: Address of its run.
+        metric: What decides first in it.
         answer: From `answer`, once there is a verdict.
     """
     return (
@@ -203,7 +218,7 @@ def experiment_note(
         "its weakest end, 1 its strongest. Lines that end high and start low say: turn it down.\n"
         "* Grey trials were stopped early (`✂6`: after epoch 6), orange ones diverged, red ones "
         "failed. Bright green is a full-length trial that ended well.\n"
-        "* `final/val/top1` holds full-length trials only. `rank/pct_at_stop` compares a trial "
+        f"* `{final_name(metric)}` holds full-length trials only. `{RANK_METRIC}` compares a trial "
         "with all others at the epoch where it stopped: a picture, not a proof. The dials rest on "
         "full-length runs alone.\n"
         "* MLflow opens some pages in its layout for agents; one click on *Model training*, top "
@@ -216,13 +231,19 @@ def _listed(addresses: Mapping[str, str]) -> str:
 
 
 def _confirmed(verdict: Verdict) -> str:
-    confirmed = verdict.confirmed
-    if confirmed is None or "test/top1" not in confirmed.best_minus_reference:
+    confirmed, metric = verdict.confirmed, METRICS[verdict.metric]
+    name = metric.on("test")
+    if confirmed is None or name not in confirmed.best_minus_reference:
         return ""
-    gain = _points(confirmed.best_minus_reference["test/top1"])
+    gain = confirmed.best_minus_reference[name]
+    reference, best = (
+        metric.unit.value(scores.get(name, math.nan))
+        for scores in (confirmed.reference, confirmed.best)
+    )
     return (
-        f"Test top-1 {_percent(confirmed.reference)} → **{_percent(confirmed.best)}**: "
-        f"{gain} points, {confirmed.seeds} seeds, {confirmed.num_images:,} images"
+        f"Test {metric.words} {reference} → **{best}**: "
+        f"{_mean(metric, gain)} (95 %: {_interval(metric, gain)}) {metric.unit.word}, "
+        f"{confirmed.seeds} seeds, {confirmed.num_images:,} images"
     )
 
 
@@ -269,34 +290,25 @@ def _target(dial: Dial) -> str:
     return f"({value})" if dial.recommended != dial.reference else "—"
 
 
-def _decided(dial: Dial) -> str:
+def _decided(dial: Dial, first: Metric) -> str:
     if dial.turn == "inconclusive" and dial.more_runs is not None:
         return f"needs {runs_range(dial.more_runs)}"
     if dial.decided_by is None:
         return "—"
     effect = dial.effect.get(dial.decided_by)
-    if effect is None or dial.decided_by == "val/top1":
+    if effect is None or dial.decided_by == first.on("val"):
         return dial.decided_by
-    low, high = effect.ci95
-    return f"{dial.decided_by} {effect.mean:+.3f} ({low:+.3f} … {high:+.3f})"
+    metric = metric_of(dial.decided_by)
+    return f"{dial.decided_by} {_mean(metric, effect)} ({_interval(metric, effect)})"
 
 
-def _points(effect: Estimate) -> str:
-    """An effect on an accuracy, in percentage points."""
-    return f"{_mean(effect)} (95 %: {_interval(effect)})"
+def _mean(metric: Metric, effect: Estimate | None) -> str:
+    return "—" if effect is None else metric.unit.signed(effect.mean)
 
 
-def _mean(effect: Estimate | None) -> str:
-    return "—" if effect is None else f"{100 * effect.mean:+.1f}"
-
-
-def _interval(effect: Estimate | None) -> str:
+def _interval(metric: Metric, effect: Estimate | None) -> str:
     if effect is None:
         return "—"
     low, high = effect.ci95
     known = math.isfinite(low) and math.isfinite(high)
-    return f"{100 * low:+.1f} … {100 * high:+.1f}" if known else "unknown"
-
-
-def _percent(scores: Mapping[str, float]) -> str:
-    return f"{100 * scores.get('test/top1', math.nan):.1f} %"
+    return f"{metric.unit.end(low)} … {metric.unit.end(high)}" if known else "unknown"

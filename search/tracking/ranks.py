@@ -1,10 +1,12 @@
 """What only all trials of a search together show in MLflow: best so far, ranks, and colours."""
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 
+from search.records.metrics import TOP1, Metric
 from search.records.trials import Trial
-from search.tracking.trial_fields import DECIMALS
+from search.tracking.metric_keys import rounded
 
 # Viridis from its dark to its bright end (van der Walt and Smith 2015), readable colour-blind.
 _VIRIDIS = ("#440154", "#472D7B", "#3B528B", "#2C728E", "#21918C", "#28AE80", "#5EC962", "#ADDC30")
@@ -15,18 +17,22 @@ Curve = Sequence[tuple[int, float]]
 
 
 class BestSoFar:
-    """The best ``val/top1`` up to each trial of the search, in order of number.
+    """The best value of a metric up to each trial of the search, in order of number.
 
     The list ends before the first trial that has not ended, so that no value changes later. Reruns
     are left out: they measure a trial again. A trial costs the same however many there are.
 
+    Args:
+        metric: On validation images.
+
     Attributes:
-        values: Best accuracy by number of the trial.
+        values: Best value by number of the trial; infinite, on the bad side, until there is one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, metric: Metric = TOP1) -> None:
         self.values: list[float] = []
-        self._best = 0.0
+        self._metric = metric
+        self._best = -math.inf  # Times the sign of the metric, so that more is better.
         self._waiting: dict[int, Trial] = {}
 
     def add(self, trial: Trial) -> None:
@@ -36,32 +42,31 @@ class BestSoFar:
             return
         if spec.number < len(self.values):
             # It failed and was started again: what it reached counts from the next trial on.
-            self._best = max(self._best, _best_of(trial))
+            self._best = max(self._best, self._best_of(trial))
             return
         self._waiting[spec.number] = trial
         while len(self.values) in self._waiting:
-            self._best = max(self._best, _best_of(self._waiting.pop(len(self.values))))
-            self.values.append(round(self._best, DECIMALS))
+            self._best = max(self._best, self._best_of(self._waiting.pop(len(self.values))))
+            self.values.append(rounded(self._metric.name, self._metric.sign * self._best))
+
+    def _best_of(self, trial: Trial) -> float:
+        values = (value for _, value in _curve(trial, self._metric))
+        return max((value for value in values if math.isfinite(value)), default=-math.inf)
 
 
-def _best_of(trial: Trial) -> float:
-    values = [r.metrics["val/top1"] for r in trial.records if "val/top1" in r.metrics]
-    return max((value for value in values if value <= 1.0), default=0.0)  # Never a NaN.
+def _curve(trial: Trial, metric: Metric) -> Curve:
+    """What a trial has reported of a metric, times its sign, so that more is better."""
+    name = metric.on("val")
+    return [(r.epoch, metric.sign * r.metrics[name]) for r in trial.records if name in r.metrics]
 
 
-def rank_at_stop(trials: Sequence[Trial]) -> dict[str, float]:
+def rank_at_stop(trials: Sequence[Trial], metric: Metric = TOP1) -> dict[str, float]:
     """Percentile of each search trial among all others at the epoch where it stopped.
 
     A trial that was stopped before that epoch stands there with its last value. Early epochs are
     ranked too, so this illustrates and never decides anything.
     """
-    curves = {
-        t.spec.trial_id: [
-            (r.epoch, r.metrics["val/top1"]) for r in t.records if "val/top1" in r.metrics
-        ]
-        for t in trials
-        if t.spec.stage == "search"
-    }
+    curves = {t.spec.trial_id: _curve(t, metric) for t in trials if t.spec.stage == "search"}
     measured = {name: curve for name, curve in curves.items() if curve}
     field = {epoch: _values_at(epoch, measured.values()) for epoch in _stops(measured.values())}
     ranks: dict[str, float] = {}
@@ -85,13 +90,14 @@ def _values_at(epoch: int, curves: Iterable[Curve]) -> list[float]:
     return sorted(curve[place - 1][1] for place, curve in places if place)
 
 
-def rank_colours(trials: Iterable[Trial]) -> dict[str, str]:
-    """Viridis over the final ``val/top1`` of the full-length search trials: bright is better."""
-    final = {
-        t.spec.trial_id: t.last("val/top1") or 0.0
+def rank_colours(trials: Iterable[Trial], metric: Metric = TOP1) -> dict[str, str]:
+    """Viridis over the final values of the full-length search trials: bright is better."""
+    curves = {
+        t.spec.trial_id: _curve(t, metric)
         for t in trials
         if t.spec.stage == "search" and t.is_full_length
     }
+    final = {name: curve[-1][1] if curve else -math.inf for name, curve in curves.items()}
     order = sorted(final, key=final.__getitem__)
     steps = max(1, len(order) - 1)
     return {name: _VIRIDIS[(len(_VIRIDIS) - 1) * i // steps] for i, name in enumerate(order)}

@@ -6,6 +6,7 @@ from typing import Literal
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
 from search.records.command_line import make_command
+from search.records.metrics import decided_by
 from search.records.provenance import made_with
 from search.tracking.answer import KIND_TAG
 from search.tracking.background import BackgroundTracker
@@ -84,6 +85,7 @@ def make_tracker(config: RunConfig, plan: Plan, *, store_dir: Path) -> Backgroun
             raw=plan.space.raw_of,
             effective=plan.effective_values,
             positions=positions,
+            metric=decided_by(config.metric),
         ),
         patience=Patience(failures(), costs=costs_of(uri)),
         # Not what fits the working directory of today: it is read in a browser, on another day.

@@ -76,7 +76,7 @@ class Tracker:
         self._trials: dict[str, Trial] = {}
         # Trials that the store may know less of: a report must not cost a look at all trials.
         self._behind: dict[str, Trial] = {}
-        self._best = BestSoFar()
+        self._best = BestSoFar(self._told.metric)
         self._search: SearchInfo | None = None
         self._mirror: Mirror | None = None
         self._extras_were_tried = False

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from search.records.metrics import TOP1, Metric
 from search.records.trials import Record, Trial
+from search.tracking.metric_keys import best_name, bests, epoch_metrics, final_name, rounded
 from search.tracking.store import Point
 from search.verdict.wording import short_raw
 from spaces.recipe import Recipe
@@ -23,19 +25,21 @@ def _nothing(recipe: Recipe) -> Mapping[str, float]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Values:
-    """What is told of the strengths of a recipe, and of the extras that are searched.
+    """What is told of the strengths of a recipe, of the extras that are searched, and by what.
 
     Attributes:
         names: Of both.
         raw: Raw values by name.
         effective: Effective values by name.
         positions: Positions on their axes, in [0, 1], by name.
+        metric: What decides first.
     """
 
     names: tuple[str, ...] = field(default_factory=lambda: tuple(STRENGTHS))
     raw: ByStrength = _of_strengths
     effective: ByStrength = _nothing
     positions: ByStrength = _nothing
+    metric: Metric = TOP1
 
 
 RUN_STATUS = {
@@ -46,36 +50,6 @@ RUN_STATUS = {
     "failed": "FAILED",
     "killed": "KILLED",
 }
-SECTIONS = ("val", "val_raw", "val_ema", "clean_train", "train", "test")
-EPOCH_METRICS = (
-    "val/top1",
-    "val/nll",
-    "val/nll_refined",
-    "val_raw/top1",
-    "val_ema/top1",
-    "clean_train/top1",
-    "clean_train/nll",
-    "train/loss",
-    "test/top1",
-    "test/nll",
-)
-"""What a trial reports and a chart wants to show; everything else stays in the run directory."""
-BEST = {"val/top1": max, "val/nll": min}
-"""Metrics of which a search trial's best value so far is logged too: the runs table shows only last
-values.
-"""
-FINAL_METRIC = "final/val/top1"
-"""Logged by full-length trials only, so that charts on it compare like with like."""
-RANK_METRIC = "rank/pct_at_stop"
-LEVELS = ("reference", "best", "none")
-"""Averages that one run of the experiment carries at once."""
-METRIC_KEYS = (
-    *EPOCH_METRICS,
-    *(f"val.{level}/top1" for level in LEVELS),
-    *(f"best/{name}" for name in BEST),
-    FINAL_METRIC,
-    RANK_METRIC,
-)
 
 PARENT_COLOUR = "#1F2937"
 _COLOURS = {
@@ -97,8 +71,6 @@ _RECIPE_PARAMS = (
     "cutmix_alpha",
     "randaugment",
 )
-DECIMALS = 4
-"""To which metrics are rounded: the pages print a double as it is."""
 _PREFIX = {
     "search": "t",
     "attribute": "a",
@@ -209,7 +181,7 @@ def points(trial: Trial, *, after: int) -> Iterator[Point]:
     a point is that of the record, so that a point that is sent twice is one point.
     """
     best: dict[str, float] = {}
-    keys = {*EPOCH_METRICS, *(f"val.{level}/top1" for level in trial.spec.ema_levels)}
+    keys, of_search = set(epoch_metrics(trial.spec.ema_levels)), bests()
     if trial.spec.stage in _COMPARED:
         keys.add(_TRAIN_S)
     for record in trial.records:
@@ -218,26 +190,25 @@ def points(trial: Trial, *, after: int) -> Iterator[Point]:
             if name not in keys or not float("-inf") < value < float("inf"):
                 continue
             row = {name: value}
-            if name in BEST and trial.spec.stage == "search":
-                best[name] = BEST[name](value, best.get(name, value))
-                row[f"best/{name}"] = best[name]
+            if name in of_search and trial.spec.stage == "search":
+                sign = of_search[name].sign
+                best[name] = sign * max(sign * value, sign * best.get(name, value))
+                row[best_name(of_search[name])] = best[name]
             if record.epoch > after:
                 for key, x in row.items():
                     yield _point(key, x, record)
 
 
 def _point(name: str, value: float, record: Record) -> Point:
-    return Point(
-        name=name, value=round(value, DECIMALS), step=record.epoch, time=record.time or None
-    )
+    return Point(name=name, value=rounded(name, value), step=record.epoch, time=record.time or None)
 
 
-def final_point(trial: Trial) -> list[Point]:
-    """The point of `FINAL_METRIC`, for a full-length trial of the search."""
-    value = trial.last("val/top1")
+def final_point(trial: Trial, metric: Metric = TOP1) -> list[Point]:
+    """The point of `search.tracking.metric_keys.final_name`, for a full-length search trial."""
+    value = trial.last(metric.on("val"))
     if value is None or not trial.is_full_length or trial.spec.stage != "search":
         return []
-    return [_point(FINAL_METRIC, value, trial.records[-1])]
+    return [_point(final_name(metric), value, trial.records[-1])]
 
 
 def start_time(trial: Trial) -> float | None:

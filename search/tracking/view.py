@@ -14,10 +14,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from search.records.metrics import NLL, TOP1, Metric
 from search.records.provenance import ROOT
+from search.tracking.metric_keys import RANK_METRIC, best_name, final_name, metric_keys
 from search.tracking.open_store import set_environment
 from search.tracking.store import Store
-from search.tracking.trial_fields import FINAL_METRIC, METRIC_KEYS, RANK_METRIC
 
 TEMPLATE = ROOT / "mlflow" / "views" / "search.json"
 COMPARISON = TEMPLATE.with_name("comparison.json")
@@ -29,8 +30,6 @@ _PREFIX = "recipe-search-"
 _KEEP = 20  # MLflow lists at most 40 views of an experiment.
 _NOTE_TAG = "mlflow.note.content"
 _NOTE_DIGEST_TAG = "recipe.note_digest"
-_MAIN_METRIC = "best/val/top1"
-_CURVES = ("val/top1", "clean_train/top1", "val/nll", "train/loss")
 
 
 def view_id(search_id: str) -> str:
@@ -85,10 +84,16 @@ def model_url(name: str, version: str) -> str:
 
 
 def set_view(
-    store: Store, *, search_id: str, title: str, names: Sequence[str], kind: str = ""
+    store: Store,
+    *,
+    search_id: str,
+    title: str,
+    names: Sequence[str],
+    metric: Metric = TOP1,
+    kind: str = "",
 ) -> None:
     """Store the view of a search, over its earlier one; of many, the newest are kept."""
-    value = view_value(search_id=search_id, title=title, names=names, kind=kind)
+    value = view_value(search_id=search_id, title=title, names=names, metric=metric, kind=kind)
     tags = store.experiment_tags()
     own = _TAG + view_id(search_id)
     views = [key for key in tags if key.startswith(_TAG + _PREFIX) and key != own]
@@ -111,7 +116,7 @@ def set_experiment_note(store: Store, note: str) -> None:
 
 
 def view_value(
-    *, search_id: str, title: str, names: Sequence[str], kind: str = ""
+    *, search_id: str, title: str, names: Sequence[str], metric: Metric = TOP1, kind: str = ""
 ) -> dict[str, Any]:
     """The value of the tag that holds the view.
 
@@ -119,19 +124,23 @@ def view_value(
         search_id: Of the search.
         title: Of the view.
         names: Strengths and searched extras.
+        metric: What decides first in a search; a comparison is by top-1.
         kind: Empty for a search.
     """
     template = COMPARISON if kind else TEMPLATE
+    metric = TOP1 if kind else metric
     words = {
         "$ID": search_id,
         "$FILTER": f"tags.search_id = '{search_id}' and tags.stage = 'search'",
-        "$METRIC": _MAIN_METRIC,
-        "$FINAL": FINAL_METRIC,
+        "$METRIC": best_name(metric),
+        "$FINAL": final_name(metric),
         "$RANK": RANK_METRIC,
-        "$TRAIN": "clean_train/top1",
+        "$TRAIN": metric.on("clean_train"),
     }
-    lists = {"$S": names, "$MUTE": METRIC_KEYS, "$CURVE": _CURVES}
+    curves = (metric.on("val"), metric.on("clean_train"), NLL.on("val"), "train/loss")
+    lists = {"$S": names, "$MUTE": metric_keys(metric), "$CURVE": curves}
     state = fill(json.loads(template.read_text(encoding="utf-8")), words=words, lists=lists)
+    state["orderByAsc"] = not metric.larger_is_better  # The best run stands on top.
     packed = base64.b64encode(zlib.compress(json.dumps(state).encode(), 9)).decode()
     now = int(time.time() * 1000)
     return {"name": title, "createdAt": now, "updatedAt": now, "state": f"deflate;{packed}"}

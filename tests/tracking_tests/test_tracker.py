@@ -160,6 +160,13 @@ def test_a_second_sync_and_a_second_driver_write_nothing_twice(
     assert first.problems == second.problems == []
 
 
+def test_a_search_has_no_best_before_a_trial_has_a_result(
+    open_tracker: Callable[[], Tracker], client: MlflowClient, name: str
+) -> None:
+    open_tracker().sync([a_trial(0, 0, "failed"), a_trial(1, EPOCHS, "finished")])
+    assert steps(client, parent_of(client, name), "search/best_val_top1") == [1]
+
+
 def test_a_second_driver_fills_what_the_first_left_out(
     open_tracker: Callable[[], Tracker], client: MlflowClient, name: str
 ) -> None:

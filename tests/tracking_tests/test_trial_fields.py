@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from search.records.metrics import TOP1
 from search.records.trials import STAGES, STATUSES, Record, Trial, TrialSpec
+from search.tracking import metric_keys
 from search.tracking import ranks as tracking_ranks
 from search.tracking import trial_fields as shown
 from search.tracking.store import Point
@@ -142,11 +144,13 @@ def test_averages_of_the_experiment_are_shown_by_level() -> None:
 
 
 def test_all_points_have_names_that_the_view_knows() -> None:
-    levels = dict.fromkeys(shown.LEVELS, 0.9)
-    names = [*shown.EPOCH_METRICS, *(f"val.{level}/top1" for level in levels)]
+    levels = dict.fromkeys(metric_keys.LEVELS, 0.9)
+    names = metric_keys.epoch_metrics(levels)
     trial = a_trial(0, [dict.fromkeys(names, 0.5)], epochs=1, ema_levels=levels)
     found = [*shown.points(trial, after=0), *shown.final_point(trial)]
-    assert {point.name for point in found} | {shown.RANK_METRIC} == set(shown.METRIC_KEYS)
+    assert {point.name for point in found} | {metric_keys.RANK_METRIC} == set(
+        metric_keys.metric_keys(TOP1)
+    )
 
 
 @pytest.mark.parametrize("status", STATUSES)
@@ -202,7 +206,7 @@ def test_a_trial_that_failed_and_was_started_again_counts_from_then_on() -> None
         a_trial(0, top1(0.8)),
         a_trial(2, top1(0.6)),
     ]
-    assert best_so_far(trials) == [0.0, 0.5, 0.8]
+    assert best_so_far(trials) == [-math.inf, 0.5, 0.8]
 
 
 def slow_rank(trials: list[Trial], trial: Trial) -> float:

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from search.records.metrics import TOP1
 from search.tracking import view as tracking_view
+from search.tracking.metric_keys import metric_keys
 from search.tracking.store import Store
-from search.tracking.trial_fields import METRIC_KEYS
 from spaces.strengths.registry import STRENGTHS
 
 
@@ -82,7 +83,7 @@ def test_every_chart_stands_in_a_section_and_charts_what_is_logged(state: dict[s
         assert chart["metricSectionId"] in sections
         used = {chart.get(axis, {}).get("key") for axis in ("xaxis", "yaxis")}
         used |= {chart.get("metricKey"), *chart.get("selectedMetrics", ())}
-        assert used - {None} <= set(METRIC_KEYS) | positions
+        assert used - {None} <= set(metric_keys(TOP1)) | positions
 
 
 def test_parallel_coordinates_run_over_all_positions_and_each_has_a_scatter(
@@ -105,7 +106,7 @@ def test_each_metric_is_muted_so_that_mlflow_adds_no_chart_of_its_own(
         for chart in state["compareRunCharts"]
         if chart["deleted"] and chart["isGenerated"]
     }
-    assert muted == set(METRIC_KEYS)
+    assert muted == set(metric_keys(TOP1))
 
 
 def test_filling_repeats_an_element_for_each_value_of_the_list_it_names() -> None:
