@@ -1,7 +1,7 @@
 """What a run will do, worked out before anything starts, and kept in ``plan.json``."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
 from search.plan.config import RunConfig
@@ -11,13 +11,26 @@ from spaces.recipe import Recipe
 from spaces.space import Space, parse_fix, parse_set
 from spaces.task import Task
 from spaces.units import to_effective
+from trainable.data.file_facts import FileFacts
 
 SCHEMA = "plan/1"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataFacts:
-    """What the plan needs to know of a dataset, without its images."""
+    """What the plan needs to know of a dataset, without its images.
+
+    Attributes:
+        name: As people call it.
+        digest: Hash of images, labels and class names.
+        num_train: Images that weights are fitted to.
+        num_val: Images that recipes are compared on.
+        num_test: Images of the final confirmation.
+        class_names: Name of each class.
+        images_per_class: Training, validation and test images of each class; empty in plans of
+            older versions.
+        files: What the files of the images are like.
+    """
 
     name: str
     digest: str
@@ -25,6 +38,8 @@ class DataFacts:
     num_val: int
     num_test: int
     class_names: tuple[str, ...]
+    images_per_class: tuple[tuple[int, int, int], ...] = ()
+    files: FileFacts = field(default_factory=FileFacts)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -40,6 +40,8 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
         num_val=len(dataset.split.val),
         num_test=len(dataset.split.test),
         class_names=dataset.class_names,
+        images_per_class=dataset.images_per_class,
+        files=dataset.files,
     )
     ref = _with_flags(_reference(config.reference, base, num_train=facts.num_train), config)
     task = Task.of(

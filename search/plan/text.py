@@ -9,6 +9,9 @@ from search.plan.plan import Plan
 from search.verdict.wording import raw as typed
 from spaces.units import describe, to_effective, unit_of
 
+_CLASSES_SHOWN = 8
+_LONGEST_NAME = 40
+
 
 def plan_text(
     console: Console, plan: Plan, config: RunConfig, *, estimate_s: float | None
@@ -23,6 +26,7 @@ def plan_text(
     """
     return Group(
         Text(task_line(plan)),
+        Text(class_line(plan)),
         _axes(plan, console),
         *(Text(f"! {remark}", style="yellow") for remark in _remarks(plan)),
         *(Text(f"  {note}") for note in plan.notes),
@@ -41,6 +45,26 @@ def task_line(plan: Plan) -> str:
         f"batch {recipe.batch_size}, {recipe.epochs} epochs = {task.total_steps} steps, "
         f"precision {recipe.amp_dtype}."
     )
+
+
+def class_line(plan: Plan) -> str:
+    """Names of the first classes, with the images of each in every part."""
+    names, counts = plan.data.class_names, plan.data.images_per_class
+    shown = [_shortened(name) for name in names[:_CLASSES_SHOWN]]
+    rest = len(names) - len(shown)
+    if not counts:
+        return f"Classes: {', '.join(shown)}{f' and {rest} more' if rest else ''}."
+    each = [f"{name} {' + '.join(map(str, c))}" for name, c in zip(shown, counts, strict=False)]
+    more = ""
+    if rest:
+        ends = [(min(part), max(part)) for part in zip(*counts, strict=True)]
+        spans = [f"{low}" if low == high else f"{low} to {high}" for low, high in ends]
+        more = f" and {rest} more; all have {' + '.join(spans)}"
+    return f"Classes (train + validation + test images): {', '.join(each)}{more}."
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
 
 
 def _axes(plan: Plan, console: Console) -> Table:

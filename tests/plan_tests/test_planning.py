@@ -1,13 +1,17 @@
 """What a plan takes of the recipe held against the reference, and where trials may be stopped."""
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
 from search.plan.planning import make_plan, rung_epochs
 from search.stages.experiment import experiment_factors
+from trainable.data.file_facts import FileFacts
 
 
 def planned(tmp_path: Path, *ranges: str) -> Plan:
@@ -27,6 +31,37 @@ def planned(tmp_path: Path, *ranges: str) -> Plan:
         ranges=ranges,
     )
     return make_plan(config)[0]
+
+
+def test_the_plan_knows_the_classes_and_files_of_a_folder_and_keeps_them(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for part, counts in (("Training", (40, 30)), ("Testing", (6, 0))):
+        for name, count in zip(("ill", "well"), counts, strict=True):
+            folder = tmp_path / "scans" / part / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                values = rng.integers(0, 1400, size=(16, 16)).astype(np.uint16)
+                Image.fromarray(values).save(folder / f"{i}.tif")
+    config = RunConfig(
+        dataset=str(tmp_path / "scans"),
+        run_dir=str(tmp_path),
+        run_name="r",
+        data_dir=str(tmp_path / "data"),
+        created="",
+        model="test_resnet",
+        pretrained=False,
+        amp_dtype="none",
+    )
+    plan = make_plan(config)[0]
+    assert plan.data.class_names == ("ill", "well")
+    assert plan.data.images_per_class == ((32, 8, 6), (24, 6, 0))
+    assert plan.data.files == FileFacts(endings={".tif": 76}, num_deep=76)
+    notes = "\n".join(plan.notes)
+    assert "Training is train, Testing is test" in notes
+    assert "no image in test, so that they are not tested: well" in notes
+    assert "greyscale of more than 8 bits" in notes
+    kept = json.loads(json.dumps(plan.to_dict()))
+    assert Plan.from_dict(kept, config=config) == plan
 
 
 @pytest.mark.parametrize(

@@ -167,7 +167,7 @@ def load_dataset(
             readable.hashes, split, name_of=lambda i: source.name(int(readable.kept[i]))
         ),
     ]
-    num_deep = readable.num_cut + sum(scale.num_images for scale in readable.scales.values())
+    num_deep = sum(scale.num_images for scale in readable.scales.values())
     return Dataset(
         name=str(name_or_path) if named else _folder_name(str(name_or_path)),
         images=decoded.images,

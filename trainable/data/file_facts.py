@@ -14,7 +14,7 @@ class FileFacts:
         endings: Files by the ending of their name, in lower case with its dot; empty for images
             that are no files of their own.
         num_nested: Files that do not lie in the folder of their class but below it.
-        num_deep: Those among the decoded ones with more than 8 bits a channel.
+        num_deep: Those among the decoded ones that are greyscale of more than 8 bits.
         num_turned: Those among the decoded ones that EXIF says to turn or mirror.
     """
 

@@ -19,7 +19,7 @@ from search.engine.conductor import Stage
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
 from search.plan.planning import make_plan
-from search.plan.text import duration, task_line
+from search.plan.text import class_line, duration, task_line
 from search.records.files import write_json, write_text
 from search.records.journal import Journal
 from search.records.trials import Trial
@@ -78,7 +78,7 @@ def comparison_job(comparison: Comparison) -> Job:
     """A comparison as a kind of run."""
 
     def show(console: Console, config: RunConfig, plan: Plan, dataset: Dataset) -> float | None:
-        for line in (task_line(plan), *(f"  {note}" for note in plan.notes)):
+        for line in (task_line(plan), class_line(plan), *(f"  {note}" for note in plan.notes)):
             say(console, line)
         for line in comparison.plan_lines(config, plan):
             say(console, line)

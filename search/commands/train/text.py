@@ -10,6 +10,8 @@ from search.commands.train.model_card import Measured
 from search.commands.train.run import CARD_FILE
 from trainable.models.saved_model import MODEL_FILE, loading_code
 
+_CLASSES_SHOWN = 8
+
 
 def tell_plan(console: Console, job: TrainJob, epochs_done: int) -> None:
     """What will be trained on what, and what was moved for it."""
@@ -19,6 +21,9 @@ def tell_plan(console: Console, job: TrainJob, epochs_done: int) -> None:
         f"({job.num_train - job.num_val} train + {job.num_val} validation), {recipe.epochs} epochs "
         f"= {job.task.total_steps} steps, seed {recipe.seed}; tested once on {job.num_test}."
     ]
+    names = job.class_names
+    more = f" and {len(names) - _CLASSES_SHOWN} more" if len(names) > _CLASSES_SHOWN else ""
+    lines.append(f"Classes: {', '.join(names[:_CLASSES_SHOWN])}{more}.")
     lines += [f"  {note}" for note in job.notes]
     if epochs_done:
         lines.append(f"Going on with a run that has reported {epochs_done} epochs.")
