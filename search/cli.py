@@ -58,12 +58,16 @@ def diagnose(**given: Any) -> None:
 
 
 @cli.command()
-@flags("run", "run_dir", "tracking_uri", "storage", "ray_address", "data_dir")
+@flags("run", "run_dir", "tracking_uri", "storage", "ray_address", "dataset", "data_dir")
 def resume(**given: Any) -> None:
-    """Go on with an interrupted run, whichever stage it was in."""
+    """Go on with an interrupted run, whichever stage it was in.
+
+    --dataset and --data-dir say where its images lie now, if they have moved; they must be the
+    same.
+    """
     from search.commands.pipeline import run_again
 
-    typed = ["tracking_uri", "storage", "ray_address", "data_dir"]
+    typed = ["tracking_uri", "storage", "ray_address", "dataset", "data_dir"]
     places = {name: given[name] for name in typed if _was_typed(name)}
     run_again(_run_path(given), **_absolute(places))
 
@@ -78,7 +82,8 @@ def train(**given: Any) -> None:
 
     The dataset is --dataset, else that of the run the recipe lies in. Weight decay, averaging
     window and warmup are moved to mean in this longer run what they meant where they were found. A
-    --run-name that was interrupted goes on; it then needs no --config.
+    --run-name that was interrupted goes on; it then needs no --config, and --dataset and --data-dir
+    say where its images lie now, if they have moved.
     """
     from search.commands.pipeline import STORE_DIR
     from search.commands.train.command import Place
@@ -86,12 +91,14 @@ def train(**given: Any) -> None:
     from search.commands.train.job import Asked
     from search.tracking.run_info import EXPERIMENT
 
-    names = ("dataset", "num_train", "epochs", "batch_size", "lr", "seed", "amp_dtype")
+    names = ("num_train", "epochs", "batch_size", "lr", "seed", "amp_dtype")
+    data_dir = given["data_dir"] if _was_typed("data_dir") else None
     asked = None
     if given["config"] or not given["run_name"] or any(given[n] is not None for n in names):
         asked = Asked(
             config=_config_path(given),
-            data_dir=given["data_dir"] if _was_typed("data_dir") else None,
+            dataset=given["dataset"],
+            data_dir=data_dir,
             **{name: given[name] for name in names},
         )
     place = Place(
@@ -100,6 +107,8 @@ def train(**given: Any) -> None:
         tracking_uri=given["tracking_uri"],
         store_dir=STORE_DIR,
         experiment=EXPERIMENT,
+        dataset=given["dataset"] and _absolute({"dataset": given["dataset"]})["dataset"],
+        data_dir=data_dir and os.path.realpath(data_dir),
     )
     train_once(asked, place)
 
@@ -232,9 +241,6 @@ def _config(given: dict[str, Any], **settings: Any) -> RunConfig:
     for name in ("ranges", "fixed"):
         values[name] = _words(values.get(name, ()))
     values |= _absolute(values)
-    for name in ("dataset", "reference", "best"):
-        if name in values and "://" not in values[name] and exists(values[name]):
-            values[name] = os.path.realpath(values[name])
     stem = plain_name(Path(values["dataset"]).name)
     values.setdefault("run_name", f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}")
     if "gpus_per_trial" not in values:
@@ -255,12 +261,17 @@ def _has_gpu(ray_address: str | None) -> bool:
 
 
 def _absolute(values: dict[str, Any]) -> dict[str, Any]:
-    """The same, with absolute paths where directories are named."""
+    """The same, with absolute paths where something is named that is or will be there."""
+
+    def is_path(name: str, value: Any) -> bool:
+        if name in ("data_dir", "run_dir", "storage"):
+            return "://" not in value
+        may_be = name in ("dataset", "reference", "best") and "://" not in value
+        return may_be and exists(value)
+
     # Not Path.resolve, which raises where links lead in a circle.
     return {
-        name: os.path.realpath(value)
-        if name in ("data_dir", "run_dir", "storage") and "://" not in value
-        else value
+        name: os.path.realpath(value) if is_path(name, value) else value
         for name, value in values.items()
     }
 

@@ -33,7 +33,7 @@ from search.records.run_names import require_run_name
 from search.records.trials import Trial
 from search.tracking.run_info import make_tracker, open_search
 from spaces.errors import InputError
-from trainable.data.datasets import Dataset
+from trainable.data.datasets import Dataset, dataset_names
 
 STORE_DIR = ROOT / "mlflow" / "store"
 """Where the embedded tracking store lies."""
@@ -97,11 +97,7 @@ def run_again(path: Path, **places: Any) -> None:
         _reach(config)
     plan = Plan.from_dict(read_json(path / "plan.json"), config=config)
     # Not planned anew: the reference's file may be gone, and timing precision could differ.
-    dataset = load_images(config, image_size=plan.reference.image_size)
-    if dataset.digest != plan.data.digest:
-        raise InputError(
-            f"{config.dataset} has changed since {path} began; start a new run on the new data."
-        )
+    dataset = _same_images(config, plan)
     if not is_over:
         _reach_images(config, dataset)
     if lost:
@@ -114,6 +110,27 @@ def run_again(path: Path, **places: Any) -> None:
         with only_driver(path):
             write_json(path / "config.json", config.to_dict())
     _work(job, config, plan, dataset)
+
+
+def _same_images(config: RunConfig, plan: Plan) -> Dataset:
+    """The images that a run began with.
+
+    Raises:
+        InputError: If they are not there, or others are; it says how to tell where they are now.
+    """
+    place = "DATA_DIR" if config.dataset in dataset_names() else "DATASET"
+    command = next_command("resume", RUN=config.path, **{place: "NEW_PLACE"})
+    where = f"If the images lie elsewhere now, go on with: {command}"
+    try:
+        dataset = load_images(config, image_size=plan.reference.image_size)
+    except InputError as error:
+        raise InputError(f"{error} {where}") from error
+    if dataset.digest != plan.data.digest:
+        raise InputError(
+            f"{config.dataset} has changed since {config.path} began; start a new run on the new "
+            f"data. {where}"
+        )
+    return dataset
 
 
 def _job_of(config: RunConfig) -> Job:

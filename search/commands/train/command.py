@@ -37,7 +37,7 @@ from spaces.errors import InputError
 from spaces.recipe import Recipe
 from spaces.strengths.registry import STRENGTHS, known
 from spaces.units import to_effective
-from trainable.data.datasets import Dataset
+from trainable.data.datasets import Dataset, dataset_names
 from trainable.models.saved_model import MODEL_FILE
 from trainable.precision import Diverged
 from trainable.readback import require_arrived
@@ -56,6 +56,8 @@ class Place:
         tracking_uri: Address of an MLflow server or store, or None for the embedded one.
         store_dir: Directory of the embedded store.
         experiment: Name of the experiment.
+        dataset: Where the images of a run that is gone on with lie now, if they have moved.
+        data_dir: The same of the directory that named datasets lie in.
     """
 
     run_dir: Path
@@ -63,6 +65,8 @@ class Place:
     tracking_uri: str | None = field(repr=False)  # It may hold a password.
     store_dir: Path
     experiment: str
+    dataset: str | None = None
+    data_dir: str | None = None
 
 
 def train(asked: Asked | None, place: Place) -> None:
@@ -88,7 +92,10 @@ def train(asked: Asked | None, place: Place) -> None:
         job = read_job(path)
         if asked is not None:
             check_same(asked, job)
-        trainer = None if (path / METRICS_FILE).is_file() else _trainer(job, load_data(job))
+        else:
+            job = _where_it_lies(job, place)
+        is_over = (path / METRICS_FILE).is_file()
+        trainer = None if is_over else _trainer(job, _same_images(job, place, name))
     elif exists(path) and any(path.iterdir()):
         raise InputError(f"{path} holds something else; choose another RUN_NAME.")
     elif asked is None:
@@ -103,7 +110,31 @@ def train(asked: Asked | None, place: Place) -> None:
         write_recipe(path / RECIPE_FILE, job.recipe, comments=[f"Trained as {name}."])
         write_json(path / JOB_FILE, job.to_dict())
     with only_driver(path), log_file(path / "log.txt"), terminated_like_interrupted():
+        if trainer is not None and (place.dataset or place.data_dir):
+            write_json(path / JOB_FILE, job.to_dict())
         _work(job, trainer, path, place, console)
+
+
+def _where_it_lies(job: TrainJob, place: Place) -> TrainJob:
+    return replace(
+        job, dataset=place.dataset or job.dataset, data_dir=place.data_dir or job.data_dir
+    )
+
+
+def _same_images(job: TrainJob, place: Place, name: str) -> Dataset:
+    """The images that a run began with.
+
+    Raises:
+        InputError: If they are not there, or others are; it says how to tell where they are now.
+    """
+    try:
+        return load_data(job)
+    except InputError as error:
+        moved = "DATA_DIR" if job.dataset in dataset_names() else "DATASET"
+        command = go_on_command(place, name, **{moved: "NEW_PLACE"})
+        raise InputError(
+            f"{error} If the images lie elsewhere now, go on with: {command}"
+        ) from error
 
 
 def _work(
@@ -169,13 +200,14 @@ def _train(
         return run.finish(trainer, on_epoch=on_epoch)
 
 
-def go_on_command(place: Place, name: str) -> str:
+def go_on_command(place: Place, name: str, **variables: str) -> str:
     """What to type to go on with the run ``name`` there; a password is not in it."""
     return next_command(
         "train",
         RUN_NAME=name,
         RUN_DIR=place.run_dir,
         TRACKING_URI=place.tracking_uri and without_passwords(place.tracking_uri),
+        **variables,
     )
 
 

@@ -149,6 +149,11 @@ def _where(asked: Asked, origin: Origin | None) -> _Where:
             f"`--dataset` must be given: {asked.config} lies in no run that says what to train on."
         )
     config = origin.config
+    if Path(config.dataset).is_absolute() and not exists(config.dataset):
+        raise InputError(
+            f"The images of {config.run_name} must lie in {config.dataset}, but do not; give the "
+            "folder in which they lie now as `--dataset`."
+        )
     subset = config.num_train if asked.num_train is None else asked.num_train
     kept = data_dir if asked.data_dir or not Path(config.data_dir).is_dir() else config.data_dir
     return _Where(config.dataset, kept, subset, config.seed)
