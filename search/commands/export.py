@@ -8,6 +8,7 @@ from pathlib import Path
 
 from search.commands.console import make_console
 from search.plan.origin import EXPORT_FILE, EXPORTED_RECIPES, Origin, read_origin
+from search.recipes.data_remarks import timm_remarks, torchvision_remarks
 from search.recipes.rescale import rescaled_recipe
 from search.records.command_line import next_command
 from search.records.files import make_writable, only_driver, write_json
@@ -99,9 +100,11 @@ def _task(origin: Origin, recipe: Recipe) -> Task:
 def _tell(run_dir: Path, origin: Origin, notes: tuple[str, ...]) -> None:
     console = make_console()
     assert origin.verdict is not None
-    role = origin.verdict["exported"]
+    role, data = origin.verdict["exported"], origin.plan.data
     lines = [f"{origin.config.run_name}: the recipe {role!r} is exported."]
     lines += [f"  {note}" for note in notes]
+    lines += [f"  timm: {remark}" for remark in timm_remarks(data.files, data.class_names)]
+    lines += [f"  torchvision: {remark}" for remark in torchvision_remarks(data.files)]
     lines += [str(run_dir / name) for name in FILES]
     if notes:
         lines.append(

@@ -15,6 +15,7 @@ it cannot do is said in comments, with what comes nearest. Traps, by key:
 One function per group of keys, each beside its traps: this is why the module is long.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,8 +82,14 @@ def timm_args(recipe: Recipe, *, num_train: int, num_classes: int) -> TimmExport
     return TimmExport(args=args, comments=tuple(comments))
 
 
-def write_timm(path: Path, export: TimmExport) -> None:
-    """Write the file for ``--config``, what timm cannot do in comments above the values."""
+def write_timm(path: Path, export: TimmExport, *, of_data: Sequence[str] = ()) -> None:
+    """Write the file for ``--config``, what timm cannot do in comments above the values.
+
+    Args:
+        path: Where to.
+        export: What the script is told.
+        of_data: What it makes of the dataset at hand that is not made of it here.
+    """
     heading = [
         f"For train.py of timm, keys as of {TIMM_VERSION} (commit {TIMM_COMMIT[:8]}), one device:",
         f"  {command_line(['python', 'train.py', '--config', path.name, '--data-dir', 'DATA'])}",
@@ -91,6 +98,9 @@ def write_timm(path: Path, export: TimmExport) -> None:
     if export.comments:
         heading += ["", "What timm does differently:"]
         heading += [f"- {comment}" for comment in export.comments]
+    if of_data:
+        heading += ["", "What timm does differently with this dataset:"]
+        heading += [f"- {remark}" for remark in of_data]
     write_text(path, comment_block(heading) + to_yaml(export.args))
 
 

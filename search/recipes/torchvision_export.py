@@ -6,6 +6,8 @@ batch size * model_ema_steps / epochs``; the flags here undo that. It has no fla
 depth, crops, flips, layer-wise rates, accumulated gradients or a seed.
 """
 
+from collections.abc import Sequence
+
 import torchvision
 
 from search.recipes.yaml_file import comment_block, number_text
@@ -27,8 +29,16 @@ _MODELS = {
 _OPTIMIZERS = {"adamw": "adamw", "sgd": "sgd_nesterov"}
 
 
-def torchvision_flags(recipe: Recipe, *, num_train: int, num_classes: int) -> str:
+def torchvision_flags(
+    recipe: Recipe, *, num_train: int, num_classes: int, of_data: Sequence[str] = ()
+) -> str:
     """The command for one process, with what the script cannot do in comments above it.
+
+    Args:
+        recipe: What is to be trained.
+        num_train: Images it is trained on.
+        num_classes: Classes they are of.
+        of_data: What the script makes of the dataset at hand that is not made of it here.
 
     Raises:
         InputError: If there are no images or fewer than 2 classes.
@@ -53,7 +63,7 @@ def torchvision_flags(recipe: Recipe, *, num_train: int, num_classes: int) -> st
         "val/, each with a folder per class. With n processes, divide --batch-size by n.",
         "",
         "What the script does differently:",
-        *(f"- {comment}" for comment in comments),
+        *(f"- {comment}" for comment in [*comments, *of_data]),
     ]
     return comment_block(heading) + " \\\n    ".join(["torchrun train.py", *flags]) + "\n"
 

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable
 
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
+from search.recipes.data_remarks import timm_remarks, torchvision_remarks
 from search.recipes.timm_export import timm_args, write_timm
 from search.recipes.torchvision_export import torchvision_flags
 from search.recipes.yaml_file import write_recipe
@@ -55,8 +56,16 @@ def write_recipes(config: RunConfig, plan: Plan, recipe: Recipe, *, sentence: st
     """Write a recipe for this project, for timm and for torchvision."""
     sizes = {"num_train": plan.data.num_train, "num_classes": plan.task.num_classes}
     write_recipe(config.path / "best.yaml", recipe, comments=[f"{config.run_name}: {sentence}"])
-    write_timm(config.path / "best.timm.yaml", timm_args(recipe, **sizes))
-    write_text(config.path / "best.torchvision.txt", torchvision_flags(recipe, **sizes))
+    files, class_names = plan.data.files, plan.data.class_names
+    write_timm(
+        config.path / "best.timm.yaml",
+        timm_args(recipe, **sizes),
+        of_data=timm_remarks(files, class_names),
+    )
+    write_text(
+        config.path / "best.torchvision.txt",
+        torchvision_flags(recipe, **sizes, of_data=torchvision_remarks(files)),
+    )
 
 
 class SoFar:

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
+from search.recipes.data_remarks import timm_remarks
 from search.records.command_line import next_command
 from search.records.metrics import METRICS, NLL, Metric, metric_of
 from search.records.passwords import without_passwords
@@ -57,6 +58,8 @@ def print_verdict(console: Console, config: RunConfig, plan: Plan, analysis: Ana
     ):
         # Without breaks of ours, so that a long path can be copied.
         console.print(f"{what:<24}{where}", highlight=False, markup=False, soft_wrap=True)
+    for remark in timm_remarks(plan.data.files, plan.data.class_names):
+        console.print(f"timm: {remark}", highlight=False, markup=False)
 
 
 def where_to_look(tracking_uri: str | None) -> str:

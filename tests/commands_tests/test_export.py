@@ -115,6 +115,40 @@ def test_whoever_trains_a_moved_recipe_learns_for_how_many_images_it_is(run: Pat
         assert origin.num_train == expected
 
 
+def test_files_that_other_trainers_read_otherwise_are_said_in_their_recipe_and_printed(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export_run(run)
+    assert "with this dataset" not in (run / "best.timm.yaml").read_text()
+    assert "timm:" not in capsys.readouterr().out
+    plan = json.loads((run / "plan.json").read_text())
+    plan["data"]["files"]["endings"] = {".webp": 300, ".gif": 8, ".jpg": 2}
+    (run / "plan.json").write_text(json.dumps(plan))
+    export_run(run)
+    out = capsys.readouterr().out
+    timm_yaml = (run / "best.timm.yaml").read_text()
+    told = "300 .webp, 8 .gif of this dataset would be left out, and 2 images found"
+    assert "# What timm does differently with this dataset:\n# - It reads files" in timm_yaml
+    assert told in timm_yaml
+    assert yaml.safe_load(timm_yaml)["model"]
+    torchvision = "8 .gif of this dataset would be left out, and 302 images found"
+    assert torchvision in (run / "best.torchvision.txt").read_text()
+    assert [line.partition(":")[0] for line in out.splitlines() if "left out" in line] == [
+        "  timm",
+        "  torchvision",
+    ]
+    assert told in out
+
+
+def test_a_plan_of_an_older_version_is_exported_without_such_words(run: Path) -> None:
+    before = contents(run)
+    plan = json.loads((run / "plan.json").read_text())
+    del plan["data"]["files"], plan["data"]["images_per_class"]
+    (run / "plan.json").write_text(json.dumps(plan))
+    export_run(run)
+    assert contents(run) == before
+
+
 @pytest.mark.parametrize(
     ("sizes", "says"),
     [

@@ -7,6 +7,7 @@ from typing import Any
 from scipy.stats import binomtest
 
 from search.commands.train.job import TrainJob
+from search.recipes.data_remarks import class_order
 from search.recipes.yaml_file import number_text, to_yaml
 from search.records.metrics import ALWAYS, METRICS, NLL, NLL_REFINED, POINTS, TOP1, Unit
 from search.records.provenance import versions
@@ -153,6 +154,7 @@ def _input(job: TrainJob) -> str:
         f"out, bicubic with antialiasing), as floats in [0, 1], minus mean {_listed(info.mean)}, "
         f"divided by std {_listed(info.std)}; shape batch, 3, {size}, {size}. "
         f"Output: one logit per class, in this order: {_names(job.class_names)}. "
+        f"{class_order(job.class_names)} "
         f"The metadata of `{MODEL_FILE}` holds all of this as JSON."
     )
 

@@ -1,0 +1,93 @@
+"""What other trainers make of the images at hand that this project reads otherwise.
+
+timm's and torchvision's scripts read a folder by rules of their own. Where a dataset keeps to both
+there is nothing to say; where it does not, a recipe that was judged here would train on other
+images there, or on none, mostly without a word.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from timm.data.readers.img_extensions import IMG_EXTENSIONS as TIMM_ENDINGS
+from timm.utils.misc import natural_key
+from torchvision.datasets.folder import IMG_EXTENSIONS as TORCHVISION_ENDINGS
+
+from trainable.data.file_facts import FileFacts
+
+
+def timm_remarks(files: FileFacts, class_names: Sequence[str]) -> list[str]:
+    """What timm's folder reader does with these files that is not done here, a sentence each."""
+    return [
+        *_unread(files.endings, TIMM_ENDINGS),
+        *_nested(files.num_nested),
+        *(_other_order(class_names) if files.endings else []),
+        *_pixels(files),
+    ]
+
+
+def torchvision_remarks(files: FileFacts) -> list[str]:
+    """The same of torchvision's, which keeps to this project's order and nesting of folders."""
+    return [*_unread(files.endings, TORCHVISION_ENDINGS), *_pixels(files)]
+
+
+def class_order(class_names: Sequence[str]) -> str:
+    """How the classes are numbered here and by timm's own scripts, in one sentence."""
+    if list(class_names) != sorted(class_names):
+        return "That is the order of the dataset itself; whoever reads it from folders sorts it."
+    others = sorted(class_names, key=natural_key)
+    same = others == list(class_names)
+    return (
+        "Names of folders are sorted as text here (1, 10, 2), and by the numbers in them and "
+        "without regard to case by timm's own scripts (1, 2, 10): "
+        + ("of these classes both make the same order." if same else _differs(class_names, others))
+    )
+
+
+def _unread(endings: Mapping[str, int], read: Iterable[str]) -> list[str]:
+    known = tuple(read)
+    left_out = {ending: count for ending, count in endings.items() if ending not in known}
+    if not left_out:
+        return []
+    named = ", ".join(f"{count} {ending}" for ending, count in left_out.items())
+    found = sum(endings.values()) - sum(left_out.values())
+    return [
+        f"It reads files that end in {', '.join(known)} only: {named} of this dataset would be "
+        f"left out, and {found or 'no'} images found. Convert them first."
+    ]
+
+
+def _nested(num_nested: int) -> list[str]:
+    if not num_nested:
+        return []
+    return [
+        "Its class is the folder in which an image lies: the names of the folders in which "
+        f"{num_nested} images lie below the folder of their class would become classes. Move them "
+        "up first."
+    ]
+
+
+def _other_order(class_names: Sequence[str]) -> list[str]:
+    others = sorted(class_names, key=natural_key)
+    # What is in neither order was not read from folders of these names.
+    if others == list(class_names) or sorted(class_names) != list(class_names):
+        return []
+    return [f"It numbers the classes in another order: {_differs(class_names, others)}"]
+
+
+def _differs(class_names: Sequence[str], others: Sequence[str]) -> str:
+    number = next(i for i, name in enumerate(class_names) if name != others[i])
+    return f"class {number} is {class_names[number]!r} here and {others[number]!r} there."
+
+
+def _pixels(files: FileFacts) -> list[str]:
+    remarks = []
+    if files.num_deep:
+        remarks.append(
+            f"It does not scale greyscale of more than 8 bits ({files.num_deep} images): all above "
+            "255 becomes white. Convert them first."
+        )
+    if files.num_turned:
+        remarks.append(
+            f"It does not look at EXIF: {files.num_turned} photographs that are turned upright "
+            "here would be trained on as they lie. Turn them first."
+        )
+    return remarks
