@@ -98,10 +98,15 @@ class Measurement:
                     metrics |= {f"{part}{suffix}/{key}": value for key, value in values.items()}
         return metrics
 
-    def by_image(self, part: str) -> ImageResults:
-        """What the shipped weights make of each image of a part of the split, in its order."""
+    def by_image(self, part: str, *, raw: bool = False) -> ImageResults:
+        """What the shipped weights make of each image of a part of the split, in its order.
+
+        Args:
+            part: Of the split.
+            raw: Whether to ask the raw weights instead.
+        """
         indices = self._indices(part)
-        logits, labels = self._logits(OWN, indices), self._labels[indices]
+        logits, labels = self._logits(RAW if raw else OWN, indices), self._labels[indices]
         return ImageResults(
             correct=(logits.argmax(dim=1) == labels).numpy(),
             nll=F.cross_entropy(logits, labels, reduction="none").numpy(),

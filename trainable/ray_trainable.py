@@ -72,6 +72,9 @@ class RecipeTrainable(tune.Trainable):
                 metrics |= self._trainer.evaluate("val", *(["test"] if tests else []))
                 if tests:
                     by_image = _packed(self._trainer.by_image("test"))
+                    if spec.recipe.strengths.ema_decay > 0.0:
+                        raw = _packed(self._trainer.by_image("test", raw=True))
+                        by_image |= {f"raw_{key}": text for key, text in raw.items()}
         except Diverged as error:
             for part in ("val", "clean_train"):
                 metrics |= {f"{part}/{key}": worst for key, worst in WORST.items()}

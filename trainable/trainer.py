@@ -218,9 +218,9 @@ class Trainer:
         metrics = self._measurement.metrics(parts, in_full=self.epoch >= self.recipe.epochs)
         return metrics | {"cost/eval_s": time.perf_counter() - started}
 
-    def by_image(self, part: str) -> ImageResults:
-        """What the shipped weights make of each image of a part of the split, in its order."""
-        return self._measurement.by_image(part)
+    def by_image(self, part: str, *, raw: bool = False) -> ImageResults:
+        """What the shipped (or the raw) weights make of each image of a part, in its order."""
+        return self._measurement.by_image(part, raw=raw)
 
     def by_class(self, part: str, name: str = OWN) -> list[float]:
         """Accuracy per class on a part of the split, NaN for a class without images in it.

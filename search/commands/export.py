@@ -3,6 +3,7 @@
 All comes from the run directory, wherever it lies now; the dataset is not needed.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,6 +52,7 @@ def export_run(
         )
     recipe, plan = exported_recipe(run_dir, origin), origin.plan
     sentence = str(origin.verdict["sentence"])
+    reasons: Mapping[str, str] = origin.verdict.get("advised_because", {})
     wanted = {"num_train": num_train, "epochs": epochs, "batch_size": batch_size}
     is_moved = any(value is not None for value in wanted.values())
     notes: tuple[str, ...] = ()
@@ -58,9 +60,10 @@ def export_run(
         recipe, notes = rescaled_recipe(recipe, _task(origin, recipe), **wanted)
         plan = replace(plan, data=replace(plan.data, num_train=num_train or plan.data.num_train))
         sentence = "\n".join((sentence, "", "Moved to another size:", *notes))
+        reasons = {}  # They speak of the values before the move.
     make_writable(run_dir)
     with only_driver(run_dir):
-        write_recipes(origin.config, plan, recipe, sentence=sentence)
+        write_recipes(origin.config, plan, recipe, sentence=sentence, reasons=reasons)
         if is_moved:
             # A recipe file cannot say for how many images it is, and `train` has to know.
             sizes = {"epochs": recipe.epochs, "batch_size": recipe.batch_size}
@@ -75,9 +78,12 @@ def exported_recipe(run_dir: Path, origin: Origin) -> Recipe:
     """The recipe that the verdict of a run says is worth training with.
 
     Raises:
-        InputError: If the journal of the run does not hold it.
+        InputError: If neither ``verdict.json`` nor, for a run of an earlier version, the journal
+            holds it.
     """
     assert origin.verdict is not None
+    if advised := origin.verdict.get("advised"):
+        return Recipe.from_dict(advised)
     role = origin.verdict["exported"]
     if role == "best":
         try:

@@ -88,8 +88,9 @@ class ConductedScheduler(NotPickled, FIFOScheduler):
             self._conductor.place(spec.trial_id, node=result["node"], host=result["hostname"])
         go_on: str = TrialScheduler.CONTINUE
         stop: str = TrialScheduler.STOP
-        by_image = {key: result.get(f"by_image/{key}") for key in ("correct", "nll")}
-        if by_image["nll"]:
+        keys = ("correct", "nll", "raw_correct", "raw_nll")
+        by_image = {key: text for key in keys if (text := result.get(f"by_image/{key}"))}
+        if by_image:
             # Before the record: what a record stands for must be there when it is read.
             self._predictions.mkdir(exist_ok=True)
             write_json(self._predictions / f"{spec.trial_id}.json", by_image)

@@ -45,7 +45,6 @@ class RunConfig:
         fixed: Strengths taken out of the search, as ``name=value``.
         min_blocks: Blocks of few runs count together until they are eight
             (`search.verdict.design.blocks_per_look`).
-        earlier_max_blocks: What ``max_blocks`` was before each top-up of the run, first to last.
         optimizers: Those that a contest compares, the base first.
     """
 
@@ -153,10 +152,14 @@ class RunConfig:
     ] = ()
     min_blocks: Annotated[int, Option("Blocks of the experiment that always run.", at_least=2)] = 2
     max_blocks: Annotated[int, Option("Most blocks of the experiment.")] = 4
-    earlier_max_blocks: tuple[int, ...] = ()
     confirm_seeds: Annotated[
-        int, Option("Fresh seeds per recipe on the test split.", at_least=2)
-    ] = 3
+        int,
+        Option(
+            "Fresh seeds of the reference and the advised recipe on the test split; the others "
+            "have three at most.",
+            at_least=2,
+        ),
+    ] = 5
     rerun_top: Annotated[
         int, Option("Trials rerun on fresh seeds before one is picked.", at_least=0)
     ] = 3

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from spaces.errors import InputError
 
 EXPORTED_RECIPES = ("best.yaml", "best.timm.yaml")
 """Files of a run directory that hold the recipe its search recommends."""
-EXPORTED_ROLES = ("best", "scaled", "reference", "off")
+EXPORTED_ROLES = ("advised", "best", "scaled", "reference", "off")
 """Roles that a verdict can call worth training with."""
 EXPORT_FILE = "export.json"
 """Says for how many images the recipe files beside it are, where `export` has moved them."""
@@ -85,6 +85,8 @@ class _Said:
     exported: str
     sentence: str
     confirmed: Mapping[str, Any] | None
+    advised: Mapping[str, Any] = field(default_factory=dict)
+    advised_because: Mapping[str, str] = field(default_factory=dict)
 
 
 def _verdict(path: Path) -> Mapping[str, Any] | None:

@@ -18,6 +18,8 @@ from trainable.timing import Timing
 P = ParamSpec("P")
 T = TypeVar("T")
 
+FEW_SEEDS = 3
+"""Fresh seeds of a recipe that is only confirmed to compare with."""
 STARTUP_S = 25.0
 """Starting Ray, its workers and the tracking store; measured 20 to 30 s on 2 cores."""
 OVERHEAD = 1.15
@@ -117,8 +119,13 @@ def estimate_s(plan: Plan, config: RunConfig, timing: Timing) -> float:
         total_s += (len(plan.anchors) + proposed * _kept(plan, config)) * full_s + reruns * short_s
     total_s += usual_runs_per_block(plan) * config.min_blocks * short_s
     test_s = 2 * plan.data.num_test * timing.evaluated_image_s
-    total_s += 4 * config.confirm_seeds * (short_s + test_s)
+    total_s += usual_confirm_runs(config) * (short_s + test_s)
     return STARTUP_S + OVERHEAD * total_s / num_workers(config)
+
+
+def usual_confirm_runs(config: RunConfig) -> int:
+    """Runs of the confirm stage if no two of its five recipes are equal."""
+    return 2 * config.confirm_seeds + 3 * min(config.confirm_seeds, FEW_SEEDS)
 
 
 def usual_runs_per_block(plan: Plan) -> int:

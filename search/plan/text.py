@@ -110,7 +110,8 @@ def _size_line(plan: Plan, config: RunConfig, estimate_s: float | None) -> str:
     if "search" not in config.stages:
         return (
             f"No search: a factorial of at least {config.min_blocks} blocks between the reference "
-            f"and the other recipe, and {config.confirm_seeds} fresh seeds each on the test split."
+            f"and the other recipe, and {config.confirm_seeds} fresh seeds of reference and "
+            "advised recipe on the test split."
             + ("" if estimate_s is None else f" About {duration(estimate_s)} in all.")
         )
     rungs = ", ".join(str(epoch) for epoch in plan.rungs) or "none"
@@ -119,7 +120,7 @@ def _size_line(plan: Plan, config: RunConfig, estimate_s: float | None) -> str:
         f"{config.num_samples} trials (anchors first), stopped early at epochs: {rungs}; then the "
         f"best {config.rerun_top} again on fresh seeds, a factorial of at least "
         f"{config.min_blocks} blocks against the reference, and {config.confirm_seeds} fresh seeds "
-        f"each on the test split.{time}"
+        f"of reference and advised recipe on the test split.{time}"
     )
 
 

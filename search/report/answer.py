@@ -17,6 +17,7 @@ from search.verdict.schema import Dial, Verdict
 from search.verdict.wording import (
     confirmed_sentence,
     count,
+    exported_sentence,
     listed,
     metric_words,
     raw,
@@ -77,7 +78,8 @@ class Progress:
 def answer_of(verdict: Verdict) -> Answer:
     """The sentence, split from what is confirmed, and every dial at one glance."""
     metric = METRICS[verdict.metric]
-    basis = confirmed_sentence(verdict.confirmed, verdict.exported, verdict.fit, metric)
+    exported = exported_sentence(verdict.exported, verdict.exported_because)
+    basis = f"{confirmed_sentence(verdict.confirmed, metric)} {exported}"
     head = verdict.sentence.replace(basis, "").strip()
     strip = tuple(_strip_cell(dial, metric) for dial in verdict.dials)
     return Answer(sentence=head or verdict.sentence, basis=basis if head else "", strip=strip)

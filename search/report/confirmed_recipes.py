@@ -8,12 +8,12 @@ from search.records.metrics import METRICS, metric_of
 from search.report.figures.roles import WORDS
 from search.report.render import Table
 from search.stages.analysis import Analysis
+from search.stages.experiment import confirm_roles
 from search.verdict.wording import (
-    change_with_interval,
     compared_by,
-    listed,
+    confirmed_sentence,
+    exported_sentence,
     metric_label,
-    metric_words,
     raw,
 )
 
@@ -23,8 +23,8 @@ class ConfirmedRecipes:
     """What fresh seeds showed on the test images.
 
     Attributes:
-        gains: Best minus reference in words, by metric.
-        exported: Which recipe is exported.
+        gains: What the advised recipe gains, as a sentence.
+        exported: Which recipe is exported, as a sentence.
         num_images: Number of test images.
         means: Means over the seeds and strengths of each recipe.
     """
@@ -38,24 +38,17 @@ class ConfirmedRecipes:
 def confirmed_recipes(plan: Plan, analysis: Analysis) -> ConfirmedRecipes:
     """Means over fresh seeds of all recipes that were confirmed, and which one is exported."""
     verdict = analysis.verdict
-    shown = [role for role in WORDS if role in analysis.measured]
-    recipes = {"reference": plan.reference, **plan.anchors, "best": analysis.best}
+    shown = [role for role in WORDS if analysis.measured.get(role)]
+    recipes = confirm_roles(plan, analysis.best, analysis.advice.recipe)
     rows = [
         (metric_label(name), *(_measured(name, analysis.measured[role]) for role in shown))
         for name in compared_by(METRICS[verdict.metric])
     ]
     values = [plan.dial_values(recipes[role]) for role in shown]
     rows += [(f"`{name}`", *(raw(held[name]) for held in values)) for name in plan.dial_names]
-    gains = verdict.confirmed.best_minus_reference if verdict.confirmed else {}
-    exported = {"best": "the best recipe", "scaled": "the size-scaled default"}
     return ConfirmedRecipes(
-        gains=listed(
-            [
-                f"{change_with_interval(metric, gain)} of {metric_words(metric)}"
-                for metric, gain in gains.items()
-            ]
-        ),
-        exported=exported.get(verdict.exported, "the reference"),
+        gains=confirmed_sentence(verdict.confirmed, METRICS[verdict.metric]),
+        exported=exported_sentence(verdict.exported, verdict.exported_because),
         num_images=plan.data.num_test,
         means=Table(
             head=("mean", *(WORDS[role] for role in shown)),

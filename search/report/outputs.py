@@ -1,7 +1,7 @@
 """Every file a run leaves for people: tables while it runs, the rest at its end."""
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
@@ -17,6 +17,7 @@ from search.report.figures.catalogue import figures, write_figures
 from search.report.page import write_report
 from search.report.tables import write_experiment, write_trials
 from search.stages.analysis import Analysis
+from search.verdict.wording import raw
 from spaces.recipe import Recipe
 
 TABLES_EVERY_S = 5.0
@@ -30,21 +31,28 @@ MOST_SHARE = 0.02
 def write_tables(config: RunConfig, plan: Plan, trials: Iterable[Trial]) -> None:
     """Write ``trials.csv`` and ``experiment.csv`` as things stand."""
     trials = list(trials)
-    raw = plan.space.raw_of
+    raw_of = plan.space.raw_of
     write_trials(
         config.path / "trials.csv",
         trials,
-        raw=raw,
+        raw=raw_of,
         effective=plan.effective_values,
     )
-    write_experiment(config.path / "experiment.csv", trials, raw=raw)
+    write_experiment(config.path / "experiment.csv", trials, raw=raw_of)
 
 
 def write_outputs(config: RunConfig, plan: Plan, journal: Journal, analysis: Analysis) -> None:
     """Write everything a finished run consists of; writing it again changes nothing."""
     write_tables(config, plan, journal.trials.values())
     write_json(config.path / "verdict.json", analysis.verdict.to_dict())
-    write_recipes(config, plan, analysis.exported, sentence=analysis.verdict.sentence)
+    verdict = analysis.verdict
+    write_recipes(
+        config,
+        plan,
+        analysis.exported,
+        sentence=verdict.sentence,
+        reasons=verdict.advised_because,
+    )
     trials = list(journal.trials.values())
     write_report(config, plan, trials, analysis)
     write_figures(
@@ -52,10 +60,28 @@ def write_outputs(config: RunConfig, plan: Plan, journal: Journal, analysis: Ana
     )
 
 
-def write_recipes(config: RunConfig, plan: Plan, recipe: Recipe, *, sentence: str) -> None:
-    """Write a recipe for this project, for timm and for torchvision."""
+def write_recipes(
+    config: RunConfig,
+    plan: Plan,
+    recipe: Recipe,
+    *,
+    sentence: str,
+    reasons: Mapping[str, str] | None = None,
+) -> None:
+    """Write a recipe for this project, for timm and for torchvision.
+
+    Args:
+        config: What was asked.
+        plan: The plan.
+        recipe: What to write.
+        sentence: The verdict, which stands above the recipe.
+        reasons: By strength, why it has its value.
+    """
     sizes = {"num_train": plan.data.num_train, "num_classes": plan.task.num_classes}
-    write_recipe(config.path / "best.yaml", recipe, comments=[f"{config.run_name}: {sentence}"])
+    held = plan.dial_values(recipe)
+    comments = [f"{config.run_name}: {sentence}"]
+    comments += [f"{name} {raw(held[name])}: {why}" for name, why in (reasons or {}).items()]
+    write_recipe(config.path / "best.yaml", recipe, comments=comments)
     files, class_names = plan.data.files, plan.data.class_names
     write_timm(
         config.path / "best.timm.yaml",

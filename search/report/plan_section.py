@@ -178,7 +178,8 @@ def _stages_sentence(config: RunConfig, plan: Plan) -> str:
         "on fresh seeds",
         "attribute": "a factorial experiment between reference and best in "
         f"{config.min_blocks} to {config.max_blocks} rounds, until every dial is decided",
-        "confirm": f"{count(config.confirm_seeds, 'fresh seed')} per recipe on the test images",
+        "confirm": f"{count(config.confirm_seeds, 'fresh seed')} of reference and advised recipe "
+        "on the test images",
     }
     return "; then ".join(said[stage] for stage in config.stages) + "."
 

@@ -112,31 +112,55 @@ def _box(console: Console) -> Box:
     return HEAVY_HEAD if console.is_terminal else MARKDOWN
 
 
+_COLUMNS = {
+    "reference": "reference",
+    "reference_raw": "no average",
+    "advised": "advised",
+    "off": "all off",
+    "scaled": "scaled default",
+}
+"""Recipes that the terminal compares; the whole of them is in the report."""
+
+
 def comparison_table(plan: Plan, analysis: Analysis, console: Console) -> Table:
-    """Reference against best: strengths, clean-train, validation and test."""
+    """The advised recipe beside what needs no search: strengths, training, validation and test."""
     verdict, confirmed = analysis.verdict, analysis.verdict.confirmed
     seeds = f" ({confirmed.seeds} fresh seeds)" if confirmed else ""
-    table = Table(title=f"Reference against best{seeds}", title_justify="left", box=_box(console))
+    title = f"The advised recipe against what needs no search{seeds}"
+    table = Table(title=title, title_justify="left", box=_box(console))
     table.add_column("")
-    for column in ("reference", "best", "all off"):
+    for column in _COLUMNS.values():
         table.add_column(column, justify="right")
-    recipes = (plan.reference, analysis.best, plan.anchors["off"])
-    held = [plan.dial_values(recipe) for recipe in recipes]
+    recipes = {
+        "reference": plan.reference,
+        "reference_raw": plan.reference.with_strengths(ema_decay=0.0),
+        "advised": analysis.advice.recipe,
+        **{role: plan.anchors[role] for role in ("off", "scaled")},
+    }
+    held = [plan.dial_values(recipes[role]) for role in _COLUMNS]
     for name in plan.dial_names:
         table.add_row(name, *(raw(values[name]) for values in held))
     table.add_section()
     metric = METRICS[verdict.metric]
     for name in compared_by(metric):
-        values = (
-            analysis.measured.get(role, {}).get(name) for role in ("reference", "best", "off")
-        )
+        values = (_measured_of(analysis, role, name) for role in _COLUMNS)
         table.add_row(metric_label(name), *(_value(name, value) for value in values))
     if confirmed:
-        gain = _interval(metric, confirmed.best_minus_reference.get(metric.on("test")))
+        gains = {
+            role: _interval(metric, of.get(metric.on("test")))
+            for role, of in confirmed.advised_minus.items()
+        }
         table.add_section()
-        table.add_row("best - reference, test", "", gain, "")
-    table.add_row("fit", verdict.fit.reference, verdict.fit.best, "")
+        table.add_row("advised gains, test", *(gains.get(role, "") for role in _COLUMNS))
     return table
+
+
+def _measured_of(analysis: Analysis, role: str, name: str) -> float | None:
+    """A mean over fresh seeds; of the reference's raw weights under the names of their own."""
+    if role != "reference_raw":
+        return analysis.measured.get(role, {}).get(name)
+    part, _, metric = name.partition("/")
+    return analysis.measured.get("reference", {}).get(f"{part}_raw/{metric}")
 
 
 def _target(dial: Dial) -> str:

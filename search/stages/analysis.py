@@ -14,17 +14,19 @@ from search.records.files import read_json
 from search.records.journal import Journal
 from search.records.metrics import NLL, TOP1, Metric, decided_by
 from search.records.trials import Trial
-from search.stages.experiment import experiment_factors, same_role
+from search.stages.advice import Advice, advise
+from search.stages.experiment import confirm_roles, experiment_factors, same_role
 from search.stages.selection import pick, ranked
-from search.verdict.confirmation import SeedResult, choose_export, confirm, paired_interval
+from search.verdict.confirmation import FREE_ROLES, SeedResult, choose_export, confirm
 from search.verdict.design import Factors
 from search.verdict.dials import decide
 from search.verdict.effects import Effect, Run
+from search.verdict.fit_evidence import ROLES as FIT_ROLES
 from search.verdict.fit_evidence import FitEvidence
 from search.verdict.fit_state import fit_state, is_undertrained
 from search.verdict.interactions import estimate_interactions, strong_interactions
 from search.verdict.looking import Schedule, looks_at, may_stop, runs_per_round
-from search.verdict.schema import Confirmed, Cost, Dial, Estimate, Verdict
+from search.verdict.schema import Confirmed, Cost, Dial, Verdict
 from search.verdict.wording import verdict_sentence
 from spaces.edges import edge_warnings
 from spaces.recipe import Recipe
@@ -40,7 +42,8 @@ class Analysis:
     Attributes:
         best: Recipe that was held against the reference.
         tried: Its raw values by dial: what the effects are about.
-        exported: Recipe that is worth training with, after confirmation.
+        advice: The recipe that the dials describe, with the reason for each value.
+        exported: Recipe that is worth training with.
         factors: Strengths that the experiment varied.
         effects: By strength and metric.
         measured: Mean over fresh seeds by role, then by metric.
@@ -50,6 +53,7 @@ class Analysis:
 
     best: Recipe
     tried: Mapping[str, float]
+    advice: Advice
     exported: Recipe
     factors: Factors
     effects: dict[str, dict[str, Effect]]
@@ -64,23 +68,30 @@ def analyse(journal: Journal, plan: Plan, config: RunConfig) -> Analysis:
     what = experiment_factors(plan, best)
     runs = experiment_runs(journal.of_stage("attribute"))
     run_roles = _by_role(journal.of_stage("confirm"))
-    by_role = {role: run_roles.get(first, []) for role, first in same_role(plan, best).items()}
-    evidence = {role: _evidence(trials) for role, trials in by_role.items()}
     first = decided_by(config.metric)
-    undertrained = is_undertrained(evidence, metric=first)
+    # As the confirmation ran it: before it was known whether the runs are long enough.
+    advice = advise(plan, best, decide_dials(runs, plan, config, best)[1])
+    stands_in = same_role(plan, best, advice.recipe)
+    by_role = {role: run_roles.get(run, []) for role, run in stands_in.items()}
+    by_role = {role: trials for role, trials in by_role.items() if role != "advised" or trials}
+    evidence = {role: _evidence(trials) for role, trials in by_role.items()}
+    of_fit = {role: of for role, of in evidence.items() if role in FIT_ROLES}
+    undertrained = is_undertrained(of_fit, metric=first)
     effects, dials = decide_dials(runs, plan, config, best, undertrained=undertrained)
-    fit = fit_state(evidence, dials=dials, metric=first)
+    fit = fit_state(of_fit, dials=dials, metric=first)
     confirmed = _confirmed(by_role, plan, config)
-    # The size-scaled default is no second choice where it is the best that was just confirmed.
-    is_second = same_role(plan, best)["scaled"] != "best"
-    change = _scaled_change(by_role, first) if is_second else None
-    exported = choose_export(
-        confirmed,
-        scaled_minus_reference=change,
+    exported, because = choose_export(
+        {
+            role: _on_validation(by_role[role], first)
+            for role in by_role
+            if stands_in[role] != stands_in["advised"] or role == "advised"
+        },
         diverged={role for role, of in evidence.items() if of.has_diverged or not of.metrics},
-        first=first,
+        undertrained=undertrained,
     )
-    recipes = {"best": best, "scaled": plan.anchors["scaled"], "reference": plan.reference}
+    if exported == "advised" and by_role and "advised" not in by_role:
+        because = "it has not been run itself: an older version confirmed this run"
+    recipes = confirm_roles(plan, best, advice.recipe)
     interactions = strong_interactions(
         estimate_interactions(runs, what.trajectory, ema=what.ema, metric=first),
         effects,
@@ -99,8 +110,16 @@ def analyse(journal: Journal, plan: Plan, config: RunConfig) -> Analysis:
         confirmed=confirmed,
         cost=_cost(journal),
         exported=exported,
+        exported_because=because,
+        advised=recipes[exported].to_dict(),
+        advised_because=advice.reasons if exported == "advised" else {},
         sentence=verdict_sentence(
-            dials=dials, fit=fit, confirmed=confirmed, exported=exported, metric=first
+            dials=dials,
+            fit=fit,
+            confirmed=confirmed,
+            exported=exported,
+            because=because,
+            metric=first,
         ),
         interactions=interactions,
         looks=len(looks_at(runs, what, schedule_of(config), first)) if runs else 0,
@@ -109,6 +128,7 @@ def analyse(journal: Journal, plan: Plan, config: RunConfig) -> Analysis:
     return Analysis(
         best=best,
         tried=plan.dial_values(best),
+        advice=advice,
         exported=recipes[exported],
         factors=what,
         effects=effects,
@@ -178,9 +198,8 @@ def is_decided_by(runs: Sequence[Run], plan: Plan, config: RunConfig, best: Reci
 
 
 def schedule_of(config: RunConfig) -> Schedule:
-    """When the experiment is looked at, as asked for and as topped up."""
-    plans = (*config.earlier_max_blocks, config.max_blocks)
-    return Schedule(first=config.min_blocks, plans=plans)
+    """When the experiment is looked at."""
+    return Schedule(first=config.min_blocks, plans=(config.max_blocks,))
 
 
 def _at_level(trial: Trial, level: str) -> dict[str, float]:
@@ -220,8 +239,17 @@ def _means(trials: Sequence[Trial]) -> dict[str, float]:
     return {m: float(np.mean([f[m] for f in finished])) for m in (finished[0] if finished else {})}
 
 
+def _on_validation(trials: Sequence[Trial], metric: Metric) -> dict[int, float]:
+    """The metric on validation images by seed, larger being better."""
+    return {
+        t.spec.recipe.seed: metric.sign * t.records[-1].metrics[metric.on("val")]
+        for t in trials
+        if t.is_full_length
+    }
+
+
 def _confirmed(by_role: dict[str, list[Trial]], plan: Plan, config: RunConfig) -> Confirmed | None:
-    """What the test images showed; None where reference or best never got to the end."""
+    """What the test images showed; None where no recipe got to the end."""
     results = {
         role: {
             trial.spec.recipe.seed: SeedResult(
@@ -232,40 +260,62 @@ def _confirmed(by_role: dict[str, list[Trial]], plan: Plan, config: RunConfig) -
             if trial.is_full_length
         }
         for role, trials in by_role.items()
-        if role != "scaled"
     }
-    shared = set(results.get("reference", {})) & set(results.get("best", {}))
-    if not shared:
+    if not any(results.values()):
         return None
-    return confirm(results, num_images=plan.data.num_test, first=decided_by(config.metric))
+    results["reference_raw"] = {
+        trial.spec.recipe.seed: SeedResult(
+            metrics=_without_average(trial.records[-1].metrics),
+            images=read_predictions(config.path, trial, plan.data.num_test, raw=True),
+        )
+        for trial in by_role["reference"]
+        if trial.is_full_length
+    }
+    first = decided_by(config.metric)
+    free = _best_of_free(by_role, first)
+    return confirm(results, num_images=plan.data.num_test, first=first, free=free)
+
+
+def _best_of_free(by_role: Mapping[str, Sequence[Trial]], metric: Metric) -> str:
+    """What does best on the validation images of the fresh seeds of all that needs no search."""
+    names = {role: (role, metric.on("val")) for role in FREE_ROLES}
+    names["reference_raw"] = ("reference", metric.on("val_raw"))
+    means = {
+        free: metric.sign * values[name]
+        for free, (role, name) in names.items()
+        if name in (values := _means(by_role.get(role, [])))
+    }
+    return max(means, key=lambda role: means[role]) if means else "reference"
+
+
+def _without_average(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The test metrics of the raw weights, under the names of those that ship."""
+    part = "test_raw/"
+    return {f"test/{m.removeprefix(part)}": v for m, v in metrics.items() if m.startswith(part)}
 
 
 def read_predictions(
-    run_dir: Path, trial: Trial, num_images: int
+    run_dir: Path, trial: Trial, num_images: int, *, raw: bool = False
 ) -> dict[str, NDArray[np.float64]]:
-    """Top-1 (1 or 0) and log-loss of each test image, in the order of the dataset."""
+    """Top-1 (1 or 0) and log-loss of each test image, in the order of the dataset.
+
+    Args:
+        run_dir: The run's directory.
+        trial: Of its confirm stage.
+        num_images: Test images.
+        raw: Whether to read those of the raw weights; empty where a recipe with an average was run
+            before these were kept.
+    """
     packed = read_json(run_dir / "predictions" / f"{trial.spec.trial_id}.json")
-    bits = np.frombuffer(base64.b64decode(packed["correct"]), dtype=np.uint8)
-    nll = np.frombuffer(base64.b64decode(packed["nll"]), dtype="<f2")
+    prefix = "raw_" if raw and trial.spec.recipe.strengths.ema_decay > 0.0 else ""
+    if f"{prefix}nll" not in packed:
+        return {}
+    bits = np.frombuffer(base64.b64decode(packed[f"{prefix}correct"]), dtype=np.uint8)
+    nll = np.frombuffer(base64.b64decode(packed[f"{prefix}nll"]), dtype="<f2")
     return {
         TOP1.on("test"): np.unpackbits(bits, count=num_images).astype(np.float64),
         NLL.on("test"): nll.astype(np.float64),
     }
-
-
-def _scaled_change(by_role: dict[str, list[Trial]], metric: Metric) -> Estimate | None:
-    """Size-scaled default less reference on validation images, paired by seed."""
-
-    def by_seed(role: str) -> dict[int, float]:
-        trials = [t for t in by_role.get(role, []) if t.is_full_length]
-        return {t.spec.recipe.seed: t.records[-1].metrics[metric.on("val")] for t in trials}
-
-    scaled, reference = by_seed("scaled"), by_seed("reference")
-    shared = sorted(set(scaled) & set(reference))
-    if len(shared) < 2:
-        return None
-    gains = np.array([[scaled[seed] - reference[seed]] for seed in shared])
-    return Estimate(mean=float(gains.mean()), ci95=paired_interval(gains))
 
 
 def _cost(journal: Journal) -> Cost:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
+from search.plan.resources import FEW_SEEDS
 from search.records.journal import Journal
 from search.records.trials import TrialSpec
 from search.stages.fresh_seeds import fresh_seed
@@ -106,58 +107,74 @@ def _copied(recipe: Recipe, source: Recipe, names: Iterable[str]) -> Recipe:
     return recipe
 
 
-def confirm_stage(journal: Journal, plan: Plan, config: RunConfig, *, best: Recipe) -> ListedStage:
-    """Reference, best, off and the size-scaled default on the test split, each with fresh seeds."""
+def confirm_stage(
+    journal: Journal, plan: Plan, config: RunConfig, *, best: Recipe, advised: Recipe
+) -> ListedStage:
+    """The recipes of `confirm_roles` on the test split, each with fresh seeds."""
 
     def batch(number: int) -> Sequence[TrialSpec]:
-        return confirm_specs(plan, config, best=best) if number == 0 else []
+        return confirm_specs(plan, config, best=best, advised=advised) if number == 0 else []
 
     return ListedStage("confirm", journal, batch)
 
 
-def confirm_specs(plan: Plan, config: RunConfig, *, best: Recipe) -> list[TrialSpec]:
-    """The runs of the confirm stage, seed by seed."""
+def confirm_specs(
+    plan: Plan, config: RunConfig, *, best: Recipe, advised: Recipe | None = None
+) -> list[TrialSpec]:
+    """The runs of the confirm stage, seed by seed.
+
+    The answer is about the reference and the advised recipe: these have all seeds, the others the
+    first `FEW_SEEDS`. Where no recipe is advised yet, all have all.
+    """
     # Equal recipes are run once: `same_role` says which run stands for which role.
-    stands_in = same_role(plan, best)
+    stands_in = same_role(plan, best, advised)
     roles = {
         role: recipe
-        for role, recipe in confirm_roles(plan, best).items()
+        for role, recipe in confirm_roles(plan, best, advised).items()
         if role == stands_in[role]
     }
-    # Any of them may turn out to be the one that is exported, and then is the champion; of which
-    # seed is settled before any result is known.
-    exportable = {stands_in[role] for role in ("reference", "best", "scaled")}
+    often = set(roles)
+    if advised is not None:
+        often = {stands_in[role] for role in ("reference", "advised")}
+    planned = [
+        (i, role)
+        for i in range(config.confirm_seeds)
+        for role in roles
+        if role in often or i < FEW_SEEDS
+    ]
     numbers = range(config.confirm_seeds)
     seeds = [fresh_seed(config.seed, stage="confirm", number=number) for number in numbers]
     return [
         TrialSpec(
             stage="confirm",
-            number=i * len(roles) + j,
+            number=number,
             role=role,
-            recipe=replace(recipe, seed=seed),
-            split_seed=seed,
+            recipe=replace(roles[role], seed=seeds[i]),
+            split_seed=seeds[i],
             evaluate_on="test",
             block=i,
-            keep_weights=i == 0 and role in exportable,
+            # Any of them may turn out to be the one that is exported, and then is the champion; of
+            # which seed is settled before any result is known.
+            keep_weights=i == 0,
         )
-        for i, seed in enumerate(seeds)
-        for j, (role, recipe) in enumerate(roles.items())
+        for number, (i, role) in enumerate(planned)
     ]
 
 
-def confirm_roles(plan: Plan, best: Recipe) -> dict[str, Recipe]:
+def confirm_roles(plan: Plan, best: Recipe, advised: Recipe | None = None) -> dict[str, Recipe]:
     """The recipes that are measured on the test split."""
-    return {
+    roles = {
         "reference": plan.reference,
         "best": best,
         "off": plan.anchors["off"],
         "scaled": plan.anchors["scaled"],
     }
+    return roles if advised is None else {**roles, "advised": advised}
 
 
-def same_role(plan: Plan, best: Recipe) -> dict[str, str]:
+def same_role(plan: Plan, best: Recipe, advised: Recipe | None = None) -> dict[str, str]:
     """For each role the first role with the same recipe: itself, unless two are equal."""
-    roles = confirm_roles(plan, best)
+    roles = confirm_roles(plan, best, advised)
     return {
         role: next(other for other, same in roles.items() if same == recipe)
         for role, recipe in roles.items()

@@ -6,9 +6,10 @@ from functools import partial
 from search.engine.conductor import Stage
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
-from search.plan.resources import usual_runs_per_block
+from search.plan.resources import usual_confirm_runs, usual_runs_per_block
 from search.records.journal import Journal
-from search.stages.analysis import experiment_runs, is_decided_by, pick_best
+from search.stages.advice import advise
+from search.stages.analysis import decide_dials, experiment_runs, is_decided_by, pick_best
 from search.stages.experiment import attribute_stage, confirm_stage
 from search.stages.proposer import Proposer
 from search.stages.rungs import Rungs
@@ -20,7 +21,7 @@ def expected_trials(config: RunConfig, plan: Plan) -> dict[str, int]:
     usual = {
         "search": config.num_samples + max(0, 2 * config.rerun_top - 1),
         "attribute": usual_runs_per_block(plan) * config.min_blocks,
-        "confirm": 4 * config.confirm_seeds,
+        "confirm": usual_confirm_runs(config),
     }
     return {stage: usual[stage] for stage in config.stages}
 
@@ -55,7 +56,10 @@ def stage_makers(
         )
 
     def confirm() -> Stage:
-        return confirm_stage(journal, plan, config, best=pick_best(journal, plan, config))
+        best = pick_best(journal, plan, config)
+        runs = experiment_runs(journal.of_stage("attribute"))
+        advised = advise(plan, best, decide_dials(runs, plan, config, best)[1]).recipe
+        return confirm_stage(journal, plan, config, best=best, advised=advised)
 
     makers: dict[str, Callable[[], Stage]] = {
         "search": partial(_search_stage, config, plan, journal, deadline, say),

@@ -1,8 +1,7 @@
 """Which weights a run hands over as its champion, and what is said of them.
 
-The champion is the recipe that the verdict *exports*: the search's best where fresh seeds confirmed
-it on the test images, else the size-scaled default or the reference. Whoever loads it by its alias
-gets what the verdict recommends, never a winner that was not confirmed.
+The champion is the recipe that the verdict *exports*: the advised one, unless validation images
+speak for another. Whoever loads it by its alias gets what the verdict recommends.
 """
 
 from pathlib import Path
@@ -20,16 +19,10 @@ from search.stages.analysis import Analysis
 from search.stages.experiment import same_role
 from search.tracking.champion import Champion, champion_trial, save_champion
 from search.verdict.schema import Verdict
-from search.verdict.wording import count
+from search.verdict.wording import ROLE_WORDS, count
 from trainable.data.datasets import Dataset
 from trainable.models.saved_model import MODEL_FILE, loading_code, read_metadata
 
-_WHY = {
-    "best": "the search's best recipe, which beat the reference on test images",
-    "scaled": "the size-scaled default: the search's best did not beat the reference on test "
-    "images, this did on validation images",
-    "reference": "the reference: nothing that was found beats it beyond noise",
-}
 _SHOWN = 16  # Images to choose an example from.
 
 
@@ -45,7 +38,9 @@ def make_champion(
     """
     exported = analysis.verdict.exported
     trials = journal.of_stage("confirm")
-    trial = champion_trial(trials, role=same_role(plan, analysis.best)[exported])
+    trial = champion_trial(
+        trials, role=same_role(plan, analysis.best, analysis.advice.recipe)[exported]
+    )
     if trial is None:
         raise FileNotFoundError(
             f"No confirmation run of the exported recipe ({exported}) left its weights."
@@ -86,10 +81,10 @@ def _holds(model_file: Path, trial: Trial) -> bool:
 
 
 def _why(verdict: Verdict) -> str:
-    if verdict.fit.reference == "diverged" and verdict.exported != "reference":
-        name = _WHY[verdict.exported].partition(": ")[0].partition(", ")[0]
-        return f"{name}, which trains where the reference diverges"
-    return _WHY[verdict.exported]
+    name = ROLE_WORDS[verdict.exported]
+    if verdict.exported == "advised":
+        name += ": the reference with what the dials recommend"
+    return f"{name}; {verdict.exported_because}" if verdict.exported_because else name
 
 
 def _description(plan: Plan, trial: Trial, analysis: Analysis) -> str:

@@ -11,8 +11,8 @@ from search.records.metrics import METRICS, TOP1, Metric, metric_of
 from search.records.trials import Trial
 from search.tracking.metric_keys import DECIMALS, RANK_METRIC, final_name, rounded
 from search.verdict.schema import Dial, Estimate, Verdict
+from search.verdict.wording import ROLE_WORDS, raw, runs_range
 from search.verdict.wording import count as counted
-from search.verdict.wording import raw, runs_range
 
 _TURN_WORDS = {"down": "⬇️ down", "up": "⬆️ up", "leave": "= leave", "inconclusive": "? inconclusive"}
 _PROMISES = {
@@ -144,8 +144,13 @@ def verdict_metrics(verdict: Verdict) -> dict[str, float]:
         gains = verdict.confirmed.best_minus_reference
         for name, gain in gains.items():
             found |= _rounded(metric_of(name), gain, f"confirmed/gain_{name.rpartition('/')[2]}")
+        for role, of in verdict.confirmed.advised_minus.items():
+            # Without their ends, which the description tells: each key is one more chart.
+            if (gain_over := of.get(metric.on("test"))) is not None:
+                key = f"confirmed/advised_minus_{role}_{metric.name}"
+                found[key] = rounded(metric.name, gain_over.mean)
         for role, shown in itertools.product(
-            ("reference", "best", "off"), dict.fromkeys((metric, TOP1))
+            ("reference", "advised", "best", "off", "scaled"), dict.fromkeys((metric, TOP1))
         ):
             scores: Mapping[str, float] = getattr(verdict.confirmed, role)
             if (score := scores.get(shown.on("test"))) is not None:
@@ -233,17 +238,20 @@ def _listed(addresses: Mapping[str, str]) -> str:
 def _confirmed(verdict: Verdict) -> str:
     confirmed, metric = verdict.confirmed, METRICS[verdict.metric]
     name = metric.on("test")
-    if confirmed is None or name not in confirmed.best_minus_reference:
+    if confirmed is None or name not in confirmed.advised:
         return ""
-    gain = confirmed.best_minus_reference[name]
-    reference, best = (
-        metric.unit.value(scores.get(name, math.nan))
-        for scores in (confirmed.reference, confirmed.best)
-    )
+    said = [
+        f"{_mean(metric, of[name])} (95 %: {_interval(metric, of[name])}) {metric.unit.word} over "
+        f"{ROLE_WORDS[role]}"
+        for role, of in sorted(
+            confirmed.advised_minus.items(), key=lambda item: item[0] != confirmed.free
+        )
+        if name in of
+    ]
     return (
-        f"Test {metric.words} {reference} → **{best}**: "
-        f"{_mean(metric, gain)} (95 %: {_interval(metric, gain)}) {metric.unit.word}, "
-        f"{confirmed.seeds} seeds, {confirmed.num_images:,} images"
+        f"Test {metric.words} of the advised recipe "
+        f"**{metric.unit.value(confirmed.advised[name])}** ({confirmed.seeds} seeds, "
+        f"{confirmed.num_images:,} images): {'; '.join(said)}"
     )
 
 

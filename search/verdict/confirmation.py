@@ -19,6 +19,16 @@ def confirm_metrics(first: Metric = TOP1) -> tuple[str, ...]:
     return tuple(dict.fromkeys(metric.on("test") for metric in (first, TOP1, NLL)))
 
 
+CONFIRMED_ROLES = ("reference", "reference_raw", "best", "off", "scaled", "advised")
+"""Recipes that are measured on the test images; ``reference_raw`` ships without its average."""
+FREE_ROLES = ("reference", "reference_raw", "off", "scaled")
+"""What one has without a search."""
+EXPORT_ORDER = ("reference", "scaled", "off", "best")
+"""What is exported where the advised recipe does not train: the first of these that does."""
+EXPORT_ALPHA = 0.05
+"""Probability of exporting another recipe though none is better than the advised one."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SeedResult:
     """One confirmation run: one recipe, one seed, measured once on the test images.
@@ -42,74 +52,98 @@ def confirm(
     num_images: int,
     split: str = "test",
     first: Metric = TOP1,
+    free: str = "reference",
 ) -> Confirmed:
-    """Compare best with reference, paired by seed and by image.
+    """Compare the advised recipe with what one has for nothing, and best with reference.
 
-    Only seeds that both recipes finished with finite metrics enter the comparison;
-    `paired_interval` makes the interval. A metric that is no mean over images, or whose values per
-    image are not known, takes the variance over images that two independent recipes would have,
-    which is too wide rather than too narrow: binomial for a share of images, else from the standard
-    error that the runs report as ``<metric>_se``. Without that, its interval is over seeds alone.
+    All differences are paired by seed and by image: only seeds that both recipes finished with
+    finite metrics enter one, and `paired_interval` makes its interval. A metric that is no mean
+    over images, or whose values per image are not known, takes the variance over images that two
+    independent recipes would have, which is too wide rather than too narrow: binomial for a share
+    of images, else from the standard error that the runs report as ``<metric>_se``. Without that,
+    its interval is over seeds alone.
 
     Args:
-        results: By role (``reference``, ``best``, ``off``), then by seed; ``off`` may have no run.
+        results: By role (one of `CONFIRMED_ROLES`), then by seed; any may be missing or have
+            no run.
         num_images: Test images.
         split: Name of the split.
         first: What decides.
+        free: The role of `FREE_ROLES` that does best on validation images.
 
     Raises:
-        ValueError: If reference or best has no finished run, or both share no seed.
+        ValueError: If no recipe has a finished run.
     """
     names = confirm_metrics(first)
     finished = {role: _finite(of_seed, names) for role, of_seed in results.items()}
-    missing = [role for role in ("reference", "best") if not finished.get(role)]
-    shared = sorted(set(finished.get("reference", {})) & set(finished.get("best", {})))
-    if missing or not shared:
-        raise ValueError(
-            "Reference and best must each have a finished run, and one with the same seed, "
-            f"but {missing=} and {shared=}."
-        )
-    pairs = [(finished["reference"][seed], finished["best"][seed]) for seed in shared]
+    answer = finished.get("advised") or finished.get("best") or {}
+    if not any(finished.values()):
+        raise ValueError(f"A recipe must have a finished run, but of {list(results)} none has.")
+
+    def minus(role: str, other: str) -> dict[str, Estimate]:
+        ours, theirs = finished.get(role, {}), finished.get(other, {})
+        pairs = [(theirs[seed], ours[seed]) for seed in sorted(set(ours) & set(theirs))]
+        return {name: _difference(pairs, name, num_images) for name in names} if pairs else {}
+
+    means = {
+        role: _means(list(of_seed.values()), names) if of_seed else {}
+        for role, of_seed in ((r, finished.get(r, {})) for r in CONFIRMED_ROLES)
+    }
+    advised_minus = {other: minus("advised", other) for other in FREE_ROLES}
     return Confirmed(
         split=split,
         num_images=num_images,
-        seeds=len(shared),
-        reference=_means([reference for reference, _ in pairs], names),
-        best=_means([best for _, best in pairs], names),
-        off=_means(list(finished["off"].values()), names) if finished.get("off") else {},
-        best_minus_reference={name: _difference(pairs, name, num_images) for name in names},
+        seeds=len(set(finished.get("reference") or answer) & set(answer)),
+        free=free,
+        best_minus_reference=minus("best", "reference"),
+        advised_minus={other: found for other, found in advised_minus.items() if found},
+        **means,
     )
 
 
 def choose_export(
-    confirmed: Confirmed | None,
+    validation: Mapping[str, Mapping[int, float]],
     *,
-    scaled_minus_reference: Estimate | None = None,
     diverged: Collection[str] = (),
-    first: Metric = TOP1,
-) -> str:
-    """Which recipe to export: ``best``, ``scaled`` or ``reference``.
+    undertrained: bool = False,
+) -> tuple[str, str]:
+    """Which recipe to export, and why where it is not the advised one.
 
-    The best, if it beats the reference on test images beyond noise. Otherwise what was found is
-    luck until shown otherwise, and the size-scaled default is exported if it beats the reference on
-    validation images beyond noise, else the reference.
+    By validation evidence alone: the test images only report. Another recipe is exported where
 
-    A reference that diverged is nothing to fall back on, and few of its runs are left to compare
-    with: then the best is exported, or else the size-scaled default, whichever trains.
+    - even everything off has not converged: then no dial is turned, and the reference stays;
+    - the advised recipe diverged on fresh seeds, or has no result there: then the first that
+      trains of reference, size-scaled default, everything off and best;
+    - another recipe is better on the validation images of the fresh seeds beyond noise, all
+      comparisons together at `EXPORT_ALPHA`: then the best of these.
 
     Args:
-        confirmed: The confirmation, or None if there was none.
-        scaled_minus_reference: Change of the metric on validation images, or None if unknown.
+        validation: By role, then by seed, the metric that decides on validation images, larger
+            being better; equal recipes appear under one role.
         diverged: Roles of which at least half of the runs diverged, or none has a result.
-        first: The metric that decides.
+        undertrained: Whether even everything off has not converged.
     """
-    if "reference" in diverged:
-        return next((role for role in ("best", "scaled") if role not in diverged), "reference")
-    confirmed_change = confirmed.best_minus_reference.get(first.on("test")) if confirmed else None
-    for role, change in (("best", confirmed_change), ("scaled", scaled_minus_reference)):
-        if change is not None and change.times(first.sign).ci95[0] > 0.0 and role not in diverged:
-            return role
-    return "reference"
+    if undertrained and "reference" not in diverged:
+        return "reference", "it has not converged: train longer before anything is turned"
+    if "advised" in diverged:
+        trains = (role for role in EXPORT_ORDER if role not in diverged)
+        return next(trains, "reference"), "the advised recipe has no result on fresh seeds"
+    ours = validation.get("advised", {})
+    others = {
+        role: np.array([[of[seed] - ours[seed]] for seed in sorted(set(of) & set(ours))])
+        for role, of in validation.items()
+        if role != "advised" and role not in diverged
+    }
+    alpha = 2.0 * EXPORT_ALPHA / max(1, len(others))
+    better = {
+        role: float(gains.mean())
+        for role, gains in others.items()
+        if len(gains) > 1 and paired_interval(gains, alpha=alpha)[0] > 0.0
+    }
+    if not better:
+        return "advised", ""
+    role = max(better, key=lambda name: better[name])
+    return role, "it is better than the advised recipe on fresh validation images beyond noise"
 
 
 def paired_interval(differences: Floats, *, alpha: float = 0.05) -> tuple[float, float]:

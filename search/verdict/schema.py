@@ -83,7 +83,12 @@ class Dial:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Confirmed:
-    """What fresh seeds showed on the split that nothing else touched."""
+    """What fresh seeds showed on the split that nothing else touched.
+
+    Means by recipe, ``reference_raw`` of the reference's weights without its average; what was not
+    measured is empty. ``advised_minus`` holds, by the other recipe, what the advised one changes;
+    ``free`` is the one of these that does best on validation images.
+    """
 
     num_images: int
     seeds: int
@@ -91,6 +96,11 @@ class Confirmed:
     best: Mapping[str, float]
     off: Mapping[str, float]
     best_minus_reference: Mapping[str, Estimate]
+    advised: Mapping[str, float] = field(default_factory=dict)
+    scaled: Mapping[str, float] = field(default_factory=dict)
+    reference_raw: Mapping[str, float] = field(default_factory=dict)
+    advised_minus: Mapping[str, Mapping[str, Estimate]] = field(default_factory=dict)
+    free: str = "reference"
     split: str = "test"
 
 
@@ -109,8 +119,11 @@ class Cost:
 class Verdict:
     """The answer: which strengths to turn, to what, and how sure.
 
-    ``looks`` counts how often the experiment was looked at; its error control allows for all.
-    ``metric`` is the name of the metric that decides first, in `search.records.metrics.METRICS`.
+    ``advised`` is the recipe of ``best.yaml`` as a mapping, ``advised_because`` says by strength
+    why it has its value; where it is not the recipe that the dials describe, that is empty and
+    ``exported_because`` says why. ``looks`` counts how often the experiment was looked
+    at; its error control allows for all. ``metric`` is the name of the metric that decides first,
+    in `search.records.metrics.METRICS`.
     """
 
     run: str
@@ -122,10 +135,13 @@ class Verdict:
     dials: tuple[Dial, ...]
     confirmed: Confirmed | None
     cost: Cost
-    exported: str = "best"
+    exported: str = "advised"
     sentence: str = ""
     interactions: tuple[str, ...] = field(default_factory=tuple)
     looks: int = 0
+    advised: Mapping[str, Any] = field(default_factory=dict)
+    advised_because: Mapping[str, str] = field(default_factory=dict)
+    exported_because: str = ""
     metric: str = TOP1.name
 
     def to_dict(self) -> dict[str, Any]:

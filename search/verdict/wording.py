@@ -128,54 +128,81 @@ def dial_sentence(dial: Dial) -> str:
     return f"{head}; {dial.remark}." if dial.remark else f"{head}."
 
 
+ROLE_WORDS = {
+    "advised": "the advised recipe",
+    "best": "the best recipe",
+    "scaled": "the size-scaled default",
+    "off": "everything off",
+    "reference": "the reference as it ships",
+    "reference_raw": "the reference without its average",
+}
+"""What a sentence calls the recipes that are confirmed."""
+
+
 def verdict_sentence(
     *,
     dials: Sequence[Dial],
     fit: Fit,
     confirmed: Confirmed | None,
     exported: str,
+    because: str = "",
     metric: Metric = TOP1,
 ) -> str:
-    """The answer in a few sentences: the state, what to turn, what is confirmed, what to train."""
+    """The answer in a few sentences: the state, what to turn, what that gains, what to train."""
     return " ".join(
         [
             f"The reference is {fit.reference}{_behind_average(fit)}.",
             _turns_sentence(dials),
-            confirmed_sentence(confirmed, exported, fit, metric),
+            confirmed_sentence(confirmed, metric),
+            exported_sentence(exported, because),
         ]
     )
 
 
-def confirmed_sentence(
-    confirmed: Confirmed | None, exported: str, fit: Fit, metric: Metric = TOP1
-) -> str:
-    """What fresh seeds showed on the test images, and which recipe is exported for it.
+def confirmed_sentence(confirmed: Confirmed | None, metric: Metric = TOP1) -> str:
+    """What the advised recipe gains on the test images over what one has without a search.
+
+    The comparison comes first that is hardest: with what does best, on validation images, of all
+    that needs no search.
 
     Args:
         confirmed: The confirmation, or None if there was none.
-        exported: Role of the recipe that is exported.
-        fit: Fit state of reference and best.
         metric: What decides.
     """
-    recipe = {"best": "the best recipe", "scaled": "the size-scaled default"}
-    exports = f"{recipe.get(exported, 'the reference')} is exported"
-    if fit.reference == "diverged" and exported != "reference":
-        return f"The reference diverged on fresh seeds; {exports}, for it did not."
-    if fit.best == "diverged":
-        return f"The best recipe diverged on fresh seeds; {exports}."
-    change = confirmed.best_minus_reference.get(metric.on("test")) if confirmed else None
-    if confirmed is None or change is None:
-        return f"Nothing is confirmed on test images yet; {exports}."
+    name = metric.on("test")
+    if confirmed is None or name not in confirmed.advised:
+        return "Nothing is confirmed on test images yet."
+    gains = {role: found[name] for role, found in confirmed.advised_minus.items() if name in found}
+    order = sorted(gains, key=lambda role: role != confirmed.free)
+    # Without an average there is nothing to tell apart.
+    if gains.get("reference_raw") == gains.get("reference") and confirmed.free != "reference_raw":
+        order = [role for role in order if role != "reference_raw"]
+    said = [
+        gain_words(gains[role], metric)
+        + f" over {ROLE_WORDS[role]}"
+        + (", the best of what needs no search" if role == confirmed.free else "")
+        for role in order
+    ]
+    score = metric.unit.value(confirmed.advised[name])
     basis = (
-        f"{change_with_interval(metric.name, change)} on {confirmed.num_images} {confirmed.split} "
-        f"images with {count(confirmed.seeds, 'fresh seed')}"
+        f"On {confirmed.num_images} {confirmed.split} images with "
+        f"{count(confirmed.seeds, 'fresh seed')} the advised recipe gets {score}"
     )
-    gain = change.times(metric.sign)
-    if gain.ci95[0] > 0.0:
-        return f"Confirmed: the best recipe beats the reference by {basis}; {exports}."
-    if gain.ci95[1] < 0.0:
-        return f"The best recipe is worse than the reference: {basis}; {exports}."
-    return f"The best recipe does not beat the reference beyond noise: {basis}; {exports}."
+    return f"{basis}: {'; '.join(said)}." if said else f"{basis}."
+
+
+def gain_words(gain: Estimate, metric: Metric) -> str:
+    """A difference with its interval, and whether it is one."""
+    low, high = gain.ci95
+    shown = change_with_interval(metric.name, gain)
+    return shown if low > 0.0 or high < 0.0 else f"{shown} (no clear difference)"
+
+
+def exported_sentence(exported: str, because: str) -> str:
+    """Which recipe is exported, and why if it is not what the dials say."""
+    name = ROLE_WORDS[exported]
+    name = name[0].upper() + name[1:]
+    return f"{name} is exported; {because}." if because else f"{name} is exported."
 
 
 def _behind_average(fit: Fit) -> str:

@@ -28,6 +28,7 @@ from search.report.figures.turns import interval_text
 from search.verdict.schema import Estimate
 from spaces.strengths.registry import STRENGTHS
 from tests.support.finished_run import (
+    ADVISED,
     BEST,
     DIALS,
     OFF,
@@ -307,14 +308,16 @@ def test_the_large_mark_is_the_mean_of_fresh_seeds_once_there_are_any() -> None:
 
 
 @each_width
-def test_the_confirmation_shows_every_seed_of_every_role_and_one_difference(width: float) -> None:
+def test_the_confirmation_shows_every_seed_of_every_role_and_each_difference(width: float) -> None:
     confirmed = an_analysis().verdict.confirmed
     assert confirmed is not None
-    drawing = confirmation(a_plan(), confirm_trials(), BEST, confirmed, width)
+    drawing = confirmation(a_plan(), confirm_trials(), BEST, ADVISED, confirmed, width)
     per_role = Counter(mark.ink for mark in marks(drawing, "run"))
-    assert per_role == dict.fromkeys(("reference", "best", "scaled", "off"), 3)
-    assert len(marks(drawing, "effect")) == 1
-    assert "best − reference: +83.0 [+80.0, +86.0] points" in words(drawing)
+    assert per_role == dict.fromkeys(("reference", "best", "scaled", "off", "advised"), 3)
+    assert len(marks(drawing, "effect")) == len(confirmed.advised_minus) == 4
+    shown = words(drawing)
+    assert "advised − reference as it ships: +82.0 [+79.0, +85.0] points" in shown
+    assert "advised − everything off: +1.0 [−1.0, +3.0] points" in shown
     assert {"11.0 %", "94.0 %", "93.0 %", "92.0 %"} <= set(words(drawing))  # Means over seeds.
 
 

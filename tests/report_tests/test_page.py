@@ -140,22 +140,25 @@ def test_the_sentence_comes_first_and_what_is_confirmed_right_under_it(done: Pag
     (head,) = done.find("h1")
     assert head.text == "Turn down label_smoothing from 0.1 to 0."
     (lead,) = done.find("p", css_class="lead")
-    assert lead.text.startswith("Confirmed: the best recipe beats the reference by +83.0 points")
+    said = "On 500 test images with 3 fresh seeds the advised recipe gets 93.0 %"
+    assert lead.text.startswith(said)
     assert done.nodes.index(head) < done.nodes.index(lead) < done.nodes.index(done.find("h2")[0])
 
 
 def test_a_sentence_that_holds_the_confirmation_is_split_not_repeated() -> None:
     whole = a_page(
         analysis=an_analysis(
-            sentence="Turn nothing. Nothing is confirmed on test images yet; the reference is "
-            "exported.",
+            sentence="Turn nothing. Nothing is confirmed on test images yet. The reference as it "
+            "ships is exported.",
             confirmed=None,
             exported="reference",
         )
     )
     assert whole.find("h1")[0].text == "Turn nothing."
     (lead,) = whole.find("p", css_class="lead")
-    assert lead.text == "Nothing is confirmed on test images yet; the reference is exported."
+    assert lead.text == (
+        "Nothing is confirmed on test images yet. The reference as it ships is exported."
+    )
 
 
 def test_the_sections_stand_in_the_order_of_a_reader(done: Page) -> None:
@@ -201,7 +204,7 @@ def test_a_figure_has_two_layouts_and_one_line_that_says_what_to_see(done: Page,
     [
         ("dials", "effect", 2 * 3),
         ("fit_map", "mean", 4),
-        ("confirmed", "run", 4 * 3),
+        ("confirmed", "run", 5 * 3),
         ("ema_ladder", "run", 2 * 3 * 8),
         ("responses", "run", 5 * 10),
         ("learning_curves", "evaluation", 2 * 3 * 3),
@@ -222,15 +225,16 @@ def test_the_fit_and_its_reasons_are_said(done: Page) -> None:
 @pytest.mark.parametrize(
     ("exported", "words"),
     [
-        ("best", "Exported is the best recipe."),
-        ("scaled", "Exported is the size-scaled default."),
-        ("reference", "Exported is the reference."),
+        ("advised", "The advised recipe is exported."),
+        ("best", "The best recipe is exported."),
+        ("scaled", "The size-scaled default is exported."),
+        ("reference", "The reference as it ships is exported."),
     ],
 )
 def test_what_is_exported_is_said_plainly(exported: str, words: str) -> None:
     page = a_page(analysis=an_analysis(exported=exported))
     assert words in page.says("confirmed")
-    assert "+83.0 points [+80.0, +86.0] of test top-1" in page.says("confirmed")
+    assert "+82.0 points [+79.0, +85.0] over the reference as it ships" in page.says("confirmed")
 
 
 def test_every_run_is_a_row_that_can_be_sorted_by_its_numbers(done: Page) -> None:
@@ -302,7 +306,6 @@ def test_only_what_differs_from_the_defaults_is_typed_and_every_flag_exists() ->
         ranges=("label_smoothing=0:0.3", "lr=0.001:0.1"),
         fixed=("drop_path_rate=0",),
         tracking_uri="sqlite:///elsewhere.db",
-        earlier_max_blocks=(2,),
     )
     flags = flags_of(config)
     assert flags == {

@@ -85,7 +85,9 @@ def confirmed_run(
     config = a_config(tmp_path, stages=("attribute", "confirm"))
     (config.path / "predictions").mkdir(parents=True)
     journal = Journal(config.path)
-    for spec in confirm_specs(plan, config, best=pick_best(journal, plan, config)):
+    best = pick_best(journal, plan, config)
+    # Nothing was measured, so that every dial is open and the advised recipe the reference.
+    for spec in confirm_specs(plan, config, best=best, advised=plan.reference):
         journal.start(spec)
         if spec.role in diverging:
             journal.end(spec.trial_id, "diverged", "diverged in epoch 1")
@@ -108,20 +110,25 @@ def confirmed_run(
     return journal, config
 
 
-def test_a_scaled_default_that_failed_on_test_as_the_best_is_not_exported(tmp_path: Path) -> None:
+def test_where_no_dial_turned_the_reference_is_the_advised_recipe(tmp_path: Path) -> None:
     journal, config = confirmed_run(tmp_path, a_plan())
     found = analyse(journal, a_plan(), config)
+    assert found.advice.recipe == REFERENCE
     assert found.best == a_plan().anchors["scaled"]
-    assert found.verdict.exported == "reference"
-    assert found.exported == REFERENCE
     journal.close()
 
 
-def test_a_scaled_default_beside_a_best_that_failed_is_exported(tmp_path: Path) -> None:
+def test_what_is_much_better_on_fresh_validation_images_is_exported_and_said_why(
+    tmp_path: Path,
+) -> None:
     plan = replace(a_plan(), candidate=BEST)
     journal, config = confirmed_run(tmp_path, plan)
-    found = analyse(journal, plan, config)
-    assert (found.verdict.exported, found.exported) == ("scaled", plan.anchors["scaled"])
+    verdict = analyse(journal, plan, config).verdict
+    assert verdict.exported == "best"
+    assert verdict.advised == BEST.to_dict()
+    assert verdict.advised_because == {}
+    assert "on fresh validation images beyond noise" in verdict.exported_because
+    assert verdict.sentence.endswith(f"The best recipe is exported; {verdict.exported_because}.")
     journal.close()
 
 
@@ -129,9 +136,9 @@ def test_a_reference_that_diverges_on_every_seed_is_not_exported(tmp_path: Path)
     journal, config = confirmed_run(tmp_path, a_plan(), diverging=("reference",))
     found = analyse(journal, a_plan(), config)
     assert found.verdict.fit.reference == "diverged"
-    assert found.verdict.confirmed is None
-    assert (found.verdict.exported, found.exported) == ("best", a_plan().anchors["scaled"])
-    assert "The reference diverged on fresh seeds; the best recipe is" in found.verdict.sentence
+    assert found.verdict.confirmed is not None
+    assert found.verdict.confirmed.reference == {}
+    assert (found.verdict.exported, found.exported) == ("scaled", a_plan().anchors["scaled"])
     journal.close()
 
 

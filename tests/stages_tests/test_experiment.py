@@ -1,5 +1,6 @@
 """The experiment's runs differ in what is compared and in nothing else."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from search.records.trials import TrialSpec
 from search.stages.experiment import (
     attribute_stage,
     block_specs,
+    confirm_specs,
     confirm_stage,
     experiment_factors,
     same_role,
@@ -192,15 +194,18 @@ def test_blocks_are_added_until_every_dial_is_decided_or_the_last_is_done(
 
 
 def test_equal_recipes_are_confirmed_once_and_stand_for_each_other(tmp_path: Path) -> None:
-    off = plan().anchors["off"]
-    assert same_role(plan(), off) == {
+    off, reference = plan().anchors["off"], plan().reference
+    assert same_role(plan(), off, reference) == {
         "reference": "reference",
         "best": "best",
         "off": "best",
         "scaled": "scaled",
+        "advised": "reference",
     }
     journal = Journal(tmp_path)
-    stage = confirm_stage(journal, plan(), config(tmp_path, confirm_seeds=2), best=off)
+    stage = confirm_stage(
+        journal, plan(), config(tmp_path, confirm_seeds=2), best=off, advised=reference
+    )
     specs = []
     while isinstance(spec := stage.next(), TrialSpec):
         journal.start(spec)
@@ -213,8 +218,25 @@ def test_equal_recipes_are_confirmed_once_and_stand_for_each_other(tmp_path: Pat
     assert len(seeds) == 2
 
 
+def test_what_the_answer_is_about_has_more_seeds_than_what_it_is_compared_with(
+    tmp_path: Path,
+) -> None:
+    advised = plan().reference.with_strengths(label_smoothing=0.03)
+    specs = confirm_specs(plan(), config(tmp_path, confirm_seeds=5), best=BEST, advised=advised)
+    runs = Counter(spec.role for spec in specs)
+    assert runs == {"reference": 5, "advised": 5, "best": 3, "off": 3, "scaled": 3}
+    assert [spec.number for spec in specs] == list(range(19))
+    of_seed = {role: {s.recipe.seed for s in specs if s.role == role} for role in runs}
+    assert of_seed["off"] < of_seed["advised"] == of_seed["reference"]
+    # Where the advised recipe is the best, that one has all seeds.
+    same = confirm_specs(plan(), config(tmp_path, confirm_seeds=5), best=BEST, advised=BEST)
+    assert Counter(spec.role for spec in same)["best"] == 5
+
+
 def test_no_stage_shares_a_seed_with_another(tmp_path: Path) -> None:
-    confirm = confirm_stage(Journal(tmp_path), plan(), config(tmp_path), best=BEST).next()
+    confirm = confirm_stage(
+        Journal(tmp_path), plan(), config(tmp_path), best=BEST, advised=BEST
+    ).next()
     assert isinstance(confirm, TrialSpec)
     attribute = {spec.split_seed for number in range(20) for spec in block(number)}
     assert confirm.split_seed not in attribute

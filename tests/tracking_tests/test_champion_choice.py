@@ -13,11 +13,11 @@ from search.plan.config import RunConfig
 from search.plan.plan import Plan
 from search.records.journal import Journal
 from search.records.trials import Record, TrialSpec
+from search.stages.advice import Advice
 from search.stages.analysis import Analysis
 from search.stages.experiment import confirm_stage
 from search.tracking.champion import Champion
 from search.tracking.champion_choice import make_champion
-from search.verdict.schema import Fit
 from spaces.recipe import Recipe
 from tests.support.finished_run import a_config, a_plan, an_analysis
 from tests.support.toy_training import TOY, toy_dataset
@@ -28,6 +28,7 @@ from trainable.trainer import Trainer
 BEST = TOY.with_strengths(label_smoothing=0.0)
 SCALED = TOY.with_strengths(ema_decay=0.8)
 OFF = TOY.with_strengths(ema_decay=0.0, label_smoothing=0.0)
+ADVISED = TOY.with_strengths(label_smoothing=0.05)
 
 
 def a_toy_plan() -> Plan:
@@ -42,7 +43,7 @@ def confirmed(config: RunConfig, plan: Plan) -> Journal:
     config.path.mkdir(parents=True)
     journal = Journal(config.path)
     dataset = toy_dataset()
-    stage = confirm_stage(journal, plan, config, best=BEST)
+    stage = confirm_stage(journal, plan, config, best=BEST, advised=ADVISED)
     while isinstance(spec := stage.next(), TrialSpec):
         journal.start(spec)
         metrics = {"test/top1": 0.25, "clean_train/top1": 0.5}
@@ -86,13 +87,14 @@ def champion_of(config: RunConfig, exported: str = "best", **changes: Any) -> Ch
 
 
 def _with_best(analysis: Analysis) -> Analysis:
-    return replace(analysis, best=BEST)
+    return replace(analysis, best=BEST, advice=Advice(recipe=ADVISED, reasons={}))
 
 
 def test_only_the_first_seed_of_what_may_be_exported_leaves_weights(config: RunConfig) -> None:
     specs = [trial.spec for trial in Journal(config.path).of_stage("confirm")]
-    assert len(specs) == 2 * 4
-    assert {spec.role for spec in specs if spec.keep_weights} == {"reference", "best", "scaled"}
+    roles = {"reference", "best", "off", "scaled", "advised"}
+    assert len(specs) == 2 * len(roles)
+    assert {spec.role for spec in specs if spec.keep_weights} == roles
     assert {spec.block for spec in specs if spec.keep_weights} == {0}
 
 
@@ -102,33 +104,29 @@ def test_a_run_that_stands_for_an_equal_recipe_leaves_weights_too(tmp_path: Path
     config = a_config(tmp_path, confirm_seeds=2)
     config.path.mkdir(parents=True)
     journal = Journal(config.path)
-    stage = confirm_stage(journal, equal, config, best=BEST)
+    stage = confirm_stage(journal, equal, config, best=BEST, advised=ADVISED)
     kept = []
     while isinstance(spec := stage.next(), TrialSpec) and spec.block == 0:
         kept += [spec.role] if spec.keep_weights else []
         journal.start(spec)
     journal.close()
-    assert kept == ["reference", "best", "off"]
+    assert kept == ["reference", "best", "off", "advised"]
 
 
-@pytest.mark.parametrize(
-    ("exported", "name"), [("best", "the search's best recipe"), ("scaled", "the size-scaled")]
-)
-def test_a_champion_beside_a_reference_that_diverged_says_so(
-    config: RunConfig, exported: str, name: str
-) -> None:
-    fit = Fit(reference="diverged", best="balanced", reasons=())
-    described = champion_of(config, exported, fit=fit).description
-    assert f"It is {name}" in described
-    assert "which trains where the reference diverges" in described
+def test_a_champion_that_is_not_the_advised_recipe_says_why(config: RunConfig) -> None:
+    because = "the advised recipe has no result on fresh seeds"
+    described = champion_of(config, "scaled", exported_because=because).description
+    assert f"It is the size-scaled default; {because}." in described
 
 
 @pytest.mark.parametrize(
     ("exported", "recipe", "why"),
     [
-        ("best", BEST, "which beat the reference"),
-        ("scaled", SCALED, "did not beat the reference"),
-        ("reference", TOY, "nothing that was found beats it"),
+        ("advised", ADVISED, "the reference with what the dials recommend"),
+        ("best", BEST, "It is the best recipe."),
+        ("scaled", SCALED, "It is the size-scaled default."),
+        ("off", OFF, "It is everything off."),
+        ("reference", TOY, "It is the reference as it ships."),
     ],
 )
 def test_the_champion_is_the_recipe_that_the_verdict_exports_and_says_so(
@@ -168,7 +166,7 @@ def test_nothing_outside_of_the_run_is_read_or_deleted(config: RunConfig, templa
     path.write_text(path.read_text().replace(str(config.path), str(template)))
     with pytest.raises(FileNotFoundError, match="does not lie in"):
         champion_of(config)
-    assert len(list((template / "ray").rglob("*.pt"))) == 3
+    assert len(list((template / "ray").rglob("*.pt"))) == 5
 
 
 def test_a_checkpoint_of_another_model_is_told_and_not_used(config: RunConfig) -> None:

@@ -61,6 +61,12 @@ CONFIRMED = Confirmed(
         "test/top1": Estimate(mean=0.02, ci95=(0.01, 0.03)),
         "test/nll": Estimate(mean=-0.1, ci95=(-math.inf, math.inf)),
     },
+    advised={"test/top1": 0.92},
+    advised_minus={
+        "reference": {"test/top1": Estimate(mean=0.02, ci95=(0.01, 0.03))},
+        "off": {"test/top1": Estimate(mean=0.004, ci95=(-0.01, 0.02))},
+    },
+    free="off",
 )
 
 
@@ -74,7 +80,7 @@ def test_the_description_says_the_sentence_then_the_dials_then_how_then_where() 
         note.index(part)
         for part in (
             *(
-                "90.0 % → **92.0 %**",
+                "Test top-1 of the advised recipe **92.0 %** (3 seeds, 1,197 images): ",
                 "[report](#/report)",
                 "(#/charts)",
                 "[champion model](#/model)",
@@ -137,7 +143,10 @@ def test_the_confirmed_gain_is_logged_with_its_finite_ends() -> None:
         "confirmed/gain_top1_low": 0.01,
         "confirmed/gain_top1_high": 0.03,
         "confirmed/gain_nll": -0.1,
+        "confirmed/advised_minus_reference_top1": 0.02,
+        "confirmed/advised_minus_off_top1": 0.004,
         "confirmed/reference_top1": 0.9,
+        "confirmed/advised_top1": 0.92,
         "confirmed/best_top1": 0.92,
     }
 

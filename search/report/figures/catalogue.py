@@ -86,7 +86,8 @@ def figures(
         found.append(_figure("fit_map", partial(fit_map, plan, trials, best, metric=metric)))
     if analysis is not None and analysis.verdict.confirmed is not None:
         confirmed = analysis.verdict.confirmed
-        draw = partial(confirmation, plan, trials, analysis.best, confirmed, metric=metric)
+        recipes = (analysis.best, analysis.advice.recipe)
+        draw = partial(confirmation, plan, trials, *recipes, confirmed, metric=metric)
         found.append(_figure("confirmed", draw))
     if has_ladder(trials):
         found.append(_figure("ema_ladder", partial(ladder, plan, trials, metric=metric)))

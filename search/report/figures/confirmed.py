@@ -19,11 +19,13 @@ from search.report.figures.axes import (
 from search.report.figures.drawing import Drawing, Item, Mark, Stroke, Text
 from search.report.figures.roles import role_mark, roles
 from search.report.figures.turns import interval_text
-from search.verdict.schema import Confirmed
+from search.verdict.schema import Confirmed, Estimate
+from search.verdict.wording import ROLE_WORDS
 from spaces.recipe import Recipe
 
 _ROW = 34.0
 _HEAD = 24.0
+_GAIN_ROW = 40.0
 
 Scores = Mapping[str, Mapping[int, float]]
 
@@ -44,13 +46,14 @@ def confirmation(
     plan: Plan,
     trials: Sequence[Trial],
     best: Recipe,
+    advised: Recipe,
     confirmed: Confirmed,
     width: float,
     *,
     metric: Metric = TOP1,
 ) -> Drawing:
-    """An estimation plot (Gardner and Altman 1986): runs above, difference with interval below."""
-    names = roles(plan, best)
+    """An estimation plot (Gardner and Altman 1986): runs above, differences below."""
+    names = roles(plan, best, advised)
     if "best" not in names:  # It is the reference itself, under another name.
         names = {"best" if role == "reference" else role: name for role, name in names.items()}
     unit = metric.unit
@@ -69,8 +72,14 @@ def confirmation(
     for role, name in shown.items():
         items += _role_row(role, name, scores[role], x, y_of[role], unit, is_wide=width >= WIDE)
     top = _HEAD + len(shown) * row + 58
-    items += _difference(confirmed, metric, left, width, top)
-    return Drawing(width=width, height=top + 62, items=tuple(items))
+    gains = {
+        role: of[metric.on("test")]
+        for role, of in confirmed.advised_minus.items()
+        if metric.on("test") in of
+    }
+    items += _differences(gains, metric, left, width, top)
+    height = top + len(gains) * _GAIN_ROW + 38
+    return Drawing(width=width, height=height, items=tuple(items))
 
 
 def _role_row(
@@ -108,37 +117,44 @@ def _pairs(scores: Scores, rows: Sequence[tuple[str, float]], x: Scale) -> list[
     ]
 
 
-def _difference(
-    confirmed: Confirmed, metric: Metric, left: float, width: float, top: float
+def _differences(
+    gains: Mapping[str, Estimate], metric: Metric, left: float, width: float, top: float
 ) -> list[Item]:
-    gain = confirmed.best_minus_reference.get(metric.on("test"))
-    if gain is None:
+    """The advised recipe less each recipe that needs no search, a row each."""
+    if not gains:
         return []
     unit = metric.unit
-    mean, low, high = (unit.scale * value for value in (gain.mean, *gain.ci95))
-    shown = [value for value in (0.0, mean, low, high) if math.isfinite(value)]
-    ends = padded(shown, least=unit.least_span, share=0.1)
+    scaled = {
+        role: tuple(unit.scale * value for value in (gain.mean, *gain.ci95))
+        for role, gain in gains.items()
+    }
+    shown = [value for values in scaled.values() for value in values if math.isfinite(value)]
+    ends = padded([0.0, *shown], least=unit.least_span, share=0.1)
     x = Scale(low=ends[0], high=ends[1], start=left, end=width - 60)
-    words = f"best − reference: {interval_text(metric.name, gain)} {unit.word}"
-    y = top + 14
-    items = _axis(x, "", unit.word, top + 30, top=top)
-    # Painted first, so that the axis and its zero stay on top.
-    items.insert(0, Text(at=(left, top - 10), text=words, ink="ink", size=12, is_bold=True))
-    items.append(Stroke(points=((x(0.0), top), (x(0.0), top + 30)), ink="muted", width=1.4))
-    is_known = math.isfinite(low) and math.isfinite(high)
-    bar = ((x.clamped(low), y), (x.clamped(high), y))
-    items.append(
-        Stroke(
-            points=bar,
-            ink="best",
-            width=4.0 if is_known else 1.2,
-            is_dashed=not is_known,
-            opacity=0.55,
+    bottom = top + len(gains) * _GAIN_ROW
+    items = _axis(x, "", unit.word, bottom, top=top)
+    items.append(Stroke(points=((x(0.0), top), (x(0.0), bottom)), ink="muted", width=1.4))
+    for row, (role, (mean, low, high)) in enumerate(scaled.items()):
+        y = top + (row + 1) * _GAIN_ROW - 10
+        words = f"advised − {ROLE_WORDS[role].removeprefix('the ')}"
+        said = f"{words}: {interval_text(metric.name, gains[role])} {unit.word}"
+        # Painted first, so that the axis and its zero stay on top.
+        items.insert(0, Text(at=(left, y - 14), text=said, ink="ink", size=12))
+        is_known = math.isfinite(low) and math.isfinite(high)
+        bar = ((x.clamped(low), y), (x.clamped(high), y))
+        items.append(
+            Stroke(
+                points=bar,
+                ink="advised",
+                width=4.0 if is_known else 1.2,
+                is_dashed=not is_known,
+                opacity=0.55,
+            )
         )
-    )
-    items.append(
-        Mark(at=(x(mean), y), shape="circle", ink="best", kind="effect", size=5.5, title=words)
-    )
+        at = (x(mean), y)
+        items.append(
+            Mark(at=at, shape="circle", ink="advised", kind="effect", size=5.5, title=said)
+        )
     return items
 
 

@@ -1,4 +1,4 @@
-"""The four recipes that every figure tells apart, each with one colour and one shape throughout."""
+"""The recipes that every figure tells apart, each with one colour and one shape throughout."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -9,17 +9,24 @@ from search.records.trials import Trial
 from search.report.figures.drawing import Item, Mark, Text
 from spaces.recipe import Recipe
 
-SHAPES = {"reference": "square", "best": "diamond", "scaled": "triangle", "off": "triangle_down"}
+SHAPES = {
+    "reference": "square",
+    "advised": "circle",
+    "best": "diamond",
+    "scaled": "triangle",
+    "off": "triangle_down",
+}
 MOST_DOTS = 400
 WORDS = {
     "reference": "reference",
+    "advised": "advised",
     "best": "best",
     "scaled": "size-scaled default",
     "off": "everything off",
 }
 
 
-def roles(plan: Plan, best: Recipe | None) -> dict[str, str]:
+def roles(plan: Plan, best: Recipe | None, advised: Recipe | None = None) -> dict[str, str]:
     """What the recipes are called, by role.
 
     Recipes that are the same appear once, under the first of their roles and all of their names.
@@ -28,6 +35,8 @@ def roles(plan: Plan, best: Recipe | None) -> dict[str, str]:
     if best is not None:
         recipes["best"] = best
     recipes |= {role: recipe for role, recipe in plan.anchors.items() if role != "reference"}
+    if advised is not None:
+        recipes["advised"] = advised
     by_recipe: dict[Recipe, list[str]] = {}
     for role, recipe in recipes.items():
         by_recipe.setdefault(_seedless(recipe), []).append(role)
