@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.records.trials import Trial
-from search.tracking import artifacts as tracking_artifacts
-from search.tracking import notes as tracking_notes
-from search.tracking import view as tracking_view
+from search.tracking import artifacts, notes, view
 from search.tracking.answer import KIND_TAG, Answer, answer_note
 from search.tracking.mirror import Mirror
 from search.tracking.open_store import OtherVersionError
@@ -20,8 +18,8 @@ if TYPE_CHECKING:
 
 _STATES = {"FINISHED": "finished", "KILLED": "interrupted", "FAILED": "failed"}
 _LINKED_FILES = (
-    *tracking_artifacts.FILES[:5],
-    *tracking_artifacts.ANSWER_FILES,
+    *artifacts.FILES[:5],
+    *artifacts.ANSWER_FILES,
     "tables/dials.json",
     "tables/ablation.json",
     "tables/optimizers.json",
@@ -33,7 +31,7 @@ def set_view(mirror: Mirror) -> None:
     """Store the view of the search and name the search in the experiment's description."""
     store, info = mirror.store, mirror.info
     kind = info.tags.get(KIND_TAG, "")
-    tracking_view.set_view(
+    view.set_view(
         store,
         search_id=info.search_id,
         title=info.title,
@@ -48,23 +46,23 @@ def set_view(mirror: Mirror) -> None:
 def describe_experiment(mirror: Mirror, **answer: str) -> None:
     """Say above the experiment which search is the newest, and what it found."""
     store, info = mirror.store, mirror.info
-    note = tracking_notes.experiment_note(
+    note = notes.experiment_note(
         title=info.title,
-        charts=tracking_view.chart_url(store.experiment_id, info.search_id),
-        table=tracking_view.table_url(store.experiment_id, info.search_id),
-        verdict=tracking_view.run_url(store.experiment_id, mirror.parent),
+        charts=view.chart_url(store.experiment_id, info.search_id),
+        table=view.table_url(store.experiment_id, info.search_id),
+        verdict=view.run_url(store.experiment_id, mirror.parent),
         metric=mirror.told.metric,
         **answer,
     )
-    tracking_view.set_experiment_note(store, note)
+    view.set_experiment_note(store, note)
 
 
 def upload(mirror: Mirror, *, run_dir: Path | None, verdict: Verdict | None) -> list[str]:
     """Copy the files of the run directory, if there is one, and return the artifacts' paths."""
     if run_dir is None:
         return []
-    dials = tracking_notes.dial_table(verdict) if verdict else []
-    return tracking_artifacts.upload(mirror.store, mirror.parent, run_dir, dials=dials)
+    dials = notes.dial_table(verdict) if verdict else []
+    return artifacts.upload(mirror.store, mirror.parent, run_dir, dials=dials)
 
 
 def register(mirror: Mirror, *, champion: "Champion") -> "Registered":
@@ -103,10 +101,10 @@ def publish(
         answer: What a run that is no search found, instead of a verdict.
     """
     experiment_id, parent = mirror.store.experiment_id, mirror.parent
-    charts = tracking_view.chart_url(experiment_id, mirror.info.search_id)
-    counts = tracking_notes.count(trials)
+    charts = view.chart_url(experiment_id, mirror.info.search_id)
+    counts = notes.count(trials)
     if verdict is None and answer is None:
-        note = tracking_notes.open_note(
+        note = notes.open_note(
             mirror.info.title,
             _STATES[status],
             charts=charts,
@@ -116,25 +114,25 @@ def publish(
         )
         mirror.summarise(metrics={}, tags={"mlflow.note.content": note})
         return
-    links = tracking_notes.Links(
+    links = notes.Links(
         charts=charts,
         artifacts={
-            path: tracking_artifacts.artifact_link(experiment_id, parent, path)
+            path: artifacts.artifact_link(experiment_id, parent, path)
             for path in _LINKED_FILES
             if path in files
         },
-        images=tracking_artifacts.images(run_dir, parent) if run_dir else {},
+        images=artifacts.images(run_dir, parent) if run_dir else {},
         runs=_runs_that_matter(mirror, trials),
-        champion=tracking_view.model_url(champion.name, champion.version) if champion else "",
+        champion=view.model_url(champion.name, champion.version) if champion else "",
     )
     if answer is not None:
         note = answer_note(answer, links=links, counts=counts)
         mirror.summarise(metrics=answer.metrics, tags={"mlflow.note.content": note})
         return
     assert verdict is not None
-    note = tracking_notes.verdict_note(verdict, counts=counts, links=links)
-    tags = tracking_notes.verdict_tags(verdict) | {"mlflow.note.content": note}
-    mirror.summarise(metrics=tracking_notes.verdict_metrics(verdict), tags=tags)
+    note = notes.verdict_note(verdict, counts=counts, links=links)
+    tags = notes.verdict_tags(verdict) | {"mlflow.note.content": note}
+    mirror.summarise(metrics=notes.verdict_metrics(verdict), tags=tags)
 
 
 def _runs_that_matter(mirror: Mirror, trials: Sequence[Trial]) -> Mapping[str, str]:
@@ -158,7 +156,7 @@ def _runs_that_matter(mirror: Mirror, trials: Sequence[Trial]) -> Mapping[str, s
     if best is not None:
         chosen = {"best trial": best, **chosen}
     return {
-        run_name(trial): tracking_view.run_url(
+        run_name(trial): view.run_url(
             mirror.store.experiment_id, mirror.children[trial.spec.trial_id].run_id
         )
         for trial in chosen.values()

@@ -9,11 +9,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from search.records.trials import Trial
-from search.tracking import notes as tracking_notes
-from search.tracking import ranks as tracking_ranks
-from search.tracking import trial_fields as shown
+from search.tracking import notes, trial_fields
 from search.tracking.answer import KIND_TAG
 from search.tracking.metric_keys import RANK_METRIC, final_name, search_best_name
+from search.tracking.ranks import rank_at_stop, rank_colours
 from search.tracking.store import DatasetInfo, FoundRun, Point, Store
 from search.tracking.view import chart_url
 
@@ -82,7 +81,7 @@ class Mirror:
         children: Runs of the trials, by `TrialSpec.trial_id`.
     """
 
-    def __init__(self, store: Store, info: SearchInfo, told: shown.Values) -> None:
+    def __init__(self, store: Store, info: SearchInfo, told: trial_fields.Values) -> None:
         self.store = store
         self.info = info
         self.told = told
@@ -106,26 +105,26 @@ class Mirror:
             child is None
             or child.epoch < trial.epoch
             or child.outcome != trial.status
-            or child.status != shown.RUN_STATUS[trial.status]
+            or child.status != trial_fields.RUN_STATUS[trial.status]
         )
 
     def update(self, trial: Trial) -> None:
         """Create the trial's run if it is missing, log new epochs, end or reopen it."""
         child = self.children.get(trial.spec.trial_id) or self._create(trial)
-        status = shown.RUN_STATUS[trial.status]
+        status = trial_fields.RUN_STATUS[trial.status]
         if status == "RUNNING" and child.status != status:
             self.store.reopen_run(child.run_id)
             child.status = status
-        metrics = list(shown.points(trial, after=child.epoch))
+        metrics = list(trial_fields.points(trial, after=child.epoch))
         if not child.has_final:
-            metrics += shown.final_point(trial, self.told.metric)
+            metrics += trial_fields.final_point(trial, self.told.metric)
         params: Mapping[str, str] = {}
         if not child.has_params:
-            params = shown.params(trial, self.told)
+            params = trial_fields.params(trial, self.told)
         live: dict[str, str] = {}
         if trial.records and not child.has_live:
-            live = shown.live_params(trial.records[0].metrics, self.told.names)
-        tags = shown.state_tags(trial) if child.outcome != trial.status else {}
+            live = trial_fields.live_params(trial.records[0].metrics, self.told.names)
+        tags = trial_fields.state_tags(trial) if child.outcome != trial.status else {}
         self.store.log(child.run_id, metrics=metrics, params={**params, **live}, tags=tags)
         child.has_live = child.has_live or bool(live)
         child.epoch, child.has_params, child.outcome = trial.epoch, True, trial.status
@@ -133,7 +132,7 @@ class Mirror:
         child.has_final = child.has_final or trial.is_full_length
         if child.status != status:
             # Last, so that a run with a final status lacks nothing.
-            self.store.end_run(child.run_id, status, end=shown.end_time(trial))
+            self.store.end_run(child.run_id, status, end=trial_fields.end_time(trial))
             child.status = status
 
     def interrupt(self, trials: Iterable[Trial]) -> None:
@@ -165,8 +164,8 @@ class Mirror:
 
     def update_ranks(self, trials: Collection[Trial]) -> None:
         """Log each search trial's rank where it stopped, and colour full-length ones by result."""
-        colours = tracking_ranks.rank_colours(trials, self.told.metric)
-        ranks = tracking_ranks.rank_at_stop(list(trials), self.told.metric)
+        colours = rank_colours(trials, self.told.metric)
+        ranks = rank_at_stop(list(trials), self.told.metric)
         for trial in trials:
             name = trial.spec.trial_id
             child = self.children.get(name)
@@ -191,7 +190,7 @@ class Mirror:
 
     def _open_parent(self) -> str:
         info, store = self.info, self.store
-        note = tracking_notes.open_note(
+        note = notes.open_note(
             info.title,
             "running",
             charts=chart_url(store.experiment_id, info.search_id),
@@ -215,7 +214,7 @@ class Mirror:
                 store.reopen_run(run_id)
                 tags["mlflow.note.content"] = note
         else:
-            look = {"role": "search", "mlflow.runColor": shown.PARENT_COLOUR}
+            look = {"role": "search", "mlflow.runColor": trial_fields.PARENT_COLOUR}
             run_id = store.create_run(
                 info.run_name, {**info.tags, **look, "mlflow.note.content": note}
             )
@@ -242,9 +241,9 @@ class Mirror:
 
     def _create(self, trial: Trial) -> Child:
         tags = {key: self.info.tags[key] for key in _COPIED_TAGS if key in self.info.tags}
-        tags |= shown.tags(trial) | {"mlflow.parentRunId": self.parent, "outcome": "running"}
-        start = shown.start_time(trial)
-        run_id = self.store.create_run(shown.run_name(trial), tags, start=start)
+        tags |= trial_fields.tags(trial) | {"mlflow.parentRunId": self.parent, "outcome": "running"}
+        start = trial_fields.start_time(trial)
+        run_id = self.store.create_run(trial_fields.run_name(trial), tags, start=start)
         child = Child(
             run_id=run_id,
             status="RUNNING",
@@ -261,7 +260,7 @@ class Mirror:
 
     def _child(self, run: FoundRun) -> Child:
         outcome = run.tags.get("outcome", "")
-        has_ended = run.status != "RUNNING" and run.status == shown.RUN_STATUS.get(outcome)
+        has_ended = run.status != "RUNNING" and run.status == trial_fields.RUN_STATUS.get(outcome)
         if has_ended and "epochs" in run.tags:
             epoch = int(run.tags["epochs"])
         else:

@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from search.records.trials import Trial
-from search.tracking import closing as tracking_closing
-from search.tracking import notes as tracking_notes
-from search.tracking import view as tracking_view
+from search.tracking import closing, notes, view
 from search.tracking.answer import Answer
 from search.tracking.mirror import Mirror, SearchInfo
 from search.tracking.open_store import failures, open_store
@@ -32,7 +30,7 @@ Result = TypeVar("Result")
 
 _OPEN = "open the store"
 _EXTRAS = {
-    "set the saved view": tracking_closing.set_view,
+    "set the saved view": closing.set_view,
     "name the dataset": Mirror.log_dataset,
 }
 """What another version of MLflow may refuse; the runs and their numbers must not depend on it."""
@@ -162,14 +160,14 @@ class Tracker:
         trials = list(self._trials.values())
         self._attempt("end the interrupted trials", lambda mirror: mirror.interrupt(trials))
         self._attempt("log the ranks", lambda mirror: mirror.update_ranks(trials))
-        upload = partial(tracking_closing.upload, run_dir=artifacts, verdict=verdict)
+        upload = partial(closing.upload, run_dir=artifacts, verdict=verdict)
         files = self._attempt("copy the artifacts", upload)
         registered = None
         if champion is not None:
-            register = partial(tracking_closing.register, champion=champion)
+            register = partial(closing.register, champion=champion)
             registered = self._attempt("register the champion", register)
         publish = partial(
-            tracking_closing.publish,
+            closing.publish,
             status=status,
             verdict=verdict,
             trials=trials,
@@ -180,8 +178,8 @@ class Tracker:
         )
         self._attempt("log the verdict", publish)
         if verdict is not None:
-            said = tracking_notes.answer(verdict)
-            describe = partial(tracking_closing.describe_experiment, answer=said)
+            said = notes.answer(verdict)
+            describe = partial(closing.describe_experiment, answer=said)
             self._attempt("describe the experiment", describe)
         # Last, so that a run that is over lacks nothing but what `problems` says.
         self._attempt("end the search", lambda mirror: mirror.close(status))
@@ -191,7 +189,7 @@ class Tracker:
         if self._store is None or self._search is None:
             return base_url
         search_id = self._search.search_id
-        return tracking_view.chart_url(self._store.experiment_id, search_id, base_url=base_url)
+        return view.chart_url(self._store.experiment_id, search_id, base_url=base_url)
 
     def _catch_up(self, *, is_last: bool = False) -> None:
         tried: set[str] = set()

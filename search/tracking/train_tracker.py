@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from search.records.trials import Trial
-from search.tracking import trial_fields as shown
+from search.tracking import trial_fields
 from search.tracking.open_store import failures, open_store
 from search.tracking.patience import Patience
 from search.tracking.store import DatasetInfo, Point, Store, quotable
@@ -168,7 +168,7 @@ def _search_of(store: Store, search_id: str | None) -> tuple[dict[str, str], str
 
 
 def _log_epochs(run: _Run, trial: Trial) -> None:
-    run.store.log(run.run_id, metrics=shown.points(trial, after=run.epoch))
+    run.store.log(run.run_id, metrics=trial_fields.points(trial, after=run.epoch))
     run.epoch = trial.epoch
 
 

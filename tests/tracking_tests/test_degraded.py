@@ -11,7 +11,7 @@ import pytest
 
 from search.records.provenance import ROOT
 from search.report.figures.catalogue import figures, write_figures
-from search.tracking import view as tracking_view
+from search.tracking import view
 from search.tracking.open_store import embedded_uri, set_environment
 from search.tracking.tracker import DatasetInfo, Tracker
 from search.verdict.schema import Verdict
@@ -125,7 +125,7 @@ def test_a_store_that_refuses_a_call_still_gets_the_numbers_and_the_verdict(
     paths = {file.path for file in client.list_artifacts(parent.info.run_id)}
     assert {"report.html", "figures", "tables", "environment.txt"} <= paths
     tags = client.get_experiment(parent.info.experiment_id).tags
-    assert f"mlflow.sharedViewState.{tracking_view.view_id(search_id)}" in tags
+    assert f"mlflow.sharedViewState.{view.view_id(search_id)}" in tags
     assert "Turn down label_smoothing, ema_decay" in tags["mlflow.note.content"]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from search.records.trials import Trial, TrialSpec
-from search.tracking import notes as tracking_notes
+from search.tracking import notes
 from search.tracking.notes import Links
 from search.verdict.schema import TURNS, Confirmed, Cost, Dial, Estimate, Fit, Verdict
 from spaces.recipe import Recipe
@@ -72,7 +72,7 @@ CONFIRMED = Confirmed(
 
 def test_the_description_says_the_sentence_then_the_dials_then_how_then_where() -> None:
     dials = [a_dial(name, turn) for name, turn in zip(STRENGTHS, (*TURNS, "down"), strict=True)]
-    note = tracking_notes.verdict_note(
+    note = notes.verdict_note(
         a_verdict(*dials, confirmed=CONFIRMED), counts="24 trials.", links=LINKS
     )
     assert note.startswith("**Turn down label smoothing.**\n")
@@ -95,18 +95,18 @@ def test_the_description_says_the_sentence_then_the_dials_then_how_then_where() 
 
 def test_a_remark_on_several_strengths_is_made_once() -> None:
     dials = [a_dial(name, "leave", remark="Train longer.") for name in tuple(STRENGTHS)[:2]]
-    note = tracking_notes.verdict_note(a_verdict(*dials), counts="", links=LINKS)
+    note = notes.verdict_note(a_verdict(*dials), counts="", links=LINKS)
     assert "* weight_decay, label_smoothing: Train longer.\n" in note
     assert note.count("Train longer.") == 1
 
 
 def test_each_turn_reads_differently() -> None:
-    rows = tracking_notes.dial_table(a_verdict(*(a_dial("ema_decay", turn) for turn in TURNS)))
+    rows = notes.dial_table(a_verdict(*(a_dial("ema_decay", turn) for turn in TURNS)))
     assert len({row["turn"] for row in rows}) == len(TURNS)
 
 
 def test_an_effect_is_in_points_with_its_interval() -> None:
-    (row,) = tracking_notes.dial_table(a_verdict(a_dial("ema_decay", "down")))
+    (row,) = notes.dial_table(a_verdict(a_dial("ema_decay", "down")))
     assert (row["val top-1, points"], row["95 %"]) == ("+1.2", "+0.3 … +2.1")
 
 
@@ -114,22 +114,22 @@ def test_an_effect_is_in_points_with_its_interval() -> None:
 def test_an_unknown_interval_is_said_in_words_and_not_logged(end: float) -> None:
     unknown = {"val/top1": Estimate(mean=0.01, ci95=(-end, end))}
     verdict = a_verdict(a_dial("ema_decay", "inconclusive", effect=unknown))
-    (row,) = tracking_notes.dial_table(verdict)
+    (row,) = notes.dial_table(verdict)
     assert (row["val top-1, points"], row["95 %"]) == ("+1.0", "unknown")
-    metrics = tracking_notes.verdict_metrics(verdict)
+    metrics = notes.verdict_metrics(verdict)
     assert metrics == {"effect/ema_decay": 0.01, "cost/wall_s": 90.0, "cost/core_s": 180.0}
 
 
 def test_an_inconclusive_dial_says_what_it_needs() -> None:
     dial = a_dial("ema_decay", "inconclusive", decided_by=None, more_runs=(16, 40))
-    (row,) = tracking_notes.dial_table(a_verdict(dial))
+    (row,) = notes.dial_table(a_verdict(dial))
     assert row["decided by"] == "needs 16 to 40 more runs"
     assert row["to"] == "(0)"  # It was tried, and is not what to turn to.
 
 
 def test_a_dial_decided_by_another_metric_says_which_and_how() -> None:
     effect = {"val/nll": Estimate(mean=-0.2, ci95=(-0.3, -0.1))}
-    (row,) = tracking_notes.dial_table(
+    (row,) = notes.dial_table(
         a_verdict(a_dial("ema_decay", "down", decided_by="val/nll", effect=effect))
     )
     assert row["decided by"] == "val/nll -0.200 (-0.300 … -0.100)"
@@ -137,7 +137,7 @@ def test_a_dial_decided_by_another_metric_says_which_and_how() -> None:
 
 
 def test_the_confirmed_gain_is_logged_with_its_finite_ends() -> None:
-    metrics = tracking_notes.verdict_metrics(a_verdict(confirmed=CONFIRMED))
+    metrics = notes.verdict_metrics(a_verdict(confirmed=CONFIRMED))
     assert {name: value for name, value in metrics.items() if name.startswith("confirmed")} == {
         "confirmed/gain_top1": 0.02,
         "confirmed/gain_top1_low": 0.01,
@@ -153,7 +153,7 @@ def test_the_confirmed_gain_is_logged_with_its_finite_ends() -> None:
 
 def test_tags_name_the_dials_to_turn_and_say_none_where_there_is_none() -> None:
     verdict = a_verdict(a_dial("ema_decay", "down"), a_dial("label_smoothing", "down"))
-    assert tracking_notes.verdict_tags(verdict) == {
+    assert notes.verdict_tags(verdict) == {
         "fit.reference": "underfit",
         "fit.best": "balanced",
         "turn_down": "ema_decay, label_smoothing",
@@ -171,11 +171,11 @@ def test_tags_name_the_dials_to_turn_and_say_none_where_there_is_none() -> None:
 )
 def test_the_answer_in_a_few_words(turns: tuple[str, ...], said: str) -> None:
     dials = [a_dial(name, turn) for name, turn in zip(STRENGTHS, turns, strict=False)]
-    assert tracking_notes.answer(a_verdict(*dials)) == said
+    assert notes.answer(a_verdict(*dials)) == said
 
 
 def test_a_verdict_without_sentence_test_or_dials_still_has_a_description() -> None:
-    note = tracking_notes.verdict_note(
+    note = notes.verdict_note(
         replace(a_verdict(), sentence=""), counts="", links=Links(charts="#/charts")
     )
     assert note.startswith("**Turn down: none.**")
@@ -189,23 +189,23 @@ def test_runs_are_counted_by_stage_and_by_how_they_ended() -> None:
 
     trials = [a_trial("search", n, "stopped") for n in range(2)]
     trials += [a_trial("search", 2, "finished"), a_trial("attribute", 0, "finished")]
-    assert tracking_notes.count(trials) == (
+    assert notes.count(trials) == (
         "3 trials of the search (2 stopped, 1 finished), 1 runs of the experiment behind the dials."
     )
-    assert tracking_notes.count([]) == "No trial of the search."
+    assert notes.count([]) == "No trial of the search."
 
 
 def test_notes_of_an_experiment_and_of_an_open_search_begin_with_what_matters() -> None:
-    note = tracking_notes.experiment_note(title="leaves #1", charts="#c", table="#t", verdict="#v")
+    note = notes.experiment_note(title="leaves #1", charts="#c", table="#t", verdict="#v")
     # The list of experiments shows the first characters as raw text.
     assert note[:27] == "Which strengths to turn dow"
     assert len(note) < 5000
     assert all(f"]({address})" in note for address in ("#c", "#t", "#v"))
-    said = tracking_notes.answer(a_verdict(a_dial("ema_decay", "down")))
-    answered = tracking_notes.experiment_note(
+    said = notes.answer(a_verdict(a_dial("ema_decay", "down")))
+    answered = notes.experiment_note(
         title="leaves #1", charts="#c", table="#t", verdict="#v", answer=said
     )
     assert answered.startswith("Turn down ema_decay · newest search: [leaves #1](#v)")
-    opened = tracking_notes.open_note("leaves #1", "interrupted", charts="#c", counts="3 trials.")
+    opened = notes.open_note("leaves #1", "interrupted", charts="#c", counts="3 trials.")
     assert opened.startswith("**leaves #1: interrupted, no verdict yet.**")
     assert "3 trials." in opened

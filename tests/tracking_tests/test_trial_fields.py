@@ -10,9 +10,7 @@ import pytest
 
 from search.records.metrics import TOP1
 from search.records.trials import STAGES, STATUSES, Record, Trial, TrialSpec
-from search.tracking import metric_keys
-from search.tracking import ranks as tracking_ranks
-from search.tracking import trial_fields as shown
+from search.tracking import metric_keys, ranks, trial_fields
 from search.tracking.store import Point
 from spaces.recipe import Recipe
 from spaces.strengths.registry import STRENGTHS
@@ -43,9 +41,9 @@ def top1(*values: float) -> list[Mapping[str, float]]:
 
 def test_every_status_has_a_run_status_and_a_colour_of_its_own() -> None:
     trials = [a_trial(0, [], status) for status in STATUSES]
-    assert set(shown.RUN_STATUS) == set(STATUSES)
-    colours = {shown.state_tags(trial)["mlflow.runColor"] for trial in trials}
-    assert len(colours | {shown.PARENT_COLOUR}) == len(STATUSES) + 1
+    assert set(trial_fields.RUN_STATUS) == set(STATUSES)
+    colours = {trial_fields.state_tags(trial)["mlflow.runColor"] for trial in trials}
+    assert len(colours | {trial_fields.PARENT_COLOUR}) == len(STATUSES) + 1
 
 
 def test_names_begin_with_the_stage_the_number_and_how_it_ended() -> None:
@@ -69,14 +67,16 @@ def test_names_begin_with_the_stage_the_number_and_how_it_ended() -> None:
         ),
         "c001 best seed 7": a_trial(1, [], stage="confirm", role="best", recipe=Recipe(seed=7)),
     }
-    assert {shown.run_name(trial) for trial in named.values()} == set(named)
-    assert len({shown.run_name(a_trial(0, [], stage=stage))[0] for stage in STAGES}) == len(STAGES)
+    assert {trial_fields.run_name(trial) for trial in named.values()} == set(named)
+    assert len({trial_fields.run_name(a_trial(0, [], stage=stage))[0] for stage in STAGES}) == len(
+        STAGES
+    )
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-3, 1e-6])
 def test_params_sort_as_text_like_the_numbers_they_are(scale: float) -> None:
     numbers = [0.0, *(scale * x for x in (0.001, 0.02, 0.5, 0.99, 1.0, 9.5))]
-    texts = [shown.fixed_point(x) for x in numbers]
+    texts = [trial_fields.fixed_point(x) for x in numbers]
     assert texts == sorted(texts)
     assert len(set(texts)) == len(texts)
     assert [float(text) for text in texts] == pytest.approx(numbers, abs=1e-10)
@@ -87,8 +87,8 @@ def test_params_hold_raw_value_effective_value_and_position_of_all_strengths() -
     trial = a_trial(0, [], block=2, split_seed=11, levels={"ema_decay": -1})
     ones = dict.fromkeys(STRENGTHS, 1.0)
     twos = dict.fromkeys(STRENGTHS, 2.0)
-    told = shown.Values(positions=lambda _: ones, effective=lambda _: twos)
-    params = shown.params(trial, told)
+    told = trial_fields.Values(positions=lambda _: ones, effective=lambda _: twos)
+    params = trial_fields.params(trial, told)
     for name in STRENGTHS:
         assert params[name] == "0.000000"
         assert params[f"position.{name}"] == "1.000000"
@@ -100,8 +100,8 @@ def test_params_hold_raw_value_effective_value_and_position_of_all_strengths() -
 
 def test_strengths_that_were_read_back_are_params_of_their_own_and_no_metrics() -> None:
     reported = {"live/ema_decay": 0.99996, "live/lr": 0.1, "train/loss": 1.0}
-    assert shown.live_params(reported, ["ema_decay"]) == {"live.ema_decay": "0.999960"}
-    assert not [p for p in shown.points(a_trial(0, [reported]), after=0) if "live" in p.name]
+    assert trial_fields.live_params(reported, ["ema_decay"]) == {"live.ema_decay": "0.999960"}
+    assert not [p for p in trial_fields.points(a_trial(0, [reported]), after=0) if "live" in p.name]
 
 
 def test_points_hold_wanted_metrics_rounded_with_the_best_so_far() -> None:
@@ -110,7 +110,7 @@ def test_points_hold_wanted_metrics_rounded_with_the_best_so_far() -> None:
         {"train/loss": 1.5},
         {"val/top1": 0.4, "val/nll": 0.9},
     ]
-    found = {(p.name, p.value, p.step) for p in shown.points(a_trial(0, curve), after=0)}
+    found = {(p.name, p.value, p.step) for p in trial_fields.points(a_trial(0, curve), after=0)}
     assert found == {
         ("val/top1", 0.5, 1),
         ("best/val/top1", 0.5, 1),
@@ -127,27 +127,27 @@ def test_points_hold_wanted_metrics_rounded_with_the_best_so_far() -> None:
 @pytest.mark.parametrize("after", [0, 1, 2, 3, 4])
 def test_points_after_an_epoch_are_those_of_later_epochs(after: int) -> None:
     trial = a_trial(0, top1(0.3, 0.5, 0.4))
-    late = [point for point in shown.points(trial, after=0) if point.step > after]
-    assert list(shown.points(trial, after=after)) == late
+    late = [point for point in trial_fields.points(trial, after=0) if point.step > after]
+    assert list(trial_fields.points(trial, after=after)) == late
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_what_is_not_finite_is_left_out(value: float) -> None:
     trial = a_trial(0, [{"val/top1": 0.5}, {"val/top1": value, "val/nll": value}], "diverged")
-    assert {point.step for point in shown.points(trial, after=0)} == {1}
+    assert {point.step for point in trial_fields.points(trial, after=0)} == {1}
 
 
 def test_averages_of_the_experiment_are_shown_by_level() -> None:
     curve = [{"val.best/top1": 0.5, "val.best/nll": 1.0, "val.other/top1": 0.1}]
     trial = a_trial(0, curve, stage="attribute", ema_levels={"best": 0.9})
-    assert [point.name for point in shown.points(trial, after=0)] == ["val.best/top1"]
+    assert [point.name for point in trial_fields.points(trial, after=0)] == ["val.best/top1"]
 
 
 def test_all_points_have_names_that_the_view_knows() -> None:
     levels = dict.fromkeys(metric_keys.LEVELS, 0.9)
     names = metric_keys.epoch_metrics(levels)
     trial = a_trial(0, [dict.fromkeys(names, 0.5)], epochs=1, ema_levels=levels)
-    found = [*shown.points(trial, after=0), *shown.final_point(trial)]
+    found = [*trial_fields.points(trial, after=0), *trial_fields.final_point(trial)]
     assert {point.name for point in found} | {metric_keys.RANK_METRIC} == set(
         metric_keys.metric_keys(TOP1)
     )
@@ -158,27 +158,27 @@ def test_all_points_have_names_that_the_view_knows() -> None:
 def test_only_full_length_trials_of_the_search_have_a_final_value(status: str, length: int) -> None:
     trial = a_trial(0, top1(0.5, 0.7, 0.61234)[:length], status)
     other = a_trial(0, top1(0.5, 0.7, 0.61234)[:length], status, stage="confirm")
-    assert shown.final_point(other) == []
+    assert trial_fields.final_point(other) == []
     has_final = status == "finished" and length == 3
     expected = [Point(name="final/val/top1", value=0.6123, step=3)] if has_final else []
-    assert shown.final_point(trial) == expected
+    assert trial_fields.final_point(trial) == expected
 
 
 @pytest.mark.parametrize("status", STATUSES)
 def test_times_are_those_of_the_records(status: str) -> None:
     curve = [{"val/top1": 0.5, "cost/train_s": 3.0, "cost/eval_s": 1.0}, {"val/top1": 0.6}]
     trial = a_trial(0, curve, status)
-    assert (shown.start_time(trial), shown.end_time(trial)) == (None, None)
+    assert (trial_fields.start_time(trial), trial_fields.end_time(trial)) == (None, None)
     timed = tuple(replace(record, time=100.0 * record.epoch) for record in trial.records)
     trial = replace(trial, records=timed)
-    assert shown.start_time(trial) == 96.0
+    assert trial_fields.start_time(trial) == 96.0
     ended_with_a_report = status in ("finished", "stopped", "diverged")
-    assert shown.end_time(trial) == (200.0 if ended_with_a_report else None)
-    assert {point.time for point in shown.points(trial, after=0)} == {100.0, 200.0}
+    assert trial_fields.end_time(trial) == (200.0 if ended_with_a_report else None)
+    assert {point.time for point in trial_fields.points(trial, after=0)} == {100.0, 200.0}
 
 
 def best_so_far(trials: list[Trial]) -> list[float]:
-    best = tracking_ranks.BestSoFar()
+    best = ranks.BestSoFar()
     for trial in trials:
         best.add(trial)
     return best.values
@@ -230,20 +230,20 @@ def test_the_rank_is_the_percentile_at_the_epoch_where_the_trial_stopped(seed: i
         for n in range(12)
     ]
     expected = {t.spec.trial_id: slow_rank(trials, t) for t in trials if t.records}
-    assert tracking_ranks.rank_at_stop(trials) == expected
+    assert ranks.rank_at_stop(trials) == expected
 
 
 def test_the_rank_of_an_only_trial_is_the_top() -> None:
-    assert tracking_ranks.rank_at_stop([a_trial(0, top1(0.1))]) == {"search-0000": 100.0}
-    assert tracking_ranks.rank_at_stop([a_trial(0, [])]) == {}
+    assert ranks.rank_at_stop([a_trial(0, top1(0.1))]) == {"search-0000": 100.0}
+    assert ranks.rank_at_stop([a_trial(0, [])]) == {}
 
 
 def test_colours_of_full_length_trials_run_from_the_worst_to_the_best() -> None:
     trials = [a_trial(n, top1(0.1, 0.2, n / 40)) for n in (5, 20, 1, 39)]
     trials += [a_trial(7, top1(0.9), "stopped"), a_trial(8, top1(0.9), stage="attribute")]
-    colours = tracking_ranks.rank_colours(trials)
+    colours = ranks.rank_colours(trials)
     assert list(colours) == ["search-0001", "search-0005", "search-0020", "search-0039"]
     assert colours["search-0001"] == "#440154"
     assert colours["search-0039"] == "#ADDC30"
     assert len(set(colours.values())) == 4
-    assert tracking_ranks.rank_colours([]) == {}
+    assert ranks.rank_colours([]) == {}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from search.records.metrics import TOP1
-from search.tracking import view as tracking_view
+from search.tracking import view
 from search.tracking.metric_keys import metric_keys
 from search.tracking.store import Store
 from spaces.strengths.registry import STRENGTHS
@@ -40,9 +40,7 @@ def unpack(value: Mapping[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def value() -> dict[str, Any]:
-    return tracking_view.view_value(
-        search_id="leaves-1 / 2026", title="leaves #1", names=tuple(STRENGTHS)
-    )
+    return view.view_value(search_id="leaves-1 / 2026", title="leaves #1", names=tuple(STRENGTHS))
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +49,7 @@ def state(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_view_fits_the_shortest_tag(value: dict[str, Any]) -> None:
-    assert len(json.dumps(value)) < tracking_view.MAX_CHARACTERS
+    assert len(json.dumps(value)) < view.MAX_CHARACTERS
 
 
 def test_no_placeholder_is_left(state: dict[str, Any]) -> None:
@@ -111,9 +109,7 @@ def test_each_metric_is_muted_so_that_mlflow_adds_no_chart_of_its_own(
 
 def test_filling_repeats_an_element_for_each_value_of_the_list_it_names() -> None:
     template = {"$A": ["x", {"name": "$L", "inner": ["$M!"]}, 3, None]}
-    filled = tracking_view.fill(
-        template, words={"$A": "key"}, lists={"$L": ["1", "2"], "$M": ["a", "b"]}
-    )
+    filled = view.fill(template, words={"$A": "key"}, lists={"$L": ["1", "2"], "$M": ["a", "b"]})
     inner = ["a!", "b!"]
     assert filled == {
         "key": ["x", {"name": "1", "inner": inner}, {"name": "2", "inner": inner}, 3, None]
@@ -123,10 +119,10 @@ def test_filling_repeats_an_element_for_each_value_of_the_list_it_names() -> Non
 def test_a_second_search_leaves_the_view_of_the_first_and_its_own_keeps_its_date() -> None:
     store = Experiment()
     for search_id in ("one", "two", "one"):
-        tracking_view.set_view(store, search_id=search_id, title=search_id, names=["lr"])
+        view.set_view(store, search_id=search_id, title=search_id, names=["lr"])
     views = {k: json.loads(v) for k, v in store.tags.items() if "sharedViewState" in k}
-    assert [view["name"] for view in views.values()] == ["one", "two"]
-    first = views[f"mlflow.sharedViewState.{tracking_view.view_id('one')}"]
+    assert [saved["name"] for saved in views.values()] == ["one", "two"]
+    first = views[f"mlflow.sharedViewState.{view.view_id('one')}"]
     assert first["createdAt"] <= first["updatedAt"]
     assert "'one'" in unpack(first)["searchFilter"]
 
@@ -137,10 +133,10 @@ def test_of_many_views_the_newest_stay_and_those_of_others_are_never_touched() -
     for number in range(30):
         key = f"mlflow.sharedViewState.recipe-search-{number}"
         store.tags[key] = json.dumps({"createdAt": number})
-    tracking_view.set_view(store, search_id="new", title="new", names=["lr"])
+    view.set_view(store, search_id="new", title="new", names=["lr"])
     left = [key for key in store.tags if "recipe-search" in key]
     assert len(left) == 20
-    assert f"mlflow.sharedViewState.{tracking_view.view_id('new')}" in left
+    assert f"mlflow.sharedViewState.{view.view_id('new')}" in left
     assert "mlflow.sharedViewState.recipe-search-29" in left
     assert "mlflow.sharedViewState.recipe-search-10" not in left
     assert store.tags["mlflow.sharedViewState.mine"] == "not JSON"
@@ -149,18 +145,18 @@ def test_of_many_views_the_newest_stay_and_those_of_others_are_never_touched() -
 def test_the_note_is_renewed_until_a_person_writes_another() -> None:
     store = Experiment()
     for note in ("first", "second"):
-        tracking_view.set_experiment_note(store, note)
+        view.set_experiment_note(store, note)
         assert store.tags["mlflow.note.content"] == note
     store.tags["mlflow.note.content"] = "by hand"
-    tracking_view.set_experiment_note(store, "third")
+    view.set_experiment_note(store, "third")
     assert store.tags["mlflow.note.content"] == "by hand"
 
 
 def test_addresses_name_the_view_and_the_layout() -> None:
-    key = tracking_view.view_id("s")
-    assert tracking_view.chart_url("7", "s", base_url="http://host:1/") == (
+    key = view.view_id("s")
+    assert view.chart_url("7", "s", base_url="http://host:1/") == (
         f"http://host:1/#/experiments/7/runs?viewStateShareKey={key}"
         "&workflowType=machine_learning&compareRunsMode=CHART"
     )
-    assert tracking_view.chart_url("7", "s").startswith("#/experiments/7/runs?")
-    assert tracking_view.view_id("s") != tracking_view.view_id("t")
+    assert view.chart_url("7", "s").startswith("#/experiments/7/runs?")
+    assert view.view_id("s") != view.view_id("t")
