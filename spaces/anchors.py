@@ -1,21 +1,34 @@
 """The three recipes that are always run first, to full length."""
 
+from collections.abc import Mapping
+
 from spaces.recipe import Recipe
 from spaces.strengths.registry import STRENGTHS
 from spaces.task import Task
 
 
-def anchors(reference: Recipe, task: Task) -> dict[str, Recipe]:
+def anchors(
+    reference: Recipe, task: Task, *, fixed: Mapping[str, float] | None = None
+) -> dict[str, Recipe]:
     """``reference``, ``scaled`` and ``off``: one recipe with three sets of strengths.
 
     What has nothing to act on in this task is off in all three.
+
+    Args:
+        reference: The recipe the user would otherwise run.
+        task: What the size-scaled default scales with.
+        fixed: Raw values by name that a strength has in those two that are not the user's.
     """
     made = {
-        "reference": reference,
+        "reference": without_idle(reference, task),
         "scaled": size_scaled(reference, task),
-        "off": everything_off(reference),
+        "off": without_idle(everything_off(reference), task),
     }
-    return {role: without_idle(recipe, task) for role, recipe in made.items()}
+    for name, value in (fixed or {}).items():
+        if name in STRENGTHS:
+            for role in ("scaled", "off"):
+                made[role] = STRENGTHS[name].put(made[role], value)
+    return made
 
 
 def size_scaled(recipe: Recipe, task: Task) -> Recipe:
@@ -30,6 +43,11 @@ def everything_off(recipe: Recipe) -> Recipe:
     for strength in STRENGTHS.values():
         recipe = strength.switched_off(recipe)
     return recipe
+
+
+def idle_words(task: Task) -> dict[str, str]:
+    """What is said of a model that has nothing for a strength to act on, by name of these."""
+    return {name: s.idle_words for name, s in STRENGTHS.items() if not s.acts_in(task)}
 
 
 def without_idle(recipe: Recipe, task: Task) -> Recipe:

@@ -20,11 +20,20 @@ class Rescaled:
     notes: dict[str, str]
 
 
-def rescale(recipe: Recipe, from_task: Task, to_task: Task) -> Rescaled:
+def rescale(
+    recipe: Recipe, from_task: Task, to_task: Task, *, defaults_move: bool = True
+) -> Rescaled:
     """The recipe whose strengths mean for ``to_task`` what they mean for ``from_task``.
 
     What stays of each strength is its own matter, see `spaces.strengths.strength.Keeps`; what is
     off stays off where an effective value is kept. Equal tasks move nothing.
+
+    Args:
+        recipe: Made for ``from_task``.
+        from_task: The run it was found in.
+        to_task: The run it is wanted for.
+        defaults_move: Whether what keeps its distance from a size-scaled default moves with it, or
+            stays as it is.
 
     Raises:
         InputError: If the new run is too short for strengths to mean anything.
@@ -34,7 +43,8 @@ def rescale(recipe: Recipe, from_task: Task, to_task: Task) -> Rescaled:
         return Rescaled(recipe=recipe, notes={})
     for name, strength in STRENGTHS.items():
         before = strength.read(recipe)
-        after = _moved(strength, before, axes[name], from_task, to_task)
+        stays = strength.keeps == "distance_from_default" and not defaults_move
+        after = before if stays else _moved(strength, before, axes[name], from_task, to_task)
         recipe = strength.put(recipe, after)
         if not math.isclose(before, after, rel_tol=1e-9):
             why = _why(strength, before, after, from_task, to_task)

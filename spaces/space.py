@@ -2,7 +2,7 @@
 other, effective values in between. Longer than most modules for what a user may change of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,6 +43,11 @@ class Space:
     def free_names(self) -> tuple[str, ...]:
         """Names of the axes that are searched."""
         return tuple(name for name, axis in self.axes.items() if not isinstance(axis, FixedAxis))
+
+    @property
+    def extra_names(self) -> tuple[str, ...]:
+        """Names of the axes that are no strengths, and searched or fixed where a user asks."""
+        return tuple(name for name in self.axes if name not in STRENGTHS)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -165,6 +170,12 @@ class Space:
         """
         for name, value in raw.items():
             recipe = strength(name).put(recipe, value)
+        return recipe
+
+    def copied(self, recipe: Recipe, source: Recipe, names: Iterable[str]) -> Recipe:
+        """The recipe with the strengths and extras of these names as ``source`` has them."""
+        for name in names:
+            recipe = strength(name).copied(recipe, source)
         return recipe
 
     def raw_of(self, recipe: Recipe) -> dict[str, float]:

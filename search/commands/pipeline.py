@@ -238,7 +238,7 @@ def _train(job: Job, session: Session) -> None:
     progress = Progress(
         session.console,
         totals=job.totals(config, plan),
-        names=plan.space.names,
+        space=plan.space,
         metric=config.metric,
         num_val=plan.data.num_val,
         deadline=deadline,

@@ -2,7 +2,6 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
 
 from rich.console import Console
 from rich.status import Status
@@ -11,8 +10,8 @@ from search.commands.console import say
 from search.plan.resources import in_parts
 from search.records.metrics import NLL_REFINED, decided_by, metric_of, score
 from search.records.trials import Trial
-from search.verdict.wording import raw
-from spaces.strengths.registry import strength
+from search.verdict.wording import raw, short_name
+from spaces.space import Space
 from trainable.gpu_memory import PARTS
 
 SHOWN_EVERY_S = 0.25
@@ -26,7 +25,7 @@ class Progress:
         console: Where to print; a terminal gets a line that changes, anything else a line for each
             trial that ended.
         totals: Expected trials by stage, for the share that is done.
-        names: Strengths and searched extras, whose values are shown.
+        space: Its strengths and searched extras are shown.
         metric: See `search.records.metrics`.
         num_val: Validation images behind it.
         deadline: Time of `time.monotonic` when the budget ends, or None.
@@ -37,14 +36,14 @@ class Progress:
         console: Console,
         *,
         totals: dict[str, int],
-        names: Sequence[str],
+        space: Space,
         metric: str,
         num_val: int,
         deadline: float | None,
     ) -> None:
         self._console = console
         self._totals = totals
-        self._names = names
+        self._space = space
         self._metric = metric
         self._num_val = num_val
         self._deadline = deadline
@@ -108,8 +107,8 @@ class Progress:
         )
 
     def _values(self, trial: Trial) -> str:
-        of_trial = ((strength(name), trial.spec.recipe) for name in self._names)
-        return " ".join(f"{of.short} {raw(of.read(recipe))}" for of, recipe in of_trial)
+        values = self._space.raw_of(trial.spec.recipe)
+        return " ".join(f"{short_name(name)} {raw(values[name])}" for name in self._space.names)
 
     def _measured(self, trial: Trial) -> str:
         """How good a trial is now: by what decides, by what is searched, and without ties."""

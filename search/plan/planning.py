@@ -9,12 +9,11 @@ from search.plan.resources import device_of, num_threads, require_places, where_
 from search.recipes.yaml_file import read_recipe
 from search.records.files import exists
 from search.verdict.wording import listed
-from spaces.anchors import anchors, without_idle
+from spaces.anchors import anchors, idle_words, without_idle
 from spaces.errors import InputError
 from spaces.recipe import Recipe
 from spaces.references import REFERENCE_NAMES, reference
 from spaces.space import Space, parse_fix
-from spaces.strengths.registry import STRENGTHS, strength
 from spaces.task import Task
 from trainable.data.datasets import Dataset, default_recipe, load_dataset
 from trainable.evaluation_epochs import evaluation_epochs
@@ -70,15 +69,19 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
         num_train=facts.num_train,
         num_evaluated=2 * (facts.num_val + min(facts.num_train, facts.num_val)),
     )
+    idle = [
+        f"{base.model} {words}; {name} is fixed to {space.raw_of(ref)[name]:g}."
+        for name, words in idle_words(task).items()
+    ]
     plan = Plan(
         data=facts,
         task=task,
-        anchors=_anchors(ref, task, config),
+        anchors=anchors(ref, task, fixed=dict(parse_fix(text) for text in config.fixed)),
         candidate=candidate,
         space=space,
         eval_epochs=tuple(sorted({*evaluated, *rungs})),
         rungs=rungs,
-        notes=(*notes, *_idle(base, task), *said, *dataset.notes),
+        notes=(*notes, *idle, *said, *dataset.notes),
     )
     return plan, dataset
 
@@ -117,28 +120,8 @@ def _candidate(config: RunConfig, ref: Recipe, space: Space) -> tuple[Recipe | N
     candidate = without_idle(candidate, space.task)
     if replace(_with_flags(given, config), amp_dtype=ref.amp_dtype) == candidate:
         return candidate, []
-    taken = listed(["the strengths", *(name for name in space.dial_names if name not in STRENGTHS)])
+    taken = listed(["the strengths", *(n for n in space.dial_names if n in space.extra_names)])
     return candidate, [f"Of {config.best} only {taken} are taken: they are what is judged."]
-
-
-def _anchors(ref: Recipe, task: Task, config: RunConfig) -> dict[str, Recipe]:
-    """The anchors, with what the user fixed fixed in those that are ours."""
-    made = anchors(ref, task)
-    fixed = dict(parse_fix(text) for text in config.fixed)
-    for role in ("scaled", "off"):
-        for name, value in fixed.items():
-            if name in STRENGTHS:
-                made[role] = strength(name).put(made[role], value)
-    return made
-
-
-def _idle(base: Recipe, task: Task) -> list[str]:
-    """A sentence on each strength that has nothing to act on."""
-    return [
-        f"{base.model} {idle.idle_words}; {name} is fixed to {idle.off:g}."
-        for name, idle in STRENGTHS.items()
-        if not idle.acts_in(task)
-    ]
 
 
 def load_images(config: RunConfig, *, image_size: int) -> Dataset:

@@ -87,7 +87,7 @@ def report(
         fit=verdict.fit if verdict else None,
         confirmed=confirmed_recipes(plan, analysis) if analysis and is_confirmed else None,
         least_trials=least_trials(plan.space.free_names),
-        runs=runs_table(trials, metric, names=plan.space.names, shows_test=analysis is not None),
+        runs=runs_table(trials, metric, space=plan.space, shows_test=analysis is not None),
         plan=plan_section(config, plan),
         again=reproduction(config, plan, analysis),
     )

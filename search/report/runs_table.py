@@ -9,7 +9,7 @@ from search.records.metrics import ALWAYS, TOP1, Metric
 from search.records.trials import STAGES, Trial
 from search.report.figures.roles import WORDS
 from search.verdict.wording import raw
-from spaces.strengths.registry import strength
+from spaces.space import Space
 
 _STAGE_WORDS = {"search": "search", "attribute": "experiment", "confirm": "confirmation"}
 
@@ -77,20 +77,20 @@ class RunsTable:
 
 
 def runs_table(
-    trials: Sequence[Trial], metric: Metric = TOP1, *, names: Sequence[str], shows_test: bool
+    trials: Sequence[Trial], metric: Metric = TOP1, *, space: Space, shows_test: bool
 ) -> RunsTable:
     """All runs of all stages.
 
     Args:
         trials: In the order they were started.
         metric: What decides first.
-        names: Strengths and searched extras, a column each.
+        space: Its strengths and searched extras have a column each.
         shows_test: Whether results on test images may be seen yet.
     """
     shares = tuple(dict.fromkeys((metric, TOP1)))
     columns = [
         _Column(head="epochs", value=lambda t: float(t.epoch), text="{:.0f}".format),
-        *(_strength(name) for name in names),
+        *(_searched(name, space) for name in space.names),
         *(_metric(shown, "val", "val") for shown in dict.fromkeys((metric, *ALWAYS))),
         *(_metric(shown, "clean_train", "clean-train") for shown in shares),
     ]
@@ -143,10 +143,10 @@ def _number(column: _Column, value: float | None) -> Number | None:
     return Number(text=column.text(value), value=f"{value:.9g}")
 
 
-def _strength(name: str) -> _Column:
+def _searched(name: str, space: Space) -> _Column:
     return _Column(
         head=name,
-        value=lambda trial: strength(name).read(trial.spec.recipe),
+        value=lambda trial: space.raw_of(trial.spec.recipe)[name],
         text=raw,
     )
 

@@ -1,7 +1,7 @@
 """Which trials the attribute and confirm stages run."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from search.plan.config import RunConfig
@@ -13,7 +13,6 @@ from search.stages.fresh_seeds import fresh_seed
 from search.stages.listed_stage import ListedStage
 from search.verdict.design import Factors, blocks_per_look, cells, factors
 from spaces.recipe import Recipe
-from spaces.strengths.registry import strength
 
 NO_AVERAGE = "none"
 """Level of the within-run EMA factor that measures the raw weights."""
@@ -84,7 +83,7 @@ def block_specs(
             number=block * len(layout) + i,
             role="cell",
             recipe=replace(
-                _copied(
+                plan.space.copied(
                     best,
                     plan.reference,
                     [*what.unchanged, *(name for name, level in levels.items() if level < 0)],
@@ -98,13 +97,6 @@ def block_specs(
         )
         for i, levels in enumerate(layout)
     ]
-
-
-def _copied(recipe: Recipe, source: Recipe, names: Iterable[str]) -> Recipe:
-    """``recipe`` with the named strengths as ``source`` has them."""
-    for name in names:
-        recipe = strength(name).copied(recipe, source)
-    return recipe
 
 
 def confirm_stage(

@@ -7,9 +7,9 @@ from search.records.metrics import TOP1, Metric
 from search.records.trials import Record, Trial
 from search.tracking.metric_keys import best_name, bests, epoch_metrics, final_name, rounded
 from search.tracking.store import Point
-from search.verdict.wording import short_raw
+from search.verdict.wording import short_name, short_raw
 from spaces.recipe import Recipe
-from spaces.strengths.registry import STRENGTHS, known
+from spaces.strengths.registry import STRENGTHS
 from trainable.readback import LIVE
 
 ByStrength = Callable[[Recipe], Mapping[str, float]]
@@ -106,16 +106,10 @@ def _what(trial: Trial) -> str:
         return f"block {spec.block} {spec.role}"
     if spec.levels:
         signs = " ".join(
-            f"{_short(name)}{'+' if level > 0 else '-'}" for name, level in spec.levels.items()
+            f"{short_name(name)}{'+' if level > 0 else '-'}" for name, level in spec.levels.items()
         )
         return f"block {spec.block} {signs}"
-    values = spec.searched
-    return " ".join(f"{_short(name)} {short_raw(name, value)}" for name, value in values.items())
-
-
-def _short(name: str) -> str:
-    factor = known().get(name)
-    return factor.short if factor else name
+    return " ".join(f"{short_name(n)} {short_raw(n, value)}" for n, value in spec.searched.items())
 
 
 def tags(trial: Trial) -> dict[str, str]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from search.records.metrics import METRICS, NLL, POINTS, TOP1, Metric, Unit, metric_of
 from search.verdict.schema import Confirmed, Dial, Estimate, Fit
-from spaces.strengths.registry import strength
+from spaces.strengths.registry import known, strength
 
 _ON = {"val": "validation {}", "test": "test {}", "clean_train": "{} on clean training images"}
 _SHORT_ON = {**_ON, "clean_train": "clean-train {}"}
@@ -74,6 +74,12 @@ def raw(value: float) -> str:
     if float(typed) == value:
         return typed
     return f"{1.0 - float(f'{1.0 - value:.3g}'):.9g}" if 0.9 < value < 1.0 else f"{value:.3g}"
+
+
+def short_name(name: str) -> str:
+    """A factor's name where there is little room; of what is no strength or extra, its own."""
+    factor = known().get(name)
+    return factor.short if factor else name
 
 
 def short_raw(name: str, value: float) -> str:

@@ -13,6 +13,7 @@ from search.records.journal import Journal
 from search.records.trials import Record, TrialSpec
 from spaces.errors import InputError
 from spaces.recipe import Recipe
+from tests.support.finished_run import a_plan
 from trainable.gpu_memory import CONTEXT_BYTES, PARTS, GpuMemory
 
 GIB = 2**30
@@ -58,7 +59,7 @@ def test_training_in_parts_is_kept_in_the_journal_and_said_once(tmp_path: Path) 
     progress = Progress(
         Console(file=out, width=400),
         totals={"search": 2},
-        names=("weight_decay",),
+        space=a_plan().space,
         metric="val/top1",
         num_val=10,
         deadline=None,

@@ -148,7 +148,7 @@ def run(tmp_path: Path, metric: str) -> Ran:
     progress = Progress(
         Console(file=out, width=200),
         totals=dict.fromkeys(config.stages, 12),
-        names=plan.space.names,
+        space=plan.space,
         metric=config.metric,
         num_val=plan.data.num_val,
         deadline=None,

@@ -97,16 +97,19 @@ def whole(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Whole]:
     """The registry holds the sixth strength until the tests of one way are over."""
-    with pytest.MonkeyPatch.context() as patch:
-        sixth = ERASING if request.param == "new" else EXTRAS["mixup_alpha"]
-        if request.param == "promoted":
-            patch.delitem(EXTRAS, sixth.name)
-        if request.param != "extra":
-            patch.setitem(STRENGTHS, sixth.name, sixth)
-        ranges = (f"{sixth.name}=0:1",) if request.param == "extra" else ()
+    before = [(kept, dict(kept)) for kept in (STRENGTHS, EXTRAS)]
+    sixth = ERASING if request.param == "new" else EXTRAS["mixup_alpha"]
+    if request.param != "extra":
+        EXTRAS.pop(sixth.name, None)
+        STRENGTHS[sixth.name] = sixth
+    ranges = (f"{sixth.name}=0:1",) if request.param == "extra" else ()
+    try:
         yield _run(sixth, tmp_path_factory.mktemp(request.param), ranges)
-    assert tuple(STRENGTHS) == FIVE
-    assert "mixup_alpha" in EXTRAS
+    finally:
+        for kept, entries in before:
+            # In their order, which is that of tables.
+            kept.clear()
+            kept.update(entries)
 
 
 def _run(sixth: Strength, home: Path, ranges: tuple[str, ...]) -> Whole:
@@ -144,7 +147,7 @@ def _run(sixth: Strength, home: Path, ranges: tuple[str, ...]) -> Whole:
     progress = Progress(
         console,
         totals=totals,
-        names=plan.space.names,
+        space=plan.space,
         metric=config.metric,
         num_val=plan.data.num_val,
         deadline=None,

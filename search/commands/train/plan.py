@@ -23,7 +23,6 @@ from search.records.files import exists
 from spaces.errors import InputError
 from spaces.recipe import Recipe
 from spaces.rescale import rescale
-from spaces.strengths.registry import STRENGTHS
 from trainable.data.datasets import Dataset, default_recipe, load_dataset
 from trainable.data.splits import Split
 from trainable.timing import amp_dtype_of
@@ -185,17 +184,12 @@ def _moved(
     from_task = task_of(in_file, num_train=found_on, num_classes=num_classes)
     if from_task == to_task:
         return written, ()
-    rescaled = rescale(written, from_task, to_task)
-    recipe, notes = rescaled.recipe, dict(rescaled.notes)
-    for name, strength in STRENGTHS.items():
-        if strength.keeps == "distance_from_default":
-            recipe = strength.put(recipe, strength.read(written))
-            notes.pop(name, None)
+    rescaled = rescale(written, from_task, to_task, defaults_move=False)
     why = (
         f"The strengths are meant for {found_on} images and {from_task.total_steps} steps; this "
         f"run has {num_train} images and {to_task.total_steps} steps."
     )
-    return recipe, (why, *notes.values()) if notes else ()
+    return rescaled.recipe, (why, *rescaled.notes.values()) if rescaled.notes else ()
 
 
 def _from_search(config: Path, origin: Origin | None) -> FromSearch | None:
