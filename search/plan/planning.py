@@ -156,8 +156,8 @@ def _base(config: RunConfig) -> tuple[Recipe, list[str]]:
 
 def _rungs(config: RunConfig, epochs: int) -> tuple[int, ...]:
     """Rungs that come after every warmup and every window the space holds."""
-    # Both reach up to 0.3 of the run (`spaces.strengths`); a trial judged inside its warmup, or by an
-    # average that is still mostly initial weights, is judged by neither recipe nor strength.
+    # Both reach up to 0.3 of the run (`spaces.strengths`); a trial judged inside its warmup, or by
+    # an average that is still mostly initial weights, is judged by neither recipe nor strength.
     earliest = -(-3 * epochs // 10)
     grace_period = config.grace_period or max(1, earliest)
     if grace_period < earliest:
