@@ -1,6 +1,7 @@
 """The three recipes that are always run first, to full length."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from spaces.recipe import Recipe
 from spaces.strengths.registry import STRENGTHS
@@ -12,7 +13,8 @@ def anchors(
 ) -> dict[str, Recipe]:
     """``reference``, ``scaled`` and ``off``: one recipe with three sets of strengths.
 
-    What has nothing to act on in this task is off in all three.
+    What has nothing to act on in this task is off in all three. ``off`` trains without dropout too,
+    where the other two have that of the reference.
 
     Args:
         reference: The recipe the user would otherwise run.
@@ -39,10 +41,10 @@ def size_scaled(recipe: Recipe, task: Task) -> Recipe:
 
 
 def everything_off(recipe: Recipe) -> Recipe:
-    """The recipe with every strength off."""
+    """The recipe with every strength off, and without dropout."""
     for strength in STRENGTHS.values():
         recipe = strength.switched_off(recipe)
-    return recipe
+    return replace(recipe, dropout=0.0)
 
 
 def idle_words(task: Task) -> dict[str, str]:

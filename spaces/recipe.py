@@ -47,14 +47,18 @@ class Recipe:
         strengths: What is searched of every recipe.
         schedule: One of `SCHEDULES`, stepped after each optimizer step.
         min_lr: Learning rate at the end of the schedule, in ``[0, lr]``.
-        layer_decay: Factor on the learning rate per block towards the input, in ``(0, 1]``; 1: off.
-        no_decay_split: Whether biases and normalization parameters are spared from weight decay.
+        layer_decay: Factor on the learning rate per layer towards the input, in ``(0, 1]``; 1 is
+            off. A layer is what timm's ``group_matcher`` of the model says, usually a block.
+        no_decay_split: Whether biases and what has at most one dimension, such as the scale of a
+            normalization, are spared from weight decay.
         mixup_alpha: Beta parameter of MixUp, at least 0; 0 is off.
         cutmix_alpha: Beta parameter of CutMix, at least 0; 0 is off.
         randaugment: RandAugment, or None for off.
         crop_scale_min: Smallest area share of a random resized crop, in ``(0, 1]``; 1 is no crop.
         hflip: Probability of a horizontal flip, in ``[0, 1]``.
         erasing: Probability of random erasing, in ``[0, 1]``.
+        dropout: Probability that an input of the classifier is dropped, in ``[0, 1)``; timm's
+            ``drop_rate``. None is the architecture's own, which is 0 in nearly all of them.
         amp_dtype: One of `AMP_DTYPES`.
         grad_clip_norm: Largest norm of the whole gradient, at least 0; 0 is off.
         grad_accum_steps: Micro-batches that one optimizer step is split into, at least 1.
@@ -83,6 +87,7 @@ class Recipe:
     crop_scale_min: float = 1.0
     hflip: float = 0.0
     erasing: float = 0.0
+    dropout: float | None = None
     amp_dtype: str = "auto"
     grad_clip_norm: float = 1.0
     grad_accum_steps: int = 1
@@ -97,6 +102,10 @@ class Recipe:
             _check(name, getattr(self, name), int, minimum, None)
         for name, (low, high) in _NUMBERS.items():
             _check(name, getattr(self, name), float, low, high)
+        if self.dropout is not None:
+            _check("dropout", self.dropout, float, 0.0, 1.0)
+            if self.dropout == 1:
+                raise InputError(f"`0 <= dropout < 1` must hold, but got {self.dropout!r}.")
         if not self.lr > 0:
             raise InputError(f"`lr > 0` must hold, but got {self.lr!r}.")
         if not self.layer_decay > 0:

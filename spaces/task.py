@@ -24,6 +24,8 @@ class Task:
         lr: Peak learning rate, above 0.
         pretrained: Whether training starts from ImageNet weights.
         num_blocks: Residual blocks that stochastic depth can skip, at least 0.
+        deepest_share: Rate of the deepest of them divided by the rate of the model, in ``(0, 1]``:
+            1 in most architectures, 0.875 in EfficientNet-Lite0.
         decay_momentum: Momentum that weight decay passes through on its way to a weight, in
             ``[0, 1)``: that of ``sgd``, whose decay is L2 in the gradient; 0 where it is decoupled.
 
@@ -39,6 +41,7 @@ class Task:
     pretrained: bool
     num_blocks: int
     decay_momentum: float = 0.0
+    deepest_share: float = 1.0
 
     def __post_init__(self) -> None:
         at_least = {"num_train": 1, "num_classes": 2, "batch_size": 1, "epochs": 1, "num_blocks": 0}
@@ -52,9 +55,19 @@ class Task:
             raise InputError(
                 f"`0 <= decay_momentum < 1` must hold, but got {self.decay_momentum!r}."
             )
+        if not 0 < self.deepest_share <= 1:
+            raise InputError(f"`0 < deepest_share <= 1` must hold, but got {self.deepest_share!r}.")
 
     @classmethod
-    def of(cls, recipe: Recipe, *, num_train: int, num_classes: int, num_blocks: int) -> "Task":
+    def of(
+        cls,
+        recipe: Recipe,
+        *,
+        num_train: int,
+        num_classes: int,
+        num_blocks: int,
+        deepest_share: float = 1.0,
+    ) -> "Task":
         """The task that ``recipe`` poses on a dataset of this size."""
         return cls(
             num_train=num_train,
@@ -65,6 +78,7 @@ class Task:
             pretrained=recipe.pretrained,
             num_blocks=num_blocks,
             decay_momentum=SGD_MOMENTUM if recipe.optimizer == "sgd" else 0.0,
+            deepest_share=deepest_share,
         )
 
     @property

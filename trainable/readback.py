@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 
 from spaces.strengths.registry import known
 from trainable.ema import OWN
-from trainable.models.drop_path import read_drop_path_rate
+from trainable.models.build import drop_path_rates, read_drop_path_rate, read_dropout
 from trainable.trainer import Trainer
 
 LIVE = "live/"
-"""Begins the metrics under which a trial reports the strengths that it found to be at work."""
+"""Begins the metrics under which a trial reports what it found to be at work."""
 
 
 def _warmup_fraction(trainer: Trainer) -> float:
@@ -59,13 +59,15 @@ def live_values(trainer: Trainer) -> dict[str, float]:
 
 
 def require_arrived(trainer: Trainer) -> dict[str, float]:
-    """Refuse to train with other strengths than the recipe's.
+    """Refuse to train with other strengths, or another dropout, than the recipe's.
 
     Returns:
-        `live_values` as metrics, ``live/weight_decay`` and so on: what is logged of a run.
+        As metrics, ``live/weight_decay`` and so on: `live_values`; ``live/dropout``, also where the
+        recipe leaves it to the architecture; and ``live/deepest_drop_path``, the rate that the
+        deepest block is skipped with. This is what is logged of a run.
 
     Raises:
-        RuntimeError: If a strength did not reach the object that applies it.
+        RuntimeError: If a value did not reach the object that applies it.
     """
     live = live_values(trainer)
     # A compiled run holds its smoothing in float32; warmup is a whole number of steps.
@@ -76,4 +78,11 @@ def require_arrived(trainer: Trainer) -> dict[str, float]:
             raise RuntimeError(
                 f"`{name}` is {asked!r} in the recipe, but {live[name]!r} in the run."
             )
-    return {f"{LIVE}{name}": value for name, value in live.items()}
+    dropout = read_dropout(trainer.model, trainer.recipe.model)
+    if trainer.recipe.dropout is not None and dropout != trainer.recipe.dropout:
+        raise RuntimeError(
+            f"`dropout` is {trainer.recipe.dropout!r} in the recipe, but {dropout!r} in the run."
+        )
+    deepest = (drop_path_rates(trainer.model) or [0.0])[-1]
+    said = live | {"dropout": dropout, "deepest_drop_path": deepest}
+    return {f"{LIVE}{name}": value for name, value in said.items()}

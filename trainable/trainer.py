@@ -76,6 +76,7 @@ class Trainer:
             num_train=len(split.train),
             num_classes=num_classes,
             num_blocks=info.num_blocks,
+            deepest_share=info.deepest_share,
         )
         self.model = create_model(recipe, num_classes=num_classes).to(self.device)
         # Faster on every device for convolutions, and nothing to a transformer.

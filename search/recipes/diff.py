@@ -46,6 +46,7 @@ _POINTS = {
     "no_decay_split": 0.3,
     "hflip": 0.3,
     "erasing": 0.2,
+    "dropout": 0.2,
     "batch_size": 0.1,
     "grad_clip_norm": 0.1,
     "min_lr": 0.05,
@@ -63,6 +64,7 @@ _OFF: dict[str, object] = {
     "crop_scale_min": 1,
     "hflip": 0,
     "erasing": 0,
+    "dropout": 0,
     "grad_clip_norm": 0,
     "no_decay_split": False,
     "pretrained": False,
@@ -210,6 +212,9 @@ def _effective(name: str, recipe: Recipe, task: Task) -> float | None:
 
 
 def _raw(name: str, recipe: Recipe) -> Any:
+    if name == "dropout":
+        # Left to the architecture (`search.recipes.model_remarks.settled`), it is 0 in nearly all.
+        return recipe.dropout or 0.0
     searched = _searched(name)
     return searched.read(recipe) if searched else getattr(recipe, name)
 

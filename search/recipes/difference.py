@@ -9,6 +9,7 @@ _LABELS = {
     "amp_dtype": "mixed precision",
     "batch_size": "batch size",
     "crop_scale_min": "random resized crop (smallest share of the area)",
+    "dropout": "dropout",
     "erasing": "random erasing",
     "grad_clip_norm": "gradient clipping",
     "hflip": "horizontal flip",

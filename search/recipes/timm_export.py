@@ -8,7 +8,9 @@ it cannot do is said in comments, with what comes nearest. Traps, by key:
   on the number of images.
 - With MixUp or CutMix, a batch of odd length, an accumulated one's part included, stops the script.
 - ``clip_grad: 0`` would clip every gradient to nothing; off is null.
-- ``drop_path``, even 0, fails for a model that does not take it; off is null.
+- ``drop_path``, even 0, fails for a model that does not take it; off is null. For one that takes
+  it, null is the rate of its architecture, which is not 0 in all of them.
+- ``drop`` is 0 where nothing is given, whatever dropout the architecture has of its own.
 - ``model_ema_warmup`` makes the decay irrelevant below 353 000 steps, so it stays off.
 - A schedule of a name that timm does not know trains at a constant rate without a word.
 
@@ -16,12 +18,13 @@ One function per group of keys, each beside its traps: this is why the module is
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from timm.models import get_pretrained_cfg
 
+from search.recipes.model_remarks import settled
 from search.recipes.timm_extras import MOMENTA
 from search.recipes.timm_import import RANDAUGMENT_SCALE
 from search.recipes.timm_keys import TIMM_COMMIT, TIMM_VERSION, TRAIN_DEFAULTS
@@ -120,6 +123,8 @@ def _model(recipe: Recipe, num_classes: int, comments: list[str]) -> Args:
         "img_size": recipe.image_size,
         "crop_pct": 1.0,  # timm would enlarge an image and cut its border off before it evaluates.
         "drop_path": drop_path,
+        # Given nothing, train.py would switch off what the architecture has of its own.
+        "drop": settled(replace(recipe, model=model)).dropout or 0.0,
     }
     config = get_pretrained_cfg(model, allow_unregistered=True)
     if config and config.fixed_input_size and config.input_size[-1] != recipe.image_size:

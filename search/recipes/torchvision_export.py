@@ -3,13 +3,17 @@
 Flags as of torchvision 0.14 and newer. The script moves the learning rate once an epoch, decays
 everything unless three flags say otherwise, and rescales the decay of its average by ``world size *
 batch size * model_ema_steps / epochs``; the flags here undo that. It has no flag for stochastic
-depth, crops, flips, layer-wise rates, accumulated gradients or a seed.
+depth, dropout, crops, flips, layer-wise rates, accumulated gradients or a seed.
 """
 
+import warnings
 from collections.abc import Sequence
 
+import torch
 import torchvision
+from torch import nn
 
+from search.recipes.model_remarks import settled
 from search.recipes.yaml_file import comment_block, number_text
 from search.records.command_line import quoted
 from spaces.recipe import Recipe
@@ -71,6 +75,12 @@ def torchvision_flags(
 def _model(recipe: Recipe, num_classes: int, comments: list[str]) -> list[str]:
     known = torchvision.models.list_models(module=torchvision.models)
     name = _MODELS.get(recipe.model, recipe.model if recipe.model in known else "")
+    ours, own = settled(recipe).dropout or 0.0, _own_dropout(name) if name else 0.0
+    if ours != own:
+        comments.append(
+            f"There is no flag for dropout: {name or 'a model'} of torchvision has {_text(own)}, "
+            f"the recipe {_text(ours)}; set it where the model is built, if it takes it."
+        )
     if not name:
         comments.append(f"torchvision has no {recipe.model}; put one of its own for MODEL.")
     elif name != recipe.model:
@@ -90,6 +100,21 @@ def _model(recipe: Recipe, num_classes: int, comments: list[str]) -> list[str]:
         f"--val-resize-size {size}",
         f"--val-crop-size {size}",
     ]
+
+
+def _own_dropout(name: str) -> float:
+    """The dropout that torchvision builds a model with."""
+    with torch.device("meta"), warnings.catch_warnings():
+        # Some of its models say that their initial weights will change.
+        warnings.simplefilter("ignore", FutureWarning)
+        model = torchvision.models.get_model(name)
+    rates = [
+        float(module.p)
+        for module_name, module in model.named_modules()
+        # Those of auxiliary heads have rates of their own.
+        if isinstance(module, nn.Dropout) and not module_name.startswith("aux")
+    ]
+    return max(rates, default=0.0)
 
 
 def _optimizer(recipe: Recipe, comments: list[str]) -> list[str]:

@@ -1,4 +1,7 @@
-"""Drop path (stochastic depth): how often the deepest residual block is skipped.
+"""Drop path (stochastic depth): how often residual blocks are skipped.
+
+The rate is the model's. Most architectures skip their deepest block with all of it, and the others
+with less the nearer they are to the input; some give the deepest less, or every block the same.
 
 Published: from scratch 0.1 to 0.5 (ConvNeXt T to B), 0.05 (RSB A1, A2), 0 (RSB A3); fine-tuning 0.2
 and 0.3 (ConvNeXt B and L), 0 (AugReg).
@@ -22,14 +25,15 @@ def _default(task: "Task") -> float:
 def _remark(raw: float, task: "Task") -> str:
     if task.num_blocks == 0:
         return "does nothing: this model has no residual block to skip"
-    return f"skips the deepest block in {raw:.0%} of the steps" if raw > 0.5 else ""
+    deepest = raw * task.deepest_share
+    return f"skips the deepest block in {deepest:.0%} of the steps" if deepest > 0.5 else ""
 
 
 DROP_PATH_RATE = Strength(
     name="drop_path_rate",
     label="stochastic depth",
     short="dp",
-    unit="rate of the deepest block",
+    unit="rate of the model",
     place=under_strengths("drop_path_rate"),
     interval=Interval(high=1.0),  # At 1 the block would never be there.
     limits=lambda task: (0.0, 0.95),  # ConvNeXt-L at 384 px, the highest published.

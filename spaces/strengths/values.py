@@ -16,7 +16,8 @@ class Strengths:
         weight_decay: Decoupled decay of AdamW, in ``[0, inf)``; each step multiplies a decayed
             weight by ``1 - lr * weight_decay``. For ``sgd`` and ``adam`` it is L2 in the gradient.
         label_smoothing: Probability mass spread evenly over all classes, in ``[0, 1)``.
-        drop_path_rate: Probability that the deepest residual block is skipped, in ``[0, 1)``.
+        drop_path_rate: Rate of stochastic depth that the model is given, in ``[0, 1)``: in most
+            architectures the probability that the deepest residual block is skipped.
         ema_decay: Decay of the weight average per optimizer step, in ``[0, 1)``; 0 is no average.
         warmup_fraction: Share of all optimizer steps spent on linear warmup, in ``[0, 1)``.
 

@@ -9,7 +9,7 @@ import torch
 from timm.optim._param_groups import param_groups_layer_decay, param_groups_weight_decay
 from torch import Tensor, nn
 
-from trainable.optim.param_groups import param_groups
+from trainable.optim.param_groups import decayed_vectors, has_layers, param_groups
 
 MODELS = ["tf_efficientnet_lite0", "resnet18", "vit_tiny_patch16_224", "convnext_atto"]
 
@@ -112,6 +112,69 @@ def test_a_model_without_layers_of_its_own_gets_the_ones_that_timm_counts() -> N
     scales = per_parameter(param_groups(model, weight_decay=0.1, layer_decay=0.5), "lr_scale")
     # timm counts 12 tensors, six linear layers, a layer; the head is the last one.
     assert [scales[id(module.weight)] for module in model] == [*[0.25] * 6, *[0.5] * 5, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "vectors"),
+    [
+        ("convnext_atto", {}),  # Its layer scales have one dimension.
+        ("vit_tiny_patch16_224", {}),  # It spares its token by name.
+        ("resmlp_12_224", {"alpha": 25, "beta": 25}),
+        ("test_nfnet", {"gain": 25}),
+        ("xcit_nano_12_p16_224", {"temperature": 12}),
+    ],
+)
+def test_vectors_that_decay_as_if_they_were_matrices_are_counted(
+    name: str, vectors: dict[str, int]
+) -> None:
+    with torch.device("meta"):
+        model = timm.create_model(name)
+    assert decayed_vectors(model) == vectors
+    spared: Callable[[], set[str]] = getattr(model, "no_weight_decay", set)
+    theirs = param_groups_weight_decay(model, 0.05, no_weight_decay_list=spared())
+    decays = per_parameter(theirs, "weight_decay")
+    found = [n for n, p in model.named_parameters() if n.rpartition(".")[2] in vectors]
+    assert len(found) >= sum(vectors.values())
+    parameters = dict(model.named_parameters())
+    assert sum(decays[id(parameters[n])] > 0 for n in found) == sum(vectors.values())
+
+
+def test_weights_of_layers_are_no_vectors_whatever_their_shape() -> None:
+    model = nn.Sequential(nn.Linear(3, 1), nn.Conv2d(5, 5, 1, groups=5), nn.Conv1d(1, 1, 3))
+    assert decayed_vectors(model) == {}
+    model.scale = nn.Parameter(torch.ones(5, 1, 1))
+    model.table = nn.Parameter(torch.ones(5, 2))
+    assert decayed_vectors(model) == {"scale": 1}
+
+
+def test_a_model_without_layers_of_its_own_is_cut_through_its_blocks() -> None:
+    with torch.device("meta"):
+        model = timm.create_model("poolformer_s12")
+    assert not has_layers(model)
+    groups = param_groups(model, weight_decay=0.1, layer_decay=0.5)
+    scales = per_parameter(groups, "lr_scale")
+    blocks = [
+        {scales[id(p)] for p in block.parameters()}
+        for name, block in model.named_modules()
+        if name.count(".") == 3 and ".blocks." in name
+    ]
+    assert any(len(rates) > 1 for rates in blocks)
+
+
+@pytest.mark.stress
+@pytest.mark.timeout(3600)
+def test_the_groups_of_every_architecture_are_those_of_timm() -> None:
+    for name in timm.list_models():
+        with torch.device("meta"):
+            model = timm.create_model(name)
+        spared: Callable[[], set[str]] = getattr(model, "no_weight_decay", set)
+        expected = param_groups_weight_decay(model, 0.05, no_weight_decay_list=spared())
+        groups = param_groups(model, weight_decay=0.05)
+        decays = per_parameter(groups, "weight_decay")
+        assert decays == per_parameter(expected, "weight_decay"), name
+        layered = param_groups(model, weight_decay=0.05, layer_decay=0.75)
+        expected = param_groups_layer_decay(model, layer_decay=0.75)
+        assert per_parameter(layered, "lr_scale") == per_parameter(expected, "lr_scale"), name
 
 
 def test_one_rate_for_all_is_the_default(model: nn.Module) -> None:

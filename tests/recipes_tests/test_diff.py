@@ -98,6 +98,7 @@ CHANGES: dict[str, Any] = {
     "crop_scale_min": 1.0,
     "hflip": 0.0,
     "erasing": 0.0,
+    "dropout": 0.2,
     "amp_dtype": "none",
     "grad_clip_norm": 1.0,
     "grad_accum_steps": 4,

@@ -39,7 +39,7 @@ from spaces.strengths.values import Strengths
 from spaces.task import Task
 from trainable.ema import EmaBank
 from trainable.losses import cross_entropy, one_hot
-from trainable.models.build import create_model
+from trainable.models.build import create_model, read_dropout
 from trainable.optim.optimizers import create_optimizer
 from trainable.optim.schedule import lr_factor, warmup_steps_of
 from trainable.precision import Precision
@@ -418,6 +418,27 @@ def test_the_command_in_the_heading_can_be_pasted(tmp_path: Path) -> None:
     )
     words = ["train.py", "--config", "best.timm.yaml", "--data-dir", "DATA"]
     assert result.stdout.splitlines() == words
+
+
+@pytest.mark.parametrize(
+    ("name", "dropout", "drop"),
+    [
+        ("ghostnet_050", None, 0.2),  # train.py's default would switch it off.
+        ("ghostnet_050", 0.0, 0.0),
+        ("test_resnet", 0.3, 0.3),
+        ("test_resnet", None, 0.0),
+        ("resnet18_cifar", None, 0.0),
+    ],
+)
+def test_timm_trains_with_the_dropout_that_is_trained_with_here(
+    name: str, dropout: float | None, drop: float
+) -> None:
+    recipe = replace(RECIPE, model=name, dropout=dropout).with_strengths(drop_path_rate=0.0)
+    args = train_py(exported(recipe))
+    assert args.drop == drop
+    if name != "resnet18_cifar":
+        ours = read_dropout(create_model(recipe, num_classes=CLASSES), name)
+        assert read_dropout(timm_model(args), name) == ours == drop
 
 
 def test_no_average_means_no_average() -> None:

@@ -191,6 +191,12 @@ def test_without_the_split_everything_decays() -> None:
         ({"model": "tf_efficientnet_lite0"}, "torchvision has no tf_efficientnet_lite0"),
         ({"model": "resnet18_cifar"}, "resnet18 is torchvision's model nearest to"),
         ({"batch_size": 7}, "last incomplete batch"),
+        (
+            {"model": "resnet18", "dropout": 0.3},
+            "no flag for dropout: resnet18 of torchvision has 0.0, the recipe 0.3",
+        ),
+        ({"model": "vgg11"}, "vgg11 of torchvision has 0.5, the recipe 0.0"),
+        ({"model": "ghostnet_050"}, "a model of torchvision has 0.0, the recipe 0.2"),
     ],
 )
 def test_what_the_script_has_no_flag_for_is_said(changes: dict[str, object], said: str) -> None:

@@ -92,8 +92,11 @@ def test_a_model_without_blocks_has_no_drop_path() -> None:
     assert scaled_strengths(replace(SMALL_TRANSFER, num_blocks=0)).drop_path_rate == 0.0
 
 
-def test_anchors_come_in_order_and_differ_in_their_strengths_alone() -> None:
-    base = Recipe(pretrained=True, hflip=0.5, seed=4)
+@pytest.mark.parametrize("dropout", [None, 0.0, 0.3])
+def test_anchors_differ_in_their_strengths_and_off_has_no_dropout_either(
+    dropout: float | None,
+) -> None:
+    base = Recipe(pretrained=True, hflip=0.5, dropout=dropout, seed=4)
     ref = reference("deit_small", base, num_train=300)
 
     three = anchors(ref, SMALL_TRANSFER)
@@ -101,7 +104,7 @@ def test_anchors_come_in_order_and_differ_in_their_strengths_alone() -> None:
     assert list(three) == ["reference", "scaled", "off"]
     assert three["reference"] == ref
     assert three["scaled"] == replace(ref, strengths=scaled_strengths(SMALL_TRANSFER))
-    assert three["off"] == replace(ref, strengths=Strengths())
+    assert three["off"] == replace(ref, strengths=Strengths(), dropout=0.0)
 
 
 def test_a_model_that_takes_no_drop_path_has_none_in_any_anchor() -> None:

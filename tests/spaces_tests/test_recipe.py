@@ -30,6 +30,7 @@ FULL = Recipe(
     crop_scale_min=0.08,
     hflip=0.5,
     erasing=0.25,
+    dropout=0.2,
     amp_dtype="bfloat16",
     grad_clip_norm=0.0,
     grad_accum_steps=2,

@@ -99,3 +99,9 @@ def test_the_plan_holds_the_derived_counts_too() -> None:
 
     assert plan["num_train"] == 300
     assert (plan["steps_per_epoch"], plan["total_steps"], plan["size_class"]) == (9, 135, "small")
+
+
+@pytest.mark.parametrize("share", [0.0, 1.1, math.nan])
+def test_a_share_of_the_deepest_block_lies_above_0_and_at_most_at_1(share: float) -> None:
+    with pytest.raises(InputError, match="`0 < deepest_share <= 1` must hold"):
+        replace(TASK, deepest_share=share)

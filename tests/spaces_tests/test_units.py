@@ -276,3 +276,18 @@ def test_a_window_gets_a_remark_exactly_where_it_cannot_be_had(steps: int) -> No
         decay = 1 - 1 / (share * steps)
 
         assert ("initial weights" in describe("ema_decay", decay, task)) == (share > LONGEST_WINDOW)
+
+
+@pytest.mark.parametrize(
+    ("share", "raw", "said"),
+    [
+        (1.0, 0.56, "skips the deepest block in 56% of the steps"),
+        (0.875, 0.56, ""),  # EfficientNet-Lite0: its deepest block is skipped in 49 %.
+        (0.875, 0.8, "skips the deepest block in 70% of the steps"),
+    ],
+)
+def test_the_deepest_block_is_said_to_be_skipped_as_often_as_it_is(
+    share: float, raw: float, said: str
+) -> None:
+    remark = describe("drop_path_rate", raw, replace(SMALL_TRANSFER, deepest_share=share))
+    assert remark == (f"drop_path_rate {raw:g} {said}" if said else "")

@@ -50,6 +50,7 @@ def test_the_first_report_of_a_trial_holds_its_strengths_as_the_live_objects_hol
     live = {k.removeprefix("live/"): v for k, v in first.items() if k.startswith("live/")}
     # One step of nine lies below the peak; the recipe asks for a share of 0.1.
     asked = {name: strength.read(TOY) for name, strength in known().items()}
+    asked |= {"dropout": 0.0, "deepest_drop_path": asked["drop_path_rate"]}
     assert live == pytest.approx(asked | {"warmup_fraction": 1 / 9})
     assert not [name for name in second if name.startswith("live/")]
     trial.config = a_config(1)

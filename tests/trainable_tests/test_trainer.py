@@ -260,6 +260,29 @@ def test_a_strength_that_did_not_arrive_is_refused(dataset: Dataset) -> None:
         require_arrived(run)
 
 
+@pytest.mark.parametrize(("dropout", "live"), [(None, 0.2), (0.0, 0.0), (0.3, 0.3)])
+def test_dropout_is_read_back_from_the_live_layers(
+    dataset: Dataset, dropout: float | None, live: float
+) -> None:
+    """Also where the recipe leaves it to the architecture: GhostNet then has 0.2."""
+    recipe = replace(RECIPE, model="ghostnet_050", dropout=dropout)
+    run = trainer(dataset, recipe.with_strengths(drop_path_rate=0.0))
+    assert require_arrived(run)["live/dropout"] == live
+    run.model.drop_rate = 0.45  # type: ignore[assignment]
+    if dropout is None:
+        assert require_arrived(run)["live/dropout"] == 0.45
+    else:
+        with pytest.raises(RuntimeError, match=f"`dropout` is {dropout} in the recipe, but 0.45"):
+            require_arrived(run)
+
+
+def test_the_rate_of_the_deepest_block_is_read_back_as_it_is(dataset: Dataset) -> None:
+    recipe = replace(RECIPE, model="tf_efficientnet_lite0").with_strengths(drop_path_rate=0.2)
+    live = require_arrived(trainer(dataset, recipe))
+    assert live["live/drop_path_rate"] == pytest.approx(0.2)
+    assert live["live/deepest_drop_path"] == pytest.approx(0.2 * 14 / 16)
+
+
 def test_shipped_metrics_are_those_of_the_average_and_levels_of_their_own(
     dataset: Dataset,
 ) -> None:

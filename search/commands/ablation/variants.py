@@ -128,6 +128,13 @@ def ingredients(recipe: Recipe, task: Task) -> tuple[Ingredient, ...]:
             missing=_no_depth(recipe, task),
         ),
         Ingredient(
+            name="dropout",
+            label="dropout",
+            value=f"{recipe.dropout or 0.0:g}",
+            without=replace(recipe, dropout=0.0),
+            missing="" if recipe.dropout else _OFF,
+        ),
+        Ingredient(
             name="ema_decay",
             label="EMA of the weights",
             value=raw(strengths.ema_decay),

@@ -1,0 +1,108 @@
+"""What the architecture does to a recipe: what it leaves open settled, and what to know of it."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from spaces.errors import InputError
+from spaces.recipe import Recipe
+from spaces.space import Space
+from spaces.strengths.drop_path_rate import DROP_PATH_RATE
+from spaces.strengths.layer_decay import LAYER_DECAY
+from spaces.strengths.weight_decay import WEIGHT_DECAY
+from trainable.models.architecture import Architecture, architecture
+from trainable.models.probe import RESNET18_CIFAR, ModelInfo, describe_model
+
+
+def settled(recipe: Recipe) -> Recipe:
+    """The recipe with the dropout that it trains with, where it leaves that to the architecture.
+
+    A model that is not here stays as it is.
+    """
+    if recipe.dropout is not None:
+        return recipe
+    try:
+        return replace(recipe, dropout=architecture(recipe.model).dropout)
+    except InputError:
+        return recipe
+
+
+def model_remarks(recipe: Recipe, *, space: Space | None = None) -> tuple[str, ...]:
+    """Sentences on what the model of a recipe does otherwise than most.
+
+    Args:
+        recipe: Dropout settled.
+        space: What is searched: it matters even where the recipe has it off. None where only this
+            recipe is trained.
+
+    Raises:
+        InputError: If there is no such model.
+    """
+    info, own = describe_model(recipe.model), architecture(recipe.model)
+    searched = space.free_names if space else ()
+    found = _on_dropout(recipe, info, own, has_off=space is not None)
+    if recipe.strengths.drop_path_rate or DROP_PATH_RATE.name in searched:
+        found += _on_depth(recipe.model, info.depth_shares)
+    if recipe.strengths.weight_decay or WEIGHT_DECAY.name in searched:
+        found += _on_vectors(recipe, own.decayed_vectors)
+    if (recipe.layer_decay < 1 or LAYER_DECAY.name in searched) and not own.has_layers:
+        found.append(_on_layers(recipe.model))
+    return tuple(found)
+
+
+def _on_dropout(recipe: Recipe, info: ModelInfo, own: Architecture, *, has_off: bool) -> list[str]:
+    model, rate = recipe.model, recipe.dropout or 0.0
+    found = []
+    if rate:
+        whose = "its architecture's own" if rate == own.dropout else f"its own is {own.dropout:g}"
+        found.append(
+            f"{model} trains with a dropout of {rate:g} (`dropout`; {whose})"
+            + ("; everything off trains without it." if has_off else ".")
+        )
+    elif own.dropout:
+        found.append(
+            f"{model} trains without dropout (`dropout` is 0); left to itself, its architecture "
+            f"has {own.dropout:g}."
+        )
+    if info.fixed_dropout:
+        found.append(
+            f"{model} has a dropout of {info.fixed_dropout:g} inside that no setting of timm "
+            "switches off: it is on in every run, in everything off too."
+        )
+    return found
+
+
+def _on_depth(model: str, shares: tuple[float, ...]) -> list[str]:
+    """Where the rate does not rise evenly with depth, from one block's share to all of it."""
+    if not shares:
+        return []
+    first, last = shares[0], shares[-1]
+    if last > 0.999 and first < 1.5 / len(shares):
+        return []
+    if len(shares) == 1:
+        return [f"{model} has one block that can be skipped, with {last:.3g} of drop_path_rate."]
+    if max(shares) - min(shares) < 1e-3:
+        return [f"{model} skips each of its {len(shares)} blocks with the same drop_path_rate."]
+    return [
+        f"{model} skips the first of its {len(shares)} blocks with {first:.3g} of drop_path_rate, "
+        f"the deepest with {last:.3g} of it."
+    ]
+
+
+def _on_vectors(recipe: Recipe, vectors: Mapping[str, int]) -> list[str]:
+    if not vectors or not recipe.no_decay_split:
+        return []
+    named = " and ".join(f"{count} `{name}`" for name, count in vectors.items())
+    return [
+        f"Weight decay also pulls at {named} of {recipe.model}: vectors that are kept with more "
+        "than one dimension, which timm's rule decays like matrices; some models do not stand "
+        "strong decay of these (docs/weight_decay.md)."
+    ]
+
+
+def _on_layers(model: str) -> str:
+    if model == RESNET18_CIFAR:
+        return f"layer_decay does nothing to {model}, all of which is one layer to it."
+    return (
+        f"{model} does not say what its layers are, so that layer_decay counts every twelve "
+        "parameters as one, across its blocks."
+    )
