@@ -33,6 +33,8 @@ class Published:
         expect: The numbers that the source reports.
         caveats: What cannot be said in a `Recipe`, was assumed, or could not be checked.
         transferable: Fields of the recipe that someone who copies it takes over.
+        leaves_drop_path: Whether it leaves the drop path rate to the architecture, which may have
+            one of its own; the recipe holds that of its model.
     """
 
     recipe: Recipe
@@ -41,3 +43,4 @@ class Published:
     expect: str
     caveats: tuple[str, ...] = ()
     transferable: tuple[str, ...] = TRANSFERABLE
+    leaves_drop_path: bool = False

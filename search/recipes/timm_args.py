@@ -1,14 +1,24 @@
 """Arguments of timm's ``train.py`` with its defaults behind them, read with checked types."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from search.recipes.timm_keys import RETIRED_KEYS, TRAIN_DEFAULTS
 from spaces.errors import InputError
 
+_MOST_SHOWN = 60
+"""Characters of a value that a sentence shows."""
+
+
+def shown(value: object) -> str:
+    """A value of a file in one short line."""
+    text = "".join(c if c.isprintable() else " " for c in str(value))
+    flat = " ".join(text.split())
+    return flat if len(flat) <= _MOST_SHOWN else f"{flat[:_MOST_SHOWN]}..."
+
 
 class TimmArgs:
-    """What ``train.py`` would see, and a memory of which defaults were asked for.
+    """What ``train.py`` would see, and a memory of which keys were asked for.
 
     Args:
         args: Values by key, as in an ``args.yaml``.
@@ -19,15 +29,30 @@ class TimmArgs:
         self._args = dict(args)
         self._defaults = {**TRAIN_DEFAULTS, **dict.fromkeys(RETIRED_KEYS), **defaults}
         self._defaulted: dict[str, Any] = {}
+        self._read: set[str] = set()
+        self._settled: set[str] = set()
+        self._told: set[str] = set()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._args
 
     def __getitem__(self, key: str) -> Any:
         if key not in self._args:
             self._defaulted[key] = self._defaults[key]
+        self._read.add(key)
         return self.peek(key)
 
     def peek(self, key: str) -> Any:
         """The value of ``key``; that its default counted is not worth a note."""
         return self._args.get(key, self._defaults[key])
+
+    def settle(self, keys: Iterable[str], *, told: Iterable[str]) -> None:
+        """Remember that ``keys`` count here, and of which of them the user is told in words.
+
+        The others have values that mean what is done here anyway.
+        """
+        self._settled.update(keys)
+        self._told.update(told)
 
     def text(self, key: str) -> str:
         """The value of ``key``, which must be text."""
@@ -69,9 +94,10 @@ class TimmArgs:
         return dict(value or {})
 
     def notes(self) -> tuple[str, ...]:
-        """Sentences on keys that ``train.py`` does not know, and on defaults that counted."""
-        unknown = sorted(set(self._args) - set(TRAIN_DEFAULTS) - RETIRED_KEYS)
-        shown = [
+        """Sentences on the keys that nothing was made of, and on defaults that counted."""
+        known = set(TRAIN_DEFAULTS) | RETIRED_KEYS
+        unknown = sorted(set(self._args) - known)
+        counted = [
             f"{key} = {value}"
             for key, value in self._defaulted.items()
             if value not in (None, False, "") and value != {}
@@ -79,9 +105,22 @@ class TimmArgs:
         notes = []
         if unknown:
             notes.append(f"Keys that timm's train.py does not know: {', '.join(unknown)}.")
-        if shown:
-            notes.append(f"Not in the file, so the default counts: {', '.join(shown)}.")
+        if as_here := self._listed(self._settled - self._read - self._told, counted=False):
+            notes.append(f"As it is here anyway: {as_here}.")
+        if idle := self._listed(known - self._read - self._settled):
+            notes.append(f"Without effect here: {idle}.")
+        if counted:
+            notes.append(f"Not in the file, so the default counts: {', '.join(counted)}.")
         return tuple(notes)
+
+    def _listed(self, keys: set[str], *, counted: bool = True) -> str:
+        """Those of ``keys`` that the file changes, and how many others it holds if ``counted``."""
+        held = sorted(keys & set(self._args))
+        changed = [key for key in held if self._args[key] not in (None, TRAIN_DEFAULTS.get(key))]
+        named = [f"{key} = {shown(self._args[key])}" for key in changed]
+        if counted and (rest := len(held) - len(changed)):
+            named.append(f"{rest} key{'s' * (rest > 1)} as train.py has them by default")
+        return ", ".join(named)
 
 
 def _number(key: str, value: object, low: float, high: float | None) -> float:

@@ -3,68 +3,76 @@
 from collections.abc import Mapping
 from dataclasses import fields
 
-from search.recipes.timm_args import TimmArgs
+from search.recipes.timm_args import TimmArgs, shown
+from search.recipes.timm_roles import ALWAYS, DEPENDENT, DONE_OTHERWISE, WITH_AUGMENTATION, Off
+from spaces.errors import InputError
 from spaces.recipe import Recipe
 from spaces.strengths.values import STRENGTH_KEYS
+from trainable.models.architecture import architecture
+from trainable.models.probe import describe_model
 
 MOMENTA = {"muon": 0.95, "sgd": 0.9}
 """Momentum of our optimizers; train.py hands every one that has a momentum 0.9 unless told."""
 
-_ALWAYS_OFF_AT: dict[str, tuple[object, ...]] = {
-    "aug_repeats": (0,),
-    "aug_splits": (0,),
-    "bce_loss": (False,),
-    "bn_eps": (None,),
-    "bn_momentum": (None,),
-    "cutmix_minmax": (None,),
-    "drop": (0,),
-    "drop_block": (None, 0),
-    "epoch_repeats": (0,),
-    "head_init_bias": (None,),
-    "head_init_scale": (None,),
-    "jsd_loss": (False,),
-    "kd_model_name": (None,),
-    "lr_noise": (None,),
-    "opt_betas": (None,),
-    "opt_eps": (None,),
-    "train_img_sizes": (None,),
-}
-_AUGMENTATION_OFF_AT: dict[str, tuple[object, ...]] = {
-    "gaussian_blur_prob": (None, 0),
-    "grayscale_prob": (None, 0),
-    "train_crop_mode": (None, "", "rrc"),
-    "vflip": (0,),
-}
-_MIX_OFF_AT: dict[str, tuple[object, ...]] = {
-    "mixup_off_epoch": (0,),
-    "mixup_prob": (1,),
-    "mixup_switch_prob": (0.5,),
-}
-
 
 def extras(given: TimmArgs, recipe: Recipe) -> dict[str, str]:
     """What is switched on in timm and has no key in a recipe, by timm's key."""
-    off_at = dict(_ALWAYS_OFF_AT)
-    if not given.flag("no_aug"):
-        off_at |= _AUGMENTATION_OFF_AT
-        policy = given["aa"]
-        if not policy or "3a" in str(policy):  # timm leaves the jitter out under a policy.
-            off_at["color_jitter"] = (None, 0)
-    if recipe.mixup_alpha > 0 or recipe.cutmix_alpha > 0:
-        off_at |= _MIX_OFF_AT
+    off_at: Off = dict(ALWAYS)
+    augments, policy = not given.flag("no_aug"), given["aa"]
+    if augments:
+        off_at |= WITH_AUGMENTATION
+    # timm leaves the jitter out under a policy.
+    jitters = augments and (not policy or "3a" in str(policy))
+    if jitters:
+        off_at["color_jitter"] = (None, 0)
     if recipe.optimizer in MOMENTA:
         off_at["momentum"] = (MOMENTA[recipe.optimizer],)
-    if recipe.grad_clip_norm > 0:
-        off_at["clip_mode"] = ("norm",)
-    if recipe.schedule == "cosine":
-        off_at["lr_k_decay"] = (1,)
-    if recipe.layer_decay < 1:
-        off_at["layer_decay_min_scale"] = (None, 0)
-    return {
-        key: str(given.peek(key))
-        for key, off in sorted(off_at.items())
-        if given.peek(key) not in off
+    off_at["model_kwargs"] += ({"img_size": recipe.image_size},)
+    for key in ("mean", "std"):
+        off_at[key] += _of_the_model(recipe.model, key, given.peek(key))
+    on = {
+        "clip_grad": recipe.grad_clip_norm > 0,
+        "color_jitter": jitters and bool(given.peek("color_jitter")),
+        "cosine": recipe.schedule == "cosine",
+        "crops": recipe.crop_scale_min < 1,
+        "layer_decay": recipe.layer_decay < 1,
+        "mixing": recipe.mixup_alpha > 0 or recipe.cutmix_alpha > 0,
+        "plateau": given.peek("sched") == "plateau",
+        "reprob": recipe.erasing > 0,
+        "restarts": given.peek("lr_cycle_limit") not in (0, 1),
     }
+    for switch, keys in DEPENDENT.items():
+        if on.get(switch, True) and (switch in on or given.peek(switch)):
+            off_at |= keys
+    left_out = {key for key, off in off_at.items() if given.peek(key) not in off}
+    given.settle(off_at, told=left_out)
+    return {key: shown(given.peek(key)) for key in sorted(left_out)} | _parts(given)
+
+
+def _parts(given: TimmArgs) -> dict[str, str]:
+    """What is left out of keys that are used in part."""
+    found = {}
+    channels = given["in_chans"]
+    if channels is None and given["input_size"] is not None:
+        channels = given.numbers("input_size", 1)[0]
+    if channels not in (None, 3):
+        found["in_chans"] = shown(channels)
+    options = {k: v for k, v in given.mapping("opt_kwargs").items() if k != "filter_bias_and_bn"}
+    if options:
+        found["opt_kwargs"] = shown(options)
+    return found
+
+
+def _of_the_model(model: str, key: str, value: object) -> tuple[object, ...]:
+    """The value itself if it is what the model is given here anyway, else nothing."""
+    if not isinstance(value, (list, tuple)):
+        return ()
+    try:
+        own = getattr(describe_model(model), key)
+    except InputError:
+        return ()
+    # One number stands for all channels.
+    return (value,) if tuple(value) * (3 if len(value) == 1 else 1) == tuple(own) else ()
 
 
 def notes_on(facts: Mapping[str, str]) -> list[str]:
@@ -96,4 +104,55 @@ def remarks(given: TimmArgs, recipe: Recipe, warmup_epochs: int) -> list[str]:
         found.append("timm moves the learning rate once an epoch, here every step moves it.")
     if given["img_size"] is None and given["input_size"] is None:
         found.append(f"The file leaves the image size to the model; {recipe.image_size} is used.")
-    return found
+    return [*found, *_done_otherwise(given, recipe, warmup_epochs), *_drop_path(given, recipe)]
+
+
+def _done_otherwise(given: TimmArgs, recipe: Recipe, warmup_epochs: int) -> list[str]:
+    """One sentence for each key that the file sets to something that is not done here."""
+    mixes = recipe.mixup_alpha > 0 or recipe.cutmix_alpha > 0
+    idle = {
+        "remode": not recipe.erasing,
+        "mixup_mode": not mixes,
+        "mixup_elem": not mixes,
+        "train_interpolation": recipe.crop_scale_min == 1,
+        "warmup_lr": not warmup_epochs,
+    }
+    counts = {key: value for key, value in DONE_OTHERWISE.items() if not idle.get(key, False)}
+    not_followed = {
+        key: words
+        for key, (ours, words) in counts.items()
+        if key in given and given.peek(key) not in (ours, None, "")
+    }
+    given.settle(counts, told=not_followed)
+    return [
+        f"`{key}` = {shown(given.peek(key))} is not followed: here {words}."
+        for key, words in not_followed.items()
+    ]
+
+
+def _drop_path(given: TimmArgs, recipe: Recipe) -> list[str]:
+    """Where the drop path rate comes from, if not from its own key."""
+    rate = f"{recipe.strengths.drop_path_rate:g}"
+    if not leaves_drop_path_out(given):
+        is_old = given.peek("drop_path") is None
+        ignored = "train.py of today ignores `drop_connect`, its old name for `drop_path`"
+        return [f"{ignored}; {rate} is used."] if is_old else []
+    if not recipe.strengths.drop_path_rate:
+        return []
+    return [
+        f"No `drop_path` is given: timm then trains {recipe.model} with the rate of its "
+        f"architecture, {rate}."
+    ]
+
+
+def leaves_drop_path_out(given: TimmArgs) -> bool:
+    """Whether a file leaves the drop path rate to the architecture, as null does."""
+    return given["drop_path"] is None and given["drop_connect"] is None
+
+
+def own_drop_path(model: str) -> float:
+    """The drop path rate that timm's architecture has of its own; 0 for one that is not here."""
+    try:
+        return architecture(model).drop_path_rate
+    except InputError:
+        return 0.0

@@ -9,13 +9,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from search.recipes.timm_args import TimmArgs
-from search.recipes.timm_extras import extras, notes_on, remarks
+from search.recipes.timm_args import TimmArgs, shown
+from search.recipes.timm_extras import (
+    extras,
+    leaves_drop_path_out,
+    notes_on,
+    own_drop_path,
+    remarks,
+)
 from search.recipes.timm_keys import TRAIN_DEFAULTS
+from search.recipes.timm_schedule import epochs_of, peak_lr, schedule_of
 from spaces.errors import InputError
 from spaces.recipe import RandAugment, Recipe
 from spaces.strengths.values import Strengths
-from trainable.optim.schedule import WSD_DECAY_FRACTION
 
 RANDAUGMENT_SCALE = 3
 """torchvision counts the magnitude of RandAugment to 30, timm to 10."""
@@ -35,11 +41,14 @@ class Described:
             only a stand-in (``schedule: "step decay, times 0.1 every 30 epochs"``), or by timm's
             key where a recipe has none (``color_jitter: "0.4"``).
         notes: Sentences for the user: stand-ins, defaults, keys that nothing here knows.
+        own_weights: File of weights that the source starts from, which a recipe cannot name; empty
+            if there is none.
     """
 
     recipe: Recipe
     facts: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    own_weights: str = ""
 
 
 def looks_like_timm(data: Mapping[str, Any]) -> bool:
@@ -72,15 +81,17 @@ def describe_timm_args(args: Mapping[str, Any], *, defaults: Recipe) -> Describe
         InputError: If a value has the wrong type or lies outside its interval.
     """
     given = TimmArgs(args, {name: getattr(defaults, name) for name in _OF_THE_DATASET})
-    schedule, real_schedule = _schedule(given)
+    schedule, real_schedule = schedule_of(given)
     optimizer, real_optimizer = _optimizer(given)
     randaugment, real_randaugment = _randaugment(given)
-    total_epochs, warmup_epochs = _epochs(given)
+    total_epochs, warmup_epochs = epochs_of(given)
     grad_accum_steps = given.integer("grad_accum_steps", 1)
     batch_size = given.integer("batch_size", 1) * grad_accum_steps
     has_ema = given.flag("model_ema")
     has_augmentation = not given.flag("no_aug")
-    lr = _peak_lr(given, batch_size)
+    image_size, real_image_size = _image_size(given, defaults)
+    weights_key, own_weights = _own_weights(given)
+    lr = peak_lr(given, batch_size)
     strengths = Strengths(
         weight_decay=given.number("weight_decay", 0.0),
         label_smoothing=given.number("smoothing", 0.0, 1.0),
@@ -90,8 +101,8 @@ def describe_timm_args(args: Mapping[str, Any], *, defaults: Recipe) -> Describe
     )
     recipe = Recipe(
         model=given.text("model"),
-        pretrained=given.flag("pretrained") or bool(given["pretrained_path"]),
-        image_size=_image_size(given, defaults),
+        pretrained=given.flag("pretrained") or bool(own_weights),
+        image_size=image_size,
         epochs=total_epochs,
         batch_size=batch_size,
         optimizer=optimizer,
@@ -107,6 +118,7 @@ def describe_timm_args(args: Mapping[str, Any], *, defaults: Recipe) -> Describe
         crop_scale_min=given.numbers("scale", 0.0)[0] if has_augmentation else 1.0,
         hflip=given.number("hflip", 0.0, 1.0) if has_augmentation else 0.0,
         erasing=given.number("reprob", 0.0, 1.0) if has_augmentation else 0.0,
+        dropout=given.number("drop", 0.0, 1.0),
         amp_dtype=_amp_dtype(given),
         grad_clip_norm=given.number("clip_grad", 0.0, none=0.0),
         grad_accum_steps=grad_accum_steps,
@@ -116,6 +128,9 @@ def describe_timm_args(args: Mapping[str, Any], *, defaults: Recipe) -> Describe
     facts = {
         "schedule": real_schedule,
         "optimizer": real_optimizer,
+        "pretrained": f"{weights_key} = {shown(own_weights)}" if own_weights else "",
+        "image_size": real_image_size,
+        "crop_scale_min": _largest_crop(given) if has_augmentation else "",
         "randaugment": real_randaugment if has_augmentation else "",
         "ema_decay": f"{given['model_ema_decay']} behind timm's own warmup of the decay"
         if has_ema and given.flag("model_ema_warmup")
@@ -124,64 +139,7 @@ def describe_timm_args(args: Mapping[str, Any], *, defaults: Recipe) -> Describe
     }
     facts = {name: words for name, words in facts.items() if words}
     notes = (*notes_on(facts), *remarks(given, recipe, warmup_epochs), *given.notes())
-    return Described(recipe=recipe, facts=facts, notes=notes)
-
-
-_SCHEDULES = {"cosine": "cosine", "constant": "constant", "none": "constant"}
-# A step schedule spends most of the run at the peak and ends low: of ours, that is nearest to wsd.
-_SCHEDULE_STAND_INS = {"poly": "cosine", "tanh": "cosine"}
-
-
-def _schedule(given: TimmArgs) -> tuple[str, str]:
-    """Our schedule, and in words what it only stands in for."""
-    name = given.text("sched")
-    if name == "step":
-        rate, every = given.number("decay_rate", 0.0), given.number("decay_epochs", 0.0)
-        if rate == 1 or every >= given.integer("epochs", 1):
-            return "constant", ""
-        return "wsd", f"step decay, times {rate:g} every {every:g} epochs"
-    if name == "multistep":
-        milestones = ", ".join(f"{epoch:g}" for epoch in given.numbers("decay_milestones", 0.0))
-        rate = given.number("decay_rate", 0.0)
-        return "wsd", f"step decay, times {rate:g} after epochs {milestones}"
-    if name == "cosine" and given.peek("lr_cycle_limit") not in (0, 1):
-        return "cosine", f"cosine with {given['lr_cycle_limit']} restarts"
-    if name == "wsd":
-        return "wsd", _wsd_cooldown(given)
-    if name in _SCHEDULES:
-        return _SCHEDULES[name], ""
-    return _SCHEDULE_STAND_INS.get(name, "wsd"), f"{name} of timm"
-
-
-def _wsd_cooldown(given: TimmArgs) -> str:
-    """In words what the cooldown is, where it is not the fifth of the run that it is here.
-
-    A cooldown is a whole number of steps, so that of a short run is only nearly a fifth.
-    """
-    total_epochs, warmup_epochs = _epochs(given)
-    length = given.number("decay_epochs", 0.0)
-    # Below 1 timm takes a share of what follows the warmup, from 1 on a number of epochs.
-    epochs = length * (total_epochs - warmup_epochs) if length < 1 else length
-    share = epochs / total_epochs
-    ours = min(WSD_DECAY_FRACTION, 1 - warmup_epochs / total_epochs)
-    return "" if abs(share - ours) < 0.03 else f"wsd with a cooldown of {share:.0%} of the run"
-
-
-def _epochs(given: TimmArgs) -> tuple[int, int]:
-    """All epochs that are trained, and how many of them are warmup."""
-    epochs, schedule = given.integer("epochs", 1), given["sched"]
-    warmup = 0 if schedule == "none" else given.integer("warmup_epochs", 0)
-    # timm trains a cooldown only after a schedule that has a length of its own.
-    has_length = schedule in ("cosine", "tanh", "poly", "wsd", "rsqrt")
-    cooldown = given.integer("cooldown_epochs", 0) if has_length else 0
-    if given.flag("warmup_prefix"):
-        return epochs + warmup + cooldown, warmup
-    if warmup >= epochs:
-        raise InputError(
-            f"`warmup_epochs < epochs` must hold, but got {warmup} and {epochs}: "
-            "lower `warmup_epochs`, or set `warmup_prefix` to train them on top."
-        )
-    return epochs + cooldown, warmup
+    return Described(recipe=recipe, facts=facts, notes=notes, own_weights=own_weights)
 
 
 _OPTIMIZERS = {
@@ -224,8 +182,28 @@ def _randaugment(given: TimmArgs) -> tuple[RandAugment | None, str]:
 
 
 def _drop_path(given: TimmArgs) -> float:
-    old_name = given["drop_path"] is None and given["drop_connect"] is not None
-    return given.number("drop_connect" if old_name else "drop_path", 0.0, 1.0, none=0.0)
+    """The rate; null leaves it to the architecture, which has one of its own in some models."""
+    if leaves_drop_path_out(given):
+        return own_drop_path(given.text("model"))
+    old_name = given["drop_path"] is None
+    return given.number("drop_connect" if old_name else "drop_path", 0.0, 1.0)
+
+
+def _own_weights(given: TimmArgs) -> tuple[str, str]:
+    """The key and the file that training starts from, if that is none of timm's."""
+    keys = ["initial_checkpoint"]
+    if given.flag("pretrained"):  # Without it, train.py does not look at this path.
+        keys.append("pretrained_path")
+    for key in keys:
+        if given[key]:
+            return key, given.text(key)
+    return "", ""
+
+
+def _largest_crop(given: TimmArgs) -> str:
+    """In words what the crops are where the largest is not the whole image."""
+    low, high = (*given.numbers("scale", 0.0), 1.0)[:2]
+    return "" if high == 1 else f"crops of {low:g} to {high:g} of the area"
 
 
 def _amp_dtype(given: TimmArgs) -> str:
@@ -233,17 +211,13 @@ def _amp_dtype(given: TimmArgs) -> str:
     return given.text("amp_dtype") if is_on else "none"
 
 
-def _peak_lr(given: TimmArgs, batch_size: int) -> float:
-    """``lr``, or the rule of ``train.py`` that scales ``lr_base`` with the batch."""
-    if given["lr"]:
-        return given.number("lr", 0.0)
-    ratio = batch_size / given.number("lr_base_size", 1)
-    name = given.text("opt").lower()
-    scaling = given["lr_base_scale"] or ("sqrt" if "ada" in name or "lamb" in name else "linear")
-    return given.number("lr_base", 0.0) * (ratio**0.5 if scaling == "sqrt" else ratio)
-
-
-def _image_size(given: TimmArgs, defaults: Recipe) -> int:
-    if given["input_size"] is not None:
-        return int(given.numbers("input_size", 1)[-1])
-    return defaults.image_size if given["img_size"] is None else given.integer("img_size", 1)
+def _image_size(given: TimmArgs, defaults: Recipe) -> tuple[int, str]:
+    """Side of the image, and in words what it only stands in for."""
+    if given["input_size"] is None:
+        size = defaults.image_size if given["img_size"] is None else given.integer("img_size", 1)
+        return size, ""
+    sizes = [int(size) for size in given.numbers("input_size", 1)]
+    if len(sizes) != 3:
+        raise InputError(f"`input_size` must be channels, height and width, but got {sizes}.")
+    _, height, width = sizes
+    return width, "" if height == width else f"{height} x {width} pixels"

@@ -43,6 +43,7 @@ def read_described(path: Path, *, defaults: Recipe | None) -> Described:
     """
     try:
         data = _parse(_read_text(path))
+        _refuse_ultralytics(data)
         if looks_like_timm(data):
             return describe_timm_args(data, defaults=defaults or Recipe())
         misplaced = [name for name in STRENGTH_KEYS if name in data]
@@ -130,6 +131,20 @@ def _parse(text: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise InputError(f"a recipe file maps keys to values, but this one is {_kind(data)}.")
     return data
+
+
+_ULTRALYTICS = frozenset({"imgsz", "lr0", "lrf", "warmup_bias_lr", "hsv_h", "mosaic", "nbs"})
+"""Keys that every ``args.yaml`` of Ultralytics has, and neither a recipe nor timm knows."""
+
+
+def _refuse_ultralytics(data: Mapping[str, Any]) -> None:
+    """Say what an Ultralytics file is instead of which of its keys is unknown."""
+    found = sorted(_ULTRALYTICS & set(data))
+    if len(found) >= 2 or (found and {"task", "mode"} <= set(data)):
+        raise InputError(
+            f"this is an args.yaml of Ultralytics (its keys {', '.join(found)}), which is not read "
+            "here: give a recipe of this project or an args.yaml of timm's train.py."
+        )
 
 
 def _refuse_bombs(text: str) -> None:

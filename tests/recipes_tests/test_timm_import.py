@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from search.recipes.model_remarks import settled
+from search.recipes.timm_args import TimmArgs
 from search.recipes.timm_export import timm_args
 from search.recipes.timm_import import (
     describe_timm_args,
@@ -14,6 +16,7 @@ from search.recipes.timm_import import (
     recipe_from_timm_args,
 )
 from search.recipes.timm_keys import RETIRED_KEYS, TRAIN_DEFAULTS
+from search.recipes.timm_roles import ROLES, WITHOUT_EFFECT
 from spaces.errors import InputError
 from spaces.recipe import RandAugment, Recipe
 from spaces.strengths.values import Strengths
@@ -75,6 +78,7 @@ def test_the_published_command_becomes_the_published_recipe() -> None:
         crop_scale_min=0.08,
         hflip=0.5,
         erasing=0.25,
+        dropout=0.0,
         amp_dtype="float16",
         grad_clip_norm=0.0,
     )
@@ -190,9 +194,36 @@ def test_an_optimizer_that_a_recipe_cannot_hold_is_kept_in_words(
         ({"color_jitter": 0.0, "aa": None}, {}),
         ({"color_jitter": 0.4, "aa": None, "no_aug": True}, {}),
         ({"bce_loss": True}, {"bce_loss": "True"}),
-        ({"drop": 0.2}, {"drop": "0.2"}),
         ({"aug_repeats": 3}, {"aug_repeats": "3"}),
         ({"mixup_prob": 0.5}, {"mixup_prob": "0.5"}),
+        ({"pretrained_path": "w.pth"}, {}),  # train.py looks at it where it loads weights at all.
+        (
+            {"pretrained": True, "pretrained_path": "w.pth"},
+            {"pretrained": "pretrained_path = w.pth"},
+        ),
+        ({"initial_checkpoint": "./w.pth"}, {"pretrained": "initial_checkpoint = ./w.pth"}),
+        ({"input_size": [1, 64, 128]}, {"in_chans": "1", "image_size": "64 x 128 pixels"}),
+        ({"input_size": [3, 64, 64], "in_chans": 3}, {}),
+        ({"in_chans": 1}, {"in_chans": "1"}),
+        ({"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}, {}),  # ConvNeXt's own.
+        ({"mean": [0.2], "std": [0.1]}, {"mean": "[0.2]", "std": "[0.1]"}),
+        ({"mean": [0.5], "model": "tf_efficientnet_lite0"}, {}),
+        ({"mean": [0.5], "model": "no_such_model"}, {"mean": "[0.5]"}),
+        ({"crop_pct": 1.0}, {}),
+        ({"crop_pct": 0.9}, {"crop_pct": "0.9"}),
+        ({"model_kwargs": {"img_size": 224}}, {}),
+        ({"model_kwargs": {"drop_rate": 0.3}}, {"model_kwargs": "{'drop_rate': 0.3}"}),
+        (
+            {"color_jitter_prob": 0.5, "aa": None},
+            {"color_jitter": "0.4", "color_jitter_prob": "0.5"},
+        ),
+        ({"color_jitter_prob": 0.5}, {}),  # Under a policy there is no jitter.
+        ({"scale": [0.5, 0.8]}, {"crop_scale_min": "crops of 0.5 to 0.8 of the area"}),
+        ({"opt_kwargs": {"eps": 1e-6}}, {"opt_kwargs": "{'eps': 1e-06}"}),
+        ({"recount": 3}, {"recount": "3"}),
+        ({"recount": 3, "reprob": 0.0}, {}),
+        ({"kd_model_name": "resnet50"}, {"kd_model_name": "resnet50"}),
+        ({"kd_temperature": 2.0}, {}),
         ({"mixup_prob": 0.5, "mixup": 0.0, "cutmix": 0.0}, {}),
         ({"opt_betas": [0.9, 0.95]}, {"opt_betas": "[0.9, 0.95]"}),
         ({"momentum": 0.95}, {}),
@@ -261,7 +292,10 @@ def test_no_aug_switches_off_what_timm_switches_off_with_it_and_no_more() -> Non
         ({"input_size": [3, 160, 160]}, "image_size", 160),
         ({"img_size": None}, "image_size", 64),
         ({"img_size": 96}, "image_size", 96),
-        ({"pretrained_path": "w.safetensors"}, "pretrained", True),
+        ({"pretrained_path": "w.safetensors"}, "pretrained", False),
+        ({"pretrained_path": "w.safetensors", "pretrained": True}, "pretrained", True),
+        ({"initial_checkpoint": "w.safetensors"}, "pretrained", True),
+        ({"drop": 0.2}, "dropout", 0.2),
         ({"lr": "2e-3"}, "lr", 2e-3),
     ],
 )
@@ -275,7 +309,12 @@ def test_a_key_of_timm_arrives_in_its_field(
     ("changes", "field", "value"),
     [
         ({"model_ema": False}, "ema_decay", 0.0),
-        ({"drop_path": None}, "drop_path_rate", 0.0),
+        ({"drop_path": None}, "drop_path_rate", 0.0),  # ConvNeXt's own.
+        ({"drop_path": None, "model": "nest_tiny"}, "drop_path_rate", 0.5),
+        ({"drop_path": None, "model": "swin_tiny_patch4_window7_224"}, "drop_path_rate", 0.1),
+        ({"drop_path": 0.0, "model": "swin_tiny_patch4_window7_224"}, "drop_path_rate", 0.0),
+        ({"drop_path": None, "model": "vgg11"}, "drop_path_rate", 0.0),
+        ({"drop_path": None, "model": "no_such_model"}, "drop_path_rate", 0.0),
         ({"drop_path": None, "drop_connect": 0.2}, "drop_path_rate", 0.2),
         ({"smoothing": 0}, "label_smoothing", 0.0),
         ({"weight_decay": "0.1"}, "weight_decay", 0.1),
@@ -307,6 +346,9 @@ def test_a_key_of_timm_arrives_in_its_strength(
         ({"opt_kwargs": 3}, "`opt_kwargs` must be a mapping, but got 3"),
         ({"amp_dtype": "float8"}, "`amp_dtype` must be one of"),
         ({"seed": -1}, "`0 <= seed` must hold"),
+        ({"initial_checkpoint": 7}, "`initial_checkpoint` must be text, but got 7"),
+        ({"input_size": [64, 64]}, "`input_size` must be channels, height and width"),
+        ({"drop": 1.0}, "`0 <= dropout < 1` must hold, but got 1.0"),
     ],
 )
 def test_a_bad_value_is_named_with_its_key_and_interval(
@@ -314,6 +356,124 @@ def test_a_bad_value_is_named_with_its_key_and_interval(
 ) -> None:
     with pytest.raises(InputError, match=message):
         imported(**changes)
+
+
+# A value that is no key's default, by the type of the default; and where that would not do.
+OTHER_VALUES: dict[str, Any] = {
+    "aa": "rand-m5",
+    "amp_dtype": "bfloat16",
+    "clip_mode": "agc",
+    "drop_path": 0.3,
+    "gp": "max",
+    "in_chans": 1,
+    "initial_checkpoint": "w.pth",
+    "input_size": [3, 96, 96],
+    "layer_decay": 0.75,
+    "lr_base_scale": "sqrt",
+    "mean": [0.2, 0.2, 0.2],
+    "min_lr": 1e-4,
+    "model": "resnet18",
+    "model_dtype": "bfloat16",
+    "opt": "sgd",
+    "opt_kwargs": {"eps": 1e-6},
+    "pretrained_path": "w.pth",
+    "ratio": [0.9, 1.1],
+    "resume": "last.pth",
+    "scale": [0.5, 1.0],
+    "sched": "constant",
+    "smoothing": 0.3,
+    "std": [0.2, 0.2, 0.2],
+    "torchcompile": "inductor",
+    "tta": 2,
+    "train_img_sizes": [128, 160],
+    "cutmix_minmax": [0.2, 0.8],
+}
+
+
+def other_value(key: str) -> object:
+    if key in OTHER_VALUES:
+        return OTHER_VALUES[key]
+    default = CONVNEXT_TINY.get(key)
+    if isinstance(default, bool):
+        return not default
+    if isinstance(default, (int, float)):
+        return default + 1 if isinstance(default, int) else default / 2 + 0.1
+    return {"a": 1} if isinstance(default, dict) else [1, 2] if isinstance(default, list) else 3
+
+
+@pytest.mark.parametrize("key", sorted({*TRAIN_DEFAULTS, *RETIRED_KEYS}))
+def test_no_key_vanishes_each_is_used_or_told(key: str) -> None:
+    """Whatever a file says of any key changes the recipe, or what the user is told."""
+    changed = CONVNEXT_TINY | {key: other_value(key)}
+    assert changed[key] != CONVNEXT_TINY.get(key)
+    before = recipe_from_timm_args(CONVNEXT_TINY, defaults=DEFAULTS)
+    assert recipe_from_timm_args(changed, defaults=DEFAULTS) != before
+
+
+def test_every_key_is_read_or_has_a_role(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No key is called without effect only because nobody thought of it."""
+    read: set[str] = set()
+    get = TimmArgs.__getitem__
+
+    def noted(given: TimmArgs, key: str) -> Any:
+        read.add(key)
+        return get(given, key)
+
+    monkeypatch.setattr(TimmArgs, "__getitem__", noted)
+    for changes in (
+        {},
+        {"sched": "step"},
+        {"sched": "multistep"},
+        {"sched": "cosine", "lr": None, "lr_cycle_limit": 2},
+        {"pretrained": True, "model_ema": False, "amp": False, "drop_path": None},
+    ):
+        recipe_from_timm_args(CONVNEXT_TINY | changes, defaults=DEFAULTS)
+    assert {*TRAIN_DEFAULTS, *RETIRED_KEYS} - ROLES <= read
+    assert not WITHOUT_EFFECT & read
+
+
+def test_keys_without_effect_are_named_and_those_at_their_defaults_counted() -> None:
+    minimal = {"opt": "adamw", "sched": "cosine", "drop_path": 0.1}
+    _, notes = recipe_from_timm_args(
+        minimal | {"workers": 8, "momentum": 0.8, "log_interval": 50, "pin_mem": False},
+        defaults=DEFAULTS,
+    )
+    (told,) = [note for note in notes if note.startswith("Without effect")]
+    # AdamW has no momentum; the other two are what train.py has anyway.
+    assert told == (
+        "Without effect here: momentum = 0.8, workers = 8, 2 keys as train.py has them by default."
+    )
+    assert not any(
+        "Without effect" in note for note in recipe_from_timm_args(minimal, defaults=DEFAULTS)[1]
+    )
+
+
+def test_keys_that_say_what_is_done_here_anyway_are_named_too() -> None:
+    _, notes = recipe_from_timm_args(
+        CONVNEXT_TINY | {"crop_pct": 1.0, "remode": "const", "mixup_mode": "pair"},
+        defaults=DEFAULTS,
+    )
+    assert "As it is here anyway: crop_pct = 1.0, remode = const." in notes
+    assert any("`mixup_mode` = pair is not followed" in note for note in notes)
+
+
+def test_a_value_is_shown_in_one_short_line() -> None:
+    _, notes = recipe_from_timm_args(
+        CONVNEXT_TINY | {"output": "a\n\x1b[31mb" + "c" * 500}, defaults=DEFAULTS
+    )
+    (told,) = [note for note in notes if "output" in note]
+    assert "\n" not in told
+    assert "\x1b" not in told
+    assert len(told) < 250
+
+
+def test_a_rate_that_comes_from_the_architecture_is_said_to() -> None:
+    for changes, rate in (({"drop_path": None}, "0.1"), ({"drop_path": 0.1}, None)):
+        _, notes = recipe_from_timm_args(
+            CONVNEXT_TINY | {"model": "swin_tiny_patch4_window7_224"} | changes, defaults=DEFAULTS
+        )
+        told = [note for note in notes if "rate of its architecture" in note]
+        assert [note.endswith(f"architecture, {rate}.") for note in told] == [True] * bool(rate)
 
 
 def test_unknown_keys_are_told_and_retired_ones_are_not() -> None:
@@ -378,6 +538,7 @@ both_express = st.builds(
     crop_scale_min=st.floats(0.01, 1),
     hflip=st.floats(0, 1),
     erasing=st.floats(0, 1),
+    dropout=st.none() | st.floats(0, 0.9),
     amp_dtype=st.sampled_from(["none", "bfloat16", "float16"]),
     grad_clip_norm=st.floats(0, 10),
     compile=st.booleans(),
@@ -391,5 +552,5 @@ def test_export_then_import_is_the_identity_on_what_both_express(recipe: Recipe)
     export = timm_args(recipe, num_train=1000, num_classes=10)
     other_defaults = replace(DEFAULTS, image_size=999, lr=123.0)
     described = describe_timm_args(export.args, defaults=other_defaults)
-    assert described.recipe == recipe
+    assert described.recipe == settled(recipe)  # train.py has no way to say "your own".
     assert described.facts == {}

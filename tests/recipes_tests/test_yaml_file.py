@@ -261,6 +261,24 @@ def test_a_bad_file_is_one_line_that_names_the_file(
     assert len(str(caught.value)) < 800
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "task: classify\nmode: train\nmodel: yolov8n-cls.pt\nepochs: 100\nbatch: 16\nimgsz: 224\n"
+        "pretrained: true\noptimizer: auto\nlr0: 0.01\nlrf: 0.01\nmomentum: 0.937\nhsv_h: 0.015\n"
+        "weight_decay: 0.0005\nwarmup_epochs: 3.0\nmixup: 0.0\nmosaic: 1.0\ndropout: 0.0\n",
+        "task: detect\nmode: train\nimgsz: 640\n",
+        "lr0: 0.01\nlrf: 0.01\nmomentum: 0.9\nworkers: 8\ndevice: 0\nmixup: 0.1\n",
+    ],
+)
+def test_an_ultralytics_file_is_called_what_it_is_in_one_line(tmp_path: Path, text: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(InputError, match=r"this is an args\.yaml of Ultralytics") as caught:
+        read_recipe(path, defaults=None)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
 def test_what_is_not_a_file_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no such file"):
         read_recipe(tmp_path / "absent.yaml", defaults=None)
