@@ -6,6 +6,7 @@ from pathlib import Path
 
 from search.plan.origin import origin_of
 from search.recipes.diff import diff, to_json, to_lines
+from search.recipes.model_remarks import model_remarks, settled
 from search.recipes.timm_import import Described
 from search.recipes.yaml_file import read_described
 from search.records.files import exists
@@ -50,7 +51,7 @@ def print_diff(config: Path, reference: str, *, num_train: int | None, as_json: 
     origin = origin_of(config)
     found_on = origin.num_train if num_train is None and origin else num_train
     theirs = _reference(reference, num_train=found_on)
-    mine = read_described(config, defaults=_unsaid(theirs.described.recipe))
+    mine = _settled(read_described(config, defaults=_unsaid(theirs.described.recipe)))
     images = theirs.task.num_train if found_on is None else found_on
     task = _task(mine.recipe, num_train=images, num_classes=theirs.task.num_classes)
     differences = diff(mine, theirs.described, task, theirs.task)
@@ -68,7 +69,7 @@ def print_diff(config: Path, reference: str, *, num_train: int | None, as_json: 
         f"({task.total_steps} steps) and {theirs.task.num_train} there "
         f"({theirs.task.total_steps} steps); NUM_TRAIN=... sets the number here."
     )
-    for remark in (*mine.notes, *theirs.remarks):
+    for remark in (*mine.notes, *_on_the_model(mine.recipe), *theirs.remarks):
         print(f"  {remark}")
 
 
@@ -77,7 +78,7 @@ def _reference(name: str, *, num_train: int | None) -> _Reference:
         # BiT's rule goes by the number of images; the others are one recipe each.
         original = published(name, num_train=1 if num_train is None else num_train)
         return _Reference(
-            described=Described(recipe=original.recipe),
+            described=_settled(Described(recipe=original.recipe)),
             task=original.task,
             title=f"{name} ({original.source})",
             remarks=tuple(f"{name}: {caveat}." for caveat in original.caveats),
@@ -88,7 +89,7 @@ def _reference(name: str, *, num_train: int | None) -> _Reference:
             f"`reference` must be a recipe file or one of {', '.join(REFERENCE_NAMES)}, "
             f"got {name!r}."
         )
-    described = read_described(path, defaults=Recipe())
+    described = _settled(read_described(path, defaults=Recipe()))
     origin = origin_of(path)
     given = IMAGENET_IMAGES if num_train is None else num_train
     images = origin.num_train if origin else given
@@ -101,6 +102,18 @@ def _reference(name: str, *, num_train: int | None) -> _Reference:
     )
 
 
+def _settled(described: Described) -> Described:
+    return replace(described, recipe=settled(described.recipe))
+
+
+def _on_the_model(recipe: Recipe) -> tuple[str, ...]:
+    """Remarks on the model; none on one that is not here: recipes are compared, not models."""
+    try:
+        return model_remarks(recipe)
+    except InputError:
+        return ()
+
+
 def _unsaid(reference: Recipe) -> Recipe:
     """What a file means by saying nothing: the reference's run, and no ingredient."""
     names = (*_OF_THE_RUN, *_OF_THE_MACHINE)
@@ -108,8 +121,17 @@ def _unsaid(reference: Recipe) -> Recipe:
 
 
 def _task(recipe: Recipe, *, num_train: int, num_classes: int) -> Task:
+    num_blocks, deepest_share = 1, 1.0
     try:
-        num_blocks = describe_model(recipe.model).num_blocks
+        info = describe_model(recipe.model)
     except InputError:
-        num_blocks = 1  # Recipes are compared, not models: one that is not here may have any.
-    return Task.of(recipe, num_train=num_train, num_classes=num_classes, num_blocks=num_blocks)
+        pass  # Recipes are compared, not models: one that is not here may have any blocks.
+    else:
+        num_blocks, deepest_share = info.num_blocks, info.deepest_share
+    return Task.of(
+        recipe,
+        num_train=num_train,
+        num_classes=num_classes,
+        num_blocks=num_blocks,
+        deepest_share=deepest_share,
+    )

@@ -5,19 +5,19 @@ from pathlib import Path
 
 from search.plan.config import RunConfig
 from search.plan.plan import DataFacts, Plan, space_of
+from search.plan.reference import read_reference
 from search.plan.resources import device_of, num_threads, require_places, where_trials_run
+from search.recipes.model_remarks import model_remarks, settled
 from search.recipes.yaml_file import read_recipe
-from search.records.files import exists
 from search.verdict.wording import listed
 from spaces.anchors import anchors, idle_words, without_idle
 from spaces.errors import InputError
 from spaces.recipe import Recipe
-from spaces.references import REFERENCE_NAMES, reference
 from spaces.space import Space, parse_fix
 from spaces.task import Task
 from trainable.data.datasets import Dataset, default_recipe, load_dataset
 from trainable.evaluation_epochs import evaluation_epochs
-from trainable.models.build import describe_model
+from trainable.models.build import describe_model, require_dropout
 from trainable.models.pretrained import require_weights
 from trainable.timing import amp_dtype_of, excerpt
 
@@ -30,8 +30,11 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
     """
     require_places(config)
     base, notes = _base(config)
-    info = describe_model(base.model, image_size=base.image_size)
-    dataset = load_images(config, image_size=base.image_size)
+    asked = read_reference(config, base)
+    # A file names a model and an image size of its own, unless a flag does.
+    shape = _with_flags(asked.base, config)
+    info = describe_model(shape.model, image_size=shape.image_size)
+    dataset = load_images(config, image_size=shape.image_size)
     facts = DataFacts(
         name=dataset.name,
         digest=dataset.digest,
@@ -42,12 +45,14 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
         images_per_class=dataset.images_per_class,
         files=dataset.files,
     )
-    ref = _with_flags(_reference(config.reference, base, num_train=facts.num_train), config)
+    ref = settled(_with_flags(asked.recipe(num_train=facts.num_train), config))
+    require_dropout(ref, info)
     task = Task.of(
         ref,
         num_train=facts.num_train,
         num_classes=len(facts.class_names),
         num_blocks=info.num_blocks,
+        deepest_share=info.deepest_share,
     )
     ref = without_idle(ref, task)
     ref = replace(
@@ -70,7 +75,7 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
         num_evaluated=2 * (facts.num_val + min(facts.num_train, facts.num_val)),
     )
     idle = [
-        f"{base.model} {words}; {name} is fixed to {space.raw_of(ref)[name]:g}."
+        f"{ref.model} {words}; {name} is fixed to {space.raw_of(ref)[name]:g}."
         for name, words in idle_words(task).items()
     ]
     plan = Plan(
@@ -81,7 +86,14 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
         space=space,
         eval_epochs=tuple(sorted({*evaluated, *rungs})),
         rungs=rungs,
-        notes=(*notes, *idle, *said, *dataset.notes),
+        notes=(
+            *notes,
+            *asked.notes,
+            *idle,
+            *said,
+            *model_remarks(ref, space=space),
+            *dataset.notes,
+        ),
     )
     return plan, dataset
 
@@ -166,17 +178,6 @@ def _rungs(config: RunConfig, epochs: int) -> tuple[int, ...]:
             f"or one averaging window, but got {grace_period}; raise it, or raise `epochs`."
         )
     return rung_epochs(epochs, grace_period=grace_period, reduction_factor=config.reduction_factor)
-
-
-def _reference(name: str, base: Recipe, *, num_train: int) -> Recipe:
-    if name in REFERENCE_NAMES:
-        return reference(name, base, num_train=num_train)
-    path = Path(name)
-    if path.suffix in (".yaml", ".yml") or exists(path):
-        return read_recipe(path, defaults=base)
-    raise InputError(
-        f"`reference` must be a recipe file or one of {', '.join(REFERENCE_NAMES)}, got {name!r}."
-    )
 
 
 def _with_flags(recipe: Recipe, config: RunConfig) -> Recipe:

@@ -94,6 +94,35 @@ def test_what_a_file_does_not_say_of_the_run_is_no_difference(
     assert "weight_decay" not in differences
 
 
+def test_dropout_is_compared_as_the_architectures_train_with_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine, other = tmp_path / "mine.yaml", tmp_path / "other.yaml"
+    mine.write_text("model: ghostnet_050\n")
+    (row,) = [r for n, r in found(capsys, mine).items() if n == "dropout"]
+    assert (row["kind"], row["mine"], row["reference"]) == ("extra", 0.2, 0.0)
+    other.write_text("model: test_resnet\ndropout: 0.2\n")
+    assert "dropout" not in found(capsys, mine, str(other))
+    # What nothing switches off is no difference, but has to be known.
+    other.write_text("model: test_vit_relpos\n")
+    print_diff(other, "convnext_tiny", num_train=None, as_json=False)
+    assert "a dropout of 0.125 inside that no setting" in capsys.readouterr().out
+
+
+def test_a_run_that_starts_from_weights_of_its_own_is_not_called_one_from_scratch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "args.yaml"
+    args = "opt: adamw\nsched: cosine\nmodel: test_resnet\nepochs: 20\nin_chans: 1\ncrop_pct: 0.9\n"
+    path.write_text(args + "initial_checkpoint: ./weights.pth\ninput_size: [1, 64, 128]\n")
+    print_diff(path, "convnext_tiny", num_train=None, as_json=False)
+    out = capsys.readouterr().out
+    assert "pretraining: initial_checkpoint = ./weights.pth instead of False" in out
+    assert "image size: 64 x 128 pixels instead of 224" in out
+    for key in ("in_chans", "crop_pct"):
+        assert f"`{key}`" in out
+
+
 def test_the_same_number_in_a_shorter_run_is_a_difference_in_effective_units(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

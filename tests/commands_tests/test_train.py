@@ -176,7 +176,7 @@ def test_what_a_search_turned_off_stays_off(run: Path, monkeypatch: pytest.Monke
 def test_a_recipe_that_lies_in_no_run_is_trained_as_it_is_written(tmp_path: Path) -> None:
     write_recipe(tmp_path / "mine.yaml", TOY)
     job, _ = job_of(tmp_path / "mine.yaml", dataset="digits")
-    assert job.recipe == TOY
+    assert job.recipe == replace(TOY, dropout=0.0)  # The architecture's own, said.
     assert job.notes == ()
     assert job.from_search is None
 
@@ -514,6 +514,30 @@ def test_a_model_that_cannot_be_made_is_refused_and_nothing_is_written(
     with pytest.raises(InputError, match="test_byobnet"):
         trained(run, "wrong")
     assert not (run.parent / "wrong").exists()
+
+
+def test_a_timm_file_is_trained_with_what_could_not_be_kept_of_it_said(tmp_path: Path) -> None:
+    path = tmp_path / "args.yaml"
+    args = (
+        "model: ghostnet_050\nopt: adamw\nsched: cosine\nlr: 0.001\nimg_size: 32\ncrop_pct: 0.9\n"
+    )
+    path.write_text(args + "drop: 0.3\nepochs: 20\nbatch_size: 32\n")
+    job, _ = job_of(path, dataset="digits")
+    assert job.recipe.dropout == 0.3
+    assert any("`crop_pct` = 0.9" in note for note in job.notes)
+    assert any("a dropout of 0.3 (`dropout`; its own is 0.2)" in note for note in job.notes)
+    path.write_text(args + "initial_checkpoint: ./weights.pth\nepochs: 20\nbatch_size: 32\n")
+    with pytest.raises(InputError, match=r"starts from the weights in \./weights\.pth"):
+        job_of(path, dataset="digits")
+
+
+@pytest.mark.parametrize(("dropout", "said"), [(None, False), (0.2, False), (0.0, True)])
+def test_plain_timm_is_told_a_dropout_that_is_not_the_architectures_own(
+    dropout: float | None, said: bool
+) -> None:
+    recipe = replace(TOY, model="ghostnet_050", dropout=dropout)
+    assert ("drop_rate=0.0" in loading_code(recipe, num_classes=3)) == said
+    assert ("drop_rate" in loading_code(recipe, num_classes=3)) == said
 
 
 def test_a_recipe_that_lies_in_no_run_needs_a_dataset(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,24 +12,22 @@ from search.plan.config import RunConfig
 from search.plan.plan import Plan
 from search.plan.planning import make_plan, rung_epochs
 from search.stages.experiment import experiment_factors
+from spaces.errors import InputError
 from trainable.data.file_facts import FileFacts
+from trainable.models.build import describe_model
+from trainable.models.pretrained import weights_folder
 
 
-def planned(tmp_path: Path, *ranges: str) -> Plan:
-    """A diagnosis of the published strengths against a file with MixUp and another rate."""
-    best = tmp_path / "best.yaml"
-    best.write_text("mixup_alpha: 0.4\nlr: 0.002\nstrengths: {label_smoothing: 0.0}\n")
+def plan_of(tmp_path: Path, **changes: Any) -> Plan:
+    """A plan for 300 digits, from scratch, without anything being timed."""
     config = RunConfig(
         dataset="small-transfer",
         run_dir=str(tmp_path),
         run_name="r",
         data_dir=str(tmp_path),
         created="",
-        model="test_resnet",
         pretrained=False,
-        amp_dtype="none",
-        best=str(best),
-        ranges=ranges,
+        **({"amp_dtype": "none"} | changes),
     )
     return make_plan(config)[0]
 
@@ -62,6 +61,79 @@ def test_the_plan_knows_the_classes_and_files_of_a_folder_and_keeps_them(tmp_pat
     assert "greyscale of more than 8 bits" in notes
     kept = json.loads(json.dumps(plan.to_dict()))
     assert Plan.from_dict(kept, config=config) == plan
+
+
+def test_everything_off_has_no_dropout_and_the_plan_says_who_has(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, model="ghostnet_050", image_size=32)
+    rates = {role: recipe.dropout for role, recipe in plan.anchors.items()}
+    assert rates == {"reference": 0.2, "scaled": 0.2, "off": 0.0}
+    (note,) = [note for note in plan.notes if "dropout of 0.2" in note]
+    assert "everything off trains without it" in note
+
+
+def test_a_plan_of_an_older_version_leaves_dropout_to_the_architecture_as_it_did(
+    tmp_path: Path,
+) -> None:
+    plan = plan_of(tmp_path, model="test_resnet")
+    data = plan.to_dict()
+    for recipe in data["anchors"].values():
+        del recipe["dropout"]
+    del data["task"]["deepest_share"]
+    config = RunConfig(dataset="d", run_dir=str(tmp_path), run_name="r", data_dir="", created="")
+    old = Plan.from_dict(data, config=config)
+    assert {recipe.dropout for recipe in old.anchors.values()} == {None}
+    assert old.task.deepest_share == 1.0
+
+
+def test_a_dropout_that_the_model_has_no_layer_for_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("model: resnet18_cifar\ndropout: 0.1\n")
+    with pytest.raises(InputError, match="`dropout` must be 0 or null for resnet18_cifar"):
+        plan_of(tmp_path, reference=str(path))
+
+
+def test_model_and_size_are_those_of_the_reference_file_unless_a_flag_says_otherwise(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("model: test_resnet\nimage_size: 48\n")
+    plan = plan_of(tmp_path, reference=str(path))
+    assert (plan.reference.model, plan.reference.image_size) == ("test_resnet", 48)
+    assert plan.task.num_blocks == describe_model("test_resnet").num_blocks
+    flagged = plan_of(tmp_path, reference=str(path), model="vgg11", image_size=32)
+    assert (flagged.reference.model, flagged.reference.image_size) == ("vgg11", 32)
+    assert flagged.task.num_blocks == 0
+
+
+def test_what_a_timm_file_says_beyond_a_recipe_is_in_the_plan(tmp_path: Path) -> None:
+    path = tmp_path / "args.yaml"
+    args = "model: test_resnet\nopt: adamw\nsched: cosine\nlr: 1e-3\nbatch_size: 32\nepochs: 20\n"
+    path.write_text(args + "crop_pct: 0.9\nworkers: 8\n")
+    notes = plan_of(tmp_path, reference=str(path)).notes
+    assert any(note.startswith("args.yaml: `crop_pct` = 0.9") for note in notes)
+    assert any("Without effect here: workers = 8" in note for note in notes)
+    path.write_text(args + "initial_checkpoint: ./weights.pth\n")
+    with pytest.raises(InputError, match=r"starts from the weights in \./weights\.pth") as caught:
+        plan_of(tmp_path, reference=str(path))
+    assert f"{weights_folder() / 'test_resnet'}.safetensors" in str(caught.value)
+
+
+def test_a_reference_that_leaves_the_drop_path_out_has_that_of_the_model(tmp_path: Path) -> None:
+    plan = plan_of(
+        tmp_path, model="swin_tiny_patch4_window7_224", image_size=32, reference="timm_defaults"
+    )
+    assert plan.reference.strengths.drop_path_rate == pytest.approx(0.1)
+    assert plan.anchors["off"].strengths.drop_path_rate == 0.0
+    plain = plan_of(tmp_path, model="test_resnet", reference="timm_defaults")
+    assert plain.reference.strengths.drop_path_rate == 0.0
+    assert plain.reference.dropout == 0.0
+
+
+def planned(tmp_path: Path, *ranges: str) -> Plan:
+    """A diagnosis of the published strengths against a file with MixUp and another rate."""
+    best = tmp_path / "best.yaml"
+    best.write_text("mixup_alpha: 0.4\nlr: 0.002\nstrengths: {label_smoothing: 0.0}\n")
+    return plan_of(tmp_path, model="test_resnet", best=str(best), ranges=ranges)
 
 
 @pytest.mark.parametrize(

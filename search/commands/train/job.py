@@ -144,4 +144,10 @@ def read_job(run_dir: Path) -> TrainJob:
 def task_of(recipe: Recipe, *, num_train: int, num_classes: int) -> Task:
     """The task that a recipe poses on so many images."""
     info = describe_model(recipe.model, image_size=recipe.image_size)
-    return Task.of(recipe, num_train=num_train, num_classes=num_classes, num_blocks=info.num_blocks)
+    return Task.of(
+        recipe,
+        num_train=num_train,
+        num_classes=num_classes,
+        num_blocks=info.num_blocks,
+        deepest_share=info.deepest_share,
+    )

@@ -18,13 +18,17 @@ import torch
 
 from search.commands.train.job import Asked, FromSearch, TrainJob, task_of
 from search.plan.origin import EXPORTED_RECIPES, Origin, origin_of
-from search.recipes.yaml_file import read_recipe
+from search.recipes.model_remarks import model_remarks, settled
+from search.recipes.own_weights import refuse_own_weights
+from search.recipes.timm_import import Described
+from search.recipes.yaml_file import read_described, read_recipe
 from search.records.files import exists
 from spaces.errors import InputError
 from spaces.recipe import Recipe
 from spaces.rescale import rescale
 from trainable.data.datasets import Dataset, default_recipe, load_dataset
 from trainable.data.splits import Split
+from trainable.models.build import describe_model, require_dropout
 from trainable.timing import amp_dtype_of
 
 
@@ -43,18 +47,20 @@ def make_job(asked: Asked, *, name: str) -> tuple[TrainJob, Dataset]:
     """
     origin = origin_of(asked.config)
     where = _where(asked, origin)
-    written = _as_written(asked, where.dataset)
+    described = _as_written(asked, where.dataset)
+    written = described.recipe
     dataset = where.load(image_size=written.image_size)
     pooled = with_validation_trained_on(dataset)
     moved, notes = _moved(written, asked, origin, pooled)
     num_threads = torch.get_num_threads()
     amp_dtype = amp_dtype_of(moved, pooled, device=device(), num_threads=num_threads)
-    recipe = replace(moved, amp_dtype=amp_dtype)
+    recipe = settled(replace(moved, amp_dtype=amp_dtype))
+    require_dropout(recipe, describe_model(recipe.model, image_size=recipe.image_size))
     job = TrainJob(
         train_id=f"{name}-{secrets.token_hex(4)}",
         recipe=recipe,
         as_written=written,
-        notes=(*notes, *dataset.notes),
+        notes=(*described.notes, *notes, *model_remarks(recipe), *dataset.notes),
         dataset=where.dataset,
         data_dir=where.data_dir,
         subset=where.subset,
@@ -91,7 +97,7 @@ def check_same(asked: Asked, job: TrainJob) -> None:
         InputError: If recipe or data are not those that the job was begun with.
     """
     where = _where(asked, origin_of(asked.config))
-    now = _as_written(asked, where.dataset).to_dict()
+    now = _as_written(asked, where.dataset).recipe.to_dict()
     then = job.as_written.to_dict()
     changed = [key for key in now if now[key] != then[key]]
     changed += ["dataset"] * (where.dataset != job.dataset)
@@ -158,16 +164,18 @@ def _where(asked: Asked, origin: Origin | None) -> _Where:
     return _Where(config.dataset, kept, subset, config.seed)
 
 
-def _as_written(asked: Asked, dataset: str) -> Recipe:
-    """The recipe of the file, with the flags that say nothing about its strengths."""
-    recipe = read_recipe(asked.config, defaults=default_recipe(dataset))
+def _as_written(asked: Asked, dataset: str) -> Described:
+    """What the file says, with the flags that say nothing about its strengths."""
+    described = read_described(asked.config, defaults=default_recipe(dataset))
+    refuse_own_weights(asked.config, described)
+    recipe = described.recipe
     names = ("seed", "amp_dtype", "epochs", "batch_size", "lr")
     given = {name: getattr(asked, name) for name in names}
     given = {name: value for name, value in given.items() if value is not None}
     if asked.lr is not None:
         # The schedule ends at the same share of its peak.
         given["min_lr"] = recipe.min_lr * asked.lr / recipe.lr
-    return replace(recipe, **given)
+    return replace(described, recipe=replace(recipe, **given))
 
 
 def _moved(

@@ -1,0 +1,66 @@
+"""The recipe that a run is held against: a published one by name, or the user's own file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from search.plan.config import RunConfig
+from search.recipes.own_weights import refuse_own_weights
+from search.recipes.yaml_file import read_described
+from search.records.files import exists
+from spaces.errors import InputError
+from spaces.recipe import Recipe
+from spaces.references import REFERENCE_NAMES, published, reference
+from trainable.models.architecture import architecture
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """What was asked for as the reference, before the dataset is known.
+
+    Attributes:
+        base: The recipe that it stands on: the dataset's, or all of the user's file.
+        name: Name of a published recipe, or empty for a file.
+        notes: What the file says that a recipe cannot hold, a sentence each.
+    """
+
+    base: Recipe
+    name: str
+    notes: tuple[str, ...] = ()
+
+    def recipe(self, *, num_train: int) -> Recipe:
+        """The reference for a dataset of this size.
+
+        A drop path rate that the publication leaves to the architecture is that of the model.
+        """
+        if not self.name:
+            return self.base
+        made = reference(self.name, self.base, num_train=num_train)
+        if published(self.name, num_train=num_train).leaves_drop_path:
+            own = architecture(made.model).drop_path_rate
+            made = made.with_strengths(drop_path_rate=own)
+        return made
+
+
+def read_reference(config: RunConfig, base: Recipe) -> Asked:
+    """Look up a name, or read a file.
+
+    Args:
+        config: Names the reference.
+        base: What is missing in the file comes from here.
+
+    Raises:
+        InputError: If there is neither such a name nor such a file, or the file is wrong or starts
+            from weights that a recipe cannot name.
+    """
+    name, path = config.reference, Path(config.reference)
+    if name in REFERENCE_NAMES:
+        return Asked(base=base, name=name)
+    if path.suffix not in (".yaml", ".yml") and not exists(path):
+        raise InputError(
+            f"`reference` must be a recipe file or one of {', '.join(REFERENCE_NAMES)}, "
+            f"got {name!r}."
+        )
+    described = read_described(path, defaults=base)
+    refuse_own_weights(path, described)
+    notes = tuple(f"{path.name}: {note}" for note in described.notes)
+    return Asked(base=described.recipe, name="", notes=notes)
