@@ -8,6 +8,7 @@ from search.commands.console import say
 from search.commands.train.job import TrainJob
 from search.commands.train.model_card import Measured
 from search.commands.train.run import CARD_FILE
+from search.records.metrics import ALWAYS, METRICS
 from trainable.models.saved_model import MODEL_FILE, loading_code
 
 _CLASSES_SHOWN = 8
@@ -45,6 +46,11 @@ def tell_result(console: Console, job: TrainJob, measured: Measured, path: Path)
             "test log-loss",
             f"{metrics['test/nll']:.3f}, {metrics['test/nll_refined']:.3f} after temperature "
             "scaling",
+        ),
+        *(
+            (f"test {metric.words}", metric.unit.value(metrics[metric.on("test")]))
+            for metric in METRICS.values()
+            if metric not in ALWAYS and metric.on("test") in metrics
         ),
         ("clean-train top-1", f"{metrics['clean_train/top1']:.1%}"),
     ]
