@@ -11,7 +11,7 @@ from search.plan.plan import Plan
 from search.records.metrics import METRICS, Metric, decided_by, metric_of
 from search.records.trials import Trial
 from search.report.figures.drawing import Drawing, svg
-from search.report.figures.turns import TURN_WORDS, interval_text, turn_mark, values_text
+from search.report.figures.marks import TURN_WORDS, interval_text, turn_mark, values_text
 from search.stages.selection import ranked
 from search.verdict.schema import Dial, Verdict
 from search.verdict.wording import (

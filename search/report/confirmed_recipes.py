@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from search.plan.plan import Plan
 from search.records.metrics import METRICS, metric_of
-from search.report.figures.roles import WORDS
+from search.report.figures.marks import WORDS
 from search.report.render import Table
 from search.stages.analysis import Analysis
 from search.stages.experiment import confirm_roles

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from search.records.metrics import ALWAYS, METRICS, Metric
-from search.report.figures.turns import TURN_WORDS, interval_text, values_text
+from search.report.figures.marks import TURN_WORDS, interval_text, values_text
 from search.stages.analysis import Analysis
 from search.verdict.schema import Dial
 from search.verdict.wording import count, listed, metric_words, runs_range

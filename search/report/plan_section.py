@@ -11,7 +11,7 @@ from search.plan.option import asked_of
 from search.plan.plan import Plan
 from search.recipes.yaml_file import to_yaml
 from search.records.command_line import make_command, python_command
-from search.report.figures.roles import WORDS
+from search.report.figures.marks import WORDS
 from search.report.render import Table
 from search.stages.analysis import Analysis
 from search.verdict.wording import count

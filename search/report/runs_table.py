@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from search.records.metrics import ALWAYS, TOP1, Metric
 from search.records.trials import STAGES, Trial
-from search.report.figures.roles import WORDS
+from search.report.figures.marks import WORDS
 from search.verdict.wording import raw
 from spaces.space import Space
 

@@ -1,6 +1,5 @@
 """What the terminal says when a run is done: the answer first, then the numbers, then what next."""
 
-import math
 from collections.abc import Sequence
 
 from rich.box import HEAVY_HEAD, MARKDOWN, Box
@@ -11,13 +10,20 @@ from search.plan.config import RunConfig
 from search.plan.plan import Plan
 from search.recipes.data_remarks import timm_remarks
 from search.records.command_line import next_command
-from search.records.metrics import METRICS, NLL, Metric, metric_of
+from search.records.metrics import METRICS, NLL, metric_of
 from search.records.passwords import without_passwords
 from search.stages.analysis import Analysis
-from search.verdict.schema import Dial, Estimate, Verdict
-from search.verdict.wording import compared_by, dial_sentence, metric_label, raw
+from search.verdict.schema import Dial, Verdict
+from search.verdict.wording import (
+    TURN_SIGNS,
+    compared_by,
+    dial_sentence,
+    metric_label,
+    raw,
+    target,
+    with_interval,
+)
 
-_ARROWS = {"down": "↓ down", "up": "↑ up", "leave": "= leave", "inconclusive": "? open"}
 _UNITS = "in effective units"
 _LOSS = f"{NLL.head}, {NLL.unit.word} [95 %]"
 _DETAILS = (_UNITS, _LOSS)
@@ -93,15 +99,15 @@ def _dial_table(verdict: Verdict, console: Console, *, details: Sequence[str]) -
         table.add_column(column, justify="right" if column == _LOSS else "left", no_wrap=True)
     for dial in verdict.dials:
         cells = {
-            _LOSS: _interval(NLL, dial.effect.get(NLL.on("val"))),
+            _LOSS: with_interval(NLL.unit, dial.effect.get(NLL.on("val"))),
             _UNITS: _effective(dial),
         }
         table.add_row(
             dial.strength,
-            f"[{_COLOURS[dial.turn]}]{_ARROWS[dial.turn]}[/]",
+            f"[{_COLOURS[dial.turn]}]{TURN_SIGNS[dial.turn]}[/]",
             raw(dial.reference),
-            _target(dial),
-            _interval(metric, dial.effect.get(metric.on("val"))),
+            target(dial),
+            with_interval(metric.unit, dial.effect.get(metric.on("val"))),
             *(cells[column] for column in details),
         )
     return table
@@ -147,7 +153,7 @@ def comparison_table(plan: Plan, analysis: Analysis, console: Console) -> Table:
         table.add_row(metric_label(name), *(_value(name, value) for value in values))
     if confirmed:
         gains = {
-            role: _interval(metric, of.get(metric.on("test")))
+            role: with_interval(metric.unit, of.get(metric.on("test")))
             for role, of in confirmed.advised_minus.items()
         }
         table.add_section()
@@ -163,29 +169,12 @@ def _measured_of(analysis: Analysis, role: str, name: str) -> float | None:
     return analysis.measured.get("reference", {}).get(f"{part}_raw/{metric}")
 
 
-def _target(dial: Dial) -> str:
-    value = raw(dial.recommended)
-    if dial.turn != "inconclusive":
-        return value
-    # An open dial names the value that was tried, which is no advice to use it.
-    return f"({value})" if dial.recommended != dial.reference else "—"
-
-
 def _effective(dial: Dial) -> str:
     return (
         f"{dial.reference_effective:.3g} → {dial.recommended_effective:.3g} {dial.effective_unit}"
         if dial.recommended != dial.reference
         else f"{dial.reference_effective:.3g} {dial.effective_unit}"
     )
-
-
-def _interval(metric: Metric, estimate: Estimate | None) -> str:
-    if estimate is None or math.isnan(estimate.mean):
-        return ""
-    low, high = estimate.ci95
-    mean = metric.unit.signed(estimate.mean)
-    is_known = math.isfinite(low) and math.isfinite(high)
-    return f"{mean} {metric.unit.interval(low, high)}" if is_known else mean
 
 
 def _value(metric: str, value: float | None) -> str:

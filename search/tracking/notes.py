@@ -11,10 +11,17 @@ from search.records.metrics import METRICS, TOP1, Metric, metric_of
 from search.records.trials import Trial
 from search.tracking.metric_keys import DECIMALS, RANK_METRIC, final_name, rounded
 from search.verdict.schema import Dial, Estimate, Verdict
-from search.verdict.wording import ROLE_WORDS, raw, runs_range
+from search.verdict.wording import (
+    ROLE_WORDS,
+    TURN_SIGNS,
+    change_with_interval,
+    raw,
+    runs_range,
+    target,
+    with_interval,
+)
 from search.verdict.wording import count as counted
 
-_TURN_WORDS = {"down": "⬇️ down", "up": "⬆️ up", "leave": "= leave", "inconclusive": "? inconclusive"}
 _PROMISES = {
     "": "which strengths to turn down, to what, and how sure that is",
     "ablation": "what each ingredient of the recipe is worth, and how sure that is",
@@ -117,22 +124,23 @@ def count(trials: Iterable[Trial]) -> str:
 
 def dial_table(verdict: Verdict) -> list[dict[str, str]]:
     """One row per strength, as words."""
-    metric = METRICS[verdict.metric]
-    name = metric.on("val")
-    return [
-        {
-            "strength": dial.strength,
-            "turn": _TURN_WORDS[dial.turn],
-            "from": raw(dial.reference),
-            "to": _target(dial),
-            # Two columns: the viewer of tables cuts long cells off.
-            f"val {metric.head}, {metric.unit.word}": _mean(metric, dial.effect.get(name)),
-            "95 %": _interval(metric, dial.effect.get(name)),
-            "decided by": _decided(dial, metric),
-            "runs": str(dial.num_runs),
-        }
-        for dial in verdict.dials
-    ]
+    return [_dial_row(dial, METRICS[verdict.metric]) for dial in verdict.dials]
+
+
+def _dial_row(dial: Dial, metric: Metric) -> dict[str, str]:
+    # Two columns: the viewer of tables cuts long cells off.
+    effect = with_interval(metric.unit, dial.effect.get(metric.on("val")))
+    mean, _, interval = effect.partition(" ")
+    return {
+        "strength": dial.strength,
+        "turn": TURN_SIGNS[dial.turn],
+        "from": raw(dial.reference),
+        "to": target(dial),
+        f"val {metric.head}, {metric.unit.word}": mean or "—",
+        "95 %": interval or "—",
+        "decided by": _decided(dial, metric),
+        "runs": str(dial.num_runs),
+    }
 
 
 def verdict_metrics(verdict: Verdict) -> dict[str, float]:
@@ -241,8 +249,7 @@ def _confirmed(verdict: Verdict) -> str:
     if confirmed is None or name not in confirmed.advised:
         return ""
     said = [
-        f"{_mean(metric, of[name])} (95 %: {_interval(metric, of[name])}) {metric.unit.word} over "
-        f"{ROLE_WORDS[role]}"
+        f"{change_with_interval(name, of[name])} over {ROLE_WORDS[role]}"
         for role, of in sorted(
             confirmed.advised_minus.items(), key=lambda item: item[0] != confirmed.free
         )
@@ -290,14 +297,6 @@ def markdown(rows: Sequence[Mapping[str, str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _target(dial: Dial) -> str:
-    value = raw(dial.recommended)
-    if dial.turn != "inconclusive":
-        return value
-    # An open dial names the value that was tried, which is no advice to use it.
-    return f"({value})" if dial.recommended != dial.reference else "—"
-
-
 def _decided(dial: Dial, first: Metric) -> str:
     if dial.turn == "inconclusive" and dial.more_runs is not None:
         return f"needs {runs_range(dial.more_runs)}"
@@ -307,16 +306,4 @@ def _decided(dial: Dial, first: Metric) -> str:
     if effect is None or dial.decided_by == first.on("val"):
         return dial.decided_by
     metric = metric_of(dial.decided_by)
-    return f"{dial.decided_by} {_mean(metric, effect)} ({_interval(metric, effect)})"
-
-
-def _mean(metric: Metric, effect: Estimate | None) -> str:
-    return "—" if effect is None else metric.unit.signed(effect.mean)
-
-
-def _interval(metric: Metric, effect: Estimate | None) -> str:
-    if effect is None:
-        return "—"
-    low, high = effect.ci95
-    known = math.isfinite(low) and math.isfinite(high)
-    return f"{metric.unit.end(low)} … {metric.unit.end(high)}" if known else "unknown"
+    return f"{dial.decided_by} {with_interval(metric.unit, effect)}"

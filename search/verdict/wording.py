@@ -55,13 +55,13 @@ def change_with_interval(metric: str, estimate: Estimate) -> str:
 def with_interval(unit: Unit, estimate: Estimate | None) -> str:
     """A signed difference and its 95 % interval without the unit, as ``+1.2 [+0.3, +2.1]``.
 
-    Empty where nothing is known; an interval that is not known is ``[unknown]``.
+    Empty where nothing is known; an interval that is not known is ``(unknown)``.
     """
     if estimate is None or not math.isfinite(estimate.mean):
         return ""
     low, high = estimate.ci95
     is_known = math.isfinite(low) and math.isfinite(high)
-    return f"{unit.signed(estimate.mean)} {unit.interval(low, high) if is_known else '[unknown]'}"
+    return f"{unit.signed(estimate.mean)} {unit.interval(low, high) if is_known else '(unknown)'}"
 
 
 def raw(value: float) -> str:
@@ -87,6 +87,17 @@ def short_raw(name: str, value: float) -> str:
     to 1.
     """
     return raw(value) if strength(name).is_near_one else f"{value:.2g}"
+
+
+def target(dial: Dial) -> str:
+    """The value that a dial is to be turned to, as the cell of a table.
+
+    That of an open dial is the one that was tried, in brackets: it is no advice to use it.
+    """
+    value = raw(dial.recommended)
+    if dial.turn != "inconclusive":
+        return value
+    return f"({value})" if dial.recommended != dial.reference else "—"
 
 
 def listed(items: Sequence[str]) -> str:
@@ -134,6 +145,8 @@ def dial_sentence(dial: Dial) -> str:
     return f"{head}; {dial.remark}." if dial.remark else f"{head}."
 
 
+TURN_SIGNS = {"down": "↓ down", "up": "↑ up", "leave": "= leave", "inconclusive": "? open"}
+"""A turn as the cell of a table."""
 ROLE_WORDS = {
     "advised": "the advised recipe",
     "best": "the best recipe",

@@ -20,11 +20,10 @@ from search.report.figures.ema_ladder import has_ladder, ladder
 from search.report.figures.fit_map import fit_map
 from search.report.figures.forest import Cell, Panel, Row, axis_limit, forest
 from search.report.figures.learning_curves import learning_curves
+from search.report.figures.marks import MOST_DOTS, dots, interval_text, number_of, role_of, roles
 from search.report.figures.png import png
 from search.report.figures.response_model import MIN_TRIALS, responses, usable_trials
 from search.report.figures.responses import response_curves, search_evidence
-from search.report.figures.roles import MOST_DOTS, dots, number_of, role_of, roles
-from search.report.figures.turns import interval_text
 from search.verdict.schema import Estimate
 from spaces.strengths.registry import STRENGTHS
 from tests.support.finished_run import (
@@ -137,7 +136,7 @@ def test_an_axis_holds_all_finite_values_with_air(values: list[float]) -> None:
         ("val/top1", Estimate(mean=0.0123, ci95=(0.003, 0.021)), "+1.2 [+0.3, +2.1]"),
         ("val/nll", Estimate(mean=-0.25, ci95=(-0.3, -0.2)), "−0.250 [−0.300, −0.200]"),
         ("val/top1", Estimate(mean=-0.0001, ci95=(-0.01, 0.01)), "+0.0 [−1.0, +1.0]"),
-        ("val/top1", Estimate(mean=0.01, ci95=(-math.inf, math.inf)), "+1.0 [unknown]"),
+        ("val/top1", Estimate(mean=0.01, ci95=(-math.inf, math.inf)), "+1.0 (unknown)"),
         ("val/top1", Estimate(mean=math.nan, ci95=(math.nan, math.nan)), ""),
         ("val/top1", None, ""),
     ],
@@ -228,7 +227,7 @@ def test_an_unknown_interval_is_a_dashed_line_across_the_axis() -> None:
     drawing = tornado([a_dial("ema_decay", "inconclusive", unknown)], {"ema_decay": 0.0}, 760.0)
     bars = [item for item in drawing.items if isinstance(item, Stroke) and item.is_dashed]
     assert len(bars) == 1
-    assert "+1.0 [unknown]" in words(drawing)
+    assert "+1.0 (unknown)" in words(drawing)
 
 
 def a_cell(mean: float, half: float) -> Cell:

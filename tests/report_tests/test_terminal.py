@@ -1,6 +1,7 @@
 """The verdict in a terminal of any width, in a file, and where the alphabet lacks arrows."""
 
 import io
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,9 @@ from rich.console import Console
 from search.commands.console import PLAIN_WIDTH, make_console
 from search.report.terminal import print_verdict
 from search.stages.analysis import Analysis
+from search.verdict.schema import Estimate
 from spaces.strengths.registry import STRENGTHS
-from tests.support.finished_run import DIALS, a_config, a_plan, an_analysis
+from tests.support.finished_run import DIALS, a_config, a_dial, a_plan, an_analysis
 
 WORDS = ("= leave", "↓ down", "= leave", "↓ down", "? open")
 INTERVALS = ("", "+3.0 [+2.0, +4.0]", "", "+83.0 [+81.0, +85.0]", "-1.0 [-3.0, +1.0]")
@@ -62,6 +64,13 @@ def test_a_turn_says_what_it_rests_on_besides_accuracy(tmp_path: Path) -> None:
     )
     said = "Turn `label_smoothing` down from 0.1 to 0: -0.200 nats [-0.210, -0.190] of validation"
     assert f"  {said} log-loss; {remark}." in text
+
+
+def test_an_interval_that_is_not_known_is_no_markup(tmp_path: Path) -> None:
+    unknown = {"val/top1": Estimate(mean=0.01, ci95=(-math.inf, math.inf))}
+    dials = (*DIALS[:4], a_dial("warmup_fraction", "inconclusive", unknown))
+    text = printed(tmp_path, width=PLAIN_WIDTH, terminal=True, analysis=an_analysis(dials))
+    assert "+1.0 (unknown)" in text
 
 
 def test_paths_are_not_broken_so_that_they_can_be_copied(tmp_path: Path) -> None:

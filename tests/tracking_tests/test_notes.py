@@ -107,7 +107,7 @@ def test_each_turn_reads_differently() -> None:
 
 def test_an_effect_is_in_points_with_its_interval() -> None:
     (row,) = notes.dial_table(a_verdict(a_dial("ema_decay", "down")))
-    assert (row["val top-1, points"], row["95 %"]) == ("+1.2", "+0.3 … +2.1")
+    assert (row["val top-1, points"], row["95 %"]) == ("+1.2", "[+0.3, +2.1]")
 
 
 @pytest.mark.parametrize("end", [math.inf, math.nan])
@@ -115,7 +115,7 @@ def test_an_unknown_interval_is_said_in_words_and_not_logged(end: float) -> None
     unknown = {"val/top1": Estimate(mean=0.01, ci95=(-end, end))}
     verdict = a_verdict(a_dial("ema_decay", "inconclusive", effect=unknown))
     (row,) = notes.dial_table(verdict)
-    assert (row["val top-1, points"], row["95 %"]) == ("+1.0", "unknown")
+    assert (row["val top-1, points"], row["95 %"]) == ("+1.0", "(unknown)")
     metrics = notes.verdict_metrics(verdict)
     assert metrics == {"effect/ema_decay": 0.01, "cost/wall_s": 90.0, "cost/core_s": 180.0}
 
@@ -132,7 +132,7 @@ def test_a_dial_decided_by_another_metric_says_which_and_how() -> None:
     (row,) = notes.dial_table(
         a_verdict(a_dial("ema_decay", "down", decided_by="val/nll", effect=effect))
     )
-    assert row["decided by"] == "val/nll -0.200 (-0.300 … -0.100)"
+    assert row["decided by"] == "val/nll -0.200 [-0.300, -0.100]"
     assert row["val top-1, points"] == "—"
 
 

@@ -43,7 +43,7 @@ def test_changes_carry_sign_and_unit(metric: str, value: float, text: str) -> No
         (0.012, (0.003, 0.021), "+1.2 [+0.3, +2.1]"),
         # What is rounded to zero is written without a sign; an end keeps that zero is inside.
         (-0.0001, (-0.0002, 0.0001), "+0.0 [-0.0, +0.0]"),
-        (0.012, (-math.inf, math.inf), "+1.2 [unknown]"),
+        (0.012, (-math.inf, math.inf), "+1.2 (unknown)"),
         (math.nan, (-math.inf, math.inf), ""),
     ],
 )

@@ -17,8 +17,7 @@ from search.report.figures.axes import (
     tick_texts,
 )
 from search.report.figures.drawing import Drawing, Item, Mark, Stroke, Text
-from search.report.figures.roles import role_mark, roles
-from search.report.figures.turns import interval_text
+from search.report.figures.marks import interval_text, role_mark, roles
 from search.verdict.schema import Confirmed, Estimate
 from search.verdict.wording import ROLE_WORDS
 from spaces.recipe import Recipe

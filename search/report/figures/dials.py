@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from search.records.metrics import NLL, TOP1, Metric
 from search.report.figures.drawing import Drawing
 from search.report.figures.forest import Cell, Panel, Row, forest, scaled
-from search.report.figures.turns import TURN_WORDS, interval_text, turn_mark, values_text
+from search.report.figures.marks import TURN_WORDS, interval_text, turn_mark, values_text
 from search.verdict.schema import Dial
 from search.verdict.wording import metric_label
 

@@ -8,7 +8,7 @@ from search.records.metrics import TOP1, Metric
 from search.records.trials import Trial
 from search.report.figures.axes import WIDE, Scale, frame, padded, tick_texts
 from search.report.figures.drawing import Drawing, Item, Mark, Stroke, Text
-from search.report.figures.roles import (
+from search.report.figures.marks import (
     dots,
     legend,
     legend_height,

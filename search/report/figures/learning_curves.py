@@ -18,7 +18,7 @@ from search.report.figures.axes import (
     two_boxes,
 )
 from search.report.figures.drawing import Drawing, Item, Stroke, Text
-from search.report.figures.roles import (
+from search.report.figures.marks import (
     legend,
     legend_height,
     role_entries,

@@ -8,13 +8,7 @@ from search.records.metrics import TOP1, Metric
 from search.records.trials import Trial
 from search.report.figures.axes import TICK_SIZE, WIDE, Box, Scale, padded, tick_texts
 from search.report.figures.drawing import Drawing, Item, Mark, Stroke, Text
-from search.report.figures.response_model import (
-    Response,
-    least_trials,
-    responses,
-    usable_trials,
-)
-from search.report.figures.roles import (
+from search.report.figures.marks import (
     dots,
     legend,
     legend_height,
@@ -23,6 +17,12 @@ from search.report.figures.roles import (
     role_mark,
     role_of,
     roles,
+)
+from search.report.figures.response_model import (
+    Response,
+    least_trials,
+    responses,
+    usable_trials,
 )
 from search.stages.importances import importances
 from search.verdict.wording import raw as typed

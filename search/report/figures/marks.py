@@ -1,12 +1,15 @@
-"""The recipes that every figure tells apart, each with one colour and one shape throughout."""
+"""The marks and words of recipes and dials, the same ones wherever they appear."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from search.plan.plan import Plan
+from search.records.metrics import metric_of
 from search.records.trials import Trial
 from search.report.figures.drawing import Item, Mark, Text
+from search.verdict.schema import Dial, Estimate
+from search.verdict.wording import raw, with_interval
 from spaces.recipe import Recipe
 
 SHAPES = {
@@ -23,6 +26,18 @@ WORDS = {
     "best": "best",
     "scaled": "size-scaled default",
     "off": "everything off",
+}
+TURN_SHAPES = {
+    "down": "triangle_down",
+    "up": "triangle",
+    "leave": "square",
+    "inconclusive": "circle",
+}
+TURN_WORDS = {
+    "down": "turn down",
+    "up": "turn up",
+    "leave": "leave",
+    "inconclusive": "not decided",
 }
 
 
@@ -111,6 +126,33 @@ def role_entries(names: Mapping[str, str]) -> list[tuple[Mark, str]]:
         (role_mark(role, (0.0, 0.0), kind="legend", size=5.0, title=""), name)
         for role, name in names.items()
     ]
+
+
+def interval_text(metric: str, estimate: Estimate | None) -> str:
+    """``+1.2 [+0.3, +2.1]`` in the unit of the metric; empty without an estimate."""
+    return with_interval(metric_of(metric).unit, estimate).replace("-", "−")
+
+
+def values_text(dial: Dial, tried: float) -> str:
+    """From which value to which the effect goes, and whether that is the advice."""
+    if not dial.effect:
+        return raw(dial.reference)
+    if dial.turn in ("down", "up"):
+        return f"{raw(dial.reference)} → {raw(dial.recommended)}"
+    return f"{raw(dial.reference)}, tried {raw(tried)}"
+
+
+def turn_mark(dial: Dial, at: tuple[float, float]) -> Mark:
+    """The mark of a dial: its shape points where to turn."""
+    return Mark(
+        at=at,
+        shape=TURN_SHAPES[dial.turn],
+        ink=dial.turn,
+        kind="turn",
+        size=5.0,
+        is_hollow=dial.turn == "inconclusive",
+        title=TURN_WORDS[dial.turn],
+    )
 
 
 def _places(
