@@ -192,20 +192,23 @@ def confirmed_sentence(confirmed: Confirmed | None, metric: Metric = TOP1) -> st
     if confirmed is None or name not in confirmed.advised:
         return "Nothing is confirmed on test images yet."
     gains = {role: found[name] for role, found in confirmed.advised_minus.items() if name in found}
-    order = sorted(gains, key=lambda role: role != confirmed.free)
+    # The very same runs: no dial was turned, say, and the advised recipe is the reference.
+    same = [role for role, gain in gains.items() if gain == Estimate(mean=0.0, ci95=(0.0, 0.0))]
     # Without an average there is nothing to tell apart.
     if gains.get("reference_raw") == gains.get("reference") and confirmed.free != "reference_raw":
-        order = [role for role in order if role != "reference_raw"]
+        gains.pop("reference_raw", None)
     said = [
         gain_words(gains[role], metric)
         + f" over {ROLE_WORDS[role]}"
         + (", the best of what needs no search" if role == confirmed.free else "")
-        for role in order
+        for role in sorted(gains, key=lambda role: role != confirmed.free)
+        if role not in same
     ]
-    score = metric.unit.value(confirmed.advised[name])
     basis = (
         f"On {confirmed.num_images} {confirmed.split} images with "
-        f"{count(confirmed.seeds, 'fresh seed')} the advised recipe gets {score}"
+        f"{count(confirmed.seeds, 'fresh seed')} the advised recipe"
+        + (f", which is {ROLE_WORDS[same[0]]}," if same else "")
+        + f" gets {metric.unit.value(confirmed.advised[name])}"
     )
     return f"{basis}: {'; '.join(said)}." if said else f"{basis}."
 

@@ -164,6 +164,17 @@ def test_a_reference_without_an_average_is_not_compared_with_itself() -> None:
     assert said.count("+2.0 points") == 1
 
 
+def test_an_advised_recipe_that_is_the_reference_is_not_compared_with_it() -> None:
+    none = {"test/top1": Estimate(mean=0.0, ci95=(0.0, 0.0))}
+    off = {"test/top1": Estimate(mean=0.01, ci95=(-0.01, 0.03))}
+    said = confirmed_sentence(confirmed(advised_minus={"reference": none, "off": off}))
+    assert said == (
+        "On 1197 test images with 5 fresh seeds the advised recipe, which is the reference as it "
+        "ships, gets 93.5 %: +1.0 points [-1.0, +3.0] (no clear difference) over everything off, "
+        "the best of what needs no search."
+    )
+
+
 @pytest.mark.parametrize("given", [None, confirmed(advised={}, advised_minus={})])
 def test_without_a_result_of_the_advised_recipe_nothing_is_confirmed(
     given: Confirmed | None,
