@@ -71,16 +71,6 @@ class Axis(ABC):
         """
         return self._spanning(low, high)
 
-    def narrowed(self, low: float, high: float) -> "Axis":
-        """The same scale over a part of this range, both ends included.
-
-        Raises:
-            InputError: If an end lies outside the range, or the ends do not fit the scale.
-        """
-        self._require(low)
-        self._require(high)
-        return self._spanning(low, high)
-
     def _require(self, value: float) -> None:
         if not self.contains(value):
             raise InputError(f"`{self.low:g} <= value <= {self.high:g}` must hold, got {value!r}.")

@@ -5,15 +5,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from search.plan.origin import origin_of
+from search.plan.reference import reference_file
 from search.recipes.diff import diff, to_json, to_lines
 from search.recipes.model_remarks import model_remarks, settled
 from search.recipes.timm_import import Described
 from search.recipes.yaml_file import read_described
-from search.records.files import exists
 from spaces.errors import InputError
 from spaces.published_imagenet import IMAGENET_IMAGES
 from spaces.recipe import Recipe
-from spaces.references import REFERENCE_NAMES, published
+from spaces.references import published
 from spaces.task import Task
 from trainable.models.build import describe_model
 
@@ -74,7 +74,8 @@ def print_diff(config: Path, reference: str, *, num_train: int | None, as_json: 
 
 
 def _reference(name: str, *, num_train: int | None) -> _Reference:
-    if name in REFERENCE_NAMES:
+    path = reference_file(name)
+    if path is None:
         # BiT's rule goes by the number of images; the others are one recipe each.
         original = published(name, num_train=1 if num_train is None else num_train)
         return _Reference(
@@ -82,12 +83,6 @@ def _reference(name: str, *, num_train: int | None) -> _Reference:
             task=original.task,
             title=f"{name} ({original.source})",
             remarks=tuple(f"{name}: {caveat}." for caveat in original.caveats),
-        )
-    path = Path(name)
-    if path.suffix not in (".yaml", ".yml") and not exists(path):
-        raise InputError(
-            f"`reference` must be a recipe file or one of {', '.join(REFERENCE_NAMES)}, "
-            f"got {name!r}."
         )
     described = _settled(read_described(path, defaults=Recipe()))
     origin = origin_of(path)

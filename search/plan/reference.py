@@ -41,6 +41,23 @@ class Asked:
         return made
 
 
+def reference_file(name: str) -> Path | None:
+    """The recipe file that a reference names, there or not, or None for a published recipe.
+
+    Raises:
+        InputError: If it is neither.
+    """
+    if name in REFERENCE_NAMES:
+        return None
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml") and not exists(path):
+        raise InputError(
+            f"`reference` must be a recipe file or one of {', '.join(REFERENCE_NAMES)}, "
+            f"got {name!r}."
+        )
+    return path
+
+
 def read_reference(config: RunConfig, base: Recipe) -> Asked:
     """Look up a name, or read a file.
 
@@ -52,14 +69,9 @@ def read_reference(config: RunConfig, base: Recipe) -> Asked:
         InputError: If there is neither such a name nor such a file, or the file is wrong or starts
             from weights that a recipe cannot name.
     """
-    name, path = config.reference, Path(config.reference)
-    if name in REFERENCE_NAMES:
-        return Asked(base=base, name=name)
-    if path.suffix not in (".yaml", ".yml") and not exists(path):
-        raise InputError(
-            f"`reference` must be a recipe file or one of {', '.join(REFERENCE_NAMES)}, "
-            f"got {name!r}."
-        )
+    path = reference_file(config.reference)
+    if path is None:
+        return Asked(base=base, name=config.reference)
     described = read_described(path, defaults=base)
     refuse_own_weights(path, described)
     notes = tuple(f"{path.name}: {note}" for note in described.notes)

@@ -57,25 +57,13 @@ def looks_like_timm(data: Mapping[str, Any]) -> bool:
     return len(keys & (_TIMM_KEYS - _RECIPE_KEYS)) >= 2 and not keys & (_RECIPE_KEYS - _TIMM_KEYS)
 
 
-def recipe_from_timm_args(
-    args: Mapping[str, Any], *, defaults: Recipe
-) -> tuple[Recipe, tuple[str, ...]]:
+def describe_timm_args(args: Mapping[str, Any], *, defaults: Recipe) -> Described:
     """The recipe that ``train.py`` would run with these arguments, and what could not be kept.
 
     Args:
         args: Values by key of ``train.py``; a missing one has the default of ``train.py``, except
             that model, epochs, batch size and seed come from ``defaults``.
         defaults: Also gives the image size where the arguments leave it to the model.
-
-    Raises:
-        InputError: If a value has the wrong type or lies outside its interval.
-    """
-    described = describe_timm_args(args, defaults=defaults)
-    return described.recipe, described.notes
-
-
-def describe_timm_args(args: Mapping[str, Any], *, defaults: Recipe) -> Described:
-    """As `recipe_from_timm_args`, with what a recipe cannot hold told apart by key.
 
     Raises:
         InputError: If a value has the wrong type or lies outside its interval.

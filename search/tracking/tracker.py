@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from search.records.trials import Trial
-from search.tracking import closing, notes, view
+from search.tracking import closing, notes
 from search.tracking.answer import Answer
 from search.tracking.mirror import Mirror, SearchInfo
 from search.tracking.open_store import failures, open_store
@@ -183,13 +183,6 @@ class Tracker:
             self._attempt("describe the experiment", describe)
         # Last, so that a run that is over lacks nothing but what `problems` says.
         self._attempt("end the search", lambda mirror: mirror.close(status))
-
-    def ui_url(self, base_url: str) -> str:
-        """Address of the search's charts on the MLflow server at ``base_url``."""
-        if self._store is None or self._search is None:
-            return base_url
-        search_id = self._search.search_id
-        return view.chart_url(self._store.experiment_id, search_id, base_url=base_url)
 
     def _catch_up(self, *, is_last: bool = False) -> None:
         tried: set[str] = set()

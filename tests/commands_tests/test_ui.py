@@ -50,12 +50,13 @@ def test_the_server_names_the_newest_search_and_ends_with_ctrl_c(tmp_path: Path)
         "import sys; from pathlib import Path\n"
         "from search.tracking.tracker import Tracker\n"
         "from search.tracking.open_store import embedded_uri\n"
+        "from search.tracking.view import chart_url\n"
         "from search.commands.ui import serve\n"
         "store = Path(sys.argv[1])\n"
         "for name in ('older', 'newer'):\n"
         "    tracker = Tracker(None, store_dir=store, experiment='mine', run_name=name)\n"
         "    tracker.open_search(params={}, tags={}, dataset=None)\n"
-        "print(tracker.ui_url('http://expected'), flush=True)\n"
+        "print(chart_url('1', 'newer', base_url='http://expected'), flush=True)\n"
         "serve(embedded_uri(store), '127.0.0.1', 5970)\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

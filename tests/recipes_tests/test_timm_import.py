@@ -1,5 +1,6 @@
 """A timm ``args.yaml`` as a recipe, by what it trains and not by its text."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,6 @@ from search.recipes.timm_export import timm_args
 from search.recipes.timm_import import (
     describe_timm_args,
     looks_like_timm,
-    recipe_from_timm_args,
 )
 from search.recipes.timm_keys import RETIRED_KEYS, TRAIN_DEFAULTS
 from search.recipes.timm_roles import ROLES, WITHOUT_EFFECT
@@ -49,8 +49,13 @@ CONVNEXT_TINY: dict[str, Any] = {
 }
 
 
+def with_notes(args: Mapping[str, Any], *, defaults: Recipe) -> tuple[Recipe, tuple[str, ...]]:
+    described = describe_timm_args(args, defaults=defaults)
+    return described.recipe, described.notes
+
+
 def imported(**changes: Any) -> Recipe:
-    return recipe_from_timm_args(CONVNEXT_TINY | changes, defaults=DEFAULTS)[0]
+    return with_notes(CONVNEXT_TINY | changes, defaults=DEFAULTS)[0]
 
 
 def facts(**changes: Any) -> dict[str, str]:
@@ -86,7 +91,7 @@ def test_the_published_command_becomes_the_published_recipe() -> None:
 
 
 def test_what_a_file_leaves_out_has_the_defaults_of_train_py_which_are_not_off() -> None:
-    recipe, notes = recipe_from_timm_args({"opt": "adamw", "sched": "cosine"}, defaults=DEFAULTS)
+    recipe, notes = with_notes({"opt": "adamw", "sched": "cosine"}, defaults=DEFAULTS)
     assert recipe.strengths == Strengths(
         weight_decay=2e-5, label_smoothing=0.1, warmup_fraction=5 / 15
     )
@@ -241,7 +246,7 @@ def test_what_a_recipe_has_no_key_for_is_kept_in_words_where_it_is_on(
     changes: dict[str, Any], expected: dict[str, str]
 ) -> None:
     assert facts(**changes) == expected
-    _, notes = recipe_from_timm_args(CONVNEXT_TINY | changes, defaults=DEFAULTS)
+    _, notes = with_notes(CONVNEXT_TINY | changes, defaults=DEFAULTS)
     for key in expected:
         assert any(f"`{key}`" in note for note in notes)
 
@@ -406,8 +411,8 @@ def test_no_key_vanishes_each_is_used_or_told(key: str) -> None:
     """Whatever a file says of any key changes the recipe, or what the user is told."""
     changed = CONVNEXT_TINY | {key: other_value(key)}
     assert changed[key] != CONVNEXT_TINY.get(key)
-    before = recipe_from_timm_args(CONVNEXT_TINY, defaults=DEFAULTS)
-    assert recipe_from_timm_args(changed, defaults=DEFAULTS) != before
+    before = with_notes(CONVNEXT_TINY, defaults=DEFAULTS)
+    assert with_notes(changed, defaults=DEFAULTS) != before
 
 
 def test_every_key_is_read_or_has_a_role(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -427,14 +432,14 @@ def test_every_key_is_read_or_has_a_role(monkeypatch: pytest.MonkeyPatch) -> Non
         {"sched": "cosine", "lr": None, "lr_cycle_limit": 2},
         {"pretrained": True, "model_ema": False, "amp": False, "drop_path": None},
     ):
-        recipe_from_timm_args(CONVNEXT_TINY | changes, defaults=DEFAULTS)
+        with_notes(CONVNEXT_TINY | changes, defaults=DEFAULTS)
     assert {*TRAIN_DEFAULTS, *RETIRED_KEYS} - ROLES <= read
     assert not WITHOUT_EFFECT & read
 
 
 def test_keys_without_effect_are_named_and_those_at_their_defaults_counted() -> None:
     minimal = {"opt": "adamw", "sched": "cosine", "drop_path": 0.1}
-    _, notes = recipe_from_timm_args(
+    _, notes = with_notes(
         minimal | {"workers": 8, "momentum": 0.8, "log_interval": 50, "pin_mem": False},
         defaults=DEFAULTS,
     )
@@ -443,13 +448,11 @@ def test_keys_without_effect_are_named_and_those_at_their_defaults_counted() -> 
     assert told == (
         "Without effect here: momentum = 0.8, workers = 8, 2 keys as train.py has them by default."
     )
-    assert not any(
-        "Without effect" in note for note in recipe_from_timm_args(minimal, defaults=DEFAULTS)[1]
-    )
+    assert not any("Without effect" in note for note in with_notes(minimal, defaults=DEFAULTS)[1])
 
 
 def test_keys_that_say_what_is_done_here_anyway_are_named_too() -> None:
-    _, notes = recipe_from_timm_args(
+    _, notes = with_notes(
         CONVNEXT_TINY | {"crop_pct": 1.0, "remode": "const", "mixup_mode": "pair"},
         defaults=DEFAULTS,
     )
@@ -458,9 +461,7 @@ def test_keys_that_say_what_is_done_here_anyway_are_named_too() -> None:
 
 
 def test_a_value_is_shown_in_one_short_line() -> None:
-    _, notes = recipe_from_timm_args(
-        CONVNEXT_TINY | {"output": "a\n\x1b[31mb" + "c" * 500}, defaults=DEFAULTS
-    )
+    _, notes = with_notes(CONVNEXT_TINY | {"output": "a\n\x1b[31mb" + "c" * 500}, defaults=DEFAULTS)
     (told,) = [note for note in notes if "output" in note]
     assert "\n" not in told
     assert "\x1b" not in told
@@ -469,7 +470,7 @@ def test_a_value_is_shown_in_one_short_line() -> None:
 
 def test_a_rate_that_comes_from_the_architecture_is_said_to() -> None:
     for changes, rate in (({"drop_path": None}, "0.1"), ({"drop_path": 0.1}, None)):
-        _, notes = recipe_from_timm_args(
+        _, notes = with_notes(
             CONVNEXT_TINY | {"model": "swin_tiny_patch4_window7_224"} | changes, defaults=DEFAULTS
         )
         told = [note for note in notes if "rate of its architecture" in note]
@@ -477,7 +478,7 @@ def test_a_rate_that_comes_from_the_architecture_is_said_to() -> None:
 
 
 def test_unknown_keys_are_told_and_retired_ones_are_not() -> None:
-    _, notes = recipe_from_timm_args(
+    _, notes = with_notes(
         CONVNEXT_TINY | {"smothing": 0.1, "my_flag": 1, "native_amp": False}, defaults=DEFAULTS
     )
     told = [note for note in notes if "does not know" in note]

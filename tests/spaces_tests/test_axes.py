@@ -79,19 +79,15 @@ class TestEveryAxis:
         if low == 0:  # Only where half of the axis is off.
             low = axis.decode(0.6)
 
-        narrow = axis.narrowed(low, high)
+        narrow = axis.spanning(low, high)
 
         inner = axis.inner if isinstance(axis, ZeroAxis) else axis
         assert (narrow.low, narrow.high) == (low, high)
         assert type(narrow) is type(inner)
 
-    def test_narrowing_past_an_end_is_refused(self, axis: Axis) -> None:
-        with pytest.raises(InputError, match="<= value <="):
-            axis.narrowed(axis.decode(0.5), axis.high * 2)
-
     def test_narrowing_to_nothing_is_refused(self, axis: Axis) -> None:
         with pytest.raises(InputError, match="low < high"):
-            axis.narrowed(axis.high, axis.high)
+            axis.spanning(axis.high, axis.high)
 
     def test_it_survives_the_way_to_another_process(self, axis: Axis) -> None:
         assert pickle.loads(pickle.dumps(axis)) == axis
@@ -146,8 +142,8 @@ def test_a_value_between_off_and_the_smallest_one_is_clamped_to_the_smallest_one
 def test_a_narrowed_axis_with_zero_keeps_zero_only_if_asked() -> None:
     axis = ZeroAxis(LogAxis(0.02, 20.0), zero_share=0.2)
 
-    assert axis.narrowed(0.0, 2.0) == ZeroAxis(LogAxis(0.02, 2.0), zero_share=0.2)
-    assert axis.narrowed(0.5, 2.0) == LogAxis(0.5, 2.0)
+    assert axis.spanning(0.0, 2.0) == ZeroAxis(LogAxis(0.02, 2.0), zero_share=0.2)
+    assert axis.spanning(0.5, 2.0) == LogAxis(0.5, 2.0)
 
 
 def test_spanning_may_reach_beyond_the_old_ends() -> None:
@@ -199,7 +195,7 @@ def test_a_fixed_axis_means_its_value_at_every_position() -> None:
     assert (axis.low, axis.high, axis.clamp(7.0)) == (0.3, 0.3, 0.3)
     assert axis.contains(0.3)
     assert not axis.contains(0.31)
-    assert axis.narrowed(0.3, 0.3) == axis
+    assert axis.spanning(0.3, 0.3) == axis
     with pytest.raises(InputError, match=r"low <= 0\.3 <= high"):
         axis.spanning(0.4, 0.5)
     with pytest.raises(InputError, match="must be finite"):
