@@ -20,6 +20,7 @@ from search.engine import cluster
 from search.engine import run as tune_run
 from search.engine.cluster_watch import ClusterLost, leave
 from search.engine.conductor import Conductor
+from search.engine.session_place import require_session_place
 from search.engine.storage import below, delete_probe, write_probe
 from search.plan.config import OF_INGREDIENTS, OF_OPTIMIZERS, PLACES, RunConfig
 from search.plan.plan import Plan
@@ -146,10 +147,10 @@ def _job_of(config: RunConfig) -> Job:
 
 
 def _reach(config: RunConfig) -> None:
-    """Connect to the cluster if one was asked for, and see that trials can keep checkpoints.
+    """Connect to the cluster if one was asked for, else see that one can be started here.
 
     Raises:
-        InputError: If one of both cannot be.
+        InputError: If it cannot be, or trials could not keep checkpoints.
     """
     storage = config.storage or config.run_dir
     if config.ray_address:
@@ -157,8 +158,10 @@ def _reach(config: RunConfig) -> None:
         cluster.require_reach(
             storage, cpus_per_trial=config.cpus_per_trial, gpus_per_trial=config.gpus_per_trial
         )
-    elif config.storage:
-        delete_probe(storage, write_probe(storage))
+    else:
+        require_session_place()
+        if config.storage:
+            delete_probe(storage, write_probe(storage))
 
 
 def _reach_images(config: RunConfig, dataset: Dataset) -> None:

@@ -39,8 +39,8 @@ class ClusterWatch:
 
     Args:
         run_dir: Directory of the run, for the message.
-        session: Directory in which this machine's part of the cluster logs, for the message; None
-            for a cluster that somebody else started.
+        logs: Directory in which this machine's part of the cluster logs, for the message; None for
+            a cluster that somebody else started.
         patience_s: Seconds that the control store may be unreachable, which a restart of the head
             of a shared cluster takes; below 60, when Ray ends the process.
 
@@ -48,13 +48,13 @@ class ClusterWatch:
         ClusterLost: On leaving, if the cluster is gone, instead of whatever that made fail.
     """
 
-    def __init__(self, run_dir: Path, *, session: Path | None, patience_s: float) -> None:
+    def __init__(self, run_dir: Path, *, logs: Path | None, patience_s: float) -> None:
         context = ray.get_runtime_context()
         host, _, port = context.gcs_address.rpartition(":")
         nodes = {node["NodeID"]: node for node in ray.nodes()}  # type: ignore[no-untyped-call]
         own = nodes[context.get_node_id()]
         self._run_dir = run_dir
-        self._session = session
+        self._logs = logs
         self._parts = {
             "its control store": (host.strip("[]"), int(port)),
             "its node manager on this machine": (
@@ -101,7 +101,7 @@ class ClusterWatch:
                     return
 
     def _loss(self, name: str) -> ClusterLost:
-        logs = f" Ray's own logs are in {self._session / 'logs'}." if self._session else ""
+        logs = f" Ray's own logs are in {self._logs}." if self._logs else ""
         return ClusterLost(
             f"The Ray cluster is gone: {name} does not answer.{logs} "
             f"Go on with: {next_command('resume', RUN=self._run_dir)}"

@@ -5,8 +5,10 @@ names against the installed Ray, and pyproject.toml admits no version that it wa
 """
 
 import logging
+from pathlib import Path
 from typing import Any
 
+import ray
 from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 from ray.tune.experiment import Trial
 
@@ -16,6 +18,21 @@ _SHIPPING_LOG = "ray._private.runtime_env"
 def hush_shipping() -> None:
     """Have Ray not announce each directory that it leaves out of the code it sends to nodes."""
     logging.getLogger(_SHIPPING_LOG).setLevel(logging.ERROR)
+
+
+def start_cluster(temp_dir: Path) -> None:
+    """Start a cluster on this machine that keeps its files in ``temp_dir``, and connect to it.
+
+    What Ray reads from the environment is `RAY_TMPDIR`, and workers would hand it on to whatever
+    they start.
+    """
+    ray.init(
+        address="local",
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        _temp_dir=str(temp_dir),
+    )
 
 
 def keep_keys_at_home() -> None:

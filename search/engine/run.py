@@ -7,24 +7,22 @@ after a crash a new Tune run goes on from the journal.
 
 import logging
 import os
-import shutil
 import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import ray
 from ray import tune
 from ray.tune import TuneError
 
-from search.engine import cluster
+from search.engine import cluster, ray_private
 from search.engine.border import trial_id_of
 from search.engine.cluster_watch import ClusterWatch
 from search.engine.conductor import Conductor
-from search.engine.ray_private import keep_keys_at_home
 from search.engine.scheduler import ConductedScheduler
 from search.engine.searcher import CheckpointNotes, ConductedSearcher
+from search.engine.session_place import SessionPlace, make_session_place
 from trainable.data.datasets import Dataset
 from trainable.ray_trainable import RecipeTrainable
 
@@ -41,9 +39,8 @@ _TUNE_SETTINGS = {
 _MOST_PLACES = 10_000
 """Trials at once that Tune never sees; `_Places` counts those that fit."""
 _COUNTED_EVERY_S = 5.0
-_DELETED_WITHIN_S = 5.0
-_sessions: list[Path] = []
-"""Directories of the cluster that this process started, if it did."""
+_sessions: list[SessionPlace] = []
+"""Where the cluster that this process started lies, if it did."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,7 +89,7 @@ def run(conductor: Conductor, *, dataset: Dataset, resources: Resources, run_dir
         {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},
     )
     places = _Places(resources)
-    keep_keys_at_home()
+    ray_private.keep_keys_at_home()
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
@@ -122,9 +119,9 @@ def run(conductor: Conductor, *, dataset: Dataset, resources: Resources, run_dir
         ),
     )
     # A restarted head of a shared cluster is waited for; one of our own does not come back.
-    session = _sessions[-1] if _sessions else None
+    logs = _sessions[-1].logs if _sessions else None
     patience_s = 45.0 if resources.ray_address else 3.0
-    with ClusterWatch(run_dir, session=session, patience_s=patience_s):
+    with ClusterWatch(run_dir, logs=logs, patience_s=patience_s):
         try:
             tuner.fit()
         except TuneError as error:
@@ -146,13 +143,9 @@ def start_ray(resources: Resources) -> float:
     if resources.ray_address:
         cluster.connect(resources.ray_address)
     else:
-        started: Any = ray.init(
-            address="local",
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-        _sessions.append(Path(started.address_info["session_dir"]))
+        place = make_session_place()
+        _sessions.append(place)
+        ray_private.start_cluster(place.given)
     signal.signal(signal.SIGTERM, sigterm)  # Ray takes it for itself and ends without a word.
     return float(ray.cluster_resources().get("CPU", 0.0))  # type: ignore[no-untyped-call]
 
@@ -165,15 +158,12 @@ def stop_ray(*, keeps_logs: bool = False) -> None:
     """
     ray.shutdown()
     while _sessions:
-        session = _sessions.pop()
+        place = _sessions.pop()
         if keeps_logs:
-            log.warning("Ray's own logs are in %s", session / "logs")
-            continue
-        deadline = time.monotonic() + _DELETED_WITHIN_S
-        # Its processes are told to end, and write until they do.
-        while session.exists() and time.monotonic() < deadline:
-            shutil.rmtree(session, ignore_errors=True)
-            time.sleep(0.05)
+            log.warning("Ray's own logs are in %s", place.logs)
+            place.delete_all_but_files()
+        else:
+            place.delete()
 
 
 class _Places:

@@ -164,6 +164,11 @@ def test_tune_hands_no_keys_to_its_workers() -> None:
     assert [name for name in names if name.startswith("AWS")] == []
 
 
+def test_ray_takes_the_directory_of_its_files() -> None:
+    """That it uses it, too, is seen where a cluster is started (test_session_place)."""
+    assert "``_temp_dir``" in (ray.init.__doc__ or ""), gone("setting _temp_dir of ray.init")
+
+
 def test_what_is_said_of_code_that_is_sent_is_said_by_the_logger_that_is_hushed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

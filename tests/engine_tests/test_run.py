@@ -12,6 +12,7 @@ from pyarrow.fs import LocalFileSystem
 from ray import tune
 from ray.train._internal.session import _TrainingResult
 
+from search.engine import ray_private
 from search.engine import run as tune_run
 from search.engine.border import config_of
 from search.engine.conductor import Conductor, Wait
@@ -244,21 +245,33 @@ def test_a_trial_goes_on_from_checkpoints_of_its_own_run_only(
 
 @pytest.mark.parametrize("keeps", [True, False])
 def test_what_ray_leaves_of_a_cluster_goes_with_it_unless_the_run_failed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keeps: bool
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    keeps: bool,
 ) -> None:
-    ours, others = tmp_path / "session_1", tmp_path / "session_2"
-    for session in (ours, others):
-        (session / "logs").mkdir(parents=True)
-        (session / "logs" / "raylet.out").write_text("log")
-    info = SimpleNamespace(address_info={"session_dir": str(ours)})
-    monkeypatch.setattr(ray, "init", lambda **asked: info)
+    others = tmp_path / "ray-others" / "r" / "session_1"
+    others.mkdir(parents=True)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    started: list[Path] = []
+
+    def start(place: Path) -> None:
+        logs = place / "session_2026-11-24_02-00-00_000000_7" / "logs"
+        logs.mkdir(parents=True)
+        (logs / "raylet.out").write_text("log")
+        started.append(logs)
+
+    monkeypatch.setattr(ray_private, "start_cluster", start)
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
     down: list[bool] = []
-    monkeypatch.setattr(ray, "shutdown", lambda: down.append(ours.exists()))
+    monkeypatch.setattr(ray, "shutdown", lambda: down.append(started[-1].exists()))
     resources = Resources(cpus_per_trial=1, gpus_per_trial=0, ray_address=None, storage="")
     for _ in range(2):  # As for a run after a run in one process.
         assert start_ray(resources) == 2.0
         stop_ray(keeps_logs=keeps)
-    assert down == [True, keeps]
-    assert ours.exists() == keeps
+    assert down == [True, True]
+    assert len(list(tmp_path.glob("ray-*/r/session_2*/logs/raylet.out"))) == (2 if keeps else 0)
+    told = caplog.text.split("Ray's own logs are in ")[1:]
+    assert len(told) == (2 if keeps else 0)
+    assert all((Path(text.split()[0]) / "raylet.out").exists() for text in told)
     assert others.exists()
