@@ -2,6 +2,7 @@
 
 import io
 import sys
+from collections.abc import Sequence
 
 from rich.console import Console
 
@@ -12,6 +13,14 @@ PLAIN_WIDTH = 132
 def say(console: Console, text: str) -> None:
     """Print text as it is: a path must not be broken, a name in brackets is no markup."""
     console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def tell_of_tracking(console: Console, problems: Sequence[str]) -> None:
+    """Print what the tracking store lacks, as it is: it may hold a command, and square brackets."""
+    for problem in problems:
+        console.print(
+            f"Tracking: {problem}", style="yellow", highlight=False, markup=False, soft_wrap=True
+        )
 
 
 def make_console() -> Console:

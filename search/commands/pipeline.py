@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from search.commands.ablation.comparison_run import comparison_job
-from search.commands.console import make_console
+from search.commands.console import make_console, tell_of_tracking
 from search.commands.errors import RunFailed, RunInterrupted
 from search.commands.job import Job, Session
 from search.commands.progress import Progress
@@ -184,6 +184,7 @@ def _work(job: Job, config: RunConfig, plan: Plan, dataset: Dataset) -> None:
     ):
         journal = Journal(config.path)
         tracker = make_tracker(config, plan, store_dir=STORE_DIR)
+        tell_of_tracking(console, tracker.problems)  # Now: there is time to mend it.
         session = Session(
             config=config,
             plan=plan,
@@ -218,8 +219,7 @@ def _work(job: Job, config: RunConfig, plan: Plan, dataset: Dataset) -> None:
         finally:
             journal.close()
             tune_run.stop_ray(keeps_logs=has_failed)
-    for problem in tracker.problems:
-        console.print(f"Tracking: {problem}", style="yellow")
+    tell_of_tracking(console, tracker.problems)
 
 
 def _train(job: Job, session: Session) -> None:

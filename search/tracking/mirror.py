@@ -86,6 +86,8 @@ class Mirror:
         self.info = info
         self.told = told
         self._parent_metrics: dict[str, float] = {}
+        # It may have been deleted since the store was opened, and a search in it finds nothing.
+        store.require_active()
         self.parent = self._open_parent()
         self._num_best = 0
         self._best_name = search_best_name(told.metric)

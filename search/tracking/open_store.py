@@ -13,7 +13,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from search.records.passwords import hand_to_mlflow
-from search.tracking.store import Store
+from search.tracking.patience import PlainProblem
+from search.tracking.store import Store, refuse_deleted
 
 ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
@@ -55,6 +56,7 @@ def failures() -> tuple[type[Exception], ...]:
         SQLAlchemyError,
         CommandError,
         OtherVersionError,
+        PlainProblem,
         sqlite3.Error,
         OSError,
     )
@@ -112,15 +114,17 @@ def _open_experiment(uri: str, name: str, *, artifacts: Path | None) -> Store:
         warnings.simplefilter("ignore", DeprecationWarning)
         client = MlflowClient(uri, registry_uri=uri)
     found = client.get_experiment_by_name(name)
-    if found is not None and found.lifecycle_stage == "active":
+    if found is not None:
+        refuse_deleted(client, found)
         return Store(client, found.experiment_id)
     try:
         location = (artifacts.resolve() / "artifacts").as_uri() if artifacts else None
         return Store(client, client.create_experiment(name, artifact_location=location))
     except MlflowException:
         found = client.get_experiment_by_name(name)
-        if found is None or found.lifecycle_stage != "active":
+        if found is None:
             raise
+        refuse_deleted(client, found)
         return Store(client, found.experiment_id)  # Another driver was faster.
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -12,10 +12,15 @@ Result = TypeVar("Result")
 
 _LOGGER = logging.getLogger(__name__)
 _MAX_CHARACTERS = 300
+_MOST_NAMED = 5
 _IN_VAIN = 3.0
 """How often time waited in vain counts: a server that hangs is asked at the beginning and at the
 end in any case, which must fit into the share of a search of five minutes.
 """
+
+
+class PlainProblem(RuntimeError):  # noqa: N818  What is told, not what is raised.
+    """A failure whose message says in full what it is and what to do, and is told as it is."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,8 +83,11 @@ class Patience:
 
     @property
     def problems(self) -> list[str]:
-        """What failed and has not succeeded since, one line each."""
-        return list(self._problems.values())
+        """What failed and has not succeeded since, one line for each cause."""
+        by_cause: dict[str, list[str]] = {}
+        for what, cause in self._problems.items():
+            by_cause.setdefault(cause, []).append(what)
+        return [f"could not {_listed(what)}: {cause}" for cause, what in by_cause.items()]
 
     @property
     def is_due(self) -> bool:
@@ -135,8 +143,11 @@ class Patience:
         return self._costs.computed_s() - computed
 
     def _note(self, what: str, error: Exception) -> None:
-        said = without_passwords(f"{type(error).__name__}: {error}")
-        cause = " ".join(said.split())[:_MAX_CHARACTERS]
+        if isinstance(error, PlainProblem):
+            cause = without_passwords(str(error))
+        else:
+            said = without_passwords(f"{type(error).__name__}: {error}")
+            cause = " ".join(said.split())[:_MAX_CHARACTERS]
         if not self._has_warned:
             _LOGGER.warning(
                 "MLflow could not %s (%s). The search goes on and catches up later; "
@@ -145,7 +156,12 @@ class Patience:
                 cause,
             )
             self._has_warned = True
-        self._problems[what] = f"could not {what}: {cause}"
+        self._problems[what] = cause
         self._in_row += 1
         if self._in_row >= self._failures_in_row:
             self._paused_until = self._clock() + self._pause_s
+
+
+def _listed(names: Sequence[str]) -> str:
+    rest = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")

@@ -9,14 +9,20 @@ imported.
 
 import json
 import re
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from search.records.command_line import command_line
+from search.records.passwords import without_passwords
+from search.tracking.patience import PlainProblem
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Experiment
 
 _METRICS_PER_CALL = 1000  # Limits of MLflow's log-batch request.
 _PARAMS_PER_CALL = 100
@@ -57,6 +63,28 @@ class Point:
     time: float | None = None
 
 
+class DeletedExperiment(PlainProblem):
+    """The experiment was deleted in MLflow, which keeps its name and takes no runs for it."""
+
+
+def refuse_deleted(client: "MlflowClient", experiment: "Experiment") -> None:
+    """Raise `DeletedExperiment` if the experiment is no active one."""
+    if experiment.lifecycle_stage == "active":
+        return
+    # Whoever deleted it may have meant it, so that it is not brought back unasked.
+    restore = command_line(
+        [
+            *(sys.executable, "-m", "mlflow", "experiments", "restore"),
+            "-x",
+            experiment.experiment_id,
+        ],
+        environment={"MLFLOW_TRACKING_URI": without_passwords(client.tracking_uri)},
+    )
+    raise DeletedExperiment(
+        f"the experiment {experiment.name!r} was deleted in MLflow; get it back by: {restore}"
+    )
+
+
 class Store:
     """One experiment of an MLflow tracking store.
 
@@ -72,6 +100,14 @@ class Store:
     def __init__(self, client: "MlflowClient", experiment_id: str) -> None:
         self.client = client
         self.experiment_id = experiment_id
+
+    def require_active(self) -> None:
+        """Raise if the experiment lies in MLflow's trash, where nothing can be written to it.
+
+        Raises:
+            DeletedExperiment: Says how to get it back.
+        """
+        refuse_deleted(self.client, self.client.get_experiment(self.experiment_id))
 
     def find_runs(self, query: str) -> list[FoundRun]:
         """All runs that match, oldest first."""

@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 
-from search.tracking.patience import Costs, Patience
+from search.tracking.patience import Costs, Patience, PlainProblem
 
 
 class Clock:
@@ -89,12 +89,33 @@ def test_the_first_failure_warns_and_all_are_problems_until_they_are_solved(
             assert patience.attempt(what, lambda: fail(clock, 0.0)) is None
     assert len(caplog.records) == 1
     assert "could not log a (OSError: no route to host)" in caplog.text
-    assert patience.problems == [
-        "could not log a: OSError: no route to host",
-        "could not log b: OSError: no route to host",
-    ]
+    assert patience.problems == ["could not log a, log b: OSError: no route to host"]
     assert patience.attempt("log a", lambda: 7) == 7
     assert patience.problems == ["could not log b: OSError: no route to host"]
+
+
+def test_many_failures_of_one_cause_are_one_line_and_each_cause_has_its_own(
+    patience: Patience,
+) -> None:
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for number in range(7):
+        patience.attempt(f"log {number}", lambda: refuse(OSError("no route")))
+    patience.attempt("end", lambda: refuse(OSError("no room")))
+    assert patience.problems == [
+        "could not log 0, log 1, log 2, log 3, log 4 and 2 more: OSError: no route",
+        "could not end: OSError: no room",
+    ]
+
+
+def test_what_is_written_for_people_is_told_as_it_is() -> None:
+    def refuse() -> None:
+        raise PlainProblem("type:  " + "x" * 1000)
+
+    patience = Patience((PlainProblem,))
+    patience.attempt("log", refuse)
+    assert patience.problems == ["could not log: type:  " + "x" * 1000]
 
 
 def test_time_that_is_free_does_not_count_unless_it_was_in_vain(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from search.commands.console import make_console, say
+from search.commands.console import make_console, say, tell_of_tracking
 from search.commands.errors import RunFailed, RunInterrupted
 from search.commands.session import log_file, terminated_like_interrupted
 from search.commands.train.job import JOB_FILE, Asked, TrainJob, read_job
@@ -148,6 +148,7 @@ def _work(
         experiment=place.experiment,
         info=_info(job, path.name, require_arrived(trainer) if trainer else {}),
     )
+    tell_of_tracking(console, tracker.problems)  # Now: there is time to mend it.
     again = go_on_command(place, path.name)
     measured = run.measured
     try:
@@ -183,8 +184,7 @@ def _work(
         files=[path / CARD_FILE, path / RECIPE_FILE, path / METRICS_FILE],
     )
     tell_result(console, job, measured, path)
-    for problem in tracker.problems:
-        say(console, f"Tracking: {problem}")
+    tell_of_tracking(console, tracker.problems)
 
 
 def _train(
