@@ -17,6 +17,7 @@ import pytest
 
 from search.commands.ui import free_port
 from search.records.provenance import ROOT
+from search.verdict.wording import TURN_SIGNS
 from spaces.strengths.registry import STRENGTHS
 from tests.support.small_search import NUM_RERUNS, NUM_SAMPLES, command
 
@@ -236,8 +237,8 @@ def test_the_run_of_the_search_begins_with_the_verdict(
     table = page.locator("table").filter(has_text="strength").first
     rows = rows_of(table)
     assert [row[0] for row in rows[1:]] == list(STRENGTHS)
-    turns = [row[1].split()[-1] for row in rows[1:]]
-    assert turns == [dial["turn"] for dial in verdict["dials"]]
+    turns = [row[1] for row in rows[1:]]
+    assert turns == [TURN_SIGNS[dial["turn"]] for dial in verdict["dials"]]
     page.get_by_text("Train 64, Val 300, Test 1,197").wait_for()
     page.get_by_role("link", name="champion model").wait_for()
     desktop.keep("run_description")
