@@ -1,9 +1,11 @@
 """The right weights in the right model, and never a wait for a server that is silent."""
 
 import http.server
+import os
 import socket
 import threading
 import time
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from trainable.models.pretrained import (
     packaged_weights,
     rename_keys,
     require_weights,
+    weights_folder,
 )
 from trainable.network import is_reachable
 
@@ -198,6 +201,24 @@ def test_weights_put_in_place_by_hand_are_loaded_except_the_head(
     for name, weight in loaded.items():
         assert name.startswith("fc.") or torch.equal(weight, given[name])
     assert loaded["fc.weight"].shape == (10, 512)
+
+
+def test_a_checkpoint_of_timms_train_py_can_be_put_in_place_and_what_runs_code_cannot(
+    tmp_path: Path,
+) -> None:
+    """The way out for a run that starts from a file of its own (`initial_checkpoint`)."""
+    folder = weights_folder()
+    assert folder == tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    given = timm.create_model("test_resnet", num_classes=7).state_dict()
+    saved = {"epoch": 3, "state_dict": given, "args": Namespace(model="test_resnet")}
+    torch.save(saved, folder / "test_resnet.pth")
+    recipe = Recipe(model="test_resnet", pretrained=True)
+    loaded = create_model(recipe, num_classes=3).state_dict()
+    assert all(name.startswith("fc.") or torch.equal(loaded[name], given[name]) for name in loaded)
+    torch.save(saved | {"code": os.system}, folder / "test_resnet.pth")
+    with pytest.raises(InputError, match=r"test_resnet\.pth must hold weights of test_resnet"):
+        create_model(recipe, num_classes=3)
 
 
 def test_the_caches_of_timm_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
