@@ -1,5 +1,6 @@
 """Pastes a printed command into a shell, and shows which words the program would get."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -31,7 +32,13 @@ def pasted(line: str, tmp_path: Path, *, cwd: Path = ROOT) -> list[str]:
     else:
         _, rest = line.split(" -m search ", 1)
         line = f"{show} -m search {rest}"
-    result = subprocess.run(["bash", "-c", line], cwd=cwd, capture_output=True, check=True)
+    # A shell of one's own is not inside the make that runs the tests: make hands its level and its
+    # flags on, and one that finds them prints the directory it enters and leaves.
+    inherited = {"MAKELEVEL", "MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "GNUMAKEFLAGS"}
+    environment = {name: value for name, value in os.environ.items() if name not in inherited}
+    result = subprocess.run(
+        ["bash", "-c", line], cwd=cwd, env=environment, capture_output=True, check=True
+    )
     words = result.stdout.decode(errors="surrogateescape").split("\0")[1:]
     assert words[:2] == ["-m", "search"]
     return words[2:]
