@@ -1,1 +1,1 @@
-"""Which trials run next: the only package that knows Optuna."""
+"""Choice of the trials that run next, stage by stage; the only package that imports Optuna."""

@@ -1,7 +1,7 @@
-"""The advised recipe: the reference with what the dials recommend, value by value with its reason.
+"""Build the advised recipe: the reference with the values that the dials recommend, and why.
 
-It is one cell of the experiment: what gets no dial (a searched learning rate, say) is the best's,
-as in every run that the effects were measured on.
+The advised recipe is one cell of the experiment: settings without a dial (a searched learning rate,
+say) have the best recipe's value, as in every run that the effects were measured on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,18 +14,18 @@ from search.verdict.wording import change, raw
 from spaces.recipe import Recipe
 
 USUAL_EFFECT = 2.0
-"""How large effects usually are, in margins of the metric: what open ones are shrunk by."""
+"""Usual size of an effect in margins of the metric; `shrunken` takes it as the prior's spread."""
 
 _NORMAL = 1.959964
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Advice:
-    """A recipe that no dial argues with.
+    """The recipe that follows every dial, with the reasons for its values.
 
     Attributes:
         recipe: The recipe.
-        reasons: By strength, why it has the value it has.
+        reasons: By strength, a sentence on why it has its value in the recipe.
     """
 
     recipe: Recipe
@@ -33,11 +33,12 @@ class Advice:
 
 
 def advise(plan: Plan, best: Recipe, dials: Sequence[Dial]) -> Advice:
-    """Apply the dials to the reference.
+    """Build the recipe that follows the dials, with the reason for each strength's value.
 
-    A turned dial has the best's value, one that hurts or does nothing the reference's. An open dial
-    has the reference's as well, unless the value that was tried is better by the margin of the
-    metric once its effect is shrunk towards zero (see `shrunken`).
+    A turned strength takes the best recipe's value; one whose change hurts or does nothing keeps
+    the reference's. An undecided one keeps the reference's as well, unless the value that was tried
+    is better by at least the margin of the metric after its effect is shrunk towards zero
+    (`shrunken`).
     """
     chosen = {dial.strength: advised_value(dial) for dial in dials}
     base = (
@@ -53,7 +54,7 @@ def advise(plan: Plan, best: Recipe, dials: Sequence[Dial]) -> Advice:
 
 
 def advised_value(dial: Dial) -> tuple[float, str]:
-    """The value of one dial in the advised recipe, and why."""
+    """Return the value that the advised recipe gives to the dial's strength, and why."""
     if dial.turn in ("down", "up"):
         return dial.recommended, f"turned {dial.turn} from {raw(dial.reference)}"
     if dial.turn == "leave":
@@ -67,10 +68,11 @@ def advised_value(dial: Dial) -> tuple[float, str]:
 
 
 def shrunken(dial: Dial) -> float | None:
-    """The gain that is expected of the value that was tried, positive values being better.
+    """Estimate the gain from the value that was tried, shrunk towards zero; above 0 is better.
 
-    The effect is shrunk towards zero as much as its noise asks where effects are usually
-    `USUAL_EFFECT` margins large (the mean of a normal posterior). None where the noise is unknown.
+    It is the mean of the normal posterior under a normal prior around 0 with a standard deviation
+    of `USUAL_EFFECT` margins: the noisier the effect, the more it shrinks. None if the noise is
+    unknown.
     """
     effect = dial.effect.get(dial.judged_by)
     if effect is None:

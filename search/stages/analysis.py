@@ -1,4 +1,4 @@
-"""From the journal to the verdict: pure functions of what was planned and what was measured."""
+"""Draw the verdict from the journal: pure functions of the plan and of the measurements."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -32,23 +32,24 @@ from spaces.edges import edge_warnings
 from spaces.recipe import Recipe
 
 NUM_BEST = 5
-"""Best trials of the search that may crowd the end of an axis."""
+"""Number of best trials that are checked for lying together at one end of an axis."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Analysis:
-    """The verdict and what it was drawn from.
+    """The verdict together with the recipes, effects and means that it was drawn from.
 
     Attributes:
-        best: Recipe that was held against the reference.
-        tried: Its raw values by dial: what the effects are about.
-        advice: The recipe that the dials describe, with the reason for each value.
-        exported: Recipe that is worth training with.
+        best: Recipe that was compared with the reference.
+        tried: Its raw values by strength; the effects are those of going to these values.
+        advice: The recipe that follows the dials, with the reason for each value.
+        exported: Recipe that is written for training.
         factors: Strengths that the experiment varied.
         effects: By strength and metric.
         measured: Mean over fresh seeds by role, then by metric.
-        edges: Sentences on axes whose end the best trials crowd, with the range to try next.
-        verdict: The answer.
+        edges: Sentences on axes at one end of which the best trials lie together, with the range to
+            try next.
+        verdict: The content of ``verdict.json``.
     """
 
     best: Recipe
@@ -63,7 +64,7 @@ class Analysis:
 
 
 def analyse(journal: Journal, plan: Plan, config: RunConfig) -> Analysis:
-    """Draw the verdict from everything the run has measured."""
+    """Draw the verdict from all trials that the run has measured so far."""
     best = pick_best(journal, plan, config)
     what = experiment_factors(plan, best)
     runs = experiment_runs(journal.of_stage("attribute"))
@@ -139,10 +140,10 @@ def analyse(journal: Journal, plan: Plan, config: RunConfig) -> Analysis:
 
 
 def pick_best(journal: Journal, plan: Plan, config: RunConfig) -> Recipe:
-    """The recipe to hold against the reference.
+    """Return the recipe that the experiment compares with the reference.
 
-    It is the one that was given, else the search's pick, else, without a search, the size-scaled
-    default.
+    It is the one the user gave, else the one the search picks, else, without a search, the
+    size-scaled default.
     """
     if plan.candidate is not None:
         return plan.candidate
@@ -157,7 +158,7 @@ def pick_best(journal: Journal, plan: Plan, config: RunConfig) -> Recipe:
 
 
 def experiment_runs(trials: Sequence[Trial]) -> list[Run]:
-    """The ended runs of the attribute stage as the statistics want them."""
+    """Convert the ended trials of the attribute stage into the runs that the statistics take."""
     return [
         Run(
             run_id=trial.spec.trial_id,
@@ -174,7 +175,7 @@ def experiment_runs(trials: Sequence[Trial]) -> list[Run]:
 def decide_dials(
     runs: Sequence[Run], plan: Plan, config: RunConfig, best: Recipe, *, undertrained: bool = False
 ) -> tuple[dict[str, dict[str, Effect]], tuple[Dial, ...]]:
-    """Effects and dials of the experiment as far as it has come."""
+    """Estimate the effects and decide the dials from the experiment's runs so far."""
     what = experiment_factors(plan, best)
     first = decided_by(config.metric)
     looks = looks_at(runs, what, schedule_of(config), first)
@@ -191,19 +192,19 @@ def decide_dials(
 
 
 def is_decided_by(runs: Sequence[Run], plan: Plan, config: RunConfig, best: Recipe) -> bool:
-    """Whether the experiment may stop with these runs, before the most it may do."""
+    """Whether the experiment may stop after these runs, before its largest number of blocks."""
     _, dials = decide_dials(runs, plan, config, best)
     what, first = experiment_factors(plan, best), decided_by(config.metric)
     return may_stop(runs, what, schedule_of(config), dials, first)
 
 
 def schedule_of(config: RunConfig) -> Schedule:
-    """When the experiment is looked at."""
+    """Return the schedule of the looks at the experiment, counted in rounds of blocks."""
     return Schedule(first=config.min_blocks, plans=(config.max_blocks,))
 
 
 def _at_level(trial: Trial, level: str) -> dict[str, float]:
-    """Final metrics of one average: ``val.best/top1`` becomes ``val/top1``."""
+    """Select the final metrics of one weight average: ``val.best/top1`` becomes ``val/top1``."""
     if not trial.records:
         return {}
     marked = {
@@ -219,7 +220,7 @@ def _edges(trials: Sequence[Trial], plan: Plan, config: RunConfig) -> tuple[str,
 
 
 def _by_role(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
-    """Confirmation runs that ended with a result, by role."""
+    """Group the confirmation runs that ran to full length or diverged by role."""
     roles: dict[str, list[Trial]] = {}
     for trial in trials:
         if trial.is_full_length or trial.status == "diverged":
@@ -240,7 +241,7 @@ def _means(trials: Sequence[Trial]) -> dict[str, float]:
 
 
 def _on_validation(trials: Sequence[Trial], metric: Metric) -> dict[int, float]:
-    """The metric on validation images by seed, larger being better."""
+    """Return the metric on validation images by seed, signed so that larger is better."""
     return {
         t.spec.recipe.seed: metric.sign * t.records[-1].metrics[metric.on("val")]
         for t in trials
@@ -249,7 +250,7 @@ def _on_validation(trials: Sequence[Trial], metric: Metric) -> dict[int, float]:
 
 
 def _confirmed(by_role: dict[str, list[Trial]], plan: Plan, config: RunConfig) -> Confirmed | None:
-    """What the test images showed; None where no recipe got to the end."""
+    """Compare the confirmed recipes on the test images; None if no run reached full length."""
     results = {
         role: {
             trial.spec.recipe.seed: SeedResult(
@@ -277,7 +278,7 @@ def _confirmed(by_role: dict[str, list[Trial]], plan: Plan, config: RunConfig) -
 
 
 def _best_of_free(by_role: Mapping[str, Sequence[Trial]], metric: Metric) -> str:
-    """What does best on the validation images of the fresh seeds of all that needs no search."""
+    """Return the role that does best on validation images among those that need no search."""
     names = {role: (role, metric.on("val")) for role in FREE_ROLES}
     names["reference_raw"] = ("reference", metric.on("val_raw"))
     means = {
@@ -289,7 +290,7 @@ def _best_of_free(by_role: Mapping[str, Sequence[Trial]], metric: Metric) -> str
 
 
 def _without_average(metrics: Mapping[str, float]) -> dict[str, float]:
-    """The test metrics of the raw weights, under the names of those that ship."""
+    """Rename the test metrics of the raw weights: ``test_raw/top1`` becomes ``test/top1``."""
     part = "test_raw/"
     return {f"test/{m.removeprefix(part)}": v for m, v in metrics.items() if m.startswith(part)}
 
@@ -297,14 +298,14 @@ def _without_average(metrics: Mapping[str, float]) -> dict[str, float]:
 def read_predictions(
     run_dir: Path, trial: Trial, num_images: int, *, raw: bool = False
 ) -> dict[str, NDArray[np.float64]]:
-    """Top-1 (1 or 0) and log-loss of each test image, in the order of the dataset.
+    """Read top-1 (1 or 0) and log-loss of each test image, in the order of the dataset.
 
     Args:
         run_dir: The run's directory.
-        trial: Of its confirm stage.
-        num_images: Test images.
-        raw: Whether to read those of the raw weights; empty where a recipe with an average was run
-            before these were kept.
+        trial: A trial of its confirm stage.
+        num_images: Number of test images.
+        raw: Whether to read the raw weights' predictions instead of the average's; the result is
+            empty if the run was made by a version that did not keep them.
     """
     packed = read_json(run_dir / "predictions" / f"{trial.spec.trial_id}.json")
     prefix = "raw_" if raw and trial.spec.recipe.strengths.ema_decay > 0.0 else ""

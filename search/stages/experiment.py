@@ -1,4 +1,4 @@
-"""Which trials the attribute and confirm stages run."""
+"""List the trials that the attribute and confirm stages run."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -15,11 +15,11 @@ from search.verdict.design import Factors, blocks_per_look, cells, factors
 from spaces.recipe import Recipe
 
 NO_AVERAGE = "none"
-"""Level of the within-run EMA factor that measures the raw weights."""
+"""Name of the level at which a run's raw weights are measured, beside its two averages."""
 
 
 def experiment_factors(plan: Plan, best: Recipe) -> Factors:
-    """The strengths and extra axes in which reference and best differ noticeably."""
+    """Find the strengths and extra axes in which reference and best differ noticeably."""
     return factors(plan.dial_values(plan.reference), plan.dial_values(best), plan.task)
 
 
@@ -32,14 +32,16 @@ def attribute_stage(
     is_decided: Callable[[], bool],
     deadline: float | None,
 ) -> ListedStage:
-    """The factorial between reference and best, block by block until every dial is decided.
+    """Make the stage that runs the factorial between reference and best, block by block.
+
+    It ends when every dial is decided, at the largest number of blocks, or at the deadline.
 
     Args:
         journal: Memory of the run.
         plan: The plan.
         config: What was asked.
-        best: Recipe that is held against the reference.
-        is_decided: Whether further blocks would change nothing.
+        best: Recipe that is compared with the reference.
+        is_decided: Tells whether further blocks would hardly turn another dial.
         deadline: Time of `time.monotonic` after which no further block starts, or None.
     """
     what = experiment_factors(plan, best)
@@ -53,7 +55,7 @@ def attribute_stage(
             for block in range(number * size, (number + 1) * size)
             for spec in block_specs(plan, best, what, block=block, seed=config.seed)
         ]
-        # What has been begun is finished: half a block is no look at the data.
+        # Finish a round that has begun: the statistics look at the data after whole rounds only.
         has_begun = any(spec.trial_id in journal.trials for spec in specs)
         if number >= config.min_blocks and not has_begun:
             is_late = deadline is not None and time.monotonic() > deadline
@@ -67,7 +69,7 @@ def attribute_stage(
 def block_specs(
     plan: Plan, best: Recipe, what: Factors, *, block: int, seed: int
 ) -> list[TrialSpec]:
-    """The runs of one block; all share a fresh split, initial weights and batch order."""
+    """List the runs of one block; all share a fresh split, initial weights and batch order."""
     block_seed = fresh_seed(seed, stage="attribute", number=block)
     layout = cells(what.trajectory, block=block)
     ema_levels = {
@@ -75,8 +77,8 @@ def block_specs(
         "best": best.strengths.ema_decay,
         NO_AVERAGE: 0.0,
     }
-    # What does not differ noticeably stays at the reference's value in every cell. What gets no
-    # dial (a searched learning rate, say) is the best's in every cell: it is a nuisance.
+    # Strengths that do not differ noticeably keep the reference's value in every cell. Settings
+    # without a dial (a searched learning rate, say) have the best's value in every cell.
     return [
         TrialSpec(
             stage="attribute",
@@ -102,7 +104,7 @@ def block_specs(
 def confirm_stage(
     journal: Journal, plan: Plan, config: RunConfig, *, best: Recipe, advised: Recipe
 ) -> ListedStage:
-    """The recipes of `confirm_roles` on the test split, each with fresh seeds."""
+    """Make the stage that measures the recipes of `confirm_roles` on the test split."""
 
     def batch(number: int) -> Sequence[TrialSpec]:
         return confirm_specs(plan, config, best=best, advised=advised) if number == 0 else []
@@ -113,10 +115,10 @@ def confirm_stage(
 def confirm_specs(
     plan: Plan, config: RunConfig, *, best: Recipe, advised: Recipe | None = None
 ) -> list[TrialSpec]:
-    """The runs of the confirm stage, seed by seed.
+    """List the runs of the confirm stage, seed by seed.
 
-    The answer is about the reference and the advised recipe: these have all seeds, the others the
-    first `FEW_SEEDS`. Where no recipe is advised yet, all have all.
+    The answer is about the reference and the advised recipe: these run with all seeds, the others
+    with the first `FEW_SEEDS`. Where no recipe is advised yet, all run with all seeds.
     """
     # Equal recipes are run once: `same_role` says which run stands for which role.
     stands_in = same_role(plan, best, advised)
@@ -145,8 +147,8 @@ def confirm_specs(
             split_seed=seeds[i],
             evaluate_on="test",
             block=i,
-            # Any of them may turn out to be the one that is exported, and then is the champion; of
-            # which seed is settled before any result is known.
+            # Any of them may be exported and become the champion. Its weights are those of the
+            # first seed: chosen before any result is known, so that no lucky seed is selected.
             keep_weights=i == 0,
         )
         for number, (i, role) in enumerate(planned)
@@ -154,7 +156,7 @@ def confirm_specs(
 
 
 def confirm_roles(plan: Plan, best: Recipe, advised: Recipe | None = None) -> dict[str, Recipe]:
-    """The recipes that are measured on the test split."""
+    """Return the recipes that are measured on the test split, by role."""
     roles = {
         "reference": plan.reference,
         "best": best,
@@ -165,7 +167,7 @@ def confirm_roles(plan: Plan, best: Recipe, advised: Recipe | None = None) -> di
 
 
 def same_role(plan: Plan, best: Recipe, advised: Recipe | None = None) -> dict[str, str]:
-    """For each role the first role with the same recipe: itself, unless two are equal."""
+    """Map each role to the first role with an equal recipe: to itself, unless two are equal."""
     roles = confirm_roles(plan, best, advised)
     return {
         role: next(other for other, same in roles.items() if same == recipe)

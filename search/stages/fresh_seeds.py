@@ -1,9 +1,9 @@
-"""Seeds of the runs that are no trials of the search: none is shared, by stages or by blocks."""
+"""Seeds of all runs outside the search itself; no two stages or blocks share one."""
 
 from spaces.seeds import drawn_seed
 
 _FIRST = {
-    "search": 0,  # The best of the search again.
+    "search": 0,  # Reruns of the search's best trials.
     "attribute": 1000,
     "confirm": 2000,
     "ablate": 3000,
@@ -13,13 +13,13 @@ _FIRST = {
 
 
 def fresh_seed(seed: int, *, stage: str, number: int) -> int:
-    """The seed of a block, a round or a repetition, which no other one has.
+    """Derive the seed of one block, round or repetition, different from those of all others.
 
-    It differs from the seeds that users give, too: all trials of a search share that one.
+    It also differs from ``seed`` itself, which all trials of the search share.
 
     Args:
         seed: Seed of the whole run, at least 0.
         stage: One of `search.records.trials.STAGES`.
-        number: Of the block, round or repetition, below 1000.
+        number: Number of the block, round or repetition, in [0, 1000).
     """
     return drawn_seed(seed + 1, _FIRST[stage] + number)

@@ -1,4 +1,4 @@
-"""How much of the variation between trials each searched axis explains, by Optuna's fANOVA."""
+"""Share of the variation between trials that each searched axis explains, by Optuna's fANOVA."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -8,21 +8,21 @@ from optuna.distributions import FloatDistribution
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
 _NUM_TREES, _MAX_DEPTH = 32, 6
-"""Trees deep enough for some hundred trials in half a second; whole ones take 9 s for 500."""
+"""Size of the forest: half a second for some hundred trials; unlimited trees take 9 s for 500."""
 
 
 def importances(
     positions: Sequence[Mapping[str, float]], values: Sequence[float], *, seed: int = 0
 ) -> dict[str, float]:
-    """Shares of the variation by axis, by fANOVA (Hutter et al. 2014); they add up to 1.
+    """Estimate the share of the variation that each axis explains, by fANOVA; they add up to 1.
 
     Args:
-        positions: Where each trial lies on every axis, from 0 to 1.
-        values: What each trial scored.
-        seed: Of the trees.
+        positions: Position of each trial on every axis, in [0, 1].
+        values: Score of each trial, in the same order.
+        seed: Seed of the trees.
 
     Returns:
-        By name, largest first; empty if all trials have the same value, which nothing explains.
+        By axis, largest first; empty if all trials have the same score. Source: Hutter et al. 2014.
     """
     if len(set(values)) < 2:
         return {}
@@ -44,11 +44,11 @@ def importances(
 
 
 def _forget_trees() -> None:
-    """Empty the caches that Optuna keeps of its trees.
+    """Empty the caches in which Optuna keeps every tree of its forests.
 
-    Each method of a tree remembers its calls on the class, without limit, so that every tree there
-    ever was would stay: half a megabyte each time a report is drawn. Optuna has no name for that
-    which others may use, so all caches below `optuna.importance` are looked up and emptied.
+    The methods of a tree are cached on its class without limit, so every tree would stay in memory:
+    half a megabyte each time a report is drawn. Optuna has no public way to empty them, so all
+    caches below `optuna.importance` are looked up.
     """
     for name, module in list(sys.modules.items()):
         if name.startswith("optuna.importance."):

@@ -1,4 +1,4 @@
-"""A stage whose trials are listed: the experiment and the confirmation, an ablation, a contest."""
+"""A stage that runs given lists of trials: experiment, confirmation, ablation, contest."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,14 +8,14 @@ from search.records.trials import Trial, TrialSpec
 
 
 class ListedStage:
-    """Runs lists of trials, one batch after the other, each to full length.
+    """A stage that runs lists of trials, one batch after the other, each to full length.
 
     Args:
         name: Name of the stage.
         journal: Memory of the run.
-        batch: The trials of batch number ``b``; empty when there is no further batch. It is called
-            when all earlier batches ended, or at once while ``b < num_sure``.
-        num_sure: Batches that do not depend on what earlier ones show.
+        batch: Returns the trials of batch number ``b``, or nothing when there is no further batch.
+            It is called when all earlier batches ended, or at once while ``b < num_sure``.
+        num_sure: Number of first batches that do not depend on earlier results.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class ListedStage:
         self._num_batches = 0
 
     def next(self) -> TrialSpec | Wait:
-        """The first listed trial that has not been started."""
+        """Return the first listed trial that has not been started, or why there is none now."""
         while True:
             for spec in self._listed:
                 known = self._journal.trials.get(spec.trial_id)
@@ -55,8 +55,8 @@ class ListedStage:
             self._num_batches += 1
 
     def goes_on(self, trial: Trial) -> bool:
-        """Every listed trial runs to full length: early comparisons favour weak regularization."""
+        """Return True: every listed trial runs to full length, as early values mislead."""
         return True
 
     def ended(self, trial: Trial) -> None:
-        """Nothing to learn here: the batches read the journal."""
+        """Do nothing: later batches read the results from the journal."""

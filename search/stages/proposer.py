@@ -1,8 +1,8 @@
-"""Optuna's TPE behind four verbs: propose, enqueue, observe, replay.
+"""Optuna's TPE sampler behind four methods: propose, enqueue, observe, replay.
 
-What stock ``OptunaSearch`` does not: a stopped trial is told as PRUNED with its last value at its
-step, so that TPE never ranks an early value against a full-length one; a diverged trial is told as
-FAIL; the study carries the run's name and lies in the run directory, where optuna-dashboard can
+Ray's ``OptunaSearch`` lacks the following: a stopped trial is told as PRUNED with its last value at
+its step, so that TPE never ranks an early value against a full-length one; a diverged trial is told
+as FAIL; the study carries the run's name and lies in the run directory, where optuna-dashboard can
 open it while the search runs; and it can be rebuilt from the journal.
 """
 
@@ -23,12 +23,12 @@ _POSITION = FloatDistribution(0.0, 1.0)
 
 
 class _Sampler(optuna.samplers.TPESampler):
-    """TPE that knows its axes, and need not look through all trials for what they have in common.
+    """TPE with a fixed list of axes, instead of one inferred from all trials at each proposal.
 
     Args:
-        names: Axes.
-        seed: Of the next proposal.
-        num_startup: Trials before it starts to model.
+        names: Names of the axes.
+        seed: Seed of the next proposal.
+        num_startup: Trials that must have ended before proposals are modelled; random until then.
     """
 
     def __init__(self, names: tuple[str, ...], *, seed: int, num_startup: int) -> None:
@@ -38,27 +38,27 @@ class _Sampler(optuna.samplers.TPESampler):
     def infer_relative_search_space(
         self, study: optuna.Study, trial: optuna.trial.FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """The axes."""
+        """Return the fixed axes, each over [0, 1]."""
         return self._axes
 
 
 class Proposer:
-    """Proposes positions on the axes and learns from how trials ended.
+    """A proposer of positions on the axes that learns from the results of ended trials.
 
     Positions lie in [0, 1] per axis (`spaces.axes`), so that TPE sees every strength on the scale
     on which equal steps matter equally.
 
     TPE takes time in proportion to the trials it looks at. From `MOST_TRIALS` of
     `search.stages.study_storage` on it is shown all trials that it would call good and the newest
-    of the others, so that the 5,000th proposal costs what the 500th does. What is left out are old
-    trials among the bad, to which Optuna gives a weight near nought anyway.
+    of the others, so that the 5,000th proposal costs what the 500th does. The trials left out are
+    old and bad ones, to which Optuna gives a weight near zero anyway.
 
     Args:
-        run_dir: Where ``optuna.journal`` is written; an old one is replaced.
-        study_name: Name of the study, the run's.
+        run_dir: Directory in which ``optuna.journal`` is written; an old one is replaced.
+        study_name: Name of the study: that of the run.
         names: Searched axes.
-        metric: What is optimised, see `search.records.metrics`.
-        num_val: Validation images behind it.
+        metric: Metric that is optimised, see `search.records.metrics`.
+        num_val: Number of validation images behind it.
         seed: Seed of all proposals.
         num_startup: Trials before TPE starts to model; anchors count.
     """
@@ -91,7 +91,7 @@ class Proposer:
         )
 
     def propose(self, trial_id: str, number: int) -> dict[str, float]:
-        """Positions for a new trial.
+        """Propose positions for a new trial.
 
         Depends on the seed, ``number`` and what was observed so far, and on nothing else: a resumed
         search proposes what the uninterrupted one would have.
@@ -106,9 +106,9 @@ class Proposer:
         return dict(trial.params)
 
     def enqueue(self, trial_id: str, positions: Mapping[str, float]) -> None:
-        """Count a trial that was not proposed, an anchor, as running from now on.
+        """Enter a trial that was not proposed (an anchor) into the study as running.
 
-        Each trial has its place in the study from its start, whenever it ends: with several workers
+        Each trial has its place in the study from its start, not from its end: with several workers
         a resumed search could not know in which order trials ended between two proposals.
         """
         self.study.enqueue_trial(dict(positions))
@@ -121,7 +121,7 @@ class Proposer:
 
         Args:
             trial: The ended trial; failed and killed ones teach nothing.
-            positions: Where it lies; None for an anchor outside the space, which is left out:
+            positions: Its positions; None for an anchor outside the space, which is left out, as
                 moving it to the nearest position would teach the model a false value.
         """
         state = {"finished": TrialState.COMPLETE, "stopped": TrialState.PRUNED}.get(
@@ -154,7 +154,7 @@ class Proposer:
         """Rebuild the study of an interrupted search; running trials are expected to end later.
 
         Args:
-            trials: In the order they were started.
+            trials: Trials with their positions, in the order they were started.
         """
         for trial, positions in trials:
             if trial.status != "running":

@@ -9,11 +9,11 @@ import math
 from bisect import bisect_left, insort
 from collections.abc import Mapping
 
-_ROUNDING = 1e-9  # A third of three trials is one trial, whatever the floats say.
+_ROUNDING = 1e-9  # A third of three trials is one trial, even if 3 * (1 / 3) exceeds 1.
 
 
 class Rungs:
-    """Scores of all trials that reached each rung, and the decision whether a trial goes on.
+    """Record of the scores at each rung, and the decision whether a trial goes on.
 
     Unlike Ray's ``AsyncHyperBandScheduler`` it draws nothing at random, counts a trial once per
     rung, treats NaN as worst, and can be rebuilt from records.
@@ -30,15 +30,15 @@ class Rungs:
 
     @property
     def scores(self) -> Mapping[int, Mapping[str, float]]:
-        """Score by trial, by rung."""
+        """Scores by epoch of the rung, then by trial."""
         return self._scores
 
     def passes(self, trial_id: str, epoch: int, score: float) -> bool:
-        """Note a score and say whether the trial is among the best share of those so far.
+        """Record a score; return whether it is among the best share of the rung's scores so far.
 
         Args:
             trial_id: The trial.
-            epoch: Epochs it has trained; other epochs than a rung's always pass.
+            epoch: Epochs it has trained; at an epoch that is no rung every trial passes.
             score: Larger is better.
         """
         if epoch not in self._scores:

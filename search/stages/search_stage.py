@@ -1,4 +1,4 @@
-"""The stage that searches: anchors first, then proposals that rungs may stop, then reruns."""
+"""The search stage: anchors first, then proposals that rungs may stop, then reruns."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,18 +18,19 @@ from spaces.space import Space
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchSettings:
-    """How long and by what the search stage searches.
+    """Settings of the search stage: budget, metric, evaluations and seeds.
 
     Attributes:
-        num_samples: Trials of the search, anchors included, reruns not; at least the anchors.
-        metric: What is maximised or minimised, see `search.records.metrics`.
-        num_val: Validation images behind it.
+        num_samples: Number of trials, anchors included, reruns not; at least the number of anchors.
+        metric: Metric that is maximised or minimised, see `search.records.metrics`.
+        num_val: Number of validation images behind it.
         eval_epochs: Epochs after which a trial is evaluated; holds every rung.
-        rerun_top: Trials that are run again on fresh seeds before one is picked; below 2: none.
+        rerun_top: Number of best trials that are run again on fresh seeds before one is picked;
+            below 2 none is.
         seed: Seed that fresh splits and seeds derive from.
-        deadline: Time of `time.monotonic` after which nothing new starts and trials stop at their
-            next report, or None.
-        patience: Proposals in a row that must bring nothing beyond noise for the search to stop
+        deadline: Value of `time.monotonic` in seconds after which no trial starts and running ones
+            stop at their next report, or None.
+        patience: Proposals in a row without a gain beyond noise after which the search stops
             proposing (`search.stages.plateau`), or None to use all samples.
     """
 
@@ -49,20 +50,20 @@ class SearchSettings:
 
 
 class SearchStage:
-    """Anchors first and to full length, then what the proposer proposes, stopped early by rungs.
+    """A stage that runs the anchors to full length, then proposals that rungs may stop early.
 
     All trials share the seed, so that they start from the same weights and see the same batches:
-    what differs between two of them is their strengths.
+    two of them differ in their strengths only.
 
     Args:
         journal: Memory of the run.
         anchors: Recipes that are run first, by role.
-        base: What a proposal changes the strengths of.
-        space: Where proposals lie.
-        proposer: What proposes them.
-        rungs: What stops them.
-        settings: How long.
-        say: Tells the user why a search ends before its time.
+        base: Recipe whose strengths a proposal replaces.
+        space: Space that proposals are taken from.
+        proposer: Proposer of the positions.
+        rungs: Rule that stops proposals early.
+        settings: Budget, metric, evaluations and seeds.
+        say: Prints a line to the user: why the search ends before all samples are used.
 
     Attributes:
         proposer: As given.
@@ -97,7 +98,7 @@ class SearchStage:
             self._climb(trial)
 
     def next(self) -> TrialSpec | Wait:
-        """An anchor while there is one left, then a proposal, until all samples are used."""
+        """Return an anchor while one is left, then a proposal until all samples are used."""
         trials = self._journal.of_stage(self.name)
         number = len(trials)
         if number < len(self._anchors):
@@ -117,11 +118,11 @@ class SearchStage:
         return replace(self._spec(number, "proposed", recipe, positions), never_stop=False)
 
     def goes_on(self, trial: Trial) -> bool:
-        """Whether the trial passes the rung it is at, and the clock allows more."""
+        """Whether the trial passes the rung it is at and the deadline has not passed."""
         return not self._settings.is_late and self._climb(trial)
 
     def ended(self, trial: Trial) -> None:
-        """Enter a full-length trial into the rungs it never asked, and tell the proposer."""
+        """Record an ended trial's scores at the rungs and tell the proposer its result."""
         if trial.spec.role == RERUN:
             return
         self._climb(trial)
@@ -137,7 +138,10 @@ class SearchStage:
         )
 
     def _is_closed(self) -> bool:
-        """Whether something rests on the trials there are: a budget ended, and the run resumed."""
+        """Whether reruns or later stages have begun, so that no further trial may be proposed.
+
+        That happens when the time budget ended the search and the run is resumed later.
+        """
         return any(
             trial.spec.stage != self.name or trial.spec.role == RERUN
             for trial in self._journal.trials.values()
@@ -163,7 +167,7 @@ class SearchStage:
         )
         if missing:
             return missing[0]
-        # A round that is still running may ask for another one.
+        # A round of reruns that is still running may be followed by another one.
         is_running = any(t.status == "running" for t in trials)
         return Wait.FOR_RUNNING if is_running else Wait.NO_MORE
 
@@ -191,7 +195,7 @@ class SearchStage:
 
 
 def _positions(space: Space, recipe: Recipe) -> dict[str, float]:
-    """Where an anchor lies, or nothing if it lies outside of the space."""
+    """Return the positions of an anchor, or an empty mapping if it lies outside of the space."""
     raw = space.raw_of(recipe)
     if all(space.contains(name, value) for name, value in raw.items()):
         return space.encode(raw)

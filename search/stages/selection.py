@@ -1,4 +1,4 @@
-"""Which recipe the search picks: the best few, run again on fresh seeds, best mean wins.
+"""Pick the search's best recipe: the top few are rerun on fresh seeds and the best mean wins.
 
 The best of many trials owes part of its place to luck. The top few of the search are therefore run
 again on a fresh split and seed, half of them once more on the next (successive halving over seeds,
@@ -19,12 +19,12 @@ RERUN = "rerun"
 
 
 def full_length(trials: Sequence[Trial]) -> list[Trial]:
-    """The trials of the search itself that ran to full length; nothing else may be compared."""
+    """Select the trials of the search, without reruns, that ran to full length."""
     return [t for t in trials if t.is_full_length and t.spec.role != RERUN]
 
 
 def ranked(trials: Sequence[Trial], *, metric: str, num_val: int) -> list[Trial]:
-    """Full-length trials by their last score, best first; the earlier trial wins a tie."""
+    """Sort the full-length trials by their last score, best first; ties go to the earlier one."""
     return sorted(
         full_length(trials), key=lambda trial: -_last_score(trial, metric=metric, num_val=num_val)
     )
@@ -33,13 +33,13 @@ def ranked(trials: Sequence[Trial], *, metric: str, num_val: int) -> list[Trial]
 def reruns(
     trials: Sequence[Trial], *, top: int, metric: str, num_val: int, seed: int
 ) -> list[TrialSpec]:
-    """The fresh-seed runs that are still to be started now; empty once the pick is clear.
+    """List the fresh-seed runs that are still to be started; empty once the pick is settled.
 
     Args:
-        trials: Every trial of the search stage; only reruns may still be running.
-        top: Contenders of the first round; each round halves them, down to two.
+        trials: All trials of the search stage; only reruns may still be running.
+        top: Number of contenders in the first round; each round halves them, down to two.
         metric: See `search.records.metrics`.
-        num_val: Validation images behind it.
+        num_val: Number of validation images behind it.
         seed: Seed of the run; fresh splits and seeds derive from it.
     """
     number = len(trials)
@@ -66,9 +66,9 @@ def reruns(
 
 
 def pick(trials: Sequence[Trial], *, top: int, metric: str, num_val: int) -> Recipe:
-    """The recipe whose fresh-seed runs have the best mean score among those that got the most.
+    """Return the recipe with the best mean score over reruns, among those with the most reruns.
 
-    Without any rerun it is the first of `ranked`.
+    Without any rerun it is the recipe of the first trial of `ranked`.
 
     Raises:
         RuntimeError: If no trial ran to full length.
@@ -85,7 +85,7 @@ def pick(trials: Sequence[Trial], *, top: int, metric: str, num_val: int) -> Rec
 
 
 def _rounds(trials: Sequence[Trial], top: int, metric: str, num_val: int) -> list[list[Trial]]:
-    """Contenders of each round whose predecessors are complete."""
+    """List the contenders of each round, up to the first round whose reruns have not all ended."""
     contenders = ranked(trials, metric=metric, num_val=num_val)[:top]
     rounds = []
     while len(contenders) > 1:

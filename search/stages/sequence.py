@@ -1,4 +1,4 @@
-"""The stages of a run, made when each begins."""
+"""Build the stages of a run, each at the moment it begins."""
 
 from collections.abc import Callable
 from functools import partial
@@ -17,7 +17,7 @@ from search.stages.search_stage import SearchSettings, SearchStage
 
 
 def expected_trials(config: RunConfig, plan: Plan) -> dict[str, int]:
-    """Trials by stage if everything goes as usual, for estimates of what is left."""
+    """Estimate the number of trials of each stage, for the display of the time left."""
     usual = {
         "search": config.num_samples + max(0, 2 * config.rerun_top - 1),
         "attribute": usual_runs_per_block(plan) * config.min_blocks,
@@ -34,14 +34,15 @@ def stage_makers(
     deadline: float | None,
     say: Callable[[str], None] = lambda text: None,
 ) -> list[Callable[[], Stage]]:
-    """What makes each stage of the run; each is called with all earlier stages over.
+    """Return one function per stage that builds it, to be called when all earlier stages ended.
 
     Args:
-        config: What was asked.
-        plan: The plan.
+        config: The run's settings.
+        plan: The run's plan.
         journal: Memory of the run.
-        deadline: Time of `time.monotonic` after which nothing new is searched, or None.
-        say: Tells the user why the search ends before its time.
+        deadline: Value of `time.monotonic` in seconds after which no further trial is proposed and
+            no further block is begun, or None.
+        say: Prints a line to the user: why the search ends before all samples are used.
     """
 
     def attribute() -> Stage:

@@ -1,4 +1,4 @@
-"""Where the search's Optuna study is kept: a file for dashboards, and the trials TPE is shown."""
+"""Storage of the search's Optuna study: a file for dashboards, and the trials TPE models."""
 
 import copy
 import heapq
@@ -14,17 +14,21 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 MOST_TRIALS = 500
-"""Trials that a proposal is modelled on; 250 or more have the same good ones, `NUM_BEST`."""
+"""Largest number of ended trials that TPE is shown.
+
+From 250 trials on TPE calls the same number of them good (`NUM_BEST`).
+"""
 NUM_BEST = 25
-"""Trials that TPE calls good, at most; Optuna's default."""
+"""Largest number of trials that TPE calls good; Optuna's default."""
 _TEACHES = (TrialState.COMPLETE, TrialState.PRUNED)
 _Merit = tuple[bool, int, float, int]
 
 
 class UnsyncedFile(JournalFileBackend):
-    """Optuna's journal without a sync and a lock for each of the twenty lines a trial makes.
+    """Optuna's journal file, written without a lock and a disk sync for each line.
 
-    It is written by one process and never read back: what a crash cuts off is rebuilt.
+    A trial writes twenty lines. The file has one writer and is never read back: after a crash the
+    study is rebuilt from the run's journal.
     """
 
     def __init__(self, path: Path) -> None:
@@ -32,17 +36,17 @@ class UnsyncedFile(JournalFileBackend):
         self._path = path
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Add lines in one write, so that a dashboard never reads half of them for long."""
+        """Append the lines in one write, so that a dashboard hardly ever reads half of them."""
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
         with self._path.open("ab", buffering=0) as file:
             file.write(lines.encode())
 
 
 class StudyStorage(JournalStorage):
-    """Keeps all trials of one study and shows the sampler those that matter.
+    """Storage of one study that keeps all trials and shows the sampler at most `MOST_TRIALS`.
 
-    Optuna's own storage goes through all trials that there ever were, several times a proposal.
-    This one keeps those it shows as Optuna last gave them, and asks again for those that changed.
+    Optuna's own storage goes through all trials several times per proposal. This one keeps copies
+    of the shown trials and reads only those anew that changed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -50,12 +54,13 @@ class StudyStorage(JournalStorage):
         # By id, in the order of their start; None where a trial changed since it was last read.
         self._shown: dict[int, FrozenTrial | None] = {}
         self._just_ended: list[int] = []
-        # Two heaps of those that ended and are shown: the worst good one first, the oldest other.
+        # Two heaps of ended, shown trials: the good ones with the worst on top, and the others with
+        # the oldest on top.
         self._good: list[tuple[_Merit, int]] = []
         self._others: list[int] = []
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
-        """Note a trial, which may have ended already."""
+        """Create a trial, which may have ended already, and mark it to be read."""
         trial_id = super().create_new_trial(study_id, template_trial)
         self._shown[trial_id] = None
         if template_trial is not None and template_trial.state in _TEACHES:
@@ -69,31 +74,31 @@ class StudyStorage(JournalStorage):
         param_value_internal: float,
         distribution: BaseDistribution,
     ) -> None:
-        """Set a position of a trial, which is read anew."""
+        """Set a trial's position on one axis and mark the trial to be read anew."""
         super().set_trial_param(trial_id, param_name, param_value_internal, distribution)
         self._shown[trial_id] = None
 
     def set_trial_intermediate_value(
         self, trial_id: int, step: int, intermediate_value: float
     ) -> None:
-        """Set a score of a trial, which is read anew."""
+        """Set a trial's score at one epoch and mark the trial to be read anew."""
         super().set_trial_intermediate_value(trial_id, step, intermediate_value)
         self._shown[trial_id] = None
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """Set what we say of a trial, which is read anew."""
+        """Set an attribute of a trial and mark the trial to be read anew."""
         super().set_trial_user_attr(trial_id, key, value)
         self._shown[trial_id] = None
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """Set what Optuna says of a trial, which is read anew."""
+        """Set one of Optuna's own attributes of a trial and mark the trial to be read anew."""
         super().set_trial_system_attr(trial_id, key, value)
         self._shown[trial_id] = None
 
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> bool:
-        """Note a trial that begins or ends, which is read anew."""
+        """Set the state of a trial that begins or ends and mark the trial to be read anew."""
         was_set = super().set_trial_state_values(trial_id, state, values)
         self._shown[trial_id] = None
         if state in _TEACHES:
@@ -101,10 +106,11 @@ class StudyStorage(JournalStorage):
         return was_set
 
     def leave_out_old_ones(self) -> None:
-        """Show at most `MOST_TRIALS` that ended from now on; depends on nothing but the trials.
+        """Show at most `MOST_TRIALS` ended trials: the good ones and the newest others.
 
-        With each trial that ends the good ones only get better and the others more, so what is left
-        out once stays so, and only the trials that are new need to be looked at.
+        With each trial that ends the good ones only get better and the others more, so a trial left
+        out once stays out, and only new trials need to be looked at. The result depends on the
+        trials alone.
         """
         for trial_id in self._just_ended:
             heapq.heappush(self._good, (_merit(self.get_trial(trial_id)), trial_id))
@@ -120,7 +126,7 @@ class StudyStorage(JournalStorage):
         deepcopy: bool = True,
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
-        """All trials of the one study there is, but those that are left out."""
+        """Return the shown trials of the one study there is."""
         for trial_id in [key for key, known in self._shown.items() if known is None]:
             self._shown[trial_id] = self.get_trial(trial_id)
         shown = [trial for trial in self._shown.values() if trial is not None]
@@ -129,7 +135,10 @@ class StudyStorage(JournalStorage):
 
 
 def _merit(trial: optuna.trial.FrozenTrial) -> _Merit:
-    """The order in which TPE calls trials good: complete ones first, then those that got far."""
+    """Return the key by which TPE ranks trials, larger being better.
+
+    Complete trials come before stopped ones, and these by how far they got, then by score.
+    """
     step = trial.last_step or 0
     value = trial.value if trial.state is TrialState.COMPLETE else trial.intermediate_values[step]
     assert value is not None
