@@ -1,16 +1,16 @@
-"""Least squares in blocks, with an error term that asks what other blocks would have shown.
+"""Least squares in blocks, with an error term that includes the variation between blocks.
 
 The model of a metric is: block + main effects + (where there are runs enough) pair interactions.
 In a balanced two-level design every contrast weighs all runs equally, so the residual mean square
 is an unbiased error term for each of them even when cells differ in variance (a cell where the
 model stays at chance has none): the mean of the cell variances is what it estimates and what is
-needed. What it misses is that an effect itself may differ from split to split. A new block would
-draw that anew, so it belongs into the interval. Two or three blocks alone would give it one or two
-degrees of freedom, which no decision survives. The error term is therefore a compromise fixed
-beforehand: each effect's own variation between blocks, moderated by the rest of the residual, which
-counts as at most `PRIOR_DOF` degrees of freedom (the moderated t of Smyth 2004, Stat. Appl. Genet.
-Mol. Biol. 3(1), with the prior's weight fixed instead of estimated). With two blocks the rest
-dominates, with many the effect's own variation does.
+needed. It misses that an effect itself may differ from split to split. A new block would have
+another effect, so that variation belongs into the interval. But two or three blocks estimate it
+with one or two degrees of freedom, too few for any decision. The error term is therefore a
+compromise fixed beforehand: each effect's own variation between blocks, moderated by the rest of
+the residual, which counts as at most `PRIOR_DOF` degrees of freedom (the moderated t of Smyth 2004,
+Stat. Appl. Genet. Mol. Biol. 3(1), with the prior's weight fixed instead of estimated). With two
+blocks the rest dominates, with many the effect's own variation does.
 """
 
 from dataclasses import dataclass
@@ -23,17 +23,17 @@ from scipy import special
 Floats = npt.NDArray[np.float64]
 
 PRIOR_DOF = 12
-"""Largest weight of the pooled residual beside an effect's own variation between blocks."""
+"""Largest weight, in degrees of freedom, of the pooled residual in an effect's error term."""
 
 MIN_RESIDUAL_DOF = 8
-"""Residual degrees of freedom that pair interactions must leave to enter a balanced model.
+"""Fewest residual degrees of freedom that a balanced model with pair interactions must leave.
 
 The rule looks at the design only, never at the outcome. In a balanced design the estimates of main
 effects are the same without pairs, and a real interaction can only widen their intervals.
 """
 
 MIN_UNBALANCED_DOF = 5
-"""The same where runs are missing: an interaction left out then biases main effects a little."""
+"""The same where runs are missing, as an interaction left out then biases the main effects."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,9 +41,10 @@ class Contrast:
     """Estimates of one contrast for each column of values.
 
     Attributes:
-        mean: Estimates, one per column; NaN where the runs cannot tell.
-        std_error: Standard errors; infinite without an error term.
-        dof: Degrees of freedom of the standard errors, the same for all columns; 0 without.
+        mean: Estimates, one per column; NaN where the runs do not determine the contrast.
+        std_error: Standard errors; infinite where there is no error term.
+        dof: Degrees of freedom of the standard errors, the same for all columns; 0 where there is
+            no error term.
     """
 
     mean: Floats
@@ -51,25 +52,25 @@ class Contrast:
     dof: int
 
     def interval(self, alpha: float) -> tuple[Floats, Floats]:
-        """Both ends of the two-sided t interval that errs with probability ``alpha``."""
+        """Compute both ends of the two-sided t interval with error probability ``alpha``."""
         quantile = t_quantile(alpha, self.dof)
         with np.errstate(invalid="ignore"):
             return self.mean - quantile * self.std_error, self.mean + quantile * self.std_error
 
 
 def t_quantile(alpha: float, dof: int) -> float:
-    """Half-width in standard errors of a two-sided interval; infinite with ``dof == 0``."""
+    """Return a two-sided t interval's half-width in standard errors; infinite for ``dof == 0``."""
     return -float(special.stdtrit(dof, alpha / 2.0)) if dof > 0 else float("inf")
 
 
 def block_columns(blocks: npt.NDArray[np.int64]) -> Floats:
-    """One indicator column per block, in ascending order of the block."""
+    """Make one indicator column per block, in ascending order of the block numbers."""
     indicators: Floats = (blocks[:, None] == np.unique(blocks)[None, :]).astype(np.float64)
     return indicators
 
 
 def pair_columns(levels: Floats) -> tuple[list[tuple[int, int]], Floats]:
-    """The pairs of factors and, in the same order, the products of their level columns."""
+    """List the pairs of factors and, in the same order, the products of their level columns."""
     num_runs, num_factors = levels.shape
     pairs = [(i, j) for i in range(num_factors) for j in range(i + 1, num_factors)]
     products = [levels[:, i] * levels[:, j] for i, j in pairs]
@@ -77,11 +78,11 @@ def pair_columns(levels: Floats) -> tuple[list[tuple[int, int]], Floats]:
 
 
 def factor_columns(levels: Floats, blocks: Floats, *, least_dof: int = MIN_RESIDUAL_DOF) -> Floats:
-    """Main effects, and pair interactions where there are runs enough for them.
+    """Make the columns of main effects, and of pair interactions if the runs suffice for them.
 
-    Enough is ``least_dof``, or `MIN_UNBALANCED_DOF` where runs are missing. Pairs stay out as well
-    if they would take a main effect with them: with one level of a factor lost, the effects of the
-    others are known at its other level only.
+    They suffice if ``least_dof`` residual degrees of freedom are left, or `MIN_UNBALANCED_DOF`
+    where runs are missing. Pairs stay out as well if a main effect could not be told from them:
+    with one level of a factor lost, the effects of the others are known at its other level only.
     """
     products = pair_columns(levels)[1]
     rank = _geometry_of(np.hstack([blocks, levels, products])).rank
@@ -100,7 +101,7 @@ def contrast(
     prior_dof: int = PRIOR_DOF,
     inflation: float = 1.0,
 ) -> Contrast:
-    """Estimate ``weights @ coefficients`` with the moderated error term of this module.
+    """Estimate the contrast ``weights @ coefficients`` with the moderated error term.
 
     Args:
         model: Columns of the linear model, runs in rows.
@@ -108,8 +109,8 @@ def contrast(
         values: Outcomes, runs in rows, one column per outcome.
         own: Columns that span the contrast's variation between blocks.
         prior_dof: Largest weight of the rest of the residual, in degrees of freedom.
-        inflation: Prior guess of the own mean square over the residual one; 1 without own
-            variation.
+        inflation: Prior guess of the ratio of the contrast's own mean square to the residual one; 1
+            if the contrast does not vary between blocks.
     """
     num_runs, num_columns = values.shape
     if num_runs == 0:
@@ -139,7 +140,13 @@ def _rank(columns: Floats) -> int:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Geometry:
-    """What least squares needs of a model, whatever the outcomes."""
+    """Decomposition of a model matrix: all that least squares needs besides the outcomes.
+
+    Attributes:
+        inverse: Pseudo-inverse.
+        rank: Rank.
+        basis: Orthonormal basis of the column space.
+    """
 
     inverse: Floats
     rank: int
@@ -152,7 +159,7 @@ def _geometry_of(model: Floats) -> _Geometry:
 
 @lru_cache(maxsize=512)
 def _known_geometry(content: bytes, shape: tuple[int, ...]) -> _Geometry:
-    # Every metric, look and replay of an experiment has one of a few models.
+    # Cached, for all metrics, looks and replays of an experiment share a few model matrices.
     model = np.frombuffer(content).reshape(shape)
     if not model.size:
         empty: Floats = np.zeros(shape[::-1])
@@ -166,7 +173,7 @@ def _known_geometry(content: bytes, shape: tuple[int, ...]) -> _Geometry:
 def _residual_squares(basis: Floats, values: Floats) -> Floats:
     residual = values - basis @ (basis.T @ values)
     squares = np.einsum("rc,rc->c", residual, residual)
-    # What rounding leaves of a perfect fit is not noise.
+    # Residuals of a perfect fit are rounding errors, not noise.
     tiny = (1e-12 * np.abs(values).max(axis=0, initial=0.0)) ** 2 * len(values)
     return np.where(squares <= tiny, 0.0, squares)
 

@@ -1,4 +1,4 @@
-"""What fresh seeds show on the test images, and which recipe that lets one export."""
+"""Comparison of recipes on the test images over fresh seeds, and choice of the exported one."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -15,16 +15,16 @@ Floats = npt.NDArray[np.float64]
 
 
 def confirm_metrics(first: Metric = TOP1) -> tuple[str, ...]:
-    """What recipes are compared by on the test images, where ``first`` is what decides."""
+    """List the test metrics by which recipes are compared; ``first`` is the deciding metric."""
     return tuple(dict.fromkeys(metric.on("test") for metric in (first, TOP1, NLL)))
 
 
 CONFIRMED_ROLES = ("reference", "reference_raw", "best", "off", "scaled", "advised")
-"""Recipes that are measured on the test images; ``reference_raw`` ships without its average."""
+"""Recipes measured on the test images; ``reference_raw`` is the reference's raw weights."""
 FREE_ROLES = ("reference", "reference_raw", "off", "scaled")
-"""What one has without a search."""
+"""Recipes that are available without a search."""
 EXPORT_ORDER = ("reference", "scaled", "off", "best")
-"""What is exported where the advised recipe does not train: the first of these that does."""
+"""Recipes to export if the advised one diverges: the first of these that does not."""
 EXPORT_ALPHA = 0.05
 """Probability of exporting another recipe though none is better than the advised one."""
 
@@ -54,21 +54,21 @@ def confirm(
     first: Metric = TOP1,
     free: str = "reference",
 ) -> Confirmed:
-    """Compare the advised recipe with what one has for nothing, and best with reference.
+    """Compare the advised recipe with those that need no search, and best with reference.
 
     All differences are paired by seed and by image: only seeds that both recipes finished with
-    finite metrics enter one, and `paired_interval` makes its interval. A metric that is no mean
-    over images, or whose values per image are not known, takes the variance over images that two
-    independent recipes would have, which is too wide rather than too narrow: binomial for a share
-    of images, else from the standard error that the runs report as ``<metric>_se``. Without that,
-    its interval is over seeds alone.
+    finite metrics are used, and `paired_interval` makes the interval. For a metric that is no mean
+    over images, or whose values per image are not known, the variance over images is that of two
+    independent recipes, which is too wide rather than too narrow: binomial for a share of images,
+    else from the standard error that the runs report as ``<metric>_se``. Without that, its interval
+    is over seeds alone.
 
     Args:
         results: By role (one of `CONFIRMED_ROLES`), then by seed; any may be missing or have
             no run.
         num_images: Test images.
         split: Name of the split.
-        first: What decides.
+        first: The metric that decides.
         free: The role of `FREE_ROLES` that does best on validation images.
 
     Raises:
@@ -107,9 +107,9 @@ def choose_export(
     diverged: Collection[str] = (),
     undertrained: bool = False,
 ) -> tuple[str, str]:
-    """Which recipe to export, and why where it is not the advised one.
+    """Choose the role to export, with the reason if it is not ``advised`` (else empty).
 
-    By validation evidence alone: the test images only report. Another recipe is exported where
+    Only validation results count; test images are never selected on. Another recipe is exported if
 
     - even everything off has not converged: then no dial is turned, and the reference stays;
     - the advised recipe diverged on fresh seeds, or has no result there: then the first that
@@ -147,7 +147,7 @@ def choose_export(
 
 
 def paired_interval(differences: Floats, *, alpha: float = 0.05) -> tuple[float, float]:
-    """Interval of a mean difference over both seeds and images, as samples of more of each.
+    """Compute the interval of a mean difference for new seeds and new images of the same kinds.
 
     Model: mean + seed + image + rest. The variance of the overall mean is ``seed / S + image / N +
     rest / (S N)``. The mean squares over seeds and over images hold the rest once each, so it is
@@ -158,8 +158,8 @@ def paired_interval(differences: Floats, *, alpha: float = 0.05) -> tuple[float,
     98 % with two or more seeds, whichever part dominates.
 
     Args:
-        differences: Best less reference, seeds in rows, images in columns; one column if only
-            means over images are known.
+        differences: One recipe minus the other, seeds in rows, images in columns; one column if
+            only means over images are known.
         alpha: Probability that the interval misses the mean.
 
     Returns:
@@ -207,7 +207,7 @@ def _difference(
 def _images_part(
     pairs: Sequence[tuple[SeedResult, SeedResult]], metric: str, num_images: int
 ) -> float:
-    """Variance over images of the difference of two independent recipes; 0 if unknown."""
+    """Estimate the variance over images of two independent recipes' difference; 0 if unknown."""
     if metric_of(metric).counts_images:
         shares = [float(np.mean([p[i].metrics[metric] for p in pairs])) for i in (0, 1)]
         return sum(p * (1.0 - p) for p in shares) / num_images

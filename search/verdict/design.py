@@ -1,4 +1,4 @@
-"""Which strengths the experiment varies, and the cells that one block of it runs."""
+"""Design of the experiment: the strengths it varies, and the runs of each block."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,23 +11,26 @@ from spaces.task import Task
 from spaces.units import to_effective
 
 (EMA_FACTOR,) = (name for name, s in STRENGTHS.items() if not s.acts_back_on_training)
-"""The strength that does not act back on training: every run carries both its levels, so it never
-enters `cells`."""
+"""Name of the strength that does not act back on training (the weight average's decay).
+
+Every run measures both of its levels, so it never enters `cells`.
+"""
 
 MAX_FACTORS = 16
-"""Two-level factors that `cells` can lay out; the block has 32 runs from 9 factors on."""
+"""Largest number of two-level factors of `cells`; from 9 factors on a block has 32 runs."""
 
 RUNS_PER_LOOK = 8
-"""Runs after which another look is worth its share of the error budget."""
+"""Fewest new runs after which the experiment is evaluated again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Factors:
-    """What the experiment varies between the reference and the best recipe.
+    """The factors that the experiment varies between the reference and the best recipe.
 
     Attributes:
-        trajectory: What changes how the weights move, each run having one level of each.
-        ema: Whether the weight average differs; both averages are measured within every run.
+        trajectory: Strengths that change how the weights move; each run has one level of each.
+        ema: Whether the decay of the weight average differs; both averages are measured within
+            every run.
         unchanged: Strengths that do not differ noticeably; they get no effect.
     """
 
@@ -37,21 +40,21 @@ class Factors:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Everything that gets an effect."""
+        """All factors for which an effect is estimated."""
         return self.trajectory + ((EMA_FACTOR,) if self.ema else ())
 
 
 def factors(reference: Mapping[str, float], best: Mapping[str, float], task: Task) -> Factors:
-    """Split what gets a dial into what differs noticeably in effective units and the rest.
+    """Split the strengths by whether reference and best differ noticeably in effective units.
 
-    What is noticeable is said where each strength is, in `spaces.strengths`. The bar is low on
-    purpose: an added factor costs no runs up to four of them, a factor left out stays without
-    an answer.
+    Each strength in `spaces.strengths` defines its noticeable difference. The bar is low on
+    purpose: up to four factors an added one costs no runs, while for a factor left out nothing
+    is learned.
 
     Args:
         reference: Raw values of the reference by name.
         best: Raw values of the best; the same names.
-        task: Gives effective units their scale.
+        task: Task that the effective units depend on.
     """
     changed = tuple(
         name
@@ -87,7 +90,7 @@ def cells(names: tuple[str, ...], *, block: int) -> tuple[dict[str, int], ...]:
     ``I = +ABCD`` in even blocks and ``I = -ABCD`` in odd ones: two blocks hold all 16 cells, and
     only the four-way interaction is confounded with blocks.
 
-    Without a name the block is one run without levels: all a within-run comparison needs.
+    Without names the block is one run without levels: enough to compare averages within a run.
 
     Raises:
         ValueError: If there are more than `MAX_FACTORS` names, a name twice, or ``block < 0``.
@@ -111,11 +114,11 @@ def cells(names: tuple[str, ...], *, block: int) -> tuple[dict[str, int], ...]:
 
 
 def blocks_per_look(num_trajectory: int) -> int:
-    """Blocks to finish before the experiment is looked at once more: as many as make 8 runs.
+    """Return the number of blocks between two looks at the experiment: those that make 8 runs.
 
     With fewer than three trajectory factors a block has one, two or four runs. A look after each
-    would spend the error budget on nearly nothing; the same runs as more blocks, each with a split
-    of its own, tell more than runs repeated in one block could.
+    would spend part of the error probability on hardly any new data. More blocks, each with a split
+    of its own, tell more than runs repeated within one block.
     """
     runs_per_block = 1 << num_trajectory
     return max(1, RUNS_PER_LOOK // runs_per_block)

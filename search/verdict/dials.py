@@ -1,4 +1,4 @@
-"""What to do with each strength: turn it down, turn it up, leave it, or say that it is open."""
+"""Decision on each strength: turn it down, turn it up, leave it, or report it as undecided."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ UNFINISHED = (
     "even with everything off this run has not converged: "
     "train longer or raise the learning rate before touching this dial"
 )
-"""How the remark of a dial ends that must not be turned yet."""
+"""End of the remark of a dial that must not be turned before the training is longer."""
 
 
 def decide(
@@ -29,38 +29,38 @@ def decide(
     undertrained: bool = False,
     first: Metric = TOP1,
 ) -> tuple[Dial, ...]:
-    """Decide every dial from what the looks at the experiment showed of the strengths it varied.
+    """Decide every dial from the effects estimated at each look at the experiment.
 
-    A strength is asked at each look, each question with its share of the error control of
-    `search.verdict.sequential`, and in this order of precedence:
+    Each look asks these questions of each strength, each with its share of the error probability
+    (`search.verdict.sequential`), in this order of precedence:
 
-    1. Diverging runs that are tied to one level decide for the other.
+    1. If significantly more runs diverge at one level, that decides for the other level.
     2. The metric that decides first, validation top-1 unless another one is asked for; if its 95 %
-       interval lies within its margin (`Metric.margin`), it does not care.
-    3. The metrics of its ``then``, in their order, where the change is their margin or more. For
+       interval lies within its margin (`Metric.margin`), the change makes no difference by it.
+    3. The metrics of its ``then``, in their order, where the change is at least their margin. For
        top-1 these are the refined log-loss, which tells better from worse predictions, and then the
        plain one. If a metric decides that has a refined form, the remark says that it is a
        calibration matter where the 95 % interval of the refined one lies within its margin, mostly
        one where it lies within half of the plain change, and else that this is open. They are not
        asked where the first metric seems to say the opposite
        (`search.verdict.judgement.OPPOSED_ALPHA`).
-    4. Else ``leave`` if that metric does not care, and ``inconclusive`` if that is open too.
+    4. Else ``leave`` if the first metric's interval lies within its margin, else ``inconclusive``.
 
     A change that helps is a turn, ``down`` or ``up`` by effective values (for ``ema_decay`` down is
     a shorter window, for ``warmup_fraction`` a shorter warmup), and recommends the best's value; a
     turn that one look made stays. A change that hurts or does nothing is a ``leave`` and recommends
     the reference's value; the remark names the value that was tried. An inconclusive dial carries
-    the best's value, the one its effect is about. A strength that was not varied is a ``leave``
-    with an empty effect.
+    the best's value, for which its effect was measured. A strength that was not varied is a
+    ``leave`` with an empty effect.
 
     Args:
-        looks: Oldest first, at least one.
+        looks: All looks, oldest first, at least one.
         reference: Raw values of the reference: the strengths, then extra axes.
         best: Raw values of the best; the same names.
-        task: Gives effective units their scale.
+        task: Task that the effective units depend on.
         runs_per_round: Runs that one more round of blocks would add.
-        undertrained: Whether even everything-off has not converged. Then no dial is turned: what
-            helps an unfinished run need not help a finished one.
+        undertrained: Whether even everything-off has not converged. Then no dial is turned: a
+            change that helps an unfinished run need not help a finished one.
         first: The metric that decides first.
     """
     judged = judge_all(looks, runs_per_round=runs_per_round, first=first)
@@ -115,7 +115,7 @@ def _dial(
 
 
 def _most(effect: Effect | None) -> float | None:
-    """The largest effect, either way, that the 95 % interval leaves possible."""
+    """Return the largest absolute effect inside the 95 % interval; None if it is unknown."""
     if effect is None or not math.isfinite(effect.ci95[0]):
         return None
     return max(abs(end) for end in effect.ci95)
@@ -143,7 +143,7 @@ def _unchanged(name: str, values: tuple[float, float], task: Task) -> Dial:
 
 
 def _held(dial: Dial) -> Dial:
-    """A dial that must not be turned yet: the effect stays, the recommendation does not."""
+    """Make a dial inconclusive because training is too short; its measured effect is kept."""
     remark = UNFINISHED
     if dial.turn in ("down", "up"):
         metric = dial.decided_by or ""

@@ -1,4 +1,7 @@
-"""Whether diverging is tied to a strength: what least squares cannot see, for it needs a value."""
+"""Test whether a strength's level changes how often runs diverge.
+
+Least squares cannot tell, as a diverged run has no value of the metric.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +14,12 @@ from search.verdict.effects import Run
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Divergence:
-    """How often runs diverged at each level of one strength.
+    """Counts of diverged runs at each level of one strength, with a test of their difference.
 
     Attributes:
-        diverged: Runs that diverged at the reference level and at the best level.
-        runs: All runs at the reference level and at the best level.
-        p_value: Fisher's exact test, two-sided, of the level making no difference.
+        diverged: Number of diverged runs at the reference level and at the best level.
+        runs: Number of all runs at the reference level and at the best level.
+        p_value: Two-sided p-value of Fisher's exact test that the level makes no difference.
     """
 
     diverged: tuple[int, int]

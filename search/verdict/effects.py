@@ -1,4 +1,4 @@
-"""What changes when one strength goes from the reference's value to the best's, and how sure."""
+"""Effects on each metric of moving one strength from the reference's to the best's value."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,21 +21,25 @@ from search.verdict.design import EMA_FACTOR
 from search.verdict.schema import effect_metrics
 
 DROWNED = 10.0
-"""If the best's average trails another by more than so many margins (`Metric.margin`, 5 points of
-top-1), effects are measured on that other one.
+"""Lag of the best's weight average above which effects are measured on another average.
+
+In margins of the metric (`Metric.margin`): 10 margins are 5 points of top-1.
 """
 
 SPLIT_PRIOR, LOSS_SPLIT_PRIOR = 1.2, 1.8
-"""Prior guess of an effect's own mean square over that of the rest, for shares and for losses.
+"""Prior guess of the ratio of an effect's own mean square to the residual one: shares, losses.
 
-An effect differs from split to split. In the recorded experiments of docs/planted.md it does so by
-about a third of the deviation between runs for accuracy, and by about as much as runs deviate for
-log-loss. 95 % intervals allow for it. Decisions ask whether a strength does anything on this pool
-of images, go without it, and are tested to be rarely false under the recorded variation.
+An effect differs from split to split. In the recorded experiments of docs/planted.md its standard
+deviation between splits is about a third of that between runs for accuracy, and about equal to it
+for log-loss. The 95 % intervals allow for that. Decisions do not, as they ask whether a strength
+changes anything on this pool of images; they are tested to be rarely false under that variation.
 """
 
 EMA_BLOCK_PRIOR = 1.0
-"""Prior guess: the EMA difference varies between blocks as much as between runs of a block."""
+"""Prior guess of how much the EMA difference varies between blocks.
+
+As the ratio of its standard deviation between blocks to that between runs of a block.
+"""
 
 EMA_LAGGING_BLOCK_PRIOR = 2.25
 """The same where one of the averages lags by more than `DROWNED` margins.
@@ -45,10 +49,10 @@ times as much between blocks as between runs.
 """
 
 EMA_PRIOR_DOF = 3
-"""Weight of that guess in degrees of freedom."""
+"""Weight of the guess `EMA_BLOCK_PRIOR`, in degrees of freedom."""
 
 PAIRS_DOF = 4
-"""Residual degrees of freedom that are enough for pair interactions where only futility is asked.
+"""Fewest residual degrees of freedom for pair interactions when only asking whether to stop.
 
 After two rounds, a strong interaction left out of the model hides every effect: that must not stop
 the experiment.
@@ -63,7 +67,8 @@ class Run:
         run_id: Name of the trial.
         block: Block it belongs to.
         levels: -1 (reference) or +1 (best) for each trajectory factor.
-        metrics: By level of the average (``reference``, ``best``, ``none``), then by metric name.
+        metrics: Final metrics by level of the weight average (``reference``, ``best``, or ``none``
+            for the raw weights), then by name.
         diverged: Whether training diverged; then its metrics are not used.
     """
 
@@ -79,11 +84,12 @@ class Effect:
     """Change of a metric from the reference level to the best level of one strength.
 
     Attributes:
-        mean: In the unit of the metric; NaN if the runs at hand cannot tell.
-        ci95: Both ends of the 95 % interval for splits of this pool of images, infinite if unknown.
-        std_error: Standard error that decisions go by, infinite if unknown.
+        mean: Estimate in the unit of the metric; NaN if the runs do not determine it.
+        ci95: Both ends of the 95 % interval over splits of this pool of images, infinite if
+            unknown.
+        std_error: Standard error that decisions use, infinite if unknown.
         dof: Degrees of freedom of ``std_error``, 0 if unknown.
-        num_runs: Runs the estimate rests on, after leaving out diverged ones.
+        num_runs: Number of runs behind the estimate, without diverged ones.
     """
 
     mean: float
@@ -94,18 +100,18 @@ class Effect:
 
     @property
     def is_estimable(self) -> bool:
-        """Whether the runs at hand separate this strength from the others."""
+        """Whether the runs determine this strength's effect separately from the others."""
         return not math.isnan(self.mean)
 
     def times(self, sign: float) -> "Effect":
-        """The same with its sign kept (1.0) or turned round (-1.0)."""
+        """Multiply the effect and its interval by 1.0 or -1.0."""
         if sign > 0.0:
             return self
         low, high = self.ci95
         return replace(self, mean=-self.mean, ci95=(-high, -low))
 
     def interval(self, alpha: float) -> tuple[float, float]:
-        """Both ends of the two-sided interval that errs with probability ``alpha``."""
+        """Compute both ends of the two-sided interval with error probability ``alpha``."""
         if not math.isfinite(self.std_error):
             return (-math.inf, math.inf)
         half = t_quantile(alpha, self.dof) * self.std_error
@@ -113,7 +119,7 @@ class Effect:
 
 
 NO_EFFECT = Effect(mean=math.nan)
-"""What is known of an effect when no run is left."""
+"""The effect that stands for "unknown", when no run is left to estimate it."""
 
 
 def estimate_effects(
@@ -138,8 +144,8 @@ def estimate_effects(
     Args:
         runs: Runs of the experiment, all blocks.
         names: Trajectory factors.
-        ema: Whether the average is a factor; adds the entry ``ema_decay``.
-        first: What decides the dials first; chooses the average, and is estimated too.
+        ema: Whether the decay of the average is a factor; adds the entry ``ema_decay``.
+        first: Metric that decides the dials first; it also selects the average.
         least_dof: Residual degrees of freedom that pair interactions must leave to be in the model.
     """
     level = trajectory_level(runs, ema=ema, metric=first)
@@ -165,12 +171,12 @@ def estimate_effects(
 
 
 def trajectory_level(runs: Sequence[Run], *, ema: bool, metric: Metric = TOP1) -> str:
-    """The average on which trajectory effects are measured.
+    """Choose the weight average on which trajectory effects are measured.
 
-    It is the best's, unless another one is more than `DROWNED` margins better in the mean of the
-    metric on validation images: an average that lags behind shows nothing of what the trajectory
-    does. The mean over all cells says nothing about the difference between cells, so choosing by it
-    does not bias an effect.
+    It is the best's, unless the mean of the metric on validation images is more than `DROWNED`
+    margins better on another one: an average that lags far behind hides the effects of the
+    trajectory. The mean over all cells is independent of the differences between cells, so choosing
+    by it does not bias an effect.
     """
     present = [
         level
@@ -197,7 +203,7 @@ def main_effect(
     least_dof: int = MIN_RESIDUAL_DOF,
     inflation: float = 1.0,
 ) -> Contrast:
-    """Effect of the factor in column ``factor`` of ``levels`` on each column of ``values``."""
+    """Estimate the effect of column ``factor`` of ``levels`` on each column of ``values``."""
     inside = block_columns(blocks)
     model = np.hstack([inside, factor_columns(levels, inside, least_dof=least_dof)])
     weights = np.zeros(model.shape[1])
@@ -213,15 +219,15 @@ def mean_difference(
     *,
     block_prior: float = EMA_BLOCK_PRIOR,
 ) -> Contrast:
-    """Mean of paired differences ``values`` over cells and blocks, for each column.
+    """Estimate the mean of paired differences ``values`` over cells and blocks, for each column.
 
     The cells may differ systematically (an average at chance gains more where the weights are
     better), which is no noise, so main effects and pairs are taken out of the residual. Blocks are
     a sample of splits: their variation is the error, moderated by the residual with the prior
-    ``block_prior``, a guess of the deviation between blocks over that between runs. By simulation
-    with eight runs a block and two to four blocks, 95 % intervals cover at 93 % or more up to a
-    true ratio of 3 with `EMA_LAGGING_BLOCK_PRIOR`, and up to 1.25 with `EMA_BLOCK_PRIOR`; where
-    blocks vary less than guessed they are wider than need be.
+    ``block_prior``, a guess of the ratio of the standard deviation between blocks to that between
+    runs. In simulations with eight runs a block and two to four blocks, 95 % intervals cover at
+    93 % or more up to a true ratio of 3 with `EMA_LAGGING_BLOCK_PRIOR`, and up to 1.25 with
+    `EMA_BLOCK_PRIOR`; where blocks vary less than guessed they are wider than needed.
     """
     inside = block_columns(blocks)
     # A factor with one level left would be indistinguishable from the mean.
@@ -236,13 +242,16 @@ def mean_difference(
 
 
 def design_of(runs: Sequence[Run], names: tuple[str, ...]) -> tuple[Floats, npt.NDArray[np.int64]]:
-    """Levels (runs in rows, factors in columns) and blocks of the runs."""
+    """Return the levels (runs in rows, factors in columns) and the block number of each run."""
     levels = np.array([[float(run.levels[name]) for name in names] for run in runs])
     return levels.reshape(len(runs), len(names)), np.array([run.block for run in runs], np.int64)
 
 
 def outcomes(runs: Sequence[Run], level: str, metric: str) -> tuple[list[Run], Floats]:
-    """The runs that converged with a finite ``metric`` on the average ``level``, and its values."""
+    """Select the runs that did not diverge and have a finite ``metric`` on the average ``level``.
+
+    The second result has their values, runs in rows, one column.
+    """
     return _finite(runs, [run.metrics.get(level, {}).get(metric, math.nan) for run in runs])
 
 
@@ -256,7 +265,7 @@ def _ema_differences(runs: Sequence[Run], metric: str) -> tuple[list[Run], Float
 
 
 def _ema_block_prior(runs: Sequence[Run], metric: Metric) -> float:
-    """The guess that fits what is seen; choosing by the mean says nothing of its own error."""
+    """Choose the prior guess of the variation between blocks by how far an average lags."""
     _, values = _ema_differences(runs, metric.on("val"))
     lags = len(values) > 0 and abs(float(values.mean())) > DROWNED * metric.margin
     return EMA_LAGGING_BLOCK_PRIOR if lags else EMA_BLOCK_PRIOR
@@ -268,7 +277,7 @@ def _finite(runs: Sequence[Run], values: Sequence[float]) -> tuple[list[Run], Fl
 
 
 def effect_of(estimate: Contrast, num_runs: int, *, interval: Contrast | None = None) -> Effect:
-    """The first column of a contrast as an `Effect`; ``interval`` gives its 95 % interval."""
+    """Convert a contrast's first column into an `Effect`; ``interval`` gives the 95 % interval."""
     low, high = (interval or estimate).interval(0.05)
     known = bool(np.isfinite(estimate.std_error[0]))
     return Effect(

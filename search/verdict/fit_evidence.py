@@ -1,4 +1,4 @@
-"""What the fit state of a recipe is judged from: how it does in training and in validation."""
+"""Evidence for the fit state of a recipe: its errors on training and validation images."""
 
 import math
 from collections.abc import Mapping
@@ -17,9 +17,9 @@ class FitEvidence:
     Attributes:
         metrics: By seed, then by name: ``clean_train/top1``, ``clean_train/nll`` and ``val/top1``
             of the weights that ship; where these are an average, also ``val_raw/top1`` and
-            ``val_ema/top1``; where another share of something decides, its values instead of those
-            of top-1. Runs of different recipes with the same seed are compared in pairs.
-        num_diverged: Further runs, which diverged.
+            ``val_ema/top1``. If another share than top-1 decides, its values take top-1's place.
+            Runs of different recipes with the same seed are compared in pairs.
+            num_diverged: Number of further runs, which diverged.
     """
 
     metrics: Mapping[int, Mapping[str, float]]
@@ -27,22 +27,22 @@ class FitEvidence:
 
     @property
     def has_diverged(self) -> bool:
-        """Whether at least half of the runs did."""
+        """Whether at least half of the runs diverged."""
         return self.num_diverged > 0 and self.num_diverged >= len(self.metrics)
 
 
 class FitComparison(RecipeComparison):
-    """The recipes, compared by one share of something and the parts of what is missing to 1.
+    """A comparison of recipes by one share (such as accuracy) and by the parts of its error.
 
     Attributes:
-        metric: The share.
-        clean: Its name on clean training images.
-        val: On validation images, of the weights that ship.
-        raw: There, of the raw weights.
-        average: There, of the average.
-        gap: How much less it is on validation images.
-        excess: By how much the error in training exceeds what validation adds.
-        lag: By how much the average is behind the raw weights.
+        metric: The share; 1 minus it is the error.
+        clean: Name of the share on clean training images.
+        val: Name of the share on validation images, with the weights that ship.
+        raw: Name of the share on validation images, with the raw weights.
+        average: Name of the share on validation images, with the average.
+        gap: Name of the difference clean training minus validation.
+        excess: Name of the difference clean training error minus gap.
+        lag: Name of the difference raw weights minus average, on validation images.
     """
 
     def __init__(self, evidence: Mapping[str, FitEvidence], metric: Metric) -> None:
@@ -66,7 +66,7 @@ class FitComparison(RecipeComparison):
         )
 
     def value(self, role: str, name: str) -> str:
-        """The mean of a recipe as it is written."""
+        """Format the mean of one metric of a recipe, with its unit."""
         return self.metric.unit.value(self.mean(role, name))
 
     def _with_parts(self, metrics: Mapping[str, float]) -> dict[str, float]:

@@ -1,13 +1,13 @@
-"""Whether a recipe underfits, overfits, or is merely too short, judged against everything off.
+"""Judgement whether a recipe underfits, overfits or trains too briefly, against everything off.
 
-Validation error is split in two: what is wrong on clean training images already (fit) and what is
-added on validation images (gap). Recipes are compared with each other, and margins are those of the
-measured noise, and at least what matters, so that little is left to taste. Errors are those of the
-metric that decides the dials where it is a share of something, as accuracies are; else of top-1.
-The state is that of the weights which ship: a recipe whose average is at chance does not fit,
-whatever its raw weights do, and a shorter window is what eases it. Where only the average is
-behind, a reason that starts with ``ema_lag`` says so and what the raw weights reach, for then no
-other dial is to blame.
+Validation error is split in two: the error on clean training images (fit) and what validation
+images add to it (gap). Recipes are compared with each other by margins that come from the measured
+noise and are at least the metric's own margin. Errors are those of the metric that decides the
+dials if it is a share, as accuracies are; else of top-1.
+The state is that of the weights which ship: a recipe whose average is at chance underfits, however
+well its raw weights do, and needs a shorter averaging window. Where only the average is behind, a
+reason that starts with ``ema_lag`` says so and what the raw weights reach, for then no other dial
+is to blame.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,9 +19,9 @@ from search.verdict.wording import change, listed, metric_words
 from spaces.strengths.registry import strength
 
 LARGE_GAP = 0.10
-"""Gap that is called large even if nothing that was tried has a smaller one and validates better.
+"""Gap that counts as overfitting even if no recipe that was tried validates better.
 
-The one convention here: noise can tell that a gap exists, not that it is much.
+It is a convention: noise can tell that a gap exists, not that it is large.
 """
 
 _CLEAN_LOSS = NLL.on("clean_train")
@@ -36,24 +36,24 @@ _WORDS = {
 def fit_state(
     evidence: Mapping[str, FitEvidence], *, dials: Sequence[Dial] = (), metric: Metric = TOP1
 ) -> Fit:
-    """Judge the reference and the best.
+    """Judge the fit state of the reference and of the best recipe, with reasons.
 
-    In this order, for a recipe X:
+    The first that holds of these, for a recipe X:
 
-    - *diverged*: at least half of its runs did.
+    - *diverged*: at least half of its runs diverged.
     - *undertrained*: `is_undertrained`.
     - *underfit*: another recipe fits the clean training images better than X (in the metric, or in
       log-loss) and validates better, both beyond noise; for the reference also: a dial turned down
-      by what decides the dials makes it fit better beyond noise.
+      by the deciding metric makes it fit better beyond noise.
     - *overfit*: X has a gap beyond noise, and another recipe that fits no better than X validates
-      better beyond noise, or (for the reference) a regularizer is turned up by what decides the
-      dials, or the gap is above `LARGE_GAP` beyond noise and is more than half of the error.
+      better beyond noise, or (for the reference) a regularizer is turned up by the deciding metric,
+      or the gap is above `LARGE_GAP` beyond noise and is more than half of the error.
     - *balanced*: else.
 
     Args:
         evidence: By role: ``reference``, ``best`` and ``off``, and ``scaled`` if it was run.
         dials: Decided dials, for they rest on more runs than the recipes do.
-        metric: What decides the dials first.
+        metric: The metric that decides the dials first.
 
     Raises:
         ValueError: If a role is missing or unknown.
@@ -77,10 +77,10 @@ def fit_state(
 
 
 def is_undertrained(evidence: Mapping[str, FitEvidence], *, metric: Metric = TOP1) -> bool:
-    """Whether even everything off has not converged in this budget, nor has any other recipe.
+    """Whether no recipe has converged in this budget, not even everything off.
 
-    Not converged: beyond noise, more of the validation error is there on clean training images
-    already than is added by going to validation images, so that fitting longer is what would help.
+    A recipe has not converged if, beyond noise, its error on clean training images is larger than
+    what validation images add to it, so that longer training would help.
 
     Raises:
         ValueError: If a role is missing or unknown.
@@ -142,7 +142,7 @@ def _state(
 
 
 def _both(role: str, recipes: FitComparison) -> str:
-    """How a recipe does on clean training images and on validation images."""
+    """Say how well a recipe does on clean training images and on validation images."""
     clean, val = recipes.value(role, recipes.clean), recipes.value(role, recipes.val)
     if recipes.metric.counts_images:
         fit = f"{_WORDS[role]} gets {clean} of the clean training images"
@@ -156,7 +156,7 @@ def _fits_better(role: str, other: str, recipes: FitComparison) -> bool:
 
 
 def _gains(eased: str, role: str, recipes: FitComparison) -> str:
-    """Why ``role`` underfits: what the eased recipe gains, with the margins."""
+    """Say why ``role`` underfits: what the recipe ``eased`` gains over it, with the margins."""
     metric = recipes.clean if recipes.exceeds(eased, role, recipes.clean) else _CLEAN_LOSS
 
     def gained(name: str) -> str:

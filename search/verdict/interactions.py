@@ -12,20 +12,21 @@ from search.verdict.sequential import FAMILY_ALPHA
 from search.verdict.wording import raw
 
 STRONG_INTERACTION = 2.0
-"""Change of an effect by the other strength's value that is worth a sentence, in margins of the
-metric (`Metric.margin`): a point of top-1.
+"""Smallest change of an effect by another strength's value that is reported.
+
+In margins of the metric (`Metric.margin`): 2 margins are a point of top-1.
 """
 
 
 def estimate_interactions(
     runs: Sequence[Run], names: tuple[str, ...], *, ema: bool, metric: Metric = TOP1
 ) -> dict[tuple[str, str], Effect]:
-    """Estimate for each pair how much one effect changes with the other strength's level.
+    """Estimate for each pair of strengths how much one effect changes with the other's level.
 
     The value is the effect of one strength at the best's value of the other, less its effect at the
     reference's value of the other; it is the same both ways. Pairs that the runs cannot tell from
-    other pairs have a mean of NaN. Only trajectory factors: what an average at chance does to
-    every other effect is no news.
+    other pairs have a mean of NaN. Only trajectory factors are paired: that an average at chance
+    shrinks every other effect needs no estimate.
     """
     level = trajectory_level(runs, ema=ema, metric=metric)
     kept, values = outcomes(runs, level, metric.on("val"))
@@ -52,11 +53,11 @@ def strong_interactions(
     best: Mapping[str, float],
     metric: Metric = TOP1,
 ) -> tuple[str, ...]:
-    """Word the interactions that are both beyond noise and worth a sentence.
+    """Write a sentence for each interaction that is beyond noise and large enough to matter.
 
-    Beyond noise: the interval at `FAMILY_ALPHA` over the number of pairs leaves out zero. Worth a
-    sentence: `STRONG_INTERACTION` or more. The strength whose effect varies most in proportion is
-    made the subject.
+    Beyond noise: the interval at error probability `FAMILY_ALPHA` over the number of pairs leaves
+    out zero. Large enough: `STRONG_INTERACTION` or more. Subject of the sentence is the strength
+    whose effect varies most in proportion.
 
     Args:
         interactions: From `estimate_interactions`.
@@ -103,7 +104,7 @@ def _sentence(
     is_weak_seen = abs(weak) >= STRONG_INTERACTION * metric.margin
     if strong * weak < 0.0 and is_weak_seen:
         return f"{subject} turns its sign with {other}; where {strong_at}: {numbers}."
-    # What a change gains is what the reference's value cost, and the other way round.
+    # If a change gains, the reference's value hurts, and the other way round.
     verb = f"at {old} only {'hurts' if metric.sign * strong > 0.0 else 'helps'}"
     if is_weak_seen:
         verb = verb.replace("only hurts", "hurts most").replace("only helps", "helps most")

@@ -1,4 +1,4 @@
-"""Whether going to the best's value of one strength helps, hurts, or makes no difference."""
+"""Judgement whether the best's value of one strength helps, hurts or makes no difference."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,25 +13,26 @@ from search.verdict.sequential import p_helps, runs_to_decide, shares, step_down
 from search.verdict.wording import change_with_interval, metric_words
 
 OPPOSED_ALPHA = 0.2
-"""Log-loss does not decide where accuracy points the other way by an interval that errs so often.
+"""Error probability of the accuracy interval that keeps log-loss from deciding.
 
-To hold back a turn takes less certainty than to turn, and never makes a false turn more likely.
-Where only the plain log-loss moves, which temperature scaling would do as well, an accuracy that
-merely looks worse by the margin is enough: smoothing often helps accuracy and hurts calibration.
-The same holds for any metric that decides first, and those that decide then.
+If that interval says the opposite of the log-loss, the dial is not turned by log-loss. To hold back
+a turn takes less certainty than to turn, and never makes a false turn more likely.
+Where only the plain log-loss improves, which temperature scaling would achieve as well, an accuracy
+that merely looks worse by the margin is enough: smoothing often helps accuracy and hurts
+calibration. The same holds for any first metric and those that decide after it.
 """
 
 LIKELY = (-1.0, -0.5, 0.0, 0.5, 1.0)
-"""Standard errors around an effect that a range of runs still needed allows for."""
+"""Offsets from an effect, in standard errors, for which the runs still needed are estimated."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Look:
-    """What one look at the experiment showed.
+    """The estimates at one look at the experiment.
 
     Attributes:
         share: Part of the error probability that it may spend (`sequential.look_share`).
-        effects: By strength and metric, from the runs there were then.
+        effects: By strength and metric, from the runs that had ended then.
         divergences: By strength, from `search.verdict.divergence`.
     """
 
@@ -42,16 +43,18 @@ class Look:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judgement:
-    """What is known of going from the reference's value to the best's.
+    """The judgement on moving one strength from the reference's value to the best's.
 
     Attributes:
         outcome: ``helps``, ``hurts``, ``same`` or ``open``.
-        decided_by: Metric it rests on, or ``diverged``; None while open.
-        remark: What the runs showed, with numbers; empty where the effect alone says it.
-        selected: Where it helps: the effect on the deciding metric, allowing for having been
-            selected.
-        more_runs: Estimate of the runs that would decide it if open, None if unknown or decided.
-        more_runs_range: The same for effects within a standard error of the one that was seen.
+        decided_by: Metric that decided, or ``diverged``; None while open.
+        remark: Description of the results, with numbers; empty where the effect alone says it.
+        selected: Where it helps: the effect on the deciding metric, corrected for the selection
+            of effects that passed the test.
+        more_runs: Estimated number of further runs that would decide it if open; None if unknown
+            or decided.
+        more_runs_range: Smallest and largest such number for true effects within a standard error
+            of the estimate.
     """
 
     outcome: str
@@ -64,14 +67,14 @@ class Judgement:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Clue:
-    """One question of one look at one dial, answered.
+    """The answer to one question asked of one strength at one look.
 
     Attributes:
         name: The strength.
         what: The question, a key of `shares`.
         look: Index of the look.
-        share: Part of the error probability that the question has.
-        p_value: Its p-value over that part.
+        share: Part of the error probability that the question may spend.
+        p_value: Its p-value divided by that part.
     """
 
     name: str
@@ -84,10 +87,10 @@ class _Clue:
 def judge_all(
     looks: Sequence[Look], *, runs_per_round: int, first: Metric = TOP1
 ) -> dict[str, Judgement]:
-    """Judge every strength by all looks so far; `search.verdict.dials.decide` has the order.
+    """Judge every strength from all looks so far, in the order of `search.verdict.dials.decide`.
 
     Args:
-        looks: Oldest first; the last one sees all runs.
+        looks: All looks, oldest first; the last one sees all runs.
         runs_per_round: Runs that one more round of blocks would add.
         first: The metric that decides first; its margin is the zone of no practical difference.
     """
@@ -121,7 +124,10 @@ def judge_all(
 def _rejected(
     looks: Sequence[Look], names: Sequence[str], first: Metric, *, helps: bool
 ) -> dict[str, tuple[_Clue, float]]:
-    """The dials whose change helps (or hurts), with what decided and the level it was held to."""
+    """Find the strengths whose change helps (or hurts), by Holm's procedure.
+
+    Returns by strength the deciding answer, and the significance level that it passed.
+    """
     clues = {
         name: [
             clue
@@ -142,7 +148,7 @@ def _rejected(
 
 
 def _clues(name: str, look: Look, at: int, first: Metric, *, helps: bool) -> Iterable[_Clue]:
-    """Every question of a look that can be asked of a strength."""
+    """Yield the answer to every question that a look can ask of a strength."""
     if look.share == 0.0:
         return
     effects = look.effects.get(name, {})
@@ -160,14 +166,15 @@ def _clues(name: str, look: Look, at: int, first: Metric, *, helps: bool) -> Ite
     gain = effect.times(first.sign * way)
     is_same = _is_same(effect, first.margin)
     if not is_same:
-        # The same change in every run is beyond noise, however little noise that shows.
+        # If every run shows the same change, the error is 0: a change above the margin counts.
         is_plain = gain.std_error == 0.0 and abs(gain.mean) > first.margin
         yield clue(first.on("val"), float(gain.mean < 0.0) if is_plain else p_helps(gain))
     for metric in map(metric_of, first.then):
         other = effects.get(metric.on("val"), NO_EFFECT)
         is_opposed = not is_same and _opposes(gain, metric, first.margin)
         if metric.refined is not None:
-            # What makes predictions worse is not worth a calibration that scaling gives as well.
+            # Worse refined predictions must not be accepted for a better calibration, which
+            # temperature scaling would give as well.
             refined = metric_of(metric.refined)
             better = effects.get(refined.on("val"), NO_EFFECT).times(refined.sign * way)
             is_opposed = is_opposed or better.interval(0.05)[1] < 0.0
@@ -210,14 +217,14 @@ def _is_same(effect: Effect, margin: float) -> bool:
 
 
 def _opposes(gain: Effect, metric: Metric, margin: float) -> bool:
-    """Whether what decides first seems to say the opposite of a gain by another metric."""
+    """Whether the first metric's effect seems to contradict a gain by another metric."""
     if metric.refined is not None and gain.mean < -margin:
         return True
     return gain.interval(OPPOSED_ALPHA)[1] < 0.0
 
 
 def _is_held_back(effect: Effect, of_first: Effect, metric: Metric, first: Metric) -> bool:
-    """Whether another metric moves beyond noise, and the first one seems to say the opposite."""
+    """Whether another metric moves beyond noise but the first one seems to contradict it."""
     low, high = effect.interval(0.05)
     moves = abs(effect.mean) >= metric.margin and (low > 0.0 or high < 0.0)
     way = math.copysign(1.0, metric.sign * effect.mean)
@@ -225,7 +232,7 @@ def _is_held_back(effect: Effect, of_first: Effect, metric: Metric, first: Metri
 
 
 def _fewer_diverge(divergence: Divergence) -> bool:
-    """Whether fewer runs diverge at the best's value."""
+    """Whether a smaller share of runs diverges at the best's value than at the reference's."""
     at_reference, at_best = (
         d / n if n else 0.0 for d, n in zip(divergence.diverged, divergence.runs, strict=True)
     )
@@ -233,7 +240,11 @@ def _fewer_diverge(divergence: Divergence) -> bool:
 
 
 def _meaning(metric: Metric, effects: Mapping[str, Effect]) -> str:
-    """What a change says: that the refined metric decides nothing is no proof that it is equal."""
+    """Say whether a change of the metric is calibration or a change of the predictions.
+
+    That the refined metric's effect is not significant does not prove that it is zero, so its
+    interval must lie within the margin for a plain statement.
+    """
     if metric.refined is None:
         return "the predictions themselves change"
     better = metric_of(metric.refined)

@@ -1,4 +1,4 @@
-"""When the experiment is looked at, what each look sees, and when it may stop."""
+"""Schedule of the looks at the experiment, the data of each look, and the rule for stopping."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,15 +13,18 @@ from search.verdict.schema import Dial
 from search.verdict.sequential import look_share, runs_to_turn, shares
 
 FUTILE = 2
-"""How many times the runs that are left an open dial must need for the experiment to stop."""
+"""Multiple of the runs left above which an undecided dial is given up.
+
+The experiment stops when every undecided dial needs more than that many runs to turn.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Schedule:
-    """After how many rounds of blocks the experiment is looked at.
+    """The rounds of blocks after which the experiment is looked at.
 
     Attributes:
-        first: Rounds before the first look, at least 2.
+        first: Number of rounds before the first look, at least 2.
         plans: The largest number of rounds as first planned, then as each top-up raised it.
     """
 
@@ -29,7 +32,7 @@ class Schedule:
     plans: tuple[int, ...]
 
     def share(self, rounds: int) -> float:
-        """Part of the error probability that the look after so many rounds may spend.
+        """Return the part of the error probability that the look after ``rounds`` may spend.
 
         More rounds than were ever planned count as one more top-up.
         """
@@ -38,16 +41,16 @@ class Schedule:
 
 
 def runs_per_round(what: Factors) -> int:
-    """Runs that the experiment grows by before it is looked at once more."""
+    """Return the number of runs that are added between two looks at the experiment."""
     return blocks_per_look(len(what.trajectory)) * len(cells(what.trajectory, block=0))
 
 
 def looks_at(
     runs: Sequence[Run], what: Factors, schedule: Schedule, first: Metric = TOP1
 ) -> tuple[Look, ...]:
-    """Every look that was taken at the experiment, oldest first: each saw the first rounds only.
+    """Reconstruct every look at the experiment, oldest first, each from the runs of its rounds.
 
-    Before the first look is due, what there is is shown with nothing to spend.
+    Before the first look is due, the runs so far make one look with an error probability of 0.
     """
     size = blocks_per_look(len(what.trajectory))
     num_rounds = len({run.block for run in runs}) // size
@@ -70,7 +73,7 @@ def may_stop(
     dials: Sequence[Dial],
     first: Metric = TOP1,
 ) -> bool:
-    """Whether further runs would hardly turn another dial.
+    """Whether the experiment may stop because further runs would hardly turn another dial.
 
     Either every dial is decided, or the open ones would need more than `FUTILE` times the runs that
     are left to turn, by an estimate that is itself uncertain. Stopping never makes a false turn
@@ -85,7 +88,7 @@ def may_stop(
     if not is_open or rounds_left <= 0:
         return True
     num_dials = len(what.names) - sum(dial.turn in ("down", "up") for dial in dials)
-    # Whichever model of the noise is kinder: a strong interaction must not pass for noise.
+    # Take the model with the smaller noise: a strong interaction must not pass for noise.
     models = [
         estimate_effects(runs, what.trajectory, ema=what.ema, first=first, least_dof=dof)
         for dof in (MIN_RESIDUAL_DOF, PAIRS_DOF)

@@ -1,14 +1,14 @@
-"""Differences between runs that share a block, with intervals that hold for all of them together.
+"""Differences between variants run in the same blocks, with simultaneous intervals.
 
-A block is a split and a seed: every variant is run once in each, so that what a block does to all
-of them cancels in a difference. The model is block + variant; the error term of a difference is its
-own variation between blocks, moderated by that of all others (`search.verdict.blocked_model`),
+A block is a split and a seed: every variant is run once in each, so that the effect of a block on
+all of them cancels in a difference. The model is block + variant; the error term of a difference is
+its own variation between blocks, moderated by that of all others (`search.verdict.blocked_model`),
 because two or three blocks alone give it one or two degrees of freedom. `simultaneous` divides the
 error probability by the number of differences that are looked at (Bonferroni), which needs no
 assumption on how they depend on each other; Dunnett's or Tukey's quantile would be a few percent
 narrower and does not hold for a moderated error term.
 
-By simulation with nine variants and two to five blocks, all eight intervals hold at once in 98 to
+In simulations with nine variants and two to five blocks, all eight intervals hold at once in 98 to
 99 % of experiments if all variants are equally noisy, in 96 to 99 % if one of them is three times
 as noisy, and in 93 to 94 % if the one that all others are compared with is.
 """
@@ -24,7 +24,7 @@ from search.verdict.schema import Estimate
 from search.verdict.sequential import FAMILY_ALPHA
 
 PRIOR_DOF = 4
-"""Weight of all other variation beside a difference's own, in degrees of freedom.
+"""Largest weight, in degrees of freedom, of the pooled residual in a difference's error term.
 
 Half that of a dial's: variants differ in noise (without a decay of the learning rate, say), and
 with 8 all intervals held at once in 86 to 95 % of the simulated experiments with unequal noise.
@@ -33,19 +33,19 @@ with 8 all intervals held at once in 86 to 95 % of the simulated experiments wit
 Values = Mapping[str, Mapping[int, float]]
 """A number by variant and block."""
 Pair = tuple[str, str]
-"""Two variants; the difference is the first less the second."""
+"""Two variants; their difference is the first minus the second."""
 
 
 def paired_effects(values: Values, pairs: Sequence[Pair]) -> dict[Pair, Effect]:
     """Estimate each difference from all runs at once.
 
     Args:
-        values: What was measured; a value that is missing or not finite is no run. A block with one
-            variant left tells nothing, and changes nothing.
-        pairs: Differences to estimate.
+        values: Measured values; missing or non-finite ones are left out. A block with a single
+            variant left has no influence.
+        pairs: Pairs whose differences are estimated.
 
     Returns:
-        An effect per pair; its mean is NaN if the two never shared a chain of blocks.
+        An effect per pair; its mean is NaN if no chain of shared blocks connects the two.
     """
     cells = [
         (variant, block, value)
@@ -76,13 +76,16 @@ def paired_effects(values: Values, pairs: Sequence[Pair]) -> dict[Pair, Effect]:
 
 
 def simultaneous(effect: Effect, *, num_differences: int) -> Estimate:
-    """A difference with an interval: any of so many misses with `FAMILY_ALPHA` at most."""
+    """Widen a difference's interval so that all ``num_differences`` hold together (Bonferroni).
+
+    The probability that any of them misses is at most `FAMILY_ALPHA`.
+    """
     interval = effect.interval(FAMILY_ALPHA / max(1, num_differences))
     return Estimate(mean=effect.mean, ci95=interval)
 
 
 def mean_estimate(values: Sequence[float]) -> Estimate:
-    """The mean of independent values with its own 95 % t interval; unknown below two values."""
+    """Estimate the mean of independent values with a 95 % t interval; infinite below two values."""
     finite = np.array([value for value in values if math.isfinite(value)])
     if len(finite) < 2:
         mean = float(finite.mean()) if len(finite) else math.nan
@@ -93,14 +96,14 @@ def mean_estimate(values: Sequence[float]) -> Estimate:
 
 
 def geometric_mean(values: Sequence[float]) -> Estimate:
-    """The same for values above 0, such as times, by their logarithms."""
+    """Estimate the geometric mean of values above 0, such as times, with a 95 % interval."""
     found = mean_estimate([math.log(value) for value in values if value > 0])
     low, high = (_exp(end) for end in found.ci95)
     return Estimate(mean=math.exp(found.mean), ci95=(low, high))
 
 
 def as_share(log_ratio: Estimate) -> Estimate:
-    """A difference of logarithms as a relative change: 0.1 is ten percent more."""
+    """Convert a difference of logarithms into a relative change: 0.1 is ten percent more."""
     low, high = (_exp(end) - 1.0 for end in log_ratio.ci95)
     return Estimate(mean=math.exp(log_ratio.mean) - 1.0, ci95=(low, high))
 

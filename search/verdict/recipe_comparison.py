@@ -1,4 +1,4 @@
-"""Recipes side by side over seeds, with margins from the noise that their own runs show."""
+"""Comparison of recipes over seeds, with margins from the noise between their own runs."""
 
 import math
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ from search.verdict.blocked_model import t_quantile
 
 
 class RecipeComparison:
-    """Means of metrics by recipe, and what a difference must exceed to be more than noise.
+    """Means of metrics by recipe, and the margins that differences must exceed to count.
 
-    Noise is what is left of a metric after the mean of its recipe and, where two recipes were run
-    with the same seeds, of its seed. It is pooled over all recipes, for the two or three runs of
-    one alone tell too little; where recipes differ in noise, the pooled value is their mean. A
+    Noise is the residual of a metric after subtracting the mean of its recipe and, where two
+    recipes were run with the same seeds, of its seed. It is pooled over all recipes, as two or
+    three runs of one are too few; where recipes differ in noise, the pooled value is their mean. A
     margin is the half-width of a 95 % t interval, and at least `Metric.margin`.
     """
 
@@ -34,15 +34,18 @@ class RecipeComparison:
         return bool(self._values(recipe, metric))
 
     def mean(self, recipe: str, metric: str) -> float:
-        """Mean over the seeds of one recipe."""
+        """Average a metric over the seeds of one recipe."""
         return float(np.mean(list(self._values(recipe, metric).values())))
 
     def gain(self, recipe: str, other: str, metric: str, other_metric: str = "") -> float:
-        """How much higher the first recipe is; ``other_metric`` if the second has another name."""
+        """Subtract the second recipe's mean from the first's.
+
+        ``other_metric`` is the metric of the second recipe if it is another one.
+        """
         return self.mean(recipe, metric) - self.mean(other, other_metric or metric)
 
     def margin(self, recipe: str, other: str, metric: str, other_metric: str = "") -> float:
-        """What `gain` must exceed to be more than noise."""
+        """Compute the margin that `gain` must exceed to be more than noise."""
         mine, theirs = (
             self._values(recipe, metric),
             self._values(other, other_metric or metric),
@@ -51,7 +54,7 @@ class RecipeComparison:
         return self._margin(metric, spread * math.sqrt(1 / len(mine) + 1 / len(theirs)), dof)
 
     def exceeds(self, recipe: str, other: str, metric: str, other_metric: str = "") -> bool:
-        """Whether the first recipe is higher beyond noise; False where one was not measured."""
+        """Whether the first recipe's mean is higher beyond noise; False if one was not measured."""
         if not (self.has(recipe, metric) and self.has(other, other_metric or metric)):
             return False
         gain = self.gain(recipe, other, metric, other_metric)
@@ -66,7 +69,7 @@ class RecipeComparison:
         return self.mean(recipe, metric) - threshold > self._margin(metric, error, dof)
 
     def noise(self, metric: str, *, by_seed: bool) -> tuple[float, int]:
-        """Standard deviation of one run, and its degrees of freedom; 0 of both if unknown."""
+        """Estimate one run's standard deviation and its degrees of freedom; both 0 if unknown."""
         cells = [
             (recipe, seed, value)
             for recipe in self._metrics
@@ -86,7 +89,7 @@ class RecipeComparison:
         return math.sqrt(float(((values - model @ coefficients) ** 2).sum()) / dof), dof
 
     def num_runs(self) -> int:
-        """Runs of all recipes together."""
+        """Count the runs of all recipes together."""
         return sum(len(seeds) for seeds in self._metrics.values())
 
     def _margin(self, metric: str, error: float, dof: int) -> float:

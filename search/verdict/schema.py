@@ -1,4 +1,4 @@
-"""The verdict as data: the exact shape of ``verdict.json`` (schema ``verdict/1``)."""
+"""Dataclasses of the verdict, with the fields of ``verdict.json`` (schema ``verdict/1``)."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -12,7 +12,7 @@ TURNS = ("down", "up", "leave", "inconclusive")
 
 
 def effect_metrics(first: Metric = TOP1) -> tuple[str, ...]:
-    """What the experiment estimates effects on, where ``first`` is what decides the dials first."""
+    """List the metrics on which effects are estimated; ``first`` decides the dials first."""
     measured = [*(m.on("val") for m in (first, *ALWAYS))]
     measured += [m.on("clean_train") for m in (first, TOP1, NLL)]
     return tuple(dict.fromkeys(measured))
@@ -23,7 +23,8 @@ class Estimate:
     """A mean with its 95 % interval.
 
     Attributes:
-        mean: As the metric is reported: accuracies in [0, 1], losses in nats.
+        mean: The mean in the unit in which the metric is reported: accuracies in [0, 1], losses in
+            nats.
         ci95: Both ends of the interval; ``(-inf, inf)`` is written as None where it is unknown.
     """
 
@@ -31,12 +32,12 @@ class Estimate:
     ci95: tuple[float, float]
 
     def as_metrics(self, name: str) -> dict[str, float]:
-        """The mean under ``name``, and the ends of its interval beside it."""
+        """Return the mean as ``name`` and the ends as ``<name>_low``, ``<name>_high``."""
         low, high = self.ci95
         return {name: self.mean, f"{name}_low": low, f"{name}_high": high}
 
     def times(self, sign: float) -> "Estimate":
-        """The same with its sign kept (1.0) or turned round (-1.0)."""
+        """Multiply the mean and its interval by 1.0 or -1.0."""
         if sign > 0.0:
             return self
         low, high = self.ci95
@@ -54,13 +55,14 @@ class Fit:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dial:
-    """What is said of one strength, or of an extra axis; ``turn`` is one of `TURNS`.
+    """The verdict on one strength or extra axis: ``turn``, one of `TURNS`, with its evidence.
 
-    ``effect`` holds, per metric, what changes when only this strength goes from the reference value
-    to the recommended one, averaged over the levels of the others. ``selected`` is that effect on
-    the deciding metric, allowing for having been selected. An open dial matters less than
-    ``matters_less_than`` by ``judged_by``, the metric that decides first, either way; ``more_runs``
-    is the range of runs that would decide it.
+    ``effect`` holds, per metric, the change when only this strength goes from the reference's value
+    to the best's, averaged over the levels of the others. ``selected`` is that effect on the
+    deciding metric, corrected for the selection of effects that passed the test. The effect of an
+    undecided dial on ``judged_by``, the metric that decides first, is smaller than
+    ``matters_less_than`` either way; ``more_runs`` is the range of further runs that would decide
+    it.
     """
 
     strength: str
@@ -83,10 +85,10 @@ class Dial:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Confirmed:
-    """What fresh seeds showed on the split that nothing else touched.
+    """Results of fresh seeds on the test split, which nothing else uses.
 
-    Means by recipe, ``reference_raw`` of the reference's weights without its average; what was not
-    measured is empty. ``advised_minus`` holds, by the other recipe, what the advised one changes;
+    The means are by recipe, with ``reference_raw`` for the reference's raw weights; a recipe that
+    was not measured has none. ``advised_minus`` holds, by other recipe, the advised one minus it;
     ``free`` is the one of these that does best on validation images.
     """
 
@@ -106,8 +108,9 @@ class Confirmed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
-    """What the answer cost; ``train_share`` is the part of ``core_s`` spent in training steps or
-    evaluation.
+    """Time that the run took, in seconds and core-seconds.
+
+    ``train_share`` is the part of ``core_s`` spent in training steps or evaluation.
     """
 
     wall_s: float
@@ -117,13 +120,13 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """The answer: which strengths to turn, to what, and how sure.
+    """The verdict of a run: which strengths to turn, to which values, and with which certainty.
 
-    ``advised`` is the recipe of ``best.yaml`` as a mapping, ``advised_because`` says by strength
-    why it has its value; where it is not the recipe that the dials describe, that is empty and
-    ``exported_because`` says why. ``looks`` counts how often the experiment was looked
-    at; its error control allows for all. ``metric`` is the name of the metric that decides first,
-    in `search.records.metrics.METRICS`.
+    ``advised`` is the recipe of ``best.yaml`` as a mapping. ``advised_because`` gives by strength
+    the reason for its value; if another recipe than the advised one is exported, that is empty and
+    ``exported_because`` gives the reason. ``looks`` counts the looks at the experiment, for all of
+    which its error control allows. ``metric`` is the name of the metric that decides first, in
+    `search.records.metrics.METRICS`.
     """
 
     run: str
@@ -145,7 +148,7 @@ class Verdict:
     metric: str = TOP1.name
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values as written to ``verdict.json``, with ``metric`` where it is not top-1."""
+        """Convert to the mapping of ``verdict.json``, with ``metric`` only if it is not top-1."""
         values = asdict(self)
         if self.metric == TOP1.name:
             del values["metric"]

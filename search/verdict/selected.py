@@ -1,15 +1,16 @@
-"""An estimate that allows for having been selected: what a turn is worth, told without its luck.
+"""Correction of an effect for selection: only effects that passed a test are reported as turns.
 
-An effect that is shown because it passed a bar is too large on average (the winner's curse). Given
-that it passed, the estimate has a truncated normal distribution; the effect for which the observed
-value is its median is an estimate without that bias, and the effects for which it lies at the 2.5
-and 97.5 % points bound a conditional 95 % interval (Zhong & Prentice 2008, Biostatistics 9). Near
-the bar such intervals reach arbitrarily far down, so both ends are cut to an unconditional interval
-that errs with probability `HYBRID_ALPHA` (Andrews, Kitagawa & McCloskey 2024, Q. J. Econ. 139).
+An effect that is shown because it passed a threshold is too large on average (the winner's curse).
+Given that it passed, the estimate has a truncated normal distribution; the effect for which the
+observed value is its median is an estimate without that bias, and the effects for which it lies at
+the 2.5 and 97.5 % points bound a conditional 95 % interval (Zhong & Prentice 2008, Biostatistics
+9). Near the bar such intervals reach arbitrarily far down, so both ends are cut to an unconditional
+interval that errs with probability `HYBRID_ALPHA` (Andrews, Kitagawa & McCloskey 2024, Q. J. Econ.
+139).
 
 Runs that were made after the turn are not selected. With them the estimate is the mean of a
-selected and an unselected part, whose joint distribution is used. Earlier looks that did not turn
-the dial are left out of the condition; the simulation in tests/verdict_tests shows what remains.
+selected and an unselected part, whose joint distribution is used. That earlier looks did not turn
+the dial is not conditioned on; the simulation in tests/verdict_tests measures the remaining error.
 """
 
 import math
@@ -30,12 +31,12 @@ _NODES = (np.arange(400) + 0.5) / 400
 
 
 def selected_estimate(now: Effect, then: Effect, *, level: float) -> Estimate:
-    """The effect of a turned dial, given that it was turned.
+    """Estimate the effect of a turned dial, given that it passed the test that turned it.
 
     Args:
-        now: The effect from all runs; positive values help.
-        then: The same as it was at the look that turned the dial; may be the same.
-        level: One-sided error probability of the bar that it passed then.
+        now: Effect estimated from all runs; positive values help.
+        then: Effect estimated at the look that turned the dial; may be the same.
+        level: One-sided significance level of the test that it passed then.
 
     Returns:
         A median-unbiased estimate with its 95 % interval; the plain one where the noise is unknown.
@@ -47,7 +48,7 @@ def selected_estimate(now: Effect, then: Effect, *, level: float) -> Estimate:
     share = min(1.0, then.num_runs / now.num_runs)
 
     def effect_at(probability: float, error: float) -> float:
-        """The effect under which the estimate stays below what was seen with this probability."""
+        """Solve for the effect under which the estimate is below the seen one so often."""
 
         def below(effect: float) -> float:
             return _probability_below(now.mean - effect, bar - effect, error, share)
@@ -63,13 +64,13 @@ def selected_estimate(now: Effect, then: Effect, *, level: float) -> Estimate:
 
 
 def _probability_below(seen: float, bar: float, error: float, share: float) -> float:
-    """Probability of an error of the estimate up to ``seen`` given that the earlier one passed.
+    """Compute the probability of an estimation error up to ``seen``, given the earlier test passed.
 
     Args:
-        seen: Estimate from all runs, less the effect.
-        bar: Bar that the estimate from the first runs passed, less the effect.
+        seen: Estimate from all runs, minus the effect.
+        bar: Threshold that the estimate from the first runs passed, minus the effect.
         error: Standard error of the estimate from all runs.
-        share: Share of the runs that were there when it passed.
+        share: Share of the runs that had ended when it passed, in (0, 1].
     """
     first = error / math.sqrt(share)
     log_passed = stats.norm.logsf(bar / first)
@@ -82,7 +83,7 @@ def _probability_below(seen: float, bar: float, error: float, share: float) -> f
 
 
 def _solve(below: Callable[[float], float], wanted: float, seen: float, most: float) -> float:
-    """The effect at which ``below`` is as wanted; it falls with the effect. Cut to the interval."""
+    """Find the effect within ``seen ± most`` where the falling function ``below`` is ``wanted``."""
     low, high = seen - most, seen + most
     if below(low) <= wanted:
         return low

@@ -1,4 +1,4 @@
-"""Error control for looking again and again, at several dials, by several metrics.
+"""Error control for repeated looks at an experiment with several dials and several metrics.
 
 The experiment is looked at after two rounds of blocks, after three, and so on (a round is as many
 blocks as make eight runs, see `search.verdict.design.blocks_per_look`), and each look asks several
@@ -7,19 +7,19 @@ metrics of every dial. Over all of that, a dial that does nothing is turned with
 a change that helps is ever a turn, so each question is one-sided. The rest is a union bound, which
 needs no assumption on how looks, dials or metrics depend on each other:
 
-- what is asked: each question of a look has its part of `shares`, most of it for the metric that
+- questions: each question of a look has its part of `shares`, most of it for the metric that
   decides first;
 - looks: the planned looks spend the error probability like a power of the runs made so far (Kim &
   DeMets 1987, Biometrika 74), most of it late, where an effect is known best. A tenth is kept for
-  looks that nobody planned: a finished experiment that is topped up. The k-th top-up may spend
-  ``RESERVE / 2**k``, so however many follow, the sum holds;
+  unplanned looks: blocks added to a finished experiment (top-ups). The k-th top-up may spend
+  ``RESERVE / 2**k``, so the sum stays below ``RESERVE`` however many follow;
 - dials: the smallest p-value of a dial over questions and looks, each divided by its share, is a
   p-value for all of them; Holm's step-down procedure (Holm 1979) decides over the dials. The more
   dials have turned, the less is asked of the next. As the smallest p-value can only fall, a turn
   once made stays.
 
-What the union bound over looks costs is little: a boundary that uses how normal statistics of two
-looks are correlated is 2 % narrower (by simulation).
+The union bound over looks costs little: in simulations, a boundary that uses the correlation of
+normal statistics between two looks is 2 % narrower.
 """
 
 import math
@@ -39,11 +39,11 @@ _FIRST_SHARE, _THEN_SHARE, _DIVERGED_SHARE = 0.8, 0.16, 0.04
 
 
 def shares(first: Metric = TOP1) -> Mapping[str, float]:
-    """How the error probability of a look is shared among what may decide a dial, in this order.
+    """Split the error probability of a look among the questions that may decide a dial, in order.
 
-    Most goes to the metric that decides first. What decides where that one does not shares a
-    smaller part equally, for log-loss effects that matter are many standard errors large; without
-    such a metric the first has that part too.
+    Most goes to the metric that decides first. The metrics that decide after it share a smaller
+    part equally, which suffices as log-loss effects that matter are many standard errors large; if
+    there are none, the first metric has that part too. The parts add up to 1.
     """
     then = {metric_of(name).on("val"): _THEN_SHARE / len(first.then) for name in first.then}
     own = _FIRST_SHARE if then else _FIRST_SHARE + _THEN_SHARE
@@ -51,23 +51,24 @@ def shares(first: Metric = TOP1) -> Mapping[str, float]:
 
 
 SPENDING_EXPONENT = 2.5
-"""Power of the share of the planned runs that is made: 18, 31 and 51 % for looks at 2, 3, 4 of 4.
+"""Exponent of the spending function ``(rounds / planned rounds) ** exponent``.
 
-By simulation at the noise of 300 validation images (1.8 points from run to run), a culprit of three
-points is found in 88 % of experiments, against 78 % with equal parts.
+Looks after 2, 3 and 4 of 4 rounds get 18, 31 and 51 %. In simulations at the noise of 300
+validation images (1.8 points from run to run), an effect of three points is found in 88 % of
+experiments, against 78 % with equal parts.
 """
 
 RESERVE = 0.1
-"""Part of the error probability that is kept for top-ups of a finished experiment."""
+"""Part of the error probability that is kept for blocks added to a finished experiment."""
 
 
 def look_share(rounds: int, plans: Sequence[int], *, first: int = 2) -> float:
-    """Part of the error probability that the look after so many rounds of blocks may spend.
+    """Compute the part of the error probability that the look after ``rounds`` may spend.
 
     Args:
-        rounds: Rounds that the look sees, at least 2: one round has no error term.
+        rounds: Number of rounds of blocks that the look sees, at least 2: one has no error term.
         plans: The largest number of rounds as first planned, then as each top-up raised it.
-        first: Rounds that the first look sees.
+        first: Number of rounds that the first look sees.
 
     Raises:
         ValueError: If a number lies outside its interval, or ``plans`` does not rise.
@@ -90,11 +91,11 @@ def look_share(rounds: int, plans: Sequence[int], *, first: int = 2) -> float:
 
 
 def step_down(p_values: Mapping[str, float], *, alpha: float = FAMILY_ALPHA) -> dict[str, float]:
-    """Reject by Holm's procedure; the level that each rejected hypothesis was held to, by name.
+    """Apply Holm's procedure; return the rejected hypotheses with the level each was tested at.
 
     Args:
         p_values: A p-value for each hypothesis; above 1 counts as 1.
-        alpha: Probability of rejecting any true one.
+        alpha: Family-wise error probability: that any true hypothesis is rejected.
     """
     rejected: dict[str, float] = {}
     for place, name in enumerate(sorted(p_values, key=lambda name: p_values[name])):
@@ -106,12 +107,12 @@ def step_down(p_values: Mapping[str, float], *, alpha: float = FAMILY_ALPHA) -> 
 
 
 def p_helps(gain: Effect) -> float:
-    """One-sided p-value of a gain that is none; 1 without an error term.
+    """Compute the one-sided p-value of a gain against no gain; 1 without an error term.
 
-    What came out the same in every run has no error term either.
+    An effect that is the same in every run counts as one without an error term.
 
     Args:
-        gain: An effect whose positive values help.
+        gain: Effect whose positive values help.
     """
     if gain.dof == 0 or not 0.0 < gain.std_error < math.inf:
         return 1.0
@@ -121,17 +122,17 @@ def p_helps(gain: Effect) -> float:
 def runs_to_turn(
     gain: Effect, *, runs_per_round: int, share: float, num_dials: int, most: int = 2**20
 ) -> float:
-    """More runs after which a last look would turn a dial by this metric, if nothing else changes.
+    """Estimate the number of further runs after which a last look would turn a dial by a metric.
 
     Args:
-        gain: As estimated so far; positive values help.
+        gain: Effect as estimated so far, taken as true; positive values help.
         runs_per_round: Runs that one more round adds.
-        share: Part of the error probability that the last look and this question have.
-        num_dials: Dials that are not turned yet.
-        most: Rounds after which it counts as never.
+        share: Part of the error probability that this question has at the last look.
+        num_dials: Number of dials that are not turned yet.
+        most: Number of rounds above which the result is infinite.
 
     Returns:
-        A multiple of ``runs_per_round``; infinite where the effect does not help or has no error.
+        A multiple of ``runs_per_round``; infinite if the effect does not help or has no error term.
     """
     if gain.dof == 0 or not 0.0 < gain.std_error < math.inf or not gain.mean > 0.0:
         return math.inf
@@ -147,21 +148,22 @@ def runs_to_turn(
 def runs_to_decide(
     effect: Effect, *, runs_per_round: int, share: float, num_dials: int, margin: float
 ) -> int | None:
-    """Estimate how many more runs, in whole rounds, would decide a dial by the first metric.
+    """Estimate the number of further runs, in whole rounds, that would decide a dial.
 
-    Takes the effect and its noise as they now look and asks after how many more rounds either a
-    last look would turn it (or see that it hurts), or the 95 % interval would lie within
-    ``margin``. The estimate is as uncertain as the effect: near half the margin it is largest.
+    Takes the effect on the first metric and its noise as true and finds the number of rounds after
+    which either a last look would turn the dial (or show that the change hurts), or the 95 %
+    interval would lie within ``margin``. It is as uncertain as the effect, and largest for effects
+    near half the margin.
 
     Args:
-        effect: As estimated so far.
+        effect: Effect on the first metric, as estimated so far.
         runs_per_round: As in `runs_to_turn`.
         share: As in `runs_to_turn`.
         num_dials: As in `runs_to_turn`.
         margin: Half-width of the zone of no practical difference.
 
     Returns:
-        At least ``runs_per_round``; None if there is no error estimate to go by.
+        At least ``runs_per_round``; None if there is no error term.
     """
     if effect.dof == 0 or not 0.0 < effect.std_error < math.inf:
         return None
@@ -176,13 +178,13 @@ def runs_to_decide(
 
 
 def _later(effect: Effect, rounds: int, runs_per_round: int) -> tuple[float, int]:
-    """Standard error and degrees of freedom after so many more rounds."""
+    """Predict the standard error and degrees of freedom after ``rounds`` further rounds."""
     total = effect.num_runs + rounds * runs_per_round
     return effect.std_error * math.sqrt(effect.num_runs / total), effect.dof + rounds
 
 
 def _first(holds: Callable[[int], bool], most: int) -> int | None:
-    """The smallest number from 1 for which a condition holds that stays true once it is."""
+    """Find the smallest number from 1 to ``most`` for which a monotone condition holds, or None."""
     high = 1
     while not holds(high):
         high *= 2

@@ -1,4 +1,4 @@
-"""Numbers and judgements in words: everything a person reads in the verdict is phrased here."""
+"""Wording of numbers and judgements for people: sentences and table cells of the verdict."""
 
 import math
 from collections.abc import Sequence
@@ -12,39 +12,39 @@ _SHORT_ON = {**_ON, "clean_train": "clean-train {}"}
 
 
 def metric_words(metric: str) -> str:
-    """What a sentence calls a metric that is reported as ``val/top1``, say; else the name itself.
+    """Name a reported metric in words: ``val/top1`` is ``validation top-1``.
 
-    A dial may be decided by what is no metric: by runs that diverge.
+    Another name is returned as it is, such as ``diverged``, which may also decide a dial.
     """
     where, _, name = metric.rpartition("/")
     return _ON[where].format(METRICS[name].words) if where in _ON and name in METRICS else metric
 
 
 def metric_label(metric: str) -> str:
-    """What a table calls a metric that is reported as ``clean_train/top1``, say."""
+    """Name a reported metric, such as ``clean_train/top1``, for the cell of a table."""
     where, _, name = metric.rpartition("/")
     return _SHORT_ON[where].format(METRICS[name].words)
 
 
 def compared_by(metric: Metric = TOP1) -> tuple[str, ...]:
-    """What a table compares recipes by, as it is reported, where ``metric`` decides."""
+    """List the reported names of the metrics of a table of recipes, where ``metric`` decides."""
     shares = dict.fromkeys((metric, TOP1))
     parts = [shown.on(where) for shown in shares for where in ("clean_train", "val", "test")]
     return (*parts, NLL.on("test"))
 
 
 def percent(value: float) -> str:
-    """An accuracy in [0, 1] as ``96.1 %``."""
+    """Format an accuracy in [0, 1] as ``96.1 %``."""
     return POINTS.value(value)
 
 
 def change(metric: str, value: float) -> str:
-    """A signed difference with its unit: ``+1.2 points`` of accuracy, ``-0.031 nats`` of loss."""
+    """Format a difference with sign and unit: ``+1.2 points`` or ``-0.031 nats``."""
     return metric_of(metric).unit.change(value)
 
 
 def change_with_interval(metric: str, estimate: Estimate) -> str:
-    """A signed difference, its 95 % interval and the metric: for a sentence or a table."""
+    """Format a difference with sign and unit, followed by its 95 % interval."""
     unit = metric_of(metric).unit
     low, high = estimate.ci95
     if not (math.isfinite(low) and math.isfinite(high)):
@@ -53,9 +53,9 @@ def change_with_interval(metric: str, estimate: Estimate) -> str:
 
 
 def with_interval(unit: Unit, estimate: Estimate | None) -> str:
-    """A signed difference and its 95 % interval without the unit, as ``+1.2 [+0.3, +2.1]``.
+    """Format a difference and its 95 % interval without the unit, as ``+1.2 [+0.3, +2.1]``.
 
-    Empty where nothing is known; an interval that is not known is ``(unknown)``.
+    Empty if the difference is unknown; an unknown interval is ``(unknown)``.
     """
     if estimate is None or not math.isfinite(estimate.mean):
         return ""
@@ -65,10 +65,10 @@ def with_interval(unit: Unit, estimate: Estimate | None) -> str:
 
 
 def raw(value: float) -> str:
-    """A strength's value as one would type it: what a person chose whole, what was searched short.
+    """Format a strength's value as one would type it.
 
-    A searched value gets three significant digits, a decay near 1 those of its distance to 1: an
-    average over 0.99996 is not one over 1.
+    A value of at most six significant digits is shown whole, a longer (searched) one with three; a
+    decay near 1 with three digits of its distance to 1, as 0.99996 is not 1.
     """
     typed = f"{value:.6g}"
     if float(typed) == value:
@@ -77,22 +77,20 @@ def raw(value: float) -> str:
 
 
 def short_name(name: str) -> str:
-    """A factor's name where there is little room; of what is no strength or extra, its own."""
+    """Return the short name of a strength or extra axis; any other name as it is."""
     factor = known().get(name)
     return factor.short if factor else name
 
 
 def short_raw(name: str, value: float) -> str:
-    """A strength's value where there is little room: two digits, or of a decay near 1 its distance
-    to 1.
-    """
+    """Format a strength's value in two significant digits; a decay near 1 as `raw` does."""
     return raw(value) if strength(name).is_near_one else f"{value:.2g}"
 
 
 def target(dial: Dial) -> str:
-    """The value that a dial is to be turned to, as the cell of a table.
+    """Format the value that a dial is to be turned to, as the cell of a table.
 
-    That of an open dial is the one that was tried, in brackets: it is no advice to use it.
+    For an undecided dial it is the value that was tried, in brackets: it is no advice to use it.
     """
     value = raw(dial.recommended)
     if dial.turn != "inconclusive":
@@ -101,17 +99,17 @@ def target(dial: Dial) -> str:
 
 
 def listed(items: Sequence[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
+    """Join items in words: ``a``, ``a and b``, ``a, b and c``."""
     return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))
 
 
 def count(number: int, what: str) -> str:
-    """``1 run``, ``2 runs``."""
+    """Format a number with its noun: ``1 run``, ``2 runs``."""
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def runs_range(runs: tuple[int, int]) -> str:
-    """How many more runs, as roughly as it is known: ``24 to 900 more runs``."""
+    """Format a range of further runs, rounded to one digit from 100 on: ``24 to 900 more runs``."""
     low, high = (_rough(number) for number in runs)
     return f"about {low} more runs" if low == high else f"{low} to {high} more runs"
 
@@ -124,7 +122,7 @@ def _rough(number: int) -> str:
 
 
 def dial_sentence(dial: Dial) -> str:
-    """One sentence on one dial, with its numbers and what it rests on."""
+    """Write one sentence on a dial: the turn, the values, the effect and the remark."""
     name = f"`{dial.strength}`"
     values = f"from {raw(dial.reference)} to {raw(dial.recommended)}"
     if dial.turn in ("down", "up"):
@@ -146,7 +144,7 @@ def dial_sentence(dial: Dial) -> str:
 
 
 TURN_SIGNS = {"down": "↓ down", "up": "↑ up", "leave": "= leave", "inconclusive": "? open"}
-"""A turn as the cell of a table."""
+"""Text of each turn in the cell of a table."""
 ROLE_WORDS = {
     "advised": "the advised recipe",
     "best": "the best recipe",
@@ -155,7 +153,7 @@ ROLE_WORDS = {
     "reference": "the reference as it ships",
     "reference_raw": "the reference without its average",
 }
-"""What a sentence calls the recipes that are confirmed."""
+"""Names of the confirmed recipes in sentences, by role."""
 
 
 def verdict_sentence(
@@ -167,7 +165,7 @@ def verdict_sentence(
     because: str = "",
     metric: Metric = TOP1,
 ) -> str:
-    """The answer in a few sentences: the state, what to turn, what that gains, what to train."""
+    """Write the verdict in a few sentences: fit state, turns, confirmed gains, exported recipe."""
     return " ".join(
         [
             f"The reference is {fit.reference}{_behind_average(fit)}.",
@@ -179,22 +177,22 @@ def verdict_sentence(
 
 
 def confirmed_sentence(confirmed: Confirmed | None, metric: Metric = TOP1) -> str:
-    """What the advised recipe gains on the test images over what one has without a search.
+    """Write what the advised recipe gains on test images over the recipes that need no search.
 
-    The comparison comes first that is hardest: with what does best, on validation images, of all
-    that needs no search.
+    The hardest comparison comes first: that with the recipe without a search that does best on
+    validation images.
 
     Args:
         confirmed: The confirmation, or None if there was none.
-        metric: What decides.
+        metric: The metric that decides.
     """
     name = metric.on("test")
     if confirmed is None or name not in confirmed.advised:
         return "Nothing is confirmed on test images yet."
     gains = {role: found[name] for role, found in confirmed.advised_minus.items() if name in found}
-    # The very same runs: no dial was turned, say, and the advised recipe is the reference.
+    # Equal recipes share their runs, as when no dial is turned and the reference is advised.
     same = [role for role, gain in gains.items() if gain == Estimate(mean=0.0, ci95=(0.0, 0.0))]
-    # Without an average there is nothing to tell apart.
+    # If the reference has no average, its raw weights are the same weights.
     if gains.get("reference_raw") == gains.get("reference") and confirmed.free != "reference_raw":
         gains.pop("reference_raw", None)
     said = [
@@ -214,14 +212,14 @@ def confirmed_sentence(confirmed: Confirmed | None, metric: Metric = TOP1) -> st
 
 
 def gain_words(gain: Estimate, metric: Metric) -> str:
-    """A difference with its interval, and whether it is one."""
+    """Format a difference with its interval, and note if the interval holds zero."""
     low, high = gain.ci95
     shown = change_with_interval(metric.name, gain)
     return shown if low > 0.0 or high < 0.0 else f"{shown} (no clear difference)"
 
 
 def exported_sentence(exported: str, because: str) -> str:
-    """Which recipe is exported, and why if it is not what the dials say."""
+    """Write which recipe is exported, and why if it is not the advised one."""
     name = ROLE_WORDS[exported]
     name = name[0].upper() + name[1:]
     return f"{name} is exported; {because}." if because else f"{name} is exported."
