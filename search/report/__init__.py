@@ -1,1 +1,1 @@
-"""What people read: report page, tables, terminal."""
+"""Output for people: report page, tables, figures, terminal."""

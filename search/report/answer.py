@@ -1,4 +1,4 @@
-"""The top of the report: the sentence and a strip of all dials, or how far the run is."""
+"""The top of the report: the verdict's sentence and all dials in a strip, or the run's progress."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -26,14 +26,14 @@ from search.verdict.wording import (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StripCell:
-    """One dial at one glance.
+    """One dial in the strip at the top of the report.
 
     Attributes:
-        strength: Its name.
-        turn: The dial's turn, which colours it.
+        strength: Name of the strength.
+        turn: The dial's turn, which sets the colour.
         words: The turn in words.
-        icon: Its mark as SVG.
-        value: From which value to which.
+        icon: Mark of the turn as SVG.
+        value: The reference's value and, if it is turned, the new one.
         sure: The effect with its interval.
     """
 
@@ -50,9 +50,9 @@ class Answer:
     """The top of the page of a run that has ended.
 
     Attributes:
-        sentence: What to turn.
-        basis: What is confirmed, unless ``sentence`` says it already.
-        strip: All dials.
+        sentence: The verdict's sentence.
+        basis: Sentence on the confirmation, empty if ``sentence`` holds it.
+        strip: One cell per dial.
     """
 
     sentence: str
@@ -62,12 +62,12 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """The top of the page of a run that goes on.
+    """The top of the page of a run in progress.
 
     Attributes:
-        so_far: How many runs of which stage have ended.
-        num_running: How many go on.
-        best: The best trial so far with a warning, empty if there is none.
+        so_far: Number of ended runs of each stage, in words.
+        num_running: Number of running trials.
+        best: Sentence on the best trial so far, with a warning; empty if there is none.
     """
 
     so_far: str
@@ -76,7 +76,7 @@ class Progress:
 
 
 def answer_of(verdict: Verdict) -> Answer:
-    """The sentence, split from what is confirmed, and every dial at one glance."""
+    """Build the top of the page from the verdict: its sentence, the confirmation and the dials."""
     metric = METRICS[verdict.metric]
     exported = exported_sentence(verdict.exported, verdict.exported_because)
     basis = f"{confirmed_sentence(verdict.confirmed, metric)} {exported}"
@@ -86,7 +86,7 @@ def answer_of(verdict: Verdict) -> Answer:
 
 
 def progress_of(config: RunConfig, plan: Plan, trials: Sequence[Trial]) -> Progress:
-    """How far a run is."""
+    """Build the top of the page of a run in progress from its trials so far."""
     ended = Counter(trial.spec.stage for trial in trials if trial.status != "running")
     words = {"search": "search", "attribute": "experiment behind the dials", "confirm": "test"}
     parts = [

@@ -20,13 +20,13 @@ from search.verdict.wording import (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConfirmedRecipes:
-    """What fresh seeds showed on the test images.
+    """Results of the confirmation on the test images.
 
     Attributes:
-        gains: What the advised recipe gains, as a sentence.
-        exported: Which recipe is exported, as a sentence.
+        gains: Sentence on the gain of the advised recipe.
+        exported: Sentence on the exported recipe.
         num_images: Number of test images.
-        means: Means over the seeds and strengths of each recipe.
+        means: Table of each recipe's means over seeds and of its strengths.
     """
 
     gains: str
@@ -36,7 +36,7 @@ class ConfirmedRecipes:
 
 
 def confirmed_recipes(plan: Plan, analysis: Analysis) -> ConfirmedRecipes:
-    """Means over fresh seeds of all recipes that were confirmed, and which one is exported."""
+    """Build the table of the confirmed recipes and the sentences that go with it."""
     verdict = analysis.verdict
     shown = [role for role in WORDS if analysis.measured.get(role)]
     recipes = confirm_roles(plan, analysis.best, analysis.advice.recipe)

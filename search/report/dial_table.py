@@ -13,7 +13,7 @@ from spaces.units import plain
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Effect:
-    """An effect in the unit of its metric, and its interval."""
+    """An effect and its interval as text, in the unit of the metric."""
 
     mean: str
     interval: str
@@ -21,15 +21,15 @@ class Effect:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DialRow:
-    """One dial in numbers.
+    """One row of the table of dials.
 
     Attributes:
-        strength: Its name.
-        turn: The dial's turn, which colours it.
+        strength: Name of the strength.
+        turn: The dial's turn, which sets the colour.
         words: The turn in words.
-        values: From which raw value to which.
+        values: Raw values of the reference and of the recommendation.
         effective: The same in the effective unit.
-        effects: By metric; None where nothing is known.
+        effects: One effect per metric; None where it is unknown.
         rests_on: Number of runs, and the metric that decided.
     """
 
@@ -44,13 +44,13 @@ class DialRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DialTable:
-    """All dials in numbers.
+    """The table of dials, with the sentences under it.
 
     Attributes:
         metrics: Heads of the columns of effects.
-        rows: In the order of the verdict.
-        remarks: What limits a dial, with the names of those that it is true of.
-        sentences: Interactions, and trials that crowd at the end of an axis.
+        rows: One row per dial, in the order of the verdict.
+        remarks: Remarks on dials, each after the names of the strengths that it applies to.
+        sentences: Sentences on interactions, and on best trials that lie at one end of an axis.
     """
 
     metrics: tuple[str, ...]
@@ -60,7 +60,7 @@ class DialTable:
 
 
 def dial_table(analysis: Analysis) -> DialTable:
-    """All dials in numbers, with what limits them and what else is known of the strengths."""
+    """Build the table of dials with its remarks, interactions and warnings."""
     verdict = analysis.verdict
     shown = tuple(dict.fromkeys((METRICS[verdict.metric], *ALWAYS)))
     by_remark: dict[str, list[str]] = {}
@@ -75,7 +75,7 @@ def dial_table(analysis: Analysis) -> DialTable:
 
 
 def _heads(metrics: Sequence[Metric]) -> tuple[str, ...]:
-    """Names of columns, with their unit where the column before has another."""
+    """Return the column heads, each with its unit if the column before has another."""
     units = [None, *(metric.unit for metric in metrics)]
     return tuple(
         metric.head if metric.unit == before else f"{metric.head}, {metric.unit.word}"

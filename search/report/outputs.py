@@ -1,4 +1,4 @@
-"""Every file a run leaves for people: tables while it runs, the rest at its end."""
+"""Writing of a run's files for people: tables and report while it runs, the rest at its end."""
 
 import time
 from collections.abc import Collection, Iterable, Mapping
@@ -21,15 +21,15 @@ from search.verdict.wording import raw
 from spaces.recipe import Recipe
 
 TABLES_EVERY_S = 5.0
-"""Seconds between two versions of the tables, at least; both are rewritten whole."""
+"""Fewest seconds between two versions of the tables, which are rewritten as a whole."""
 REPORT_EVERY_S = 60.0
-"""Seconds between two reports of a run in progress, at least."""
+"""Fewest seconds between two reports of a run in progress."""
 MOST_SHARE = 0.02
-"""Share of the time that writing them may take, for it grows with the number of trials."""
+"""Largest share of the time spent on writing, which grows with the number of trials."""
 
 
 def write_tables(config: RunConfig, plan: Plan, trials: Iterable[Trial]) -> None:
-    """Write ``trials.csv`` and ``experiment.csv`` as things stand."""
+    """Write ``trials.csv`` and ``experiment.csv`` from the trials so far."""
     trials = list(trials)
     raw_of = plan.space.raw_of
     write_trials(
@@ -42,7 +42,7 @@ def write_tables(config: RunConfig, plan: Plan, trials: Iterable[Trial]) -> None
 
 
 def write_outputs(config: RunConfig, plan: Plan, journal: Journal, analysis: Analysis) -> None:
-    """Write everything a finished run consists of; writing it again changes nothing."""
+    """Write all files of a finished run; writing them again gives the same files."""
     write_tables(config, plan, journal.trials.values())
     write_json(config.path / "verdict.json", analysis.verdict.to_dict())
     verdict = analysis.verdict
@@ -71,11 +71,11 @@ def write_recipes(
     """Write a recipe for this project, for timm and for torchvision.
 
     Args:
-        config: What was asked.
+        config: The run's settings.
         plan: The plan.
-        recipe: What to write.
-        sentence: The verdict, which stands above the recipe.
-        reasons: By strength, why it has its value.
+        recipe: The recipe.
+        sentence: The verdict's sentence, written as a comment above the recipe.
+        reasons: By strength, the reason for its value; also comments.
     """
     sizes = {"num_train": plan.data.num_train, "num_classes": plan.task.num_classes}
     held = plan.dial_values(recipe)
@@ -95,7 +95,7 @@ def write_recipes(
 
 
 class SoFar:
-    """Tables and report of a run in progress, not written more often than they are read."""
+    """Writer of the tables and the report of a run in progress, at limited intervals."""
 
     def __init__(self, config: RunConfig, plan: Plan) -> None:
         self._config = config
@@ -104,7 +104,7 @@ class SoFar:
         self._report_due_at = 0.0
 
     def offer(self, trials: Collection[Trial]) -> None:
-        """Write what is due."""
+        """Write the tables and the report if their interval has passed."""
         started = time.monotonic()
         if started >= self._tables_due_at:
             write_tables(self._config, self._plan, trials)

@@ -1,4 +1,4 @@
-"""The report of a run: one page that opens anywhere, without a network, answer first."""
+"""The report of a run: one HTML page that needs no network, with the verdict on top."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,21 +24,21 @@ FILE = "report.html"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """Everything that ``templates/report.html.jinja`` shows.
+    """The values that ``templates/report.html.jinja`` is filled with.
 
     Attributes:
         run_name: Name of the run.
-        about: Data, model and length, above everything.
-        answer: The verdict's sentence and strip, or None while the run goes on.
-        progress: How far the run is, or None at its end.
-        figures: Those that the run has evidence for, by name.
-        dials: What stands under the figure of the dials, or None without a verdict.
+        about: Line on data, model and training length, at the top.
+        answer: The verdict's sentence and strip, or None while the run is in progress.
+        progress: Progress of the run, or None at its end.
+        figures: Figures for which the run has data, by name.
+        dials: Table under the figure of the dials, or None without a verdict.
         fit: Fit states, or None without a verdict.
-        confirmed: What stands under the figure of the confirmation, or None before it.
+        confirmed: Table under the figure of the confirmation, or None before it.
         least_trials: Number of trials below which no response curve is drawn.
-        runs: All runs.
-        plan: What was planned.
-        again: How to get the same again.
+        runs: Table of all runs.
+        plan: Section on the plan.
+        again: Section on how to reproduce the run.
     """
 
     run_name: str
@@ -58,13 +58,13 @@ class Report:
 def write_report(
     config: RunConfig, plan: Plan, trials: Sequence[Trial], analysis: Analysis | None
 ) -> None:
-    """Write ``report.html`` into the run directory; the old page stays whole until the new one is.
+    """Write ``report.html`` into the run directory, replacing an old page in one step.
 
     Args:
-        config: What was asked.
+        config: The run's settings.
         plan: The plan.
-        trials: Of all stages, in the order they were started.
-        analysis: The verdict and its evidence, or None while the run goes on.
+        trials: Trials of all stages, in the order they were started.
+        analysis: The verdict and its evidence, or None while the run is in progress.
     """
     write_text(config.path / FILE, report(config, plan, trials, analysis))
 
@@ -72,7 +72,7 @@ def write_report(
 def report(
     config: RunConfig, plan: Plan, trials: Sequence[Trial], analysis: Analysis | None
 ) -> str:
-    """The page; the same records make the same page."""
+    """Render the page, which depends on nothing but the arguments."""
     metric = decided_by(config.metric)
     verdict = analysis.verdict if analysis else None
     is_confirmed = verdict is not None and verdict.confirmed is not None

@@ -1,4 +1,4 @@
-"""The end of the report: what was planned, and how to get the same again."""
+"""The end of the report: the plan, and how to reproduce the run."""
 
 import importlib.metadata
 import platform
@@ -31,18 +31,18 @@ PACKAGES = (
     "numpy",
 )
 _PLACES = ("run_dir", "run_name", "data_dir", "storage", "tracking_uri", "ray_address")
-"""Where, not what."""
+"""Settings that say where files and servers are, left out of the command that repeats a run."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlanSection:
-    """What was planned.
+    """The plan of a run, for the report.
 
     Attributes:
-        task: Data, model and length of a run.
-        axes: Range of each axis, and where the anchors lie on it.
-        stages: What runs, in order.
-        notes: What looks odd, and what the planner had to say.
+        task: Sentence on data, model and training length.
+        axes: Table with the range of each axis, and the anchors' values on it.
+        stages: Sentence on the stages, in order.
+        notes: Remarks on unusual values of the reference, and the planner's notes.
     """
 
     task: str
@@ -53,15 +53,15 @@ class PlanSection:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reproduction:
-    """How to get the same again.
+    """Commands and facts for reproducing a run.
 
     Attributes:
-        make: The command with make.
+        make: Command that repeats the run, with make.
         python: The same without make.
         recipe: The exported recipe as YAML, empty without a verdict.
-        train: The command that trains it, empty without a verdict.
-        cost: What the run took, empty without a verdict.
-        facts: Seed, data digest and versions.
+        train: Command that trains it, empty without a verdict.
+        cost: Sentence on the time the run took, empty without a verdict.
+        facts: Table of seed, data digest and versions.
     """
 
     make: str
@@ -73,7 +73,7 @@ class Reproduction:
 
 
 def plan_section(config: RunConfig, plan: Plan) -> PlanSection:
-    """Task, axes and anchors, stages, and what the planner had to say."""
+    """Build the section on the plan: task, axes and anchors, stages, and notes."""
     names = [name for name in plan.anchors if name in WORDS]
     rows = [
         (
@@ -99,7 +99,7 @@ def plan_section(config: RunConfig, plan: Plan) -> PlanSection:
 
 
 def reproduction(config: RunConfig, plan: Plan, analysis: Analysis | None) -> Reproduction:
-    """Commands, the exported recipe, seed, data digest, versions and cost."""
+    """Build the section on reproducing the run: commands, recipe, seed, versions and cost."""
     flags = flags_of(config)
     command = "search" if "search" in config.stages else "diagnose"
     variables = {name.upper().replace("-", "_"): value for name, value in flags.items()}
@@ -120,7 +120,7 @@ def reproduction(config: RunConfig, plan: Plan, analysis: Analysis | None) -> Re
 
 
 def task_sentence(plan: Plan) -> str:
-    """Data, model and length of a run in one sentence."""
+    """Describe data, model and training length in words."""
     task, data, recipe = plan.task, plan.data, plan.reference
     origin = "ImageNet weights" if task.pretrained else "random weights"
     return (
@@ -132,7 +132,10 @@ def task_sentence(plan: Plan) -> str:
 
 
 def flags_of(config: RunConfig) -> dict[str, str]:
-    """The flags that ask for this run, without those that say where it lies."""
+    """List the flags that differ from the defaults, without those for places such as ``--run-dir``.
+
+    ``dataset`` and ``seed`` are always there.
+    """
     flags = {"dataset": config.dataset, "seed": str(config.seed)}
     for name, asked in asked_of(RunConfig).items():
         value = getattr(config, name)
@@ -143,7 +146,7 @@ def flags_of(config: RunConfig) -> dict[str, str]:
 
 
 def versions_of(packages: tuple[str, ...]) -> dict[str, str]:
-    """Version by package, of those that are installed."""
+    """Return the versions of those packages that are installed."""
     found = {}
     for name in packages:
         try:

@@ -1,6 +1,6 @@
-"""Pages from the Jinja2 templates in ``templates/``, as one file that asks for nothing else.
+"""Rendering of the Jinja2 templates in ``templates/`` as pages without external files.
 
-Whatever a template is given is text, which is escaped, unless it is `markupsafe.Markup`.
+Values given to a template are escaped as text unless they are `markupsafe.Markup`.
 """
 
 import re
@@ -21,12 +21,12 @@ _LINE_BREAK = re.compile(r"(^|>)?\s*\n\s*(<|$)?")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
-    """A table whose first column heads its rows.
+    """A table of text whose first column has the heads of the rows.
 
     Attributes:
         head: Names of the columns.
-        rows: Cells; of the first one, names between back quotes are code.
-        numeric: Columns of numbers, which are aligned to the right.
+        rows: Cells by row; in the first cell, names between back quotes are shown as code.
+        numeric: Indices of the columns of numbers, which are aligned to the right.
     """
 
     head: tuple[str, ...]
@@ -35,11 +35,11 @@ class Table:
 
 
 def render(template: str, **values: object) -> str:
-    """The page or part that a template makes of these values.
+    """Render a template with these values.
 
     Args:
-        template: A file of ``templates/``.
-        values: Text, numbers and frozen dataclasses of them.
+        template: Name of a file in ``templates/``.
+        values: Text, numbers and frozen dataclasses of them, by name.
 
     Raises:
         jinja2.UndefinedError: If the template asks for a value that is not given.
@@ -48,7 +48,7 @@ def render(template: str, **values: object) -> str:
 
 
 def coded(sentence: str) -> Markup:
-    """A sentence in which ```names``` between back quotes become code."""
+    """Escape a sentence and turn names between back quotes into code elements."""
     parts = sentence.split("`")
     if len(parts) % 2 == 0:
         return escape(sentence)
@@ -57,12 +57,12 @@ def coded(sentence: str) -> Markup:
 
 
 def breakable(name: str) -> Markup:
-    """A name that may break after an underscore, where a person would break it."""
+    """Escape a name and allow a line break after each underscore."""
     return Markup("_<wbr>").join(name.split("_"))
 
 
 class DropIndentation(Extension):
-    """Line breaks and indentation of a template stay in its source.
+    """A Jinja2 extension that drops the line breaks and indentation of templates.
 
     A line break beside a tag vanishes with the blanks around it, any other becomes one space: the
     source is laid out for people, and no space gets between two elements unless it is written
@@ -70,7 +70,7 @@ class DropIndentation(Extension):
     """
 
     def filter_stream(self, stream: TokenStream) -> Iterator[Token]:
-        """Rewrite the tokens that are markup; what values hold is not among them."""
+        """Rewrite the tokens of literal markup; values inserted later are left as they are."""
         for token in stream:
             if token.type == "data":
                 yield Token(token.lineno, "data", _LINE_BREAK.sub(_joint, token.value))
@@ -85,7 +85,7 @@ def _joint(found: re.Match[str]) -> str:
 
 @cache
 def environment() -> Environment:
-    """Where templates are read and how; made once."""
+    """Make the Jinja2 environment of all templates, once per process."""
     environment = Environment(
         loader=PackageLoader("search.report", "templates"),
         autoescape=True,

@@ -1,4 +1,4 @@
-"""The report's table of all runs, which sorts by any column and hides stages."""
+"""The report's table of all runs, sortable by any column, with stages that can be hidden."""
 
 import math
 from collections import Counter
@@ -19,9 +19,9 @@ class _Column:
     """One column of numbers.
 
     Attributes:
-        head: Its name.
-        value: Of a trial; None for an empty cell.
-        text: How a value is written.
+        head: Head of the column.
+        value: Function from a trial to its value; None for an empty cell.
+        text: Function that formats a value.
     """
 
     head: str
@@ -31,7 +31,7 @@ class _Column:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageSwitch:
-    """A box that hides the runs of a stage: its name, its words, and how many runs there are."""
+    """A checkbox that hides the runs of a stage: stage, label and number of runs."""
 
     name: str
     words: str
@@ -40,7 +40,7 @@ class StageSwitch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Number:
-    """A number as it is shown, and the value that its column is sorted by."""
+    """A number as displayed text, and the value by which its column is sorted."""
 
     text: str
     value: str
@@ -48,15 +48,15 @@ class Number:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunRow:
-    """One run.
+    """One row of the table of runs.
 
     Attributes:
-        trial_id: Its name.
-        stage: Its stage, by which it is hidden.
-        what: Why it was run.
-        ended: How it ended.
+        trial_id: Name of the trial.
+        stage: Its stage, by which it can be hidden.
+        what: Purpose of the run, such as its anchor or block.
+        ended: How it ended, or ``running``.
         is_cut: Whether it was stopped early or failed.
-        numbers: By column; None for an empty cell.
+        numbers: One number per column; None for an empty cell.
     """
 
     trial_id: str
@@ -69,7 +69,7 @@ class RunRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunsTable:
-    """All runs: the stages that can be hidden, heads of the columns of numbers, and rows."""
+    """The table of all runs: stages that can be hidden, heads of the number columns, and rows."""
 
     stages: tuple[StageSwitch, ...]
     columns: tuple[str, ...]
@@ -79,13 +79,14 @@ class RunsTable:
 def runs_table(
     trials: Sequence[Trial], metric: Metric = TOP1, *, space: Space, shows_test: bool
 ) -> RunsTable:
-    """All runs of all stages.
+    """Build the table of the runs of all stages.
 
     Args:
-        trials: In the order they were started.
-        metric: What decides first.
-        space: Its strengths and searched extras have a column each.
-        shows_test: Whether results on test images may be seen yet.
+        trials: All trials, in the order they were started.
+        metric: The metric that decides first.
+        space: Search space; each of its strengths and extra axes has a column.
+        shows_test: Whether results on test images are shown: only once nothing can be chosen by
+            them.
     """
     shares = tuple(dict.fromkeys((metric, TOP1)))
     columns = [
@@ -110,7 +111,7 @@ def runs_table(
 
 
 def what(trial: Trial) -> str:
-    """Why a trial was run, in words."""
+    """Describe the purpose of a trial in words, such as its anchor, rerun or block."""
     spec = trial.spec
     if spec.role.startswith("anchor:"):
         return f"anchor: {WORDS.get(spec.role.removeprefix('anchor:'), spec.role)}"

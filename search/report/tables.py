@@ -1,4 +1,4 @@
-"""The run's two tables: ``trials.csv`` and ``experiment.csv``."""
+"""Writing of the run's two tables, ``trials.csv`` and ``experiment.csv``."""
 
 import csv
 import io
@@ -10,15 +10,15 @@ from search.records.trials import Trial
 from spaces.recipe import Recipe
 
 Row = dict[str, object]
-"""One line of a table, by column."""
+"""One line of a table: values by column name."""
 
 
 Values = Callable[[Recipe], Mapping[str, float]]
-"""The value of each axis that a recipe holds."""
+"""A function from a recipe to its value on each axis."""
 
 
 def write_trials(path: Path, trials: Iterable[Trial], *, raw: Values, effective: Values) -> None:
-    """One row per trial of any stage: raw and effective values, how it ended, last metrics."""
+    """Write a row per trial of any stage: raw and effective values, how it ended, last metrics."""
     rows: list[Row] = [
         {
             "trial_id": trial.spec.trial_id,
@@ -38,7 +38,7 @@ def write_trials(path: Path, trials: Iterable[Trial], *, raw: Values, effective:
 
 
 def write_experiment(path: Path, trials: Iterable[Trial], *, raw: Values) -> None:
-    """One row per run of the attribute and confirm stages: block, levels, last metrics."""
+    """Write a row per run of the attribute and confirm stages: block, levels, last metrics."""
     rows: list[Row] = [
         {
             "trial_id": trial.spec.trial_id,
@@ -58,7 +58,7 @@ def write_experiment(path: Path, trials: Iterable[Trial], *, raw: Values) -> Non
 
 
 def _last_metrics(trial: Trial) -> dict[str, float]:
-    """The newest value of every metric the trial ever reported."""
+    """Collect the newest value of every metric that the trial has reported."""
     newest: dict[str, float] = {}
     for record in trial.records:
         newest |= record.metrics
@@ -66,7 +66,7 @@ def _last_metrics(trial: Trial) -> dict[str, float]:
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """Write lines as CSV, with every column that any of them has."""
+    """Write rows as CSV, with the union of their columns."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""What the terminal says when a run is done: the answer first, then the numbers, then what next."""
+"""Printing of the verdict in the terminal: sentence, dials, confirmation, next commands."""
 
 from collections.abc import Sequence
 
@@ -27,19 +27,19 @@ from search.verdict.wording import (
 _UNITS = "in effective units"
 _LOSS = f"{NLL.head}, {NLL.unit.word} [95 %]"
 _DETAILS = (_UNITS, _LOSS)
-"""Columns that a narrow terminal does without, the first first."""
+"""Columns that are left out in a narrow terminal, in the order in which they go."""
 _COLOURS = {"down": "bold blue", "up": "bold dark_orange", "leave": "dim", "inconclusive": "yellow"}
 
 
 def print_verdict(console: Console, config: RunConfig, plan: Plan, analysis: Analysis) -> None:
-    """Print the sentence, the dials, what was confirmed, and where everything lies."""
+    """Print the verdict's sentence, the dials, the confirmation, and the paths of the files."""
     verdict = analysis.verdict
     console.print()
     console.print(verdict.sentence, style="bold", highlight=False)
     console.print()
     console.print(dial_table(verdict, console))
     for dial in verdict.dials:
-        # What the table does not say: what else a turn rests on, and what an open dial needs.
+        # The table lacks the remarks on turned dials, and the runs that undecided ones need.
         if dial.turn == "inconclusive" or (dial.remark and dial.turn != "leave"):
             console.print(f"  {dial_sentence(dial)}", highlight=False, markup=False)
     for sentence in (*verdict.interactions, *analysis.edges):
@@ -62,23 +62,23 @@ def print_verdict(console: Console, config: RunConfig, plan: Plan, analysis: Ana
         ("Look:", where_to_look(config.tracking_uri)),
         ("Train:", next_command("train", CONFIG=path / "best.yaml")),
     ):
-        # Without breaks of ours, so that a long path can be copied.
+        # No line breaks inside a long path, so that it can be copied.
         console.print(f"{what:<24}{where}", highlight=False, markup=False, soft_wrap=True)
     for remark in timm_remarks(plan.data.files, plan.data.class_names):
         console.print(f"timm: {remark}", highlight=False, markup=False)
 
 
 def where_to_look(tracking_uri: str | None) -> str:
-    """The command that shows a run in MLflow, or what to open where none of ours does."""
+    """Return the command that shows a run in MLflow, or the store's address if there is none."""
     if tracking_uri is None or tracking_uri.startswith(("sqlite://", "http://", "https://")):
         return next_command("ui", TRACKING_URI=tracking_uri and without_passwords(tracking_uri))
     return f"MLflow over {without_passwords(tracking_uri)}"
 
 
 def dial_table(verdict: Verdict, console: Console) -> Table:
-    """One row per strength: what to do, from what to what, and what that changes.
+    """Build the table with a row per strength: the turn, the values and the effects.
 
-    Where it is too wide for the console, details are left out rather than names cut.
+    If it is too wide for the console, columns of detail are left out and no text is cut.
     """
     for left_out in range(len(_DETAILS) + 1):
         table = _dial_table(verdict, console, details=_DETAILS[left_out:])
@@ -114,7 +114,7 @@ def _dial_table(verdict: Verdict, console: Console, *, details: Sequence[str]) -
 
 
 def _box(console: Console) -> Box:
-    """Lines around cells; in a file, those of a Markdown table: plain, and ready for an issue."""
+    """Choose the lines around cells; output to a file gets a Markdown table, ready for an issue."""
     return HEAVY_HEAD if console.is_terminal else MARKDOWN
 
 
@@ -125,11 +125,14 @@ _COLUMNS = {
     "off": "all off",
     "scaled": "scaled default",
 }
-"""Recipes that the terminal compares; the whole of them is in the report."""
+"""Recipes that the terminal compares; the report has all."""
 
 
 def comparison_table(plan: Plan, analysis: Analysis, console: Console) -> Table:
-    """The advised recipe beside what needs no search: strengths, training, validation and test."""
+    """Build the table of the advised recipe beside those that need no search.
+
+    It has their strengths and their results on training, validation and test images.
+    """
     verdict, confirmed = analysis.verdict, analysis.verdict.confirmed
     seeds = f" ({confirmed.seeds} fresh seeds)" if confirmed else ""
     title = f"The advised recipe against what needs no search{seeds}"
@@ -162,7 +165,7 @@ def comparison_table(plan: Plan, analysis: Analysis, console: Console) -> Table:
 
 
 def _measured_of(analysis: Analysis, role: str, name: str) -> float | None:
-    """A mean over fresh seeds; of the reference's raw weights under the names of their own."""
+    """Return a mean over fresh seeds; ``reference_raw`` is looked up as ``<part>_raw/<metric>``."""
     if role != "reference_raw":
         return analysis.measured.get(role, {}).get(name)
     part, _, metric = name.partition("/")

@@ -11,17 +11,17 @@ from search.verdict.wording import metric_label
 
 TICK_SIZE = 11.0
 WIDE = 560.0
-"""Width from which on panels stand side by side; below it, as on a phone, above each other."""
+"""Smallest width in pixels for panels side by side; on narrower pages they are stacked."""
 
 
 def axis_title(metric: str) -> str:
-    """What stands above the axis of a metric that is reported under this name."""
+    """Return the title of the axis of a reported metric: its name in words and its unit."""
     return f"{metric_label(metric)}, {metric_of(metric).unit.name}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Box:
-    """Where the plotting area of a panel lies, in pixels."""
+    """The plotting area of a panel, by its edges in pixels from the top left of the drawing."""
 
     left: float
     top: float
@@ -32,14 +32,14 @@ class Box:
 def two_boxes(
     width: float, *, top: float, height: float, right_margin: float, below: float
 ) -> tuple[Box, Box]:
-    """Two panels side by side, or on a narrow page one above the other.
+    """Place two panels side by side, or on a narrow page one above the other.
 
     Args:
-        width: Of the page.
-        top: Upper edge of the first.
-        height: Of each.
-        right_margin: Room right of each for labels.
-        below: Room under each for labels.
+        width: Width of the page, in pixels like all lengths here.
+        top: Upper edge of the first panel.
+        height: Height of each panel.
+        right_margin: Room for labels at the right of each panel.
+        below: Room for labels under each panel.
     """
     margin = 36.0
     if width < WIDE:
@@ -59,7 +59,7 @@ def two_boxes(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scale:
-    """Where on the page a value lies.
+    """A mapping from the values of an axis to pixels.
 
     Attributes:
         low: Value at the pixel ``start``.
@@ -67,7 +67,7 @@ class Scale:
         start: First pixel; larger than ``end`` on an axis that points up.
         end: Last pixel.
         stretch: 0 for a linear scale; above 0, values are spread as ``log(1 + value / stretch)``:
-            near 0 it is linear, far above it logarithmic, and 0 itself has a place.
+            linear near 0, logarithmic far above ``stretch``, and defined at 0.
     """
 
     low: float
@@ -77,16 +77,16 @@ class Scale:
     stretch: float = 0.0
 
     def __call__(self, value: float) -> float:
-        """The pixel of a value, outside of ``start`` and ``end`` if the value is outside."""
+        """Return the pixel of a value; a value outside the axis gets a pixel outside of it."""
         low, high = self._bent(self.low), self._bent(self.high)
         return self.start + (self._bent(value) - low) / (high - low) * (self.end - self.start)
 
     def clamped(self, value: float) -> float:
-        """The pixel of a value, or the nearest end."""
+        """Return the pixel of a value, or that of the nearest end of the axis."""
         return self(min(max(value, self.low), self.high))
 
     def ticks(self, most: int) -> list[float]:
-        """Round values inside the scale, at most ``most``."""
+        """Choose round values inside the scale, at most ``most``."""
         if self.stretch:
             round_values = [0.0, *(m * 10.0**e for e in range(-3, 6) for m in (1.0, 2.0, 5.0))]
             spaced = [value for value in round_values if value == 0.0 or value >= self.stretch]
@@ -101,12 +101,12 @@ class Scale:
 
 
 def round_ticks(low: float, high: float, most: int) -> list[float]:
-    """Multiples of 1, 2 or 5 times a power of ten in ``[low, high]``, at most ``most``.
+    """List the multiples of 1, 2 or 5 times a power of ten in ``[low, high]``, at most ``most``.
 
     Args:
         low: Low end.
         high: High end, above ``low``.
-        most: At least 2.
+        most: Largest number of ticks, at least 2.
     """
     power = 10.0 ** math.floor(math.log10((high - low) / most))
     for step in (power * factor for factor in (1, 2, 5, 10, 20)):
@@ -117,7 +117,7 @@ def round_ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def tick_texts(values: Sequence[float], *, signed: bool = False) -> dict[float, str]:
-    """Labels with as many decimals as tell the values apart, and with a true minus sign."""
+    """Format the values with the decimals that tell them apart, and with a true minus sign."""
     gaps = [abs(b - a) for a, b in pairwise(values) if b != a]
     decimals = max(0, -math.floor(math.log10(min(gaps)) + 1e-9)) if gaps else 0
     sign = "+" if signed else ""
@@ -127,7 +127,10 @@ def tick_texts(values: Sequence[float], *, signed: bool = False) -> dict[float, 
 
 
 def padded(values: Iterable[float], *, least: float, share: float = 0.08) -> tuple[float, float]:
-    """Ends of an axis that holds all finite values with some air, at least ``least`` apart."""
+    """Choose the ends of an axis around all finite values, at least ``least`` apart.
+
+    The margin at each end is ``share`` of the values' range, or more to reach ``least``.
+    """
     finite = [value for value in values if math.isfinite(value)]
     low, high = min(finite, default=0.0), max(finite, default=0.0)
     air = max((high - low) * share, (least - (high - low)) / 2)
@@ -143,7 +146,7 @@ def frame(
     x_label: str,
     y_label: str,
 ) -> list[Item]:
-    """Grid lines with their labels; no word stands sideways."""
+    """Draw grid lines, tick labels and axis titles of a panel; all text is horizontal."""
     left, right = sorted((x.start, x.end))
     bottom = max(y.start, y.end)
     items: list[Item] = []
@@ -163,13 +166,13 @@ def frame(
 
 
 def spread(wanted: Sequence[float], *, gap: float, low: float, high: float) -> list[float]:
-    """Places near the wanted ones, in the same order, at least ``gap`` apart if there is room.
+    """Move labels apart: places near the wanted ones, in the same order, ``gap`` or more apart.
 
     Args:
-        wanted: Where labels would stand.
-        gap: Least distance of two.
-        low: No label lies below it, even if gaps must shrink for that.
-        high: No label lies above it while there is room.
+        wanted: Preferred places of the labels.
+        gap: Smallest distance between two labels.
+        low: Lower limit of all places, even if the gaps must shrink for it.
+        high: Upper limit of all places while there is room.
     """
     order = sorted(range(len(wanted)), key=lambda i: wanted[i])
     placed = [0.0] * len(wanted)

@@ -1,4 +1,4 @@
-"""The figures of a run, the same ones for the report and for MLflow.
+"""The list of a run's figures, shared by the report and MLflow.
 
 They are drawn as inline SVG rather than with a plotting library in the page: the report stays a few
 hundred kilobytes instead of five megabytes, is sharp in print, follows a dark theme, and lays a
@@ -30,18 +30,18 @@ from search.stages.analysis import Analysis
 WIDE_PX = 760.0
 NARROW_PX = 356.0
 _PNG_PX = 690.0
-"""MLflow's description column takes pictures of at most 700 pixels."""
+"""Width of the picture files: MLflow's descriptions show at most 700 pixels."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figure:
-    """One figure.
+    """One figure, with the function that draws it.
 
     Attributes:
-        name: Stem of its files.
-        title: What it shows.
-        caption: One line that says what to see.
-        draw: Draws it for a width in pixels.
+        name: Stem of its file names.
+        title: Title of the figure.
+        caption: One sentence on how to read it.
+        draw: Function that draws it for a width in pixels.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Figure:
     draw: Callable[[float], Drawing]
 
     def html(self) -> Markup:
-        """Both layouts; ``figures.css`` shows the one that suits the reader's screen, or paper."""
+        """Render the wide and the narrow layout, of which ``figures.css`` shows the fitting one."""
         label = f"{self.title}. {self.caption}"
         return Markup("").join(
             Markup(svg(self.draw(width), label=label, css_class=css_class))
@@ -58,24 +58,24 @@ class Figure:
         )
 
     def page(self) -> str:
-        """A page of its own, which opens without a network."""
+        """Render the figure as an HTML page that needs no network."""
         return render("figure.html.jinja", figure=self)
 
     def png(self) -> bytes:
-        """The wide layout as a picture."""
+        """Render the wide layout as a PNG image."""
         return png(self.draw(_PNG_PX))
 
 
 def figures(
     plan: Plan, trials: Sequence[Trial], analysis: Analysis | None, metric: Metric = TOP1
 ) -> dict[str, Figure]:
-    """Every figure that the run has evidence for, by name, in the order of the report.
+    """Build every figure for which the run has data, by name, in the order of the report.
 
     Args:
         plan: The plan.
-        trials: Of all stages.
-        analysis: The verdict and its evidence, or None while the run goes on.
-        metric: What decides first.
+        trials: Trials of all stages.
+        analysis: The verdict and its evidence, or None while the run is in progress.
+        metric: The metric that decides first.
     """
     best = analysis.best if analysis else None
     found = []

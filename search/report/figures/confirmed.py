@@ -1,4 +1,4 @@
-"""What fresh seeds showed on the test images: every run, the means, and their paired difference."""
+"""Figure of the confirmation on test images: every run, the means, and paired differences."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ Scores = Mapping[str, Mapping[int, float]]
 
 
 def scores_on_test(trials: Sequence[Trial], metric: Metric = TOP1) -> dict[str, dict[int, float]]:
-    """The metric on test images, as it is written, of the confirmation by role and by seed."""
+    """Collect the metric on test images by role and by seed, in the unit it is displayed in."""
     scores: dict[str, dict[int, float]] = {}
     for trial in trials:
         if trial.spec.stage == "confirm" and trial.is_full_length:
@@ -51,7 +51,7 @@ def confirmation(
     *,
     metric: Metric = TOP1,
 ) -> Drawing:
-    """An estimation plot (Gardner and Altman 1986): runs above, differences below."""
+    """Draw an estimation plot (Gardner and Altman 1986): runs above, differences below."""
     names = roles(plan, best, advised)
     if "best" not in names:  # It is the reference itself, under another name.
         names = {"best" if role == "reference" else role: name for role, name in names.items()}
@@ -106,7 +106,7 @@ def _role_row(
 
 
 def _pairs(scores: Scores, rows: Sequence[tuple[str, float]], x: Scale) -> list[Item]:
-    """Faint lines between the runs of one seed in neighbouring rows."""
+    """Draw faint lines between the runs of one seed in neighbouring rows."""
     return [
         Stroke(
             points=((x(scores[upper][seed]), above), (x(scores[lower][seed]), below)), ink="grid"
@@ -119,7 +119,7 @@ def _pairs(scores: Scores, rows: Sequence[tuple[str, float]], x: Scale) -> list[
 def _differences(
     gains: Mapping[str, Estimate], metric: Metric, left: float, width: float, top: float
 ) -> list[Item]:
-    """The advised recipe less each recipe that needs no search, a row each."""
+    """Draw a row per recipe that needs no search: the advised recipe minus it."""
     if not gains:
         return []
     unit = metric.unit
@@ -137,7 +137,7 @@ def _differences(
         y = top + (row + 1) * _GAIN_ROW - 10
         words = f"advised − {ROLE_WORDS[role].removeprefix('the ')}"
         said = f"{words}: {interval_text(metric.name, gains[role])} {unit.word}"
-        # Painted first, so that the axis and its zero stay on top.
+        # First in the order of painting, so that the axis and its zero stay on top.
         items.insert(0, Text(at=(left, y - 14), text=said, ink="ink", size=12))
         is_known = math.isfinite(low) and math.isfinite(high)
         bar = ((x.clamped(low), y), (x.clamped(high), y))
@@ -158,7 +158,7 @@ def _differences(
 
 
 def _axis(x: Scale, title: str, unit: str, bottom: float, *, top: float) -> list[Item]:
-    """Ticks with a title above them, or, for differences, with their unit beside them."""
+    """Draw ticks with a title above them, or, for differences, with their unit beside them."""
     items: list[Item] = []
     for value, text in tick_texts(round_ticks(x.low, x.high, 6), signed=bool(unit)).items():
         items.append(Stroke(points=((x(value), top), (x(value), bottom + 4)), ink="grid"))

@@ -1,4 +1,4 @@
-"""The dials as a forest plot: what each strength changes in accuracy and in log-loss."""
+"""Figure of the dials as a forest plot: effects on the deciding metric and on log-loss."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,13 +13,13 @@ from search.verdict.wording import metric_label
 def tornado(
     dials: Sequence[Dial], tried: Mapping[str, float], width: float, *, metric: Metric = TOP1
 ) -> Drawing:
-    """One row per strength and one panel per metric; to the right of the line is better.
+    """Draw one row per strength and one panel per metric; better is to the right of the line.
 
     Args:
-        dials: All of them.
-        tried: The best's raw values, which the effects are about.
-        width: In pixels.
-        metric: What decides first; log-loss is shown beside it.
+        dials: All dials.
+        tried: Raw values of the best recipe, at which the effects are measured.
+        width: Width of the drawing in pixels.
+        metric: The metric that decides first; log-loss is shown beside it.
     """
     shown = (metric, NLL)
     rows = [

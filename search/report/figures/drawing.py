@@ -1,4 +1,4 @@
-"""Figures as lines, marks and words in pixels, which `svg` writes for the report.
+"""Drawings made of lines, marks and text in pixels, and their rendering as SVG.
 
 Inks are names, not colours: the page's style sheet gives them a light and a dark value, so that a
 figure follows the reader's theme. `search.report.figures.png` draws the same items in the light
@@ -49,7 +49,7 @@ DARK = {
     "leave": "#9ca5ae",
     "inconclusive": "#e0a0c5",
 }
-"""The same inks on a dark page, lightened where they would sink into it."""
+"""Colours by ink on a dark page, lightened for contrast."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,16 +66,16 @@ class Stroke:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mark:
-    """One measured thing.
+    """A symbol that stands for one measured value.
 
     Attributes:
         at: Its centre.
         shape: A key of `SHAPES`, or ``circle``.
         ink: Colour of the shape.
-        kind: What it stands for, for tests and style sheets: ``run``, ``mean``, ``effect`` ...
+        kind: Kind of value, for tests and style sheets: ``run``, ``mean``, ``effect`` ...
         size: Radius.
-        is_hollow: Whether it is filled with paper.
-        title: What a mouse that rests on it is told.
+        is_hollow: Whether it is filled with the colour of the page.
+        title: Tooltip.
     """
 
     at: Point
@@ -90,9 +90,9 @@ class Mark:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Text:
-    """Words whose base line begins, is centred or ends (``anchor``) at a point.
+    """A line of text whose base line begins, is centred or ends (``anchor``) at a point.
 
-    With a halo they stay readable across lines.
+    A halo in the colour of the page keeps it readable over lines.
     """
 
     at: Point
@@ -105,7 +105,7 @@ class Text:
 
     @property
     def width(self) -> float:
-        """About how many pixels it takes; fonts differ."""
+        """Estimated width in pixels; fonts differ."""
         return 0.56 * self.size * len(self.text)
 
 
@@ -114,7 +114,7 @@ Item = Stroke | Mark | Text
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Drawing:
-    """Items in the order they are painted, on paper of a size in pixels."""
+    """A figure: its size in pixels, and its items in the order they are painted."""
 
     width: float
     height: float
@@ -129,22 +129,22 @@ SHAPES: dict[str, tuple[Point, ...]] = {
     "arrow_right": ((-0.7, -1.1), (1.2, 0.0), (-0.7, 1.1)),
     "arrow_left": ((0.7, -1.1), (-1.2, 0.0), (0.7, 1.1)),
 }
-"""Outlines for a radius of 1; shapes say what colours say, for those who do not see the colours."""
+"""Outlines for a radius of 1; shapes repeat the meaning of colours for colour-blind readers."""
 
 
 def outline(mark: Mark) -> tuple[Point, ...]:
-    """Corners of a mark that is no circle."""
+    """Compute the corners of a mark that is no circle."""
     x, y = mark.at
     return tuple((x + dx * mark.size, y + dy * mark.size) for dx, dy in SHAPES[mark.shape])
 
 
 def svg(drawing: Drawing, *, label: str, css_class: str = "") -> str:
-    """The drawing as an SVG element that scales to the width of what it stands in.
+    """Render a drawing as an SVG element that scales to the width of its container.
 
     Args:
-        drawing: What to draw; an item with a coordinate that is not finite is left out.
-        label: What a screen reader says instead.
-        css_class: Class of the element.
+        drawing: The drawing; an item with a coordinate that is not finite is left out.
+        label: Text for screen readers.
+        css_class: CSS class of the element.
     """
     body = "".join(_element(item) for item in drawing.items if _is_drawable(item))
     return (

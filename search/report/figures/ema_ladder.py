@@ -1,4 +1,4 @@
-"""The EMA ladder: one run, several averages, so that each comparison is perfectly paired."""
+"""Figure of the EMA ladder: each run measured with several weight averages at once."""
 
 import math
 from collections.abc import Sequence
@@ -27,14 +27,14 @@ _WORDS = {"none": "no average", "best": "best", "reference": "reference"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Step:
-    """One average: the levels that share its decay, the first of which names its metrics."""
+    """One average: its decay and the levels that share it; metrics are read from the first."""
 
     decay: float
     levels: tuple[str, ...]
 
 
 def ladder_runs(trials: Sequence[Trial]) -> list[Trial]:
-    """The full-length runs of the experiment, which carry all averages at once."""
+    """Select the full-length runs of the experiment, each of which has all averages."""
     return [
         trial
         for trial in trials
@@ -43,13 +43,13 @@ def ladder_runs(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def has_ladder(trials: Sequence[Trial]) -> bool:
-    """Whether there are runs with at least two different averages."""
+    """Whether the experiment has runs with at least two different averages."""
     runs = ladder_runs(trials)
     return bool(runs) and len(_steps(runs[0])) > 1
 
 
 def ladder(plan: Plan, trials: Sequence[Trial], width: float, *, metric: Metric = TOP1) -> Drawing:
-    """A line per run over its averages from the shortest window to the longest, and their means."""
+    """Draw a line per run over its averages, from the shortest window to the longest, and means."""
     runs = ladder_runs(trials)
     steps = _steps(runs[0])
     boxes = two_boxes(width, top=30.0, height=200.0, right_margin=10.0, below=54.0)
@@ -115,7 +115,7 @@ def _name(step: _Step, metric: Metric) -> str:
 def _step_labels(plan: Plan, step: _Step, x: float, bottom: float) -> list[Item]:
     window = to_effective(EMA_FACTOR, step.decay, plan.task)
     share = f"{100 * window:.2g} % of the run" if window < 1 else f"{plain(window)} × the run"
-    # Rounded from its far end: 0.99996 must not become 1.
+    # Round the distance to 1, not the decay: 0.99996 must not become 1.
     decay = 1.0 - float(f"{1.0 - step.decay:.3g}")
     names = " = ".join(_WORDS[level] for level in step.levels)
     lines = (names, f"decay {decay:.7g}", share if step.decay else "raw weights")

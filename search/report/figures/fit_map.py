@@ -1,4 +1,4 @@
-"""The fit map: what each full-length run gets wrong on images it has seen and has not seen."""
+"""Figure of the fit map: each full-length run's error on training and on validation images."""
 
 import math
 from collections.abc import Sequence
@@ -21,13 +21,13 @@ from search.report.figures.marks import (
 from spaces.recipe import Recipe
 
 _WIDE_SPREAD = 6.0
-"""Ratio of the largest to the median error from which on the axes are stretched near zero."""
+"""Ratio of the largest to the median validation error above which the axes are stretched at 0."""
 
 
 def errors(trial: Trial, metric: Metric = TOP1) -> tuple[float, float] | None:
-    """Clean-train and validation error in percent, or None if the run has no final ones.
+    """Return clean-train and validation error in percent, or None if the run has no final ones.
 
-    An error is what is missing to 1, of top-1 if the metric is no share of something.
+    An error is 1 minus the metric, or 1 minus top-1 if the metric is no share such as accuracy.
     """
     if not trial.is_full_length:
         return None
@@ -49,10 +49,10 @@ def fit_map(
     *,
     metric: Metric = TOP1,
 ) -> Drawing:
-    """All full-length runs, the roles marked, and the line on which there is no gap.
+    """Draw validation over training error of all full-length runs, and the line of equal errors.
 
-    Runs of a role are small marks; their mean is a large one. It is over the confirmation, whose
-    seeds played no part in choosing the recipe, once there is one.
+    Runs of a role are small marks, their mean is a large one. The mean is over the confirmation
+    runs once there are any, as their seeds played no part in choosing the recipe.
     """
     names = roles(plan, best)
     points = [(trial, point) for trial in trials if (point := errors(trial, metric)) is not None]
@@ -126,7 +126,7 @@ def _scales(
 
 
 def _diagonal(x: Scale, y: Scale) -> list[Item]:
-    """The part of the line of equal errors that lies inside both axes."""
+    """Draw the part of the line of equal errors that lies inside both axes."""
     low, high = max(x.low, y.low, 0.0), min(x.high, y.high)
     if low >= high:
         return []

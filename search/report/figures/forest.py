@@ -1,7 +1,7 @@
-"""Rows of differences with 95 % intervals in panels that share the rows, one panel per measure.
+"""Forest plot: rows of differences with 95 % intervals, one panel per measure.
 
-The dials of a search, the ingredients of an ablation and the optimizers of a contest are this one
-figure; each only says what its rows and panels are.
+The dials of a search, the ingredients of an ablation and the optimizers of a contest are all drawn
+by this module from their own rows and panels.
 """
 
 import math
@@ -13,7 +13,7 @@ from search.report.figures.drawing import Drawing, Item, Mark, Stroke, Text
 from search.verdict.schema import Estimate
 
 _OUTLIER = 4.0
-"""The largest effect runs off the axis if it is this many times the next: the rest must show."""
+"""Ratio of the largest effect to the next above which the largest does not set the axis."""
 _LEAST_LIMIT = 1e-3
 _ROW = 46.0
 _HEAD = 44.0
@@ -25,14 +25,14 @@ _MARGIN = 10.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cell:
-    """What one row shows in one panel.
+    """The content of one row in one panel.
 
     Attributes:
-        estimate: In the unit of the panel, or None.
+        estimate: The difference in the unit of the panel, or None.
         text: The estimate in words, above its bar.
         ink: Colour of the bar and its mark.
-        is_hollow: Whether the mark is hollow, which says that it settles nothing.
-        missing: What stands in place of the bar where there is no finite estimate.
+        is_hollow: Whether the mark is hollow, the sign of an undecided difference.
+        missing: Text in place of the bar if there is no finite estimate.
     """
 
     estimate: Estimate | None
@@ -43,13 +43,13 @@ class Cell:
 
     @property
     def shown(self) -> Estimate | None:
-        """The estimate if it has a place on the axis."""
+        """The estimate if its mean is finite, else None."""
         known = self.estimate is not None and math.isfinite(self.estimate.mean)
         return self.estimate if known else None
 
     @property
     def extent(self) -> float:
-        """How far from zero the mean and the finite ends of the interval reach."""
+        """Largest distance from zero of the mean and of the finite ends of the interval."""
         if self.shown is None:
             return 0.0
         values = (self.shown.mean, *self.shown.ci95)
@@ -58,13 +58,13 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One row.
+    """One row, with a cell in each panel.
 
     Attributes:
-        label: In bold.
-        words: Under it.
-        cells: One per panel.
-        mark: Stands before the label; its place is ignored.
+        label: Text in bold.
+        words: Text under the label.
+        cells: One cell per panel.
+        mark: Mark before the label; its position is ignored.
     """
 
     label: str
@@ -75,14 +75,14 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Panel:
-    """One measure.
+    """One panel: a measure with its axis.
 
     Attributes:
-        title: What stands above it, with the unit.
-        left: What lies to the left of zero means.
-        right: What lies to the right of it means.
-        margin: Half-width of the zone that is too small to matter, 0 for none.
-        is_reversed: Whether values below 0 lie to the right.
+        title: Title with the unit.
+        left: Meaning of values to the left of zero.
+        right: Meaning of values to the right of zero.
+        margin: Half-width of the zone of differences too small to matter, 0 for none.
+        is_reversed: Whether values below 0 are drawn to the right.
     """
 
     title: str
@@ -93,12 +93,12 @@ class Panel:
 
 
 def forest(rows: Sequence[Row], panels: Sequence[Panel], width: float) -> Drawing:
-    """All panels over the same rows.
+    """Draw all panels over the same rows.
 
     Args:
-        rows: From the top.
-        panels: Side by side; below a width of `WIDE` above each other.
-        width: In pixels.
+        rows: Rows from the top.
+        panels: Panels side by side; stacked below a width of `WIDE`.
+        width: Width of the drawing in pixels.
     """
     height = _HEAD + len(rows) * _ROW + _FOOT
     items: list[Item] = []
@@ -126,7 +126,7 @@ def forest(rows: Sequence[Row], panels: Sequence[Panel], width: float) -> Drawin
 
 
 def axis_limit(extents: Sequence[float], least: float) -> float:
-    """Half-width of an axis that shows all extents, save one that is far beyond all others."""
+    """Choose the half-width of an axis for all extents except a single one far above the others."""
     finite = sorted((extent for extent in extents if math.isfinite(extent)), reverse=True)
     largest, following = (*finite, least, least)[:2]
     is_alone = largest > _OUTLIER * max(following, least)
@@ -134,7 +134,7 @@ def axis_limit(extents: Sequence[float], least: float) -> float:
 
 
 def scaled(estimate: Estimate, factor: float) -> Estimate:
-    """The same in another unit; the factor is above 0."""
+    """Convert an estimate to another unit by a factor above 0."""
     low, high = estimate.ci95
     return Estimate(mean=factor * estimate.mean, ci95=(factor * low, factor * high))
 
@@ -183,7 +183,7 @@ def _frame(panel: Panel, x: Scale, limit: float, top: float, num_rows: int) -> l
         Text(at=(x.end, head - 8), text=f"{panel.right} →", size=TICK_SIZE, anchor="end"),
     ]
     for row in range(num_rows):
-        # Each row has a strip for its words, which no line crosses, and under it one for its bar.
+        # Grid lines are drawn in the lower strip of a row, not across the text in the upper one.
         upper, lower = head + row * _ROW + 20, head + (row + 1) * _ROW - 4
         if panel.margin:
             weak, strong = sorted((x(-panel.margin), x(panel.margin)))
@@ -205,7 +205,7 @@ def _frame(panel: Panel, x: Scale, limit: float, top: float, num_rows: int) -> l
 def _bar(
     cell: Cell, estimate: Estimate, x: Scale, limit: float, y: float, title: str
 ) -> list[Item]:
-    """An interval and its mean; what lies beyond the axis is an arrow on its edge."""
+    """Draw an interval and its mean; values beyond the axis become arrows at its edge."""
     low, high = estimate.ci95
     is_known = math.isfinite(low) and math.isfinite(high)
 

@@ -1,4 +1,4 @@
-"""Learning curves of the anchors and the best, on the weights that ship and on the raw ones."""
+"""Figure of the learning curves of the anchors and the best, for shipped and raw weights."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ Curve = tuple[tuple[int, float], ...]
 def curve_trials(
     plan: Plan, trials: Sequence[Trial], best: Recipe | None, metric: Metric = TOP1
 ) -> dict[str, Trial]:
-    """The run of the search that shows each role's curve, evaluated at two epochs or more."""
+    """Select for each role the first run of the search that was evaluated at two epochs or more."""
     found: dict[str, Trial] = {}
     for trial in trials:
         role = role_of(trial, plan, best)
@@ -51,7 +51,7 @@ def learning_curves(
     *,
     metric: Metric = TOP1,
 ) -> Drawing:
-    """A line per role; where the average ships, a dashed line for the raw weights."""
+    """Draw a curve per role, and a dashed one for the raw weights where an average ships."""
     chosen = curve_trials(plan, trials, best, metric)
     names = {role: roles(plan, best)[role] for role in chosen}
     entries = role_entries(names)
@@ -105,7 +105,7 @@ def _line(role: str, curve: Curve, x: Scale, y: Scale, *, is_dashed: bool) -> St
 
 
 def _end_labels(shipped: Mapping[str, Curve], y: Scale, metric: Metric, box: Box) -> list[Item]:
-    """The last value of each curve beside its end."""
+    """Write the last value of each curve beside its end."""
     wanted = [y(curve[-1][1]) for curve in shipped.values()]
     places = spread(wanted, gap=13.0, low=box.top, high=box.bottom)
     return [

@@ -1,4 +1,4 @@
-"""The marks and words of recipes and dials, the same ones wherever they appear."""
+"""Marks and names of recipes and dials, shared by all figures and tables."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -42,9 +42,9 @@ TURN_WORDS = {
 
 
 def roles(plan: Plan, best: Recipe | None, advised: Recipe | None = None) -> dict[str, str]:
-    """What the recipes are called, by role.
+    """Return the displayed names of the recipes, by role.
 
-    Recipes that are the same appear once, under the first of their roles and all of their names.
+    Equal recipes appear once, under the first of their roles with all of their names.
     """
     recipes = {"reference": plan.reference}
     if best is not None:
@@ -59,9 +59,9 @@ def roles(plan: Plan, best: Recipe | None, advised: Recipe | None = None) -> dic
 
 
 def role_of(trial: Trial, plan: Plan, best: Recipe | None) -> str | None:
-    """Which of the `roles` a trial of the search or the confirmation ran, or None."""
+    """Return the role whose recipe a trial of the search or confirmation ran, or None."""
     if trial.spec.stage == "attribute":
-        return None  # Its recipe may be the reference's, but it ships another average.
+        return None  # A cell may equal the reference but evaluates another weight average.
     recipes = {"reference": plan.reference, "best": best, **plan.anchors}
     asked = trial.spec.recipe
     for role, recipe in recipes.items():
@@ -76,9 +76,9 @@ def role_of(trial: Trial, plan: Plan, best: Recipe | None) -> str | None:
 
 
 def dots(trials: Sequence[Trial], *, is_kept: Callable[[Trial], bool]) -> list[Trial]:
-    """The trials to draw a dot for: at most `MOST_DOTS`, spread evenly, and all that are kept.
+    """Select the trials to draw: at most `MOST_DOTS`, evenly spaced, and all for which `is_kept`.
 
-    Thousands of dots show no more than hundreds, and make a page of many megabytes.
+    Thousands of dots are no clearer than hundreds, and make a page of many megabytes.
     """
     usual = [trial for trial in trials if not is_kept(trial)]
     every = max(1, math.ceil(len(usual) / MOST_DOTS))
@@ -87,21 +87,21 @@ def dots(trials: Sequence[Trial], *, is_kept: Callable[[Trial], bool]) -> list[T
 
 
 def number_of(drawn: Sequence[Trial], trials: Sequence[Trial]) -> str:
-    """What a legend adds where not all trials are drawn."""
+    """Return the legend's suffix that tells how many trials are drawn, empty if all are."""
     return f", {len(drawn):,} of {len(trials):,} drawn" if len(drawn) < len(trials) else ""
 
 
 def role_mark(role: str, at: tuple[float, float], *, kind: str, size: float, title: str) -> Mark:
-    """The mark of a role."""
+    """Make the mark of a role at a point."""
     return Mark(at=at, shape=SHAPES[role], ink=role, kind=kind, size=size, title=title)
 
 
 def legend(entries: Sequence[tuple[Mark, str]], *, width: float, top: float) -> list[Item]:
-    """Marks with their names in rows from the left, as many rows as the width asks for.
+    """Draw a legend: marks with their names, in as many rows as the width requires.
 
     Args:
-        entries: A mark, whose place is ignored, and its name.
-        width: Width to stay in.
+        entries: Marks, whose positions are ignored, with their names.
+        width: Available width in pixels.
         top: Upper edge; rows are `LEGEND_ROW` high.
     """
     items: list[Item] = []
@@ -112,7 +112,7 @@ def legend(entries: Sequence[tuple[Mark, str]], *, width: float, top: float) -> 
 
 
 def legend_height(entries: Sequence[tuple[Mark, str]], *, width: float) -> float:
-    """How many pixels the rows of `legend` take."""
+    """Compute the height of `legend` in pixels."""
     places = _places(entries, width, 0.0)
     return LEGEND_ROW * len({y for _, y in places})
 
@@ -121,7 +121,7 @@ LEGEND_ROW = 20.0
 
 
 def role_entries(names: Mapping[str, str]) -> list[tuple[Mark, str]]:
-    """Entries of a legend for `roles`."""
+    """Make the legend's entries for the result of `roles`."""
     return [
         (role_mark(role, (0.0, 0.0), kind="legend", size=5.0, title=""), name)
         for role, name in names.items()
@@ -129,12 +129,12 @@ def role_entries(names: Mapping[str, str]) -> list[tuple[Mark, str]]:
 
 
 def interval_text(metric: str, estimate: Estimate | None) -> str:
-    """``+1.2 [+0.3, +2.1]`` in the unit of the metric; empty without an estimate."""
+    """Format an estimate as ``+1.2 [+0.3, +2.1]`` in the metric's unit; empty without one."""
     return with_interval(metric_of(metric).unit, estimate).replace("-", "−")
 
 
 def values_text(dial: Dial, tried: float) -> str:
-    """From which value to which the effect goes, and whether that is the advice."""
+    """Format the values of a dial: ``0.1 → 0.02`` if it is turned, else ``0.1, tried 0.02``."""
     if not dial.effect:
         return raw(dial.reference)
     if dial.turn in ("down", "up"):
@@ -143,7 +143,7 @@ def values_text(dial: Dial, tried: float) -> str:
 
 
 def turn_mark(dial: Dial, at: tuple[float, float]) -> Mark:
-    """The mark of a dial: its shape points where to turn."""
+    """Make the mark of a dial, a triangle that points in the direction of the turn."""
     return Mark(
         at=at,
         shape=TURN_SHAPES[dial.turn],

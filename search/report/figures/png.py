@@ -1,4 +1,4 @@
-"""The figures as PNG, for pages that show pictures only."""
+"""Rendering of drawings as PNG, for pages that show pictures only."""
 
 import io
 
@@ -13,13 +13,13 @@ from search.report.figures.drawing import LIGHT, Drawing, Item, Mark, Stroke, Te
 _DPI = 100.0
 _POINTS_PER_PIXEL = 72.0 / _DPI
 _FONT_SCALE = 0.9
-"""Matplotlib's own font, the only one that is there on every machine, runs wide."""
+"""Factor on font sizes: Matplotlib's own font, present on every machine, is wide."""
 _HALO = withStroke(linewidth=3.0 * _POINTS_PER_PIXEL, foreground=LIGHT["paper"])
 _ALIGNMENT = {"start": "left", "middle": "center", "end": "right"}
 
 
 def png(drawing: Drawing) -> bytes:
-    """The drawing in light colours, one pixel of the image per pixel of the drawing."""
+    """Render a drawing in light colours, one pixel of the image per pixel of the drawing."""
     # Without pyplot: it would open a window where there is a display, and keep every figure alive.
     canvas = Canvas(figsize=(drawing.width / _DPI, drawing.height / _DPI), dpi=_DPI)
     FigureCanvasAgg(canvas)

@@ -1,7 +1,7 @@
-"""What the search's full-length trials say about each strength: a curve with a band.
+"""Regression of a metric on the strengths over the search's full-length trials.
 
-Search evidence illustrates and decides nothing: its trials are few, they crowd where the search
-liked what it saw, and those that were stopped early are missing.
+The curves illustrate and decide nothing: trials are few, they concentrate where the search found
+good values, and those that were stopped early are missing.
 """
 
 import math
@@ -18,20 +18,20 @@ from search.verdict.blocked_model import t_quantile
 Floats = npt.NDArray[np.float64]
 
 MIN_TRIALS = 6
-"""Fewest full-length trials inside the space, however few axes are searched."""
+"""Fewest full-length trials inside the space for a curve, however few axes are searched."""
 _SHARES = (np.arange(64) + 0.5) / 64
-"""Shares of the variation between trials that the strengths may explain, all as likely at first."""
+"""Grid of the share of the variation that the strengths explain, with a uniform prior."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Response:
-    """How a metric goes with one strength, the others held at their mean.
+    """A metric as a function of one strength, with the others at their mean.
 
     Attributes:
-        positions: Positions of the curve, from 0 to 1.
-        mean: Of the metric there.
+        positions: Positions on the strength's axis, in [0, 1].
+        mean: Predicted mean of the metric at each position.
         low: Low end of the 95 % band of the mean.
-        high: High end of it.
+        high: High end of the band.
     """
 
     positions: tuple[float, ...]
@@ -41,12 +41,12 @@ class Response:
 
 
 def least_trials(names: Sequence[str]) -> int:
-    """Full-length trials that curves need: with no more than axes, even a plane is left open."""
+    """Return the fewest full-length trials for curves: more than there are axes."""
     return max(MIN_TRIALS, len(names) + 1)
 
 
 def usable_trials(trials: Sequence[Trial], names: Sequence[str], metric: str) -> list[Trial]:
-    """The full-length trials of the search that lie inside the space and have a finite metric."""
+    """Select the search's full-length trials inside the space that have a finite metric."""
     return [
         trial
         for trial in full_length([t for t in trials if t.spec.stage == "search"])
@@ -58,20 +58,20 @@ def usable_trials(trials: Sequence[Trial], names: Sequence[str], metric: str) ->
 def responses(
     trials: Sequence[Trial], names: Sequence[str], metric: str, *, num_points: int = 41
 ) -> dict[str, Response]:
-    """A curve per strength from one additive quadratic in positions.
+    """Fit one additive quadratic in the positions; return a curve per strength.
 
-    How much to shrink slopes and bends is not settled on one value, for half a dozen trials cannot
-    tell: the curve is the mean over all shares of the variation that the strengths may explain,
-    weighed by how well each agrees with the trials (model averaging, Hoeting et al. 1999,
-    Statistical Science 14(4), over ridge regressions with unknown noise). The band holds the spread
-    over the shares too, so that few trials give a flat line in a wide band. By simulation with 6 to
-    60 trials it covers a true quadratic at 90 to 99 %.
+    Half a dozen trials do not determine how much to shrink the coefficients. The curve is therefore
+    the mean over ridge regressions, one for each share of the variation that the strengths may
+    explain, weighted by their evidence (model averaging, Hoeting et al. 1999, Statistical Science
+    14(4), with unknown noise). The band includes the spread between them, so that few trials give a
+    flat line in a wide band. In simulations with 6 to 60 trials it covers a true quadratic at 90 to
+    99 %.
 
     Args:
-        trials: From `usable_trials`, at least two.
-        names: Strengths, and any other axes that were searched.
-        metric: What is explained.
-        num_points: Of each curve, at least 2.
+        trials: Result of `usable_trials`, at least two.
+        names: Names of the searched axes.
+        metric: Reported name of the metric.
+        num_points: Number of points of each curve, at least 2.
     """
     places, values = _data(trials, names, metric)
     features = _quadratic(places)
@@ -93,10 +93,10 @@ def responses(
 
 
 def _averaged_ridge(features: Floats, values: Floats, asked: Floats) -> tuple[Floats, Floats]:
-    """Mean and half-width of the 95 % band at ``asked``; the features are centred.
+    """Compute mean and half-width of the 95 % band at ``asked``, for centred features.
 
-    Given the ratio of prior to noise variance, the coefficients are multivariate t; ratios are
-    those of `_SHARES`.
+    Given the ratio of prior to noise variance, the coefficients have a multivariate t distribution.
+    The ratios follow from `_SHARES`. Features and ``asked`` have a row per point.
     """
     num_trials = len(values)
     basis, scale, directions = np.linalg.svd(features, full_matrices=False)
@@ -106,13 +106,13 @@ def _averaged_ridge(features: Floats, values: Floats, asked: Floats) -> tuple[Fl
     inflated = 1.0 + ratios * scale**2
     unexplained = max(0.0, float(centred @ centred - seen @ seen))
     squares = unexplained + (seen**2 / inflated).sum(axis=1)
-    # Equal values leave nothing to weigh, whatever the share.
+    # The lower limit keeps the logarithm finite if all trials have equal values.
     evidence = -0.5 * np.log(inflated).sum(axis=1)
     evidence -= 0.5 * (num_trials - 1) * np.log(np.maximum(squares, 1e-24))
     weights = np.exp(evidence - evidence.max())
     weights /= weights.sum()
     along = asked @ directions.T
-    # What no trial varied has its prior variance.
+    # Directions in which no trials differ keep their prior variance.
     beside = np.maximum((asked**2).sum(axis=1) - (along**2).sum(axis=1), 0.0)
     means = (ratios * scale * seen / inflated) @ along.T
     noise = (squares / (num_trials - 1))[:, None]
@@ -123,13 +123,13 @@ def _averaged_ridge(features: Floats, values: Floats, asked: Floats) -> tuple[Fl
 
 
 def _data(trials: Sequence[Trial], names: Sequence[str], metric: str) -> tuple[Floats, Floats]:
-    """Positions, a row per trial, and values of the metric."""
+    """Return the positions, a row per trial, and the values of the metric."""
     places = np.array([[trial.spec.positions[name] for name in names] for trial in trials])
     values = np.array([trial.records[-1].metrics[metric] for trial in trials])
     return places, values
 
 
 def _quadratic(places: Floats) -> Floats:
-    """Positions from the middle of the axis, then their squares."""
+    """Make the features: positions relative to the middle of the axis, then their squares."""
     middle = places - 0.5
     return np.hstack([middle, middle**2])

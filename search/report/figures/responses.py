@@ -1,4 +1,4 @@
-"""Response curves: what the search's full-length trials say about each strength."""
+"""Figure of the response curves: the metric over each strength in the search's trials."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,13 +38,13 @@ _BELOW = 50.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchEvidence:
-    """What the curves are drawn from, see `search.report.figures.response_model`.
+    """Data of the response curves, see `search.report.figures.response_model`.
 
     Attributes:
-        metric: What they show.
+        metric: The metric on the vertical axis.
         trials: Full-length trials inside the space.
-        curves: By searched axis.
-        shares: Importances by axis, largest first.
+        curves: Fitted curve by searched axis.
+        shares: Importance by searched axis, largest first.
     """
 
     metric: Metric
@@ -53,14 +53,14 @@ class SearchEvidence:
     shares: Mapping[str, float]
 
     def value(self, trial: Trial) -> float:
-        """What a trial reached at its end, as it is written."""
+        """Return a trial's final validation value, in the unit it is displayed in."""
         return self.metric.unit.scale * trial.records[-1].metrics[self.metric.on("val")]
 
 
 def search_evidence(
     plan: Plan, trials: Sequence[Trial], metric: Metric = TOP1
 ) -> SearchEvidence | None:
-    """The evidence of a search, or None if there are too few trials or nothing is searched."""
+    """Fit the curves of a search, or return None if it has too few trials or no searched axis."""
     names = plan.space.free_names
     reported = metric.on("val")
     used = usable_trials(trials, names, reported)
@@ -80,7 +80,7 @@ def search_evidence(
 def response_curves(
     plan: Plan, evidence: SearchEvidence, best: Recipe | None, width: float
 ) -> Drawing:
-    """A panel per searched axis, and one for the importances."""
+    """Draw a panel per searched axis, and one for the importances."""
     names, used, curves = plan.space.free_names, evidence.trials, evidence.curves
     unit = evidence.metric.unit
     measured = [evidence.value(trial) for trial in used]
@@ -173,7 +173,7 @@ def _ends(used: Sequence[Trial], name: str) -> tuple[float, float]:
 def _curve(
     curve: Response, scale: float, ends: tuple[float, float], x: Scale, y: Scale
 ) -> list[Item]:
-    """Line and band between the outermost trials: beyond them nothing was seen."""
+    """Draw line and band between the outermost trials, as beyond them there are no data."""
 
     def line(values: Sequence[float]) -> list[tuple[float, float]]:
         return [
@@ -190,7 +190,7 @@ def _curve(
 
 
 def _x_ticks(plan: Plan, name: str, x: Scale, bottom: float) -> list[Item]:
-    """Raw values at both ends and the middle of the axis, and under them the effective ones."""
+    """Label both ends and the middle of the axis with raw values, and effective ones under them."""
     axis = plan.space.axes[name]
     low, high = limits(name, plan.task)
     items: list[Item] = []
@@ -206,7 +206,7 @@ def _x_ticks(plan: Plan, name: str, x: Scale, bottom: float) -> list[Item]:
 
 
 def _outside(plan: Plan, name: str, x: Scale, box: Box) -> list[Item]:
-    """An arrow at the end of the axis beyond which the reference lies."""
+    """Draw an arrow at the end of the axis if the reference lies beyond it."""
     raw, axis = plan.space.raw_of(plan.reference)[name], plan.space.axes[name]
     assert not isinstance(axis, FixedAxis)
     if plan.space.contains(name, raw):
