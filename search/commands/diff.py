@@ -1,4 +1,4 @@
-"""``make diff``: what a recipe lacks against a published one, most important first."""
+"""``make diff``: list the differences of a recipe from a published one, most important first."""
 
 import sys
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ _IMAGENET_CLASSES = 1000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Reference:
-    """What a recipe is held against, and what is to be said of it."""
+    """The reference of a comparison: its recipe, task, title and remarks."""
 
     described: Described
     task: Task
@@ -35,14 +35,14 @@ class _Reference:
 def print_diff(config: Path, reference: str, *, num_train: int | None, as_json: bool) -> None:
     """Print the differences of a recipe file from a reference.
 
-    What a file does not say of an ingredient means that it does not have it. What it does not say
-    of the run itself (model, sizes, length, learning rate, machine) is no difference.
+    An ingredient that a file does not mention counts as absent. Settings of the run itself that it
+    does not mention (model, sizes, length, learning rate, machine) count as equal.
 
     Args:
         config: Own recipe, or timm's ``args.yaml``.
         reference: Name of a published recipe, or a recipe file.
-        num_train: Training images of the own run; None is those of the run directory that the file
-            lies in, else those of the reference.
+        num_train: Number of training images of the own run; None takes that of the run directory
+            the file is in, else that of the reference.
         as_json: Whether to print JSON and nothing else.
 
     Raises:
@@ -76,7 +76,7 @@ def print_diff(config: Path, reference: str, *, num_train: int | None, as_json: 
 def _reference(name: str, *, num_train: int | None) -> _Reference:
     path = reference_file(name)
     if path is None:
-        # BiT's rule goes by the number of images; the others are one recipe each.
+        # Only BiT's recipe depends on the number of images.
         original = published(name, num_train=1 if num_train is None else num_train)
         return _Reference(
             described=_settled(Described(recipe=original.recipe)),
@@ -102,7 +102,7 @@ def _settled(described: Described) -> Described:
 
 
 def _on_the_model(recipe: Recipe) -> tuple[str, ...]:
-    """Remarks on the model; none on one that is not here: recipes are compared, not models."""
+    """Return remarks on the model; none if the model is not installed."""
     try:
         return model_remarks(recipe)
     except InputError:
@@ -110,7 +110,7 @@ def _on_the_model(recipe: Recipe) -> tuple[str, ...]:
 
 
 def _unsaid(reference: Recipe) -> Recipe:
-    """What a file means by saying nothing: the reference's run, and no ingredient."""
+    """Return the defaults of a file: the reference's settings of the run, and no ingredients."""
     names = (*_OF_THE_RUN, *_OF_THE_MACHINE)
     return replace(Recipe(), **{name: getattr(reference, name) for name in names})
 
@@ -120,7 +120,7 @@ def _task(recipe: Recipe, *, num_train: int, num_classes: int) -> Task:
     try:
         info = describe_model(recipe.model)
     except InputError:
-        pass  # Recipes are compared, not models: one that is not here may have any blocks.
+        pass  # The model is not installed; the comparison of recipes does not depend on it.
     else:
         num_blocks, deepest_share = info.num_blocks, info.deepest_share
     return Task.of(

@@ -1,12 +1,12 @@
-"""How a run can end before it is done."""
+"""Errors that end a run before it is finished."""
 
 
-class RunFailed(RuntimeError):  # noqa: N818  It is what happened, and reads so where it is raised.
-    """A run failed after it had started; the message says where the log is and how to go on."""
+class RunFailed(RuntimeError):  # noqa: N818  Named for the event, as it reads where it is raised.
+    """A run failed after it had started; the message names the log and the command to resume."""
 
 
 class RunInterrupted(RuntimeError):  # noqa: N818  Like RunFailed.
-    """The user interrupted a run; the message says how to go on.
+    """The user interrupted a run; the message names the command to resume it.
 
-    No KeyboardInterrupt: the command line library turns those into a bare "Aborted".
+    It replaces KeyboardInterrupt, which the command line library turns into a bare "Aborted".
     """

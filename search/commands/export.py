@@ -1,6 +1,6 @@
-"""``make export``: the recipe files of a run once more, for its own size or for another one.
+"""``make export``: write the recipe files of a run again, for its own size or for another one.
 
-All comes from the run directory, wherever it lies now; the dataset is not needed.
+It needs the run directory only, wherever it is now, and not the dataset.
 """
 
 from collections.abc import Mapping
@@ -31,18 +31,19 @@ def export_run(
     epochs: int | None = None,
     batch_size: int | None = None,
 ) -> None:
-    """Write the exported recipe of a finished run again, moved to another size if one is given.
+    """Write the exported recipe of a finished run again, rescaled to another size if one is given.
 
-    A moved recipe takes the place of the original one, which an export without sizes brings back.
+    A rescaled recipe replaces the original one, which an export without sizes restores.
 
     Args:
         run_dir: Directory of the run.
-        num_train: Training images that the recipe is wanted for; None keeps the number.
+        num_train: Number of training images that the recipe is rescaled for; None keeps it.
         epochs: Its epochs; None keeps them.
         batch_size: Its images per step; None keeps them.
 
     Raises:
-        InputError: If the run has no verdict yet, cannot be written to, or a size is impossible.
+        InputError: If the run has no verdict yet, its directory cannot be written to, or a size
+            is impossible.
     """
     origin = read_origin(run_dir)
     if origin.verdict is None:
@@ -60,12 +61,12 @@ def export_run(
         recipe, notes = rescaled_recipe(recipe, _task(origin, recipe), **wanted)
         plan = replace(plan, data=replace(plan.data, num_train=num_train or plan.data.num_train))
         sentence = "\n".join((sentence, "", "Moved to another size:", *notes))
-        reasons = {}  # They speak of the values before the move.
+        reasons = {}  # They are about the values before rescaling.
     make_writable(run_dir)
     with only_driver(run_dir):
         write_recipes(origin.config, plan, recipe, sentence=sentence, reasons=reasons)
         if is_moved:
-            # A recipe file cannot say for how many images it is, and `train` has to know.
+            # `train` needs the number of images, which a recipe file does not hold.
             sizes = {"epochs": recipe.epochs, "batch_size": recipe.batch_size}
             moved_to = {"schema": SCHEMA, "num_train": plan.data.num_train, **sizes}
             write_json(run_dir / EXPORT_FILE, moved_to)
@@ -75,7 +76,7 @@ def export_run(
 
 
 def exported_recipe(run_dir: Path, origin: Origin) -> Recipe:
-    """The recipe that the verdict of a run says is worth training with.
+    """Return the recipe that the verdict of a run exports.
 
     Raises:
         InputError: If neither ``verdict.json`` nor, for a run of an earlier version, the journal

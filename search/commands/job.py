@@ -1,4 +1,4 @@
-"""What tells one kind of run from another: a search, an ablation, a contest of optimizers."""
+"""Interface of the kinds of runs: a search, an ablation, a contest of optimizers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Session:
-    """One process that works at a run."""
+    """The objects of one process that works on a run."""
 
     config: RunConfig
     plan: Plan
@@ -30,18 +30,19 @@ class Session:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """One kind of run; journal, workers, tracking and the way to go on are the same for all.
+    """One kind of run; journal, workers, tracking and resuming are the same for all kinds.
 
     Attributes:
         kind: Its tag in the tracking store; empty for a search.
-        result: Name of the file that is there once every trial has ended.
-        make_plan: Resolves what was asked and loads the images.
+        result: Name of the file that exists once every trial has ended.
+        make_plan: Resolves the configuration into a plan and loads the images.
         show: Prints the plan before anything is started; returns the expected seconds or None.
-        totals: Expected trials by stage.
-        stages: Makers of its stages; given the time of `time.monotonic` after which nothing new is
-            tried, or None, and what prints a line beside the progress.
-        watch: Makes what is called when a trial has ended.
-        tell: Draws the conclusions, writes every file and prints the answer.
+        totals: Returns the expected number of trials by stage.
+        stages: Returns the functions that make its stages. Its arguments are the session, the
+            value of `time.monotonic` after which nothing new is tried (or None), and a function
+            that prints a line beside the progress.
+        watch: Returns a function that is called when a trial has ended.
+        tell: Computes the results, writes all files and prints the results.
     """
 
     kind: str

@@ -1,6 +1,7 @@
-"""A run from top to bottom: plan, train stage by stage, tell; and going on with one.
+"""A run from beginning to end: plan, train stage by stage, report; and resuming one.
 
-What is run and what is said of it is the job's: `search.commands.search` is the main one.
+The job determines the trials and the results: that of the main command is in
+`search.commands.search`.
 """
 
 import logging
@@ -37,16 +38,16 @@ from spaces.errors import InputError
 from trainable.data.datasets import Dataset, dataset_names
 
 STORE_DIR = ROOT / "mlflow" / "store"
-"""Where the embedded tracking store lies."""
+"""Directory of the embedded tracking store."""
 STARTED_AT = time.time()
 log = logging.getLogger("search")
 
 
 def run_new(config: RunConfig) -> None:
-    """Do a run from the beginning.
+    """Start a new run and bring it to its end.
 
     Raises:
-        InputError: If anything given is wrong; nothing has been written then.
+        InputError: If a setting is wrong; nothing has been written then.
     """
     require_run_name(config.run_name, flag="run_name")
     config = replace(config, tracking_uri=with_password(config.tracking_uri))
@@ -62,23 +63,22 @@ def run_new(config: RunConfig) -> None:
     estimate_s = job.show(make_console(), config, plan, dataset)
     make_writable(config.path)
     write_json(config.path / "plan.json", {**plan.to_dict(), "estimate_s": estimate_s})
-    # Last, for a directory with a config is a run that can be gone on with.
+    # Last, for a directory with a config is a run that can be resumed.
     write_json(config.path / "config.json", config.to_dict())
     _work(job, config, plan, dataset)
 
 
 def run_again(path: Path, **places: Any) -> None:
-    """Go on with an interrupted run; a finished one is only written out again.
+    """Resume an interrupted run; of a finished one, only the result files are written again.
 
     Args:
         path: Directory of the run.
-        places: By name of a field of the config, from now on: the store to mirror the run to, where
-            its data and checkpoints lie, whose cluster it runs on (``local`` for this machine).
-            None is what it had.
+        places: New values, by name of a field of the config, for the tracking store, the places of
+            data and checkpoints, and the cluster (``local`` for this machine). None keeps the old
+            value.
 
     Raises:
-        InputError: If it is no run, its dataset is not the same any more, or its cluster is not
-            there.
+        InputError: If it is no run, its dataset has changed, or its cluster cannot be reached.
     """
     require_closed(path)
     asked = read_json(path / "config.json")
@@ -97,7 +97,7 @@ def run_again(path: Path, **places: Any) -> None:
     if not is_over:
         _reach(config)
     plan = Plan.from_dict(read_json(path / "plan.json"), config=config)
-    # Not planned anew: the reference's file may be gone, and timing precision could differ.
+    # Do not plan anew: the reference's file may be gone, and another precision may be chosen.
     dataset = _same_images(config, plan)
     if not is_over:
         _reach_images(config, dataset)
@@ -114,10 +114,11 @@ def run_again(path: Path, **places: Any) -> None:
 
 
 def _same_images(config: RunConfig, plan: Plan) -> Dataset:
-    """The images that a run began with.
+    """Load the images that the run began with.
 
     Raises:
-        InputError: If they are not there, or others are; it says how to tell where they are now.
+        InputError: If they are missing or have changed; the message names the command that gives
+            their new place.
     """
     place = "DATA_DIR" if config.dataset in dataset_names() else "DATASET"
     command = next_command("resume", RUN=config.path, **{place: "NEW_PLACE"})
@@ -147,10 +148,10 @@ def _job_of(config: RunConfig) -> Job:
 
 
 def _reach(config: RunConfig) -> None:
-    """Connect to the cluster if one was asked for, else see that one can be started here.
+    """Connect to the cluster if one is configured, else check that one can be started here.
 
     Raises:
-        InputError: If it cannot be, or trials could not keep checkpoints.
+        InputError: If neither is possible, or trials could not keep checkpoints.
     """
     storage = config.storage or config.run_dir
     if config.ray_address:
@@ -175,7 +176,7 @@ def _reach_images(config: RunConfig, dataset: Dataset) -> None:
 
 
 def _work(job: Job, config: RunConfig, plan: Plan, dataset: Dataset) -> None:
-    """Everything after the plan; whatever happens, the run directory can be gone on from."""
+    """Train and report a planned run; however it ends, it can be resumed from its directory."""
     console = make_console()
     with (
         only_driver(config.path),
@@ -184,7 +185,7 @@ def _work(job: Job, config: RunConfig, plan: Plan, dataset: Dataset) -> None:
     ):
         journal = Journal(config.path)
         tracker = make_tracker(config, plan, store_dir=STORE_DIR)
-        tell_of_tracking(console, tracker.problems)  # Now: there is time to mend it.
+        tell_of_tracking(console, tracker.problems)  # Early, so that the user can mend it.
         session = Session(
             config=config,
             plan=plan,
@@ -223,7 +224,7 @@ def _work(job: Job, config: RunConfig, plan: Plan, dataset: Dataset) -> None:
 
 
 def _train(job: Job, session: Session) -> None:
-    """Run every stage to its end; returns at once where all of them are over."""
+    """Run every stage to its end; return at once if all have ended."""
     config, plan, journal = session.config, session.plan, session.journal
     resources = tune_run.Resources(
         cpus_per_trial=config.cpus_per_trial,

@@ -1,4 +1,4 @@
-"""``make plan``: the plan of a run, and how long it would take; nothing is started."""
+"""``make plan``: print the plan of a run and the expected time, without starting it."""
 
 from rich.console import Console
 
@@ -21,10 +21,10 @@ from trainable.timing import excerpt, time_run
 
 
 def print_plan(config: RunConfig) -> None:
-    """Print the plan.
+    """Make and print the plan of a run.
 
     Raises:
-        InputError: If anything given is wrong.
+        InputError: If a setting is wrong.
     """
     if config.ray_address:
         from search.engine.cluster import connect
@@ -35,13 +35,13 @@ def print_plan(config: RunConfig) -> None:
 
 
 def show(console: Console, config: RunConfig, plan: Plan, dataset: Dataset) -> float | None:
-    """Print a plan with the time it will take, worked out from a few timed steps.
+    """Print a plan with the expected time, estimated from a few timed steps.
 
     Returns:
-        The time in seconds; None if the reference diverges in those very steps.
+        The time in seconds; None if the reference diverges in the timed steps.
 
     Raises:
-        InputError: If more trials are to share a GPU than fit into its memory.
+        InputError: If more trials would share a GPU than fit into its memory.
     """
     try:
         timing = where_trials_run(

@@ -1,4 +1,4 @@
-"""What the terminal shows while trials run: one line that changes, or quiet lines in a log."""
+"""Display of progress while trials run: a changing line in a terminal, or lines in a log."""
 
 import time
 from collections import Counter
@@ -15,20 +15,20 @@ from spaces.space import Space
 from trainable.gpu_memory import PARTS
 
 SHOWN_EVERY_S = 0.25
-"""Seconds between two changes of the line in a terminal."""
+"""Seconds between two updates of the line in a terminal."""
 
 
 class Progress:
-    """Counts trials and keeps the best so far in view.
+    """A display of the number of trials, the best trial so far, and the time left.
 
     Args:
-        console: Where to print; a terminal gets a line that changes, anything else a line for each
-            trial that ended.
-        totals: Expected trials by stage, for the share that is done.
-        space: Its strengths and searched extras are shown.
-        metric: See `search.records.metrics`.
-        num_val: Validation images behind it.
-        deadline: Time of `time.monotonic` when the budget ends, or None.
+        console: Console to print to; a terminal gets a line that changes, anything else a line for
+            each trial that ended.
+        totals: Expected number of trials by stage.
+        space: Space whose strengths and searched extra axes are shown.
+        metric: Metric of the search, see `search.records.metrics`.
+        num_val: Number of validation images behind it.
+        deadline: Value of `time.monotonic` in seconds at which the budget ends, or None.
     """
 
     def __init__(
@@ -64,11 +64,11 @@ class Progress:
             self._status.stop()
 
     def seen(self, trial: Trial) -> None:
-        """Show that a trial started, reported or ended."""
+        """Update the display after a trial started, reported or ended."""
         before = self._trials.get(trial.spec.trial_id)
         self._trials[trial.spec.trial_id] = trial
         parts = trial.records[-1].metrics.get(PARTS) if trial.records else None
-        if parts and not self._told_of_parts:  # Where it happens once, it happens to most.
+        if parts and not self._told_of_parts:  # Say it once: it concerns most trials.
             self._told_of_parts = True
             told = in_parts(trial.spec.trial_id, trial.spec.recipe.batch_size, int(parts))
             self._console.print(f"{told} Each such trial reports {PARTS}.", style="yellow")
@@ -81,7 +81,7 @@ class Progress:
             self._console.print(self._line(trial), highlight=False, soft_wrap=True)
 
     def say(self, text: str) -> None:
-        """Print a sentence above what changes."""
+        """Print a sentence above the changing line."""
         say(self._console, text)
 
     def _summary(self, stage: str) -> str:
@@ -111,7 +111,7 @@ class Progress:
         return " ".join(f"{short_name(name)} {raw(values[name])}" for name in self._space.names)
 
     def _measured(self, trial: Trial) -> str:
-        """How good a trial is now: by what decides, by what is searched, and without ties."""
+        """Format a trial's newest deciding metric, searched metric and log-loss."""
         shown = dict.fromkeys((decided_by(self._metric), metric_of(self._metric), NLL_REFINED))
         values = {metric: trial.last(metric.on("val")) for metric in shown}
         parts = [f"{m.head} {m.unit.value(v)}" for m, v in values.items() if v is not None]

@@ -1,4 +1,4 @@
-"""``make schedule``: the learning-rate curve of a recipe, from the very function that trains."""
+"""``make schedule``: draw the learning-rate curve of a recipe, by the function used in training."""
 
 from pathlib import Path
 
@@ -15,14 +15,14 @@ from spaces.task import Task
 from trainable.optim.schedule import lr_factor, warmup_steps_of
 
 NO_SCHEDULE = ("adamw_schedulefree",)
-"""Optimizers whose rate is never lowered: they warm up and stay."""
+"""Optimizers whose learning rate stays constant after warmup."""
 MAX_STEPS = 10_000_000
-"""Steps drawn at most, which takes half a minute; the longest published runs have half as many."""
+"""Largest number of steps, which takes half a minute; published runs have at most half."""
 MAX_POINTS = 2000
-"""Points drawn of a curve; a run of a million steps looks the same."""
+"""Largest number of points drawn of a curve, more than can be seen."""
 
 NOMINAL_STEPS = 100
-"""Steps an epoch is drawn with where nobody says how many images there are."""
+"""Number of steps per epoch if the number of images is unknown."""
 
 
 def draw_schedule(
@@ -32,10 +32,11 @@ def draw_schedule(
 
     Args:
         config: Recipe file.
-        num_train: Training images; None is those of the run directory that the file lies in. The
-            shape depends on the recipe alone, so without either an epoch is drawn as
+        num_train: Number of training images; None takes that of the run directory the file is in.
+            The shape depends on the recipe alone, so without either an epoch is drawn as
             `NOMINAL_STEPS` steps.
-        run_dir: Gets a folder named after the recipe, unless ``out`` is given.
+        run_dir: Directory in which a folder named after the recipe is made, unless ``out`` is
+            given.
         out: Folder for ``schedule.png`` and ``schedule.html``.
 
     Raises:
@@ -65,9 +66,9 @@ def draw(recipe: Recipe, total_steps: int, out_dir: Path) -> tuple[Path, Path]:
     """Draw the recipe's schedule, the same without warmup, and one-cycle (or cosine) beside it.
 
     Args:
-        recipe: Gives peak and last rate, schedule and warmup.
+        recipe: Recipe with peak and last rate, schedule and warmup.
         total_steps: Optimizer steps of the whole run, at least 1.
-        out_dir: Gets ``schedule.png`` and ``schedule.html``, which opens without a network.
+        out_dir: Folder for ``schedule.png`` and ``schedule.html``, which needs no network.
 
     Returns:
         The paths of both.
@@ -84,7 +85,7 @@ def draw(recipe: Recipe, total_steps: int, out_dir: Path) -> tuple[Path, Path]:
 
 
 def curves(recipe: Recipe, total_steps: int) -> dict[str, tuple[float, ...]]:
-    """The learning rate of every optimizer step, by the name of the curve; the recipe's own first.
+    """Compute the learning rate of every optimizer step by name of the curve, the recipe's first.
 
     Raises:
         InputError: If ``total_steps`` is below 1 or above `MAX_STEPS`.
@@ -103,7 +104,7 @@ def curves(recipe: Recipe, total_steps: int) -> dict[str, tuple[float, ...]]:
 
 
 def summary(recipe: Recipe, total_steps: int) -> tuple[str, ...]:
-    """One line per curve: its first rates, its peak and where it lies, and its last rates.
+    """Write a line per curve: its first rates, its peak and the peak's step, and its last rates.
 
     Raises:
         InputError: If ``total_steps`` is below 1 or above `MAX_STEPS`.
@@ -134,7 +135,7 @@ def _listed(rates: tuple[float, ...]) -> str:
 
 
 def _shown_steps(rates: tuple[float, ...]) -> list[int]:
-    """Steps to draw: all, or evenly many of them with both ends and the peak."""
+    """Choose the steps to draw: all, or evenly spaced ones with both ends and the peak."""
     stride = max(1, len(rates) // MAX_POINTS)
     return sorted({*range(0, len(rates), stride), rates.index(max(rates)), len(rates) - 1})
 

@@ -1,4 +1,4 @@
-"""The main job: search, attribute, confirm, and the verdict."""
+"""The main job: the stages search, attribute and confirm, and the verdict."""
 
 import logging
 from collections.abc import Callable
@@ -22,19 +22,19 @@ def _stages(session: Session, deadline: float | None, say: Say) -> list[Callable
 
 
 def _watch(session: Session) -> Callable[[Trial], None]:
-    """Keep a report and tables of what is known so far."""
+    """Return a function that keeps the report and the tables up to date after each trial."""
     so_far = SoFar(session.config, session.plan)
     return lambda _: so_far.offer(session.journal.trials.values())
 
 
 def _tell(session: Session) -> None:
-    """Draw the verdict, write every file, hand everything to the store, print the answer."""
+    """Draw the verdict, write all files, upload them to the store, and print the verdict."""
     config, plan, journal = session.config, session.plan, session.journal
     analysis = analyse(journal, plan, config)
     write_outputs(config, plan, journal, analysis)
     try:
         champion = make_champion(config, plan, session.dataset, journal, analysis)
-    except OSError as error:  # The answer stands without a model.
+    except OSError as error:  # The verdict does not depend on the model.
         champion = None
         log.warning("no champion model: %s", error)
     session.tracker.close_search(

@@ -1,4 +1,4 @@
-"""What surrounds the work of a command that runs for long: its log, and how it may be ended."""
+"""Log file and signal handling of commands that run for long."""
 
 import logging
 import signal
@@ -10,14 +10,14 @@ from search.records.passwords import without_passwords
 
 
 class _Discreet(logging.Formatter):
-    """Tells no password, neither in a message nor in a traceback."""
+    """A formatter that removes passwords from messages and tracebacks."""
 
     def format(self, record: logging.LogRecord) -> str:
         return without_passwords(super().format(record))
 
 
 class _LogFile(logging.FileHandler):
-    """A log that is left out where it cannot be written: the disk is full, and others say so."""
+    """A log file whose write errors are ignored: a full disk is reported elsewhere."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  As logging spells it.
         pass
@@ -25,7 +25,7 @@ class _LogFile(logging.FileHandler):
 
 @contextmanager
 def log_file(path: Path) -> Iterator[None]:
-    """Have everything that is logged, by us and by libraries, in one file beside the results."""
+    """Write all log messages, ours and those of libraries, to one file within the context."""
     handler = _LogFile(path, encoding="utf-8")
     handler.setFormatter(_Discreet("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
@@ -34,13 +34,13 @@ def log_file(path: Path) -> Iterator[None]:
         yield
     finally:
         root.removeHandler(handler)
-        with suppress(OSError):  # It writes once more what did not go in.
+        with suppress(OSError):  # Closing writes the rest of the buffer, which may fail again.
             handler.close()
 
 
 @contextmanager
 def terminated_like_interrupted() -> Iterator[None]:
-    """Close runs properly also where a job scheduler ends the process with SIGTERM."""
+    """Treat SIGTERM, by which job schedulers end processes, as an interrupt from the keyboard."""
 
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt

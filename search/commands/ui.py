@@ -1,4 +1,4 @@
-"""Serves MLflow's pages over a SQLite store and says where the newest search is."""
+"""Serving of MLflow's pages over an SQLite store, with the address of the newest search."""
 
 import ipaddress
 import os
@@ -24,8 +24,10 @@ _PORTS_TRIED = 50
 _UNSAFE_PORTS = (5060, 5061)  # Browsers refuse them: they belong to SIP.
 _LOOPBACK = ("127.0.0.1", "localhost")
 _NAME = "recipe.localhost"
-"""A name that browsers take for this machine (RFC 6761, 6.3). Under its plain names MLflow opens an
-assistant at a first visit, which pushes the verdict off the page.
+"""A name that browsers resolve to this machine (RFC 6761, 6.3).
+
+Under the usual names MLflow opens an assistant at a first visit, which pushes the verdict off the
+page.
 """
 
 
@@ -33,8 +35,9 @@ def serve(uri: str, host: str, port: int) -> None:
     """Run an MLflow server until it is interrupted, and print the address of the newest search.
 
     Args:
-        uri: Address of a SQLite database; of a server, only the newest search's address is printed.
-        host: Address to listen on; 127.0.0.1 unless others may see and change everything.
+        uri: Address of an SQLite database. For a server's address, nothing is served and only the
+            newest search's address is printed.
+        host: Address to listen on; any other than 127.0.0.1 lets others see and change everything.
         port: Port to listen on; the next free one is taken if it is in use.
 
     Raises:
@@ -73,7 +76,7 @@ def serve(uri: str, host: str, port: int) -> None:
 
 
 def exposed(host: str, port: int) -> str:
-    """One line on who can do what where the server listens beyond this machine, else nothing."""
+    """Return a warning if the server can be reached from other machines, else an empty string."""
     try:
         stays = ipaddress.ip_address(socket.gethostbyname(host)).is_loopback
     except OSError:
@@ -87,17 +90,16 @@ def exposed(host: str, port: int) -> str:
 
 
 def free_port(host: str, port: int) -> int:
-    """The first port from ``port`` on that nobody listens on.
+    """Find the first free port from ``port`` on.
 
     Raises:
-        InputError: If there is none among the next 50, or ``host`` is not an address of this
-            machine.
+        InputError: If none of 50 ports is free, or ``host`` is not an address of this machine.
     """
     for candidate in range(port, min(port + _PORTS_TRIED, 65536)):
         if candidate in _UNSAFE_PORTS:
             continue
         with socket.socket() as probe:
-            # As the server itself does: a port whose last connections are closing is free.
+            # As the server does: a port whose last connections are still closing counts as free.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, candidate))
@@ -111,7 +113,7 @@ def free_port(host: str, port: int) -> int:
 
 @contextmanager
 def _server(database: Path, host: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """A running server; it and its workers are gone when the context ends."""
+    """Run the server within the context; end it and its workers afterwards."""
     set_environment()
     folder = database.resolve().parent
     artifacts = (folder / "artifacts").as_uri()
@@ -130,7 +132,7 @@ def _server(database: Path, host: str, port: int) -> Iterator[subprocess.Popen[b
             command,
             stdout=output,
             stderr=subprocess.STDOUT,
-            # Jobs are a feature for agents that costs one more process.
+            # Without MLflow's job execution, which starts another process and is not needed.
             env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
             start_new_session=True,  # Ctrl-C reaches this process alone, which ends the others.
         )
@@ -165,7 +167,7 @@ def _wait_until_up(server: subprocess.Popen[bytes], base_url: str) -> None:
 
 
 def _shown(host: str) -> str:
-    """Name of the server in the address that is shown."""
+    """Return the host name for the address that is shown to the user."""
     if host in _LOOPBACK:
         # Safari asks the system, which may know no other name than `localhost`.
         return "127.0.0.1" if sys.platform == "darwin" else _NAME

@@ -1,1 +1,1 @@
-"""The same in MLflow: the only package that knows it."""
+"""Tracking of a run in MLflow: the only package that imports it."""

@@ -1,4 +1,4 @@
-"""What a run that is no search tells its tracking store at the end, instead of a verdict."""
+"""The final result of an ablation or an optimizer contest for MLflow, in place of a verdict."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ class Answer:
     """The answer of an ablation or a contest.
 
     Attributes:
-        sentence: What was found.
-        rows: Table under it, the same columns in each row.
+        sentence: The result in words.
+        rows: Rows of the table under it, all with the same columns.
         remarks: Paragraphs under the table.
-        metrics: Numbers of the parent run; rounded, all finite.
+        metrics: Metrics of the parent run; rounded, all finite.
     """
 
     sentence: str
@@ -27,7 +27,7 @@ class Answer:
 
 
 def answer_note(answer: Answer, *, links: Links, counts: str) -> str:
-    """Description of the run in Markdown."""
+    """Write the description of the run in Markdown."""
     parts = [f"**{answer.sentence}**", f"{counts} [charts]({links.charts})", markdown(answer.rows)]
     parts += answer.remarks
     parts += [f"![{caption}]({address})" for caption, address in links.images.items()]

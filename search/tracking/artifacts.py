@@ -1,4 +1,4 @@
-"""Copies the files of a run directory to MLflow, and its tables in a form that MLflow shows."""
+"""Upload of a run directory's files to MLflow, with its tables in a form that MLflow displays."""
 
 import csv
 import importlib.metadata
@@ -24,9 +24,9 @@ FILES = (
     "records.jsonl",
     "log.txt",
 )
-"""What a run directory hands over, most wanted first; Ray's own state stays where it is."""
+"""Files of a run directory that are uploaded, in the order they are listed."""
 ANSWER_FILES = ("ablation.json", "ablation.csv", "optimizers.json", "optimizers.csv")
-"""What an ablation or a contest of optimizers leaves instead of a verdict."""
+"""Result files of an ablation or an optimizer contest."""
 ENVIRONMENT = "environment.txt"
 _FIGURES = "figures"
 _MAX_IMAGE_PX = 700
@@ -43,11 +43,11 @@ _Row = list[str | float]
 def upload(
     store: Store, run_id: str, run_dir: Path, *, dials: Sequence[Mapping[str, str]]
 ) -> list[str]:
-    """Write all artifacts of a search, over earlier ones, and return their paths.
+    """Upload all artifacts of a search, replacing earlier ones, and return their paths.
 
     Args:
-        store: Where to write.
-        run_id: The parent run.
+        store: Store to write to.
+        run_id: Id of the parent run.
         run_dir: Run directory; files that it lacks are skipped.
         dials: Rows of the dial table.
     """
@@ -69,7 +69,7 @@ def upload(
     for path, (columns, *data) in tables.items():
         store.log_text(run_id, json.dumps({"columns": columns, "data": data}), path)
     if tables:
-        # By this tag MLflow knows which of the JSON files it may show as tables.
+        # MLflow shows those JSON files as tables that this tag names.
         shown = json.dumps([{"path": path, "type": "table"} for path in tables])
         store.log(run_id, tags={"mlflow.loggedArtifacts": shown})
     store.log_text(run_id, _environment(), ENVIRONMENT)
@@ -77,13 +77,13 @@ def upload(
 
 
 def artifact_link(experiment_id: str, run_id: str, path: str) -> str:
-    """Address of an artifact in MLflow's viewer, relative to MLflow's page."""
+    """Build the address of an artifact in MLflow's viewer, relative to MLflow's page."""
     run = f"#/experiments/{experiment_id}/runs/{run_id}"
     return f"{run}/artifacts/{quote(path)}?workflowType=machine_learning"
 
 
 def images(run_dir: Path, run_id: str) -> dict[str, str]:
-    """Addresses of the figures that are narrow enough for a description, dials first, by name."""
+    """Return the addresses of the figures narrow enough for a description, by name, dials first."""
     found = {}
     figures = (run_dir / _FIGURES).glob("*.png")
     for figure in sorted(figures, key=lambda path: (path.stem != _FIRST, path.stem)):
@@ -94,7 +94,7 @@ def images(run_dir: Path, run_id: str) -> dict[str, str]:
 
 
 def _read(file: Path) -> list[_Row]:
-    """Header and rows of a CSV file; the header is empty if the file is."""
+    """Read the rows of a CSV file, header first; an empty file has an empty header."""
     with file.open(encoding="utf-8", newline="") as stream:
         return [[_cell(text) for text in row] for row in csv.reader(stream)] or [[]]
 
@@ -104,7 +104,7 @@ def _cell(text: str) -> str | float:
         number = float(text)
     except ValueError:
         return text
-    # The viewer prints a double as it is, and of what is missing the word "null"; JSON has no NaN.
+    # The viewer prints all digits of a number and "null" for a missing one; JSON has no NaN.
     return float(f"{number:.6g}") if math.isfinite(number) else ""
 
 

@@ -1,4 +1,4 @@
-"""Tracks a search on a thread of its own: whoever tells of a trial never waits for the store."""
+"""Tracking of a search on a second thread, so that the search never waits for the store."""
 
 import logging
 import threading
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger(__name__)
 EVERY_S = 0.25
-"""Seconds between two looks at what is new; what comes in between goes out together."""
+"""Seconds between two writes; changes in between are written together."""
 
 
 class BackgroundTracker:
     """A `Tracker` whose store is called by a second thread while the search runs.
 
-    What waits for the store is the newest state of each trial, so the queue never holds more than
-    the search has trials, however long the store is away. Nothing in it needs a file: the journal
-    of the run has it all, and a resumed run hands it in again.
+    The queue holds the newest state of each trial, so it never has more entries than there are
+    trials, however long the store is unreachable. It needs no file: a resumed run hands in all
+    trials again from its journal.
 
     Args:
-        tracker: Does the work; no other thread may call it from now on.
+        tracker: Tracker that writes to the store; no other thread may call it from now on.
     """
 
     def __init__(self, tracker: Tracker) -> None:
@@ -42,29 +42,29 @@ class BackgroundTracker:
 
     @property
     def problems(self) -> list[str]:
-        """What the store still lacks and why, one line each; empty if it holds everything."""
+        """Failures that left the store incomplete, one line each; empty if it holds everything."""
         return self._tracker.problems
 
     def open_search(
         self, *, params: Mapping[str, str], tags: Mapping[str, str], dataset: DatasetInfo | None
     ) -> None:
-        """Begin a search, or go on with it if the store knows it; see `Tracker.open_search`."""
+        """Begin or resume a search in the store; see `Tracker.open_search`."""
         begin = partial(self._tracker.open_search, params=params, tags=tags, dataset=dataset)
-        # A daemon: a process that is ended for good does not wait for a store that hangs.
+        # A daemon thread, so that a store that hangs cannot keep the process from ending.
         self._thread = threading.Thread(
             target=self._work, args=(begin,), name="tracking", daemon=True
         )
         self._thread.start()
 
     def sync(self, trials: Iterable[Trial]) -> None:
-        """Hand in trials; whatever the store lacks of them is written soon."""
+        """Queue trials, so that what the store lacks of them is written soon."""
         self._raise_bug()
         with self._lock:
             for trial in trials:
                 self._waiting[trial.spec.trial_id] = trial
 
     def trial_changed(self, trial: Trial) -> None:
-        """Hand in a trial that started, reported or ended."""
+        """Queue a trial that started, reported or ended."""
         self.sync((trial,))
 
     def close_search(
@@ -76,14 +76,17 @@ class BackgroundTracker:
         champion: "Champion | None" = None,
         answer: Answer | None = None,
     ) -> None:
-        """Write everything that is missing, then the verdict; see `Tracker.close_search`."""
+        """Stop the thread and write all that is missing, then the verdict.
+
+        See `Tracker.close_search` for the arguments.
+        """
         self._is_closing.set()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
         if status == "FINISHED":
             self._raise_bug()
-        elif self._bug is not None:  # Whatever ended the search is what must be told.
+        elif self._bug is not None:  # Log it only: the error that ended the search matters more.
             _LOGGER.error("tracking stopped early", exc_info=self._bug)
             self._bug = None
         if waiting := self._take():
@@ -97,7 +100,7 @@ class BackgroundTracker:
             begin()
             while not self._is_closing.wait(EVERY_S):
                 self._tracker.sync(self._take())
-        except Exception as bug:  # Raised again where the search calls: a thread dies in silence.
+        except Exception as bug:  # Raised again in the main thread, where it is not lost.
             self._bug = bug
 
     def _raise_bug(self) -> None:

@@ -1,13 +1,13 @@
-"""The confirmed winner as an MLflow model, registered under the alias ``champion``.
+"""Logging of the exported recipe's model in MLflow, registered under the alias ``champion``.
 
 The weights are those of a confirmation run, not of a run made for the purpose: the first fresh seed
 of the exported recipe, fixed before any result is known. Taking the best of the seeds would make
 the champion's test accuracy an optimistic one.
 
 The model is kept as safetensors and one readable file of code that loads them ("models from code").
-MLflow's own flavour for PyTorch has two formats: ``pickle`` runs whatever a file from the store
-says, ``pt2`` holds a traced graph that knows neither how images are normalized nor what the classes
-are, and that can be neither read nor trained further.
+MLflow's own flavour for PyTorch has two formats: ``pickle`` executes code from the store's file,
+``pt2`` holds a traced graph without the normalization of images and the names of classes, which can
+be neither read nor trained further.
 """
 
 import json
@@ -47,12 +47,12 @@ class Champion:
     """A model to log, register, and give the alias.
 
     Attributes:
-        model_file: From `save_champion`.
+        model_file: Path of ``model.safetensors``, from `save_champion`.
         images: Some images as they lie in the dataset, shape image, height, width, 3, for the
             example.
-        name: Of the registered model; what MLflow does not take in a name is replaced.
-        description: Of this version, Markdown.
-        tags: Of this version.
+        name: Name of the registered model; characters that MLflow refuses are replaced.
+        description: Description of this version, in Markdown.
+        tags: Tags of this version.
     """
 
     model_file: Path
@@ -72,11 +72,11 @@ class Registered:
 
 
 def champion_trial(trials: Iterable[Trial], *, role: str) -> Trial | None:
-    """The confirmation run whose weights become the champion, or None if none were kept.
+    """Return the confirmation run whose weights become the champion, or None if none were kept.
 
     Args:
-        trials: Of the confirm stage.
-        role: Role of the exported recipe; of equal recipes, the one that was really run.
+        trials: Trials of the confirm stage.
+        role: Role under which the exported recipe was run.
     """
     kept = [
         trial
@@ -95,11 +95,11 @@ def save_champion(run_dir: Path, trial: Trial, *, class_names: tuple[str, ...]) 
         class_names: Name of each class.
 
     Raises:
-        OSError: If the checkpoint is not there, or does not fit the recipe.
+        OSError: If the checkpoint is missing or does not fit the recipe.
     """
     recipe = trial.spec.recipe
     assert trial.checkpoint is not None
-    # Everything is overwritten by the state, so ImageNet weights need not be there.
+    # The state overwrites all weights, so ImageNet weights need not be downloaded.
     model = create_model(replace(recipe, pretrained=False), num_classes=len(class_names))
     ema = EmaBank(model, {})
     try:
@@ -120,7 +120,7 @@ def save_champion(run_dir: Path, trial: Trial, *, class_names: tuple[str, ...]) 
 
 
 def _read(location: str) -> dict[str, Any]:
-    """The state that was saved under a path or a URI."""
+    """Read the checkpoint that was saved under a path or a URI."""
     with local_checkpoint(location) as directory:
         state = checkpoint.read(directory, device="cpu")
     if state is None:
@@ -131,12 +131,12 @@ def _read(location: str) -> dict[str, Any]:
 def log_champion(client: "MlflowClient", parent_run_id: str, champion: Champion) -> Registered:
     """Log a saved model on the run of its search, register it, and give it the alias.
 
-    Neither starts nor ends a run: the parent keeps its status and its end time. A second call for
-    the same search logs nothing twice, and takes the alias from no search that came later.
+    The parent run keeps its status and end time. A second call for the same search logs nothing
+    twice, and never takes the alias from a later version.
 
     Args:
-        client: Of the store that holds the run.
-        parent_run_id: The run of the search.
+        client: Client of the store that holds the run.
+        parent_run_id: Id of the run of the search.
         champion: The model.
     """
     name = re.sub(r"[^\w.-]+", "-", champion.name)
@@ -166,7 +166,7 @@ def log_champion(client: "MlflowClient", parent_run_id: str, champion: Champion)
 
 
 def _log_model(client: "MlflowClient", run_id: str, champion: Champion) -> tuple[str, str]:
-    """Log the model on the run; returns its id and where the store keeps it."""
+    """Log the model on the run; return its id and the address of its files in the store."""
     from mlflow.entities import LoggedModelOutput
     from mlflow.models import Model
 
@@ -174,7 +174,7 @@ def _log_model(client: "MlflowClient", run_id: str, champion: Champion) -> tuple
     with tempfile.TemporaryDirectory() as folder:
         local = Path(folder) / "model"
         described = Model(run_id=run_id)
-        # Before the store hears of it, so that a failure leaves no broken model there.
+        # Build first and log then, so that a failure leaves no broken model in the store.
         _build(local, described, champion.model_file, champion.images)
         params = {"model": metadata["model"], **metadata["recipe"]["strengths"]}
         logged = client.create_logged_model(
@@ -195,15 +195,15 @@ def _log_model(client: "MlflowClient", run_id: str, champion: Champion) -> tuple
 
 
 def _build(folder: Path, described: object, model_file: Path, images: NDArray[np.uint8]) -> None:
-    """Write MLflow's form of the model into a folder."""
+    """Write the model in MLflow's format into a folder."""
     with warnings.catch_warnings():
-        # MLflow complains of type hints of its own while it is imported.
+        # MLflow warns about its own type hints while it is imported.
         warnings.simplefilter("ignore", UserWarning)
         import mlflow.pyfunc
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    # Remarks on steps that take a fraction of a second, in the middle of our own output.
+    # Its messages on short steps would appear in the middle of our own output.
     logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
     metadata = read_metadata(model_file)
     side, num_classes = metadata["image_size"], len(metadata["class_names"])
@@ -220,7 +220,7 @@ def _build(folder: Path, described: object, model_file: Path, images: NDArray[np
         code_paths=[str(ROOT / name) for name in ("spaces", "trainable")] if ours else None,
         signature=signature,
         input_example=np.ascontiguousarray(images[:num_shown]),
-        # Given, because MLflow would load the model in a process of its own to find them out.
+        # Given explicitly, as MLflow would start a process that loads the model to find them.
         pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in _LIBRARIES],
         metadata={key: metadata[key] for key in ("recipe", "class_names", "metrics")},
         mlflow_model=described,

@@ -1,7 +1,7 @@
-"""Which weights a run hands over as its champion, and what is said of them.
+"""Choice and description of the model that a run registers as its champion.
 
-The champion is the recipe that the verdict *exports*: the advised one, unless validation images
-speak for another. Whoever loads it by its alias gets what the verdict recommends.
+The champion is the recipe that the verdict *exports*: the advised one, unless another is better on
+validation images. Loading it by its alias therefore gives the model that the verdict recommends.
 """
 
 from pathlib import Path
@@ -23,18 +23,18 @@ from search.verdict.wording import ROLE_WORDS, count
 from trainable.data.datasets import Dataset
 from trainable.models.saved_model import MODEL_FILE, loading_code, read_metadata
 
-_SHOWN = 16  # Images to choose an example from.
+_SHOWN = 16  # Number of images among which the model's example is chosen.
 
 
 def make_champion(
     config: RunConfig, plan: Plan, dataset: Dataset, journal: Journal, analysis: Analysis
 ) -> Champion:
-    """Write the champion's weights into the run directory, unless they lie there already.
+    """Write the champion's weights into the run directory, unless they are there already.
 
-    The checkpoints that they come from are deleted then: they hold three times as much.
+    The checkpoints of the confirmation runs, three times as large, are deleted then.
 
     Raises:
-        OSError: If the weights were not kept, or not on this machine.
+        OSError: If the weights were not kept, or are not on this machine.
     """
     exported = analysis.verdict.exported
     trials = journal.of_stage("confirm")
@@ -45,7 +45,7 @@ def make_champion(
         raise FileNotFoundError(
             f"No confirmation run of the exported recipe ({exported}) left its weights."
         )
-    # A run may be somebody else's: nothing is read or deleted outside of its storage.
+    # The journal may come from somebody else: read and delete nothing outside its storage.
     storage = below(config.storage or config.run_dir, config.run_name, "ray")
     ours = [t for t in trials if t.checkpoint is not None and is_below(storage, t.checkpoint)]
     model_file = config.path / MODEL_FILE
@@ -72,11 +72,11 @@ def make_champion(
 
 
 def _holds(model_file: Path, trial: Trial) -> bool:
-    """Whether the file has the weights of that trial: a finished run is written out again."""
+    """Whether the file already has the weights of that trial, from an earlier call."""
     try:
         recipe: object = read_metadata(model_file)["recipe"]
     except (OSError, SafetensorError, KeyError, ValueError):
-        return False  # It is not there, or not one of ours.
+        return False  # The file is missing, or was not written by this project.
     return recipe == trial.spec.recipe.to_dict()
 
 
@@ -88,7 +88,7 @@ def _why(verdict: Verdict) -> str:
 
 
 def _description(plan: Plan, trial: Trial, analysis: Analysis) -> str:
-    """Markdown: what it is, how well it does, how to load it."""
+    """Write the model's description in Markdown: origin, accuracy, how to load it."""
     exported, data, recipe = analysis.verdict.exported, plan.data, trial.spec.recipe
     metric = METRICS[analysis.verdict.metric]
     here, mean = (

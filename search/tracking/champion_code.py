@@ -1,8 +1,8 @@
-"""The code that MLflow keeps beside the champion's weights, and runs to load and use them.
+"""Code that MLflow stores beside the champion's weights and runs to load and use them.
 
 A copy of this one file goes into the store ("models from code"), so it imports nothing of this
-project: it must work on a machine that has never seen it. Weights come from safetensors and are
-read strictly; nothing is unpickled.
+project: it must work on a machine without it. Weights come from safetensors and must match the
+model exactly; nothing is unpickled.
 """
 
 import json
@@ -21,10 +21,10 @@ BATCH_SIZE = 128
 
 
 class Champion(PythonModel):
-    """Images in as they lie in the dataset, class probabilities out."""
+    """A classifier from images, as they are in the dataset, to class probabilities."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Build the model that the metadata of the weights names."""
+        """Build the model named in the metadata of the weights, and load them."""
         path = context.artifacts["weights"]
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata()
@@ -45,12 +45,12 @@ class Champion(PythonModel):
         model_input: np.ndarray,
         params: dict[str, Any] | None = None,
     ) -> np.ndarray:
-        """Probabilities of images.
+        """Compute class probabilities of images.
 
         Args:
-            context: What the model was loaded with.
+            context: Context that the model was loaded with; not used.
             model_input: uint8, shape image, height, width, 3.
-            params: Nothing is taken.
+            params: Not used.
 
         Returns:
             float32, shape image, class.

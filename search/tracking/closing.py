@@ -1,4 +1,4 @@
-"""What MLflow's pages of a search say beside its numbers: view, artifacts, description, tags."""
+"""Writing of a search's view, artifacts, description and tags to MLflow."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ _LINKED_FILES = (
 
 
 def set_view(mirror: Mirror) -> None:
-    """Store the view of the search and name the search in the experiment's description."""
+    """Store the saved view of the search and name the search in the experiment's description."""
     store, info = mirror.store, mirror.info
     kind = info.tags.get(KIND_TAG, "")
     view.set_view(
@@ -44,7 +44,7 @@ def set_view(mirror: Mirror) -> None:
 
 
 def describe_experiment(mirror: Mirror, **answer: str) -> None:
-    """Say above the experiment which search is the newest, and what it found."""
+    """Write the experiment's description: the newest search and its result."""
     store, info = mirror.store, mirror.info
     note = notes.experiment_note(
         title=info.title,
@@ -58,7 +58,7 @@ def describe_experiment(mirror: Mirror, **answer: str) -> None:
 
 
 def upload(mirror: Mirror, *, run_dir: Path | None, verdict: Verdict | None) -> list[str]:
-    """Copy the files of the run directory, if there is one, and return the artifacts' paths."""
+    """Upload the files of the run directory, if there is one, and return the artifacts' paths."""
     if run_dir is None:
         return []
     dials = notes.dial_table(verdict) if verdict else []
@@ -66,14 +66,14 @@ def upload(mirror: Mirror, *, run_dir: Path | None, verdict: Verdict | None) -> 
 
 
 def register(mirror: Mirror, *, champion: "Champion") -> "Registered":
-    """Log the champion on the parent run, and move the alias to it."""
-    # Imports torch and timm, which a store's other users do without.
+    """Log the champion on the parent run and set the alias on it."""
+    # Imported here, for it loads torch and timm, which other users of the store do not need.
     from search.tracking.champion import log_champion
 
     try:
         return log_champion(mirror.store.client, mirror.parent, champion)
     except (AttributeError, ImportError, TypeError) as error:
-        # MLflow's versions still change how models are logged; the answer stands without one.
+        # MLflow's versions differ in how models are logged; the verdict does not depend on it.
         raise OtherVersionError(f"{type(error).__name__}: {error}") from error
 
 
@@ -88,17 +88,17 @@ def publish(
     champion: "Registered | None" = None,
     answer: Answer | None = None,
 ) -> None:
-    """Write the verdict's numbers and tags, and the description of the search.
+    """Write the metrics, tags and description of an ended search to its parent run.
 
     Args:
-        mirror: The search.
-        status: How it ended.
-        verdict: What was found, or None.
+        mirror: The search in the store.
+        status: Status with which it ended.
+        verdict: The verdict, or None.
         trials: All its trials.
         run_dir: Run directory, or None.
         files: Paths of the artifacts.
         champion: The registered model, or None.
-        answer: What a run that is no search found, instead of a verdict.
+        answer: Result of an ablation or contest, in place of a verdict.
     """
     experiment_id, parent = mirror.store.experiment_id, mirror.parent
     charts = view.chart_url(experiment_id, mirror.info.search_id)
@@ -136,7 +136,7 @@ def publish(
 
 
 def _runs_that_matter(mirror: Mirror, trials: Sequence[Trial]) -> Mapping[str, str]:
-    """The best trial of the search, its reference, and the first confirmation of each kind."""
+    """Return the addresses of the best trial, the reference and each role's first confirmation."""
     chosen: dict[str, Trial] = {}
     for trial in trials:
         if trial.spec.role == "anchor:reference" or trial.spec.stage == "confirm":

@@ -1,7 +1,7 @@
-"""Under which names a search keeps its metrics in MLflow, and how precisely.
+"""Names under which a search logs its metrics in MLflow, and the decimals of the values.
 
-All follow `search.records.metrics.METRICS`; everything else that a run reports stays in the run
-directory.
+The names derive from `search.records.metrics.METRICS`; other reported values are in the run
+directory only.
 """
 
 from collections.abc import Iterable
@@ -10,19 +10,19 @@ from search.records.metrics import METRICS, NLL, Metric
 
 RANK_METRIC = "rank/pct_at_stop"
 LEVELS = ("reference", "best", "none")
-"""Averages that one run of the experiment carries at once."""
+"""Names of the weight averages that each run of the experiment measures."""
 DECIMALS = 4
-"""To which numbers that are no metric are rounded: the pages print a double as it is."""
+"""Decimals of numbers that are no metric; MLflow's pages print all digits of a number."""
 
 
 def epoch_metrics(levels: Iterable[str] = ()) -> tuple[str, ...]:
-    """What a trial reports and a chart wants to show.
+    """List the names of the metrics that a trial logs at each epoch.
 
-    A metric that may decide a dial is there for every part of the data and for all weights, one
-    that only stands for another for validation images.
+    A metric that may decide a dial is logged for every split and for all weights, one that only
+    stands for another for validation images.
 
     Args:
-        levels: Averages that the trial carries beside its own.
+        levels: Names of the averages that the trial measures beside its own.
     """
     names = [metric.on("val") for metric in METRICS.values()]
     for metric in _deciding():
@@ -32,30 +32,30 @@ def epoch_metrics(levels: Iterable[str] = ()) -> tuple[str, ...]:
 
 
 def bests() -> dict[str, Metric]:
-    """Of which a search trial's best value so far is logged too, by the name it is reported by.
+    """Return the metrics whose best value so far is logged for search trials, by reported name.
 
-    The table of runs shows last values only.
+    MLflow's table of runs shows last values only.
     """
     return {metric.on("val"): metric for metric in (*_deciding(), NLL)}
 
 
 def best_name(metric: Metric) -> str:
-    """Name of the best value that a trial has reached so far."""
+    """Return the name under which a trial's best value so far is logged."""
     return f"best/{metric.on('val')}"
 
 
 def final_name(metric: Metric) -> str:
-    """Name of the value of full-length trials only, so that charts on it compare like with like."""
+    """Return the name under which the final value of full-length trials is logged."""
     return f"final/{metric.on('val')}"
 
 
 def search_best_name(metric: Metric) -> str:
-    """Name of the best value of the search so far, on its parent run."""
+    """Return the name under which the parent run logs the best value of the search so far."""
     return f"search/best_val_{metric.name}"
 
 
 def metric_keys(metric: Metric) -> tuple[str, ...]:
-    """Every name that a search may log, where ``metric`` decides first."""
+    """List all names that a search may log, where ``metric`` decides first."""
     return (
         *epoch_metrics(LEVELS),
         *(best_name(held) for held in bests().values()),
@@ -65,7 +65,7 @@ def metric_keys(metric: Metric) -> tuple[str, ...]:
 
 
 def rounded(name: str, value: float) -> float:
-    """A value as it is logged under a name."""
+    """Round a value to the decimals with which it is logged under a name."""
     metric = METRICS.get(name.rpartition("/")[2])
     return round(value, metric.unit.kept_decimals if metric else DECIMALS)
 

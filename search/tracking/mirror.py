@@ -1,7 +1,7 @@
-"""One search as a tracking store holds it, and how to bring it up to date with the journal.
+"""The runs of one search in a tracking store, and how they are brought up to date.
 
-Nothing here is remembered beyond what can be found again in the store, so a mirror may be thrown
-away after any failure and made again: that creates nothing twice and leaves no hole.
+All state can be read again from the store, so a mirror may be discarded after any failure and made
+anew: nothing is created twice and nothing is left out.
 """
 
 import math
@@ -17,20 +17,24 @@ from search.tracking.store import DatasetInfo, FoundRun, Point, Store
 from search.tracking.view import chart_url
 
 _EACH_EPOCH = "train/loss"
-"""What hardly an epoch lacks: to ask for the history of each metric takes a dozen calls a run."""
+"""Metric that nearly every epoch reports, whose history tells the last epoch logged.
+
+Asking for the history of every metric would take a dozen calls per run.
+"""
 _COPIED_TAGS = ("search_id", "search", "dataset", "model")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchInfo:
-    """What is said of a search once, when it begins.
+    """Description of a search, written once when it begins.
 
     Attributes:
         run_name: Name of the parent run.
-        params: Task, space, budget and reference.
-        tags: Hold ``search_id``, by which the search is found again, and ``search``, its title.
+        params: Parameters of task, space, budget and reference.
+        tags: Tags, with ``search_id``, by which the search is found again, and ``search``, its
+            title.
         dataset: The data, or None if it has no identity.
-        resume: The command that goes on with it.
+        resume: Command that resumes it.
     """
 
     run_name: str
@@ -41,18 +45,18 @@ class SearchInfo:
 
     @property
     def search_id(self) -> str:
-        """What no other search in the store has."""
+        """Identifier that is unique in the store."""
         return self.tags["search_id"]
 
     @property
     def title(self) -> str:
-        """What people call it."""
+        """Title for people."""
         return self.tags["search"]
 
 
 @dataclass(kw_only=True, slots=True)
 class Child:
-    """How far the run of one trial has got in the store."""
+    """State of one trial's run in the store: what is logged of it so far."""
 
     run_id: str
     status: str
@@ -66,12 +70,12 @@ class Child:
 
 
 class Mirror:
-    """Finds the runs of a search by tag, or makes them, and writes what they lack.
+    """The runs of a search in the store, found by tag or created, with methods that update them.
 
     Args:
-        store: Where to write.
-        info: What is said of the search once.
-        told: What is told of the strengths of each run.
+        store: Store to write to.
+        info: Description of the search.
+        told: Functions from a recipe to the values of its strengths.
 
     Attributes:
         store: As given.
@@ -86,7 +90,7 @@ class Mirror:
         self.info = info
         self.told = told
         self._parent_metrics: dict[str, float] = {}
-        # It may have been deleted since the store was opened, and a search in it finds nothing.
+        # The experiment may have been deleted meanwhile, and a query in it would find nothing.
         store.require_active()
         self.parent = self._open_parent()
         self._num_best = 0
@@ -101,7 +105,7 @@ class Mirror:
                 store.log(run.run_id, tags={"search": info.title})
 
     def lags(self, trial: Trial) -> bool:
-        """Whether the store knows less of the trial than ``trial`` does."""
+        """Whether the store lacks epochs or the status of the trial."""
         child = self.children.get(trial.spec.trial_id)
         return (
             child is None
@@ -111,7 +115,7 @@ class Mirror:
         )
 
     def update(self, trial: Trial) -> None:
-        """Create the trial's run if it is missing, log new epochs, end or reopen it."""
+        """Create the trial's run if it is missing, log its new epochs, and end or reopen it."""
         child = self.children.get(trial.spec.trial_id) or self._create(trial)
         status = trial_fields.RUN_STATUS[trial.status]
         if status == "RUNNING" and child.status != status:
@@ -138,7 +142,7 @@ class Mirror:
             child.status = status
 
     def interrupt(self, trials: Iterable[Trial]) -> None:
-        """End the runs of trials that the journal calls running while nothing runs any more."""
+        """End the runs of trials that are still marked as running when the search has ended."""
         for trial in trials:
             child = self.children.get(trial.spec.trial_id)
             if trial.status == "running" and child is not None and child.status == "RUNNING":
@@ -147,7 +151,7 @@ class Mirror:
                 child.status, child.outcome = "KILLED", "interrupted"
 
     def update_best(self, best: Sequence[float]) -> None:
-        """Log the best value so far over the number of the trial, as soon as there is one."""
+        """Log the best value after each trial, with the trial's number as step."""
         rows = [
             Point(name=self._best_name, value=best[number], step=number)
             for number in range(self._num_best, len(best))
@@ -158,14 +162,14 @@ class Mirror:
             self._num_best = len(best)
 
     def summarise(self, *, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
-        """Write what is said of the whole search; a metric that has its value already is left."""
+        """Log metrics and tags on the parent run; metrics with an unchanged value are left out."""
         new = {k: v for k, v in metrics.items() if self._parent_metrics.get(k) != v}
         rows = [Point(name=name, value=value, step=0) for name, value in new.items()]
         self.store.log(self.parent, metrics=rows, tags=tags)
         self._parent_metrics |= new
 
     def update_ranks(self, trials: Collection[Trial]) -> None:
-        """Log each search trial's rank where it stopped, and colour full-length ones by result."""
+        """Log each search trial's rank at its last epoch, and colour full-length ones by it."""
         colours = rank_colours(trials, self.told.metric)
         ranks = rank_at_stop(list(trials), self.told.metric)
         for trial in trials:
@@ -182,7 +186,7 @@ class Mirror:
             child.rank, child.colour = ranks[name], colours.get(name, child.colour)
 
     def log_dataset(self) -> None:
-        """Name the dataset as an input of the parent run, if it has an identity."""
+        """Log the dataset as an input of the parent run, if there is one."""
         if self.info.dataset is not None:
             self.store.log_dataset(self.parent, self.info.dataset)
 
@@ -226,11 +230,11 @@ class Mirror:
         return run_id
 
     def _one_each(self, runs: Iterable[FoundRun]) -> dict[str, FoundRun]:
-        """The run of each trial; an empty one that was made twice is deleted.
+        """Return one run per trial; an empty duplicate is deleted.
 
-        A request to make a run that was given up may be carried out later, after it was sent again:
-        a server that hung works off what it had taken in. Such a run is empty. Runs that a person
-        put under the search belong to no trial and are left alone.
+        If a request to create a run times out and is sent again, a server that hung may carry out
+        both. The duplicate is empty. Runs that a person added under the search belong to no trial
+        and are left alone.
         """
         found: dict[str, FoundRun] = {}
         for run in _fullest(run for run in runs if run.tags.get("trial_id")):
@@ -266,8 +270,8 @@ class Mirror:
         if has_ended and "epochs" in run.tags:
             epoch = int(run.tags["epochs"])
         else:
-            # A crash or a time-out may have come between the metrics and all that follows them.
-            # The last epoch that is there is written again: it may have been cut in two.
+            # A crash or time-out may have come between the metrics and the tags after them. The
+            # last epoch in the store is written again, as it may be incomplete.
             keys = [_EACH_EPOCH] if _EACH_EPOCH in run.metrics else run.metrics
             epoch = max(0, self.store.last_step(run.run_id, keys) - 1)
         return Child(
@@ -284,5 +288,5 @@ class Mirror:
 
 
 def _fullest(runs: Iterable[FoundRun]) -> list[FoundRun]:
-    """Those that hold most first; among equals the order stays."""
+    """Sort runs by the amount of data in them, most first; the sort is stable."""
     return sorted(runs, key=lambda run: (not run.params, -len(run.metrics)))

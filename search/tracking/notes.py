@@ -1,4 +1,4 @@
-"""What MLflow's pages say in words: descriptions in Markdown, and a verdict as metrics and tags."""
+"""Descriptions of a search for MLflow in Markdown, and its verdict as metrics and tags."""
 
 import itertools
 import math
@@ -37,15 +37,15 @@ _GAP = "&nbsp;&nbsp;&nbsp;"  # MLflow's tables have no borders and no room betwe
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Links:
-    """Where a description may point to; all addresses are relative to MLflow's page.
+    """Addresses that a description links to, all relative to MLflow's page.
 
     Attributes:
-        charts: The saved view of the search.
-        artifacts: Address by name of the file.
-        images: Artifacts to show inside the description, by caption; at most 700 px wide, a wider
-            one pushes the column with status and children off the page.
-        runs: Address by label of the children that matter.
-        champion: The registered model, empty without one.
+        charts: Address of the saved view of the search.
+        artifacts: Addresses by name of the file.
+        images: Addresses of images shown inside the description, by caption; at most 700 px wide,
+            as wider ones push the column with status and children off the page.
+        runs: Addresses of the most important child runs, by label.
+        champion: Address of the registered model, empty without one.
     """
 
     charts: str
@@ -58,15 +58,15 @@ class Links:
 def open_note(
     title: str, state: str, *, charts: str, counts: str = "", kind: str = "", resume: str = ""
 ) -> str:
-    """Description of a search that has no verdict.
+    """Write the description of a search that has no verdict.
 
     Args:
-        title: Of the search.
-        state: Why it has none, as in "interrupted".
+        title: Title of the search.
+        state: State of the search, such as "interrupted".
         charts: Address of its charts.
-        counts: How many trials it has, a sentence.
-        kind: What the run is if it is no search.
-        resume: The command that goes on with it, as it is typed.
+        counts: Sentence on the number of its trials.
+        kind: Kind of the run if it is no search, else empty.
+        resume: Command that resumes it.
     """
     what = "run" if kind else "search"
     return (
@@ -77,7 +77,7 @@ def open_note(
 
 
 def code_span(text: str) -> str:
-    """Text as code in Markdown, whatever back quotes it holds."""
+    """Format a text as code in Markdown, even if it holds back quotes."""
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * (longest + 1)
     gap = " " if text.startswith("`") or text.endswith("`") else ""
@@ -85,9 +85,9 @@ def code_span(text: str) -> str:
 
 
 def verdict_note(verdict: Verdict, *, counts: str, links: Links) -> str:
-    """Description of a search with a verdict: the sentence, the dials, how it was found, where."""
+    """Write the description of a search with a verdict: sentence, dials, evidence, links."""
     head = verdict.sentence or f"Turn down: {turned(verdict, 'down')}."
-    # MLflow folds all but about five lines away, so what one goes on to comes second.
+    # MLflow folds all but about five lines away, so the links come second.
     first = {
         "report": links.artifacts.get("report.html", ""),
         "charts": links.charts,
@@ -106,7 +106,7 @@ def verdict_note(verdict: Verdict, *, counts: str, links: Links) -> str:
 
 
 def count(trials: Iterable[Trial]) -> str:
-    """How many runs of each kind there were and how they ended, as a sentence."""
+    """Write a sentence on the number of runs of each stage and how they ended."""
     trials = list(trials)
     ends = Counter(t.status for t in trials if t.spec.stage == "search")
     stages = Counter(t.spec.stage for t in trials)
@@ -123,12 +123,12 @@ def count(trials: Iterable[Trial]) -> str:
 
 
 def dial_table(verdict: Verdict) -> list[dict[str, str]]:
-    """One row per strength, as words."""
+    """Build the rows of the table of dials, as text by column."""
     return [_dial_row(dial, METRICS[verdict.metric]) for dial in verdict.dials]
 
 
 def _dial_row(dial: Dial, metric: Metric) -> dict[str, str]:
-    # Two columns: the viewer of tables cuts long cells off.
+    # Mean and interval in two columns, as the viewer of tables cuts long cells off.
     effect = with_interval(metric.unit, dial.effect.get(metric.on("val")))
     mean, _, interval = effect.partition(" ")
     return {
@@ -144,16 +144,16 @@ def _dial_row(dial: Dial, metric: Metric) -> dict[str, str]:
 
 
 def verdict_metrics(verdict: Verdict) -> dict[str, float]:
-    """The numbers of a verdict: confirmed gain and dial effects with interval ends, and cost."""
+    """Collect a verdict's metrics: confirmed gain and effects with interval ends, and cost."""
     metric = METRICS[verdict.metric]
     found: dict[str, float] = {}
-    # MLflow's page lists metrics in the order of their first point: what matters most comes first.
+    # MLflow lists metrics in the order of their first point, so the most important come first.
     if verdict.confirmed is not None:
         gains = verdict.confirmed.best_minus_reference
         for name, gain in gains.items():
             found |= _rounded(metric_of(name), gain, f"confirmed/gain_{name.rpartition('/')[2]}")
         for role, of in verdict.confirmed.advised_minus.items():
-            # Without their ends, which the description tells: each key is one more chart.
+            # Without interval ends, which are in the description: each name is one more chart.
             if (gain_over := of.get(metric.on("test"))) is not None:
                 key = f"confirmed/advised_minus_{role}_{metric.name}"
                 found[key] = rounded(metric.name, gain_over.mean)
@@ -176,12 +176,12 @@ def verdict_metrics(verdict: Verdict) -> dict[str, float]:
 
 
 def _rounded(metric: Metric, estimate: Estimate, name: str) -> dict[str, float]:
-    """An estimate and the ends of its interval as they are logged."""
+    """Round an estimate and the ends of its interval for logging."""
     return {key: rounded(metric.name, x) for key, x in estimate.as_metrics(name).items()}
 
 
 def verdict_tags(verdict: Verdict) -> dict[str, str]:
-    """What a search can be filtered by once it is over."""
+    """Return the tags by which ended searches can be filtered."""
     return {
         "fit.reference": verdict.fit.reference,
         "fit.best": verdict.fit.best,
@@ -191,12 +191,12 @@ def verdict_tags(verdict: Verdict) -> dict[str, str]:
 
 
 def turned(verdict: Verdict, turn: str) -> str:
-    """The strengths with that turn, or ``none``."""
+    """Join the names of the strengths with that turn, or return ``none``."""
     return ", ".join(dial.strength for dial in verdict.dials if dial.turn == turn) or "none"
 
 
 def answer(verdict: Verdict) -> str:
-    """What to turn, in a few plain words."""
+    """Summarise the turns of a verdict in a few words."""
     turns = {turn: turned(verdict, turn) for turn in ("down", "up")}
     said = [f"turn {turn} {names}" for turn, names in turns.items() if names != "none"]
     text = "; ".join(said) or "nothing to turn"
@@ -212,15 +212,17 @@ def experiment_note(
     metric: Metric = TOP1,
     answer: str = "Which strengths to turn down",
 ) -> str:
-    """What stands above every tab of the experiment; begins with plain words, see the list page.
+    """Write the experiment's description, shown above all its tabs.
+
+    It begins with plain words, as MLflow's list of experiments shows the beginning as text.
 
     Args:
-        title: Of the newest search.
+        title: Title of the newest search.
         charts: Address of its charts.
         table: Address of its table.
         verdict: Address of its run.
-        metric: What decides first in it.
-        answer: From `answer`, once there is a verdict.
+        metric: The metric that decides first in it.
+        answer: Result of the function `answer`, once there is a verdict.
     """
     return (
         f"{answer} · newest search: [{title}]({verdict}), [charts]({charts}), [table]({table})\n\n"
@@ -280,7 +282,7 @@ def _how(verdict: Verdict, counts: str) -> str:
 
 
 def _remarks(verdict: Verdict) -> dict[str, list[str]]:
-    """The strengths by what is remarked on them."""
+    """Group the strengths by the remark on them."""
     found: dict[str, list[str]] = {}
     for dial in verdict.dials:
         if dial.remark:
@@ -289,7 +291,7 @@ def _remarks(verdict: Verdict) -> dict[str, list[str]]:
 
 
 def markdown(rows: Sequence[Mapping[str, str]]) -> str:
-    """Rows with the same columns as a table of MLflow's description; empty without rows."""
+    """Format rows with equal columns as a Markdown table for MLflow; empty without rows."""
     if not rows:
         return ""
     lines = [[f"{name}{_GAP}" for name in rows[0]], ["---"] * len(rows[0])]

@@ -1,4 +1,4 @@
-"""Opens an MLflow tracking store: the embedded one, which it makes if need be, or a server."""
+"""Opening of an MLflow tracking store: a server, or an embedded database made if missing."""
 
 import fcntl
 import logging
@@ -32,24 +32,24 @@ _LOCK_S = 60.0
 
 
 class OtherVersionError(RuntimeError):
-    """A young part of MLflow's interface that the installed version has changed."""
+    """Error for a part of MLflow's interface that the installed version has changed."""
 
 
 def set_environment() -> None:
-    """Set what MLflow reads from the environment, unless the user has; call before importing it."""
+    """Set MLflow's environment variables unless the user has; call before importing it."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
 
 
 def failures() -> tuple[type[Exception], ...]:
-    """What goes wrong in a store that is broken, locked, slow, absent or of another version."""
+    """Return the errors that a broken, locked, slow, absent or incompatible store raises."""
     set_environment()
     from alembic.util import CommandError
     from mlflow.exceptions import MlflowException
     from requests import RequestException
     from sqlalchemy.exc import SQLAlchemyError
 
-    # OSError holds refused connections, full disks and time-outs.
+    # OSError includes refused connections, full disks and time-outs.
     return (
         MlflowException,
         RequestException,
@@ -63,18 +63,18 @@ def failures() -> tuple[type[Exception], ...]:
 
 
 def embedded_uri(store_dir: Path) -> str:
-    """Address of the database that lies in ``store_dir``."""
+    """Return the address of the database in ``store_dir``."""
     return f"{SQLITE}{store_dir.resolve() / 'mlflow.db'}"
 
 
 def works_here(uri: str | None) -> bool:
-    """Whether the store computes on this machine: the embedded one, or a server that runs on it."""
+    """Whether the store uses this machine's cores: an embedded database or a local server."""
     host = urlsplit(uri or "").hostname
     return host in (None, "localhost", "127.0.0.1", "::1", socket.gethostname().lower())
 
 
 def open_store(uri: str | None, *, store_dir: Path, experiment: str) -> Store:
-    """Open the experiment ``experiment``, and make it and the database if they are missing.
+    """Open an experiment of a store; make the experiment and an embedded database if missing.
 
     Args:
         uri: Address of a server or a database, or None for the embedded database in ``store_dir``.
@@ -86,16 +86,15 @@ def open_store(uri: str | None, *, store_dir: Path, experiment: str) -> Store:
     if uri.startswith(SQLITE):
         return _open_file(Path(uri.removeprefix(SQLITE)).resolve(), experiment)
     _check_reachable(uri)
-    # A server knows where its artifacts go; without one MLflow would put them in the working
-    # directory.
+    # A server decides where artifacts go; without one MLflow would use the working directory.
     has_server = urlsplit(uri).scheme in ("http", "https")
     return _open_experiment(uri, experiment, artifacts=None if has_server else store_dir)
 
 
 def _open_file(database: Path, experiment: str) -> Store:
-    """Open an SQLite database; artifacts lie beside it."""
+    """Open an experiment in an SQLite database; artifacts are stored beside it."""
     database.parent.mkdir(parents=True, exist_ok=True)
-    # Two processes that make the tables of a new database at once make MLflow raise.
+    # MLflow raises if two processes make the tables of a new database at once.
     with _locked(database.with_name(database.name + ".lock")):
         _check_writable(database)
         return _open_experiment(f"{SQLITE}{database}", experiment, artifacts=database.parent)
@@ -106,11 +105,11 @@ def _open_experiment(uri: str, name: str, *, artifacts: Path | None) -> Store:
     from mlflow.exceptions import MlflowException
 
     for noisy in ("alembic", "mlflow.store.db.utils", "mlflow.store.model_registry"):
-        # Migration lines of a new database, tracebacks of what is reported in one line anyway, and
-        # that a server is waited for.
+        # Silence the log of a new database's migrations, tracebacks of errors that are reported in
+        # one line anyway, and messages about waiting for a server.
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     with warnings.catch_warnings():
-        # MLflow defines its tables by means that newer versions of SQLAlchemy deprecate.
+        # MLflow defines its tables in a way that newer versions of SQLAlchemy deprecate.
         warnings.simplefilter("ignore", DeprecationWarning)
         client = MlflowClient(uri, registry_uri=uri)
     found = client.get_experiment_by_name(name)
@@ -125,11 +124,11 @@ def _open_experiment(uri: str, name: str, *, artifacts: Path | None) -> Store:
         if found is None:
             raise
         refuse_deleted(client, found)
-        return Store(client, found.experiment_id)  # Another driver was faster.
+        return Store(client, found.experiment_id)  # Another process made it first.
 
 
 def _check_reachable(uri: str) -> None:
-    """Raise soon where MLflow would try to connect for minutes, or wait for an answer."""
+    """Raise within seconds if a server does not answer; MLflow would try for minutes."""
     parts = urlsplit(uri)
     answer_s = float(os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"])
     port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
@@ -142,7 +141,7 @@ def _check_reachable(uri: str) -> None:
 
         engine = create_engine(uri)
         try:
-            engine.connect().close()  # A false password, a database that is not there.
+            engine.connect().close()  # Raises on a wrong password or a missing database.
         finally:
             engine.dispose()
 
@@ -150,11 +149,11 @@ def _check_reachable(uri: str) -> None:
 def _await_answer(connection: socket.socket, host: str, path: str) -> None:
     request = f"GET {path.rstrip('/')}/health HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
     connection.sendall(request.encode())
-    connection.recv(1)  # Whatever it answers, it does.
+    connection.recv(1)  # Any answer shows that the server works.
 
 
 def _check_writable(database: Path) -> None:
-    """Raise at once where MLflow would try to open a file for 100 seconds."""
+    """Raise within seconds if a database cannot be written; MLflow would try for 100 seconds."""
     connection = sqlite3.connect(database, timeout=5, isolation_level=None)
     try:
         connection.execute("BEGIN IMMEDIATE")

@@ -1,4 +1,4 @@
-"""How much of a search's time its tracking may take, and when to leave a broken store alone."""
+"""Limits on the time that tracking takes from a search, and pauses for a broken store."""
 
 import logging
 import time
@@ -14,25 +14,27 @@ _LOGGER = logging.getLogger(__name__)
 _MAX_CHARACTERS = 300
 _MOST_NAMED = 5
 _IN_VAIN = 3.0
-"""How often time waited in vain counts: a server that hangs is asked at the beginning and at the
-end in any case, which must fit into the share of a search of five minutes.
+"""Factor by which the time of failed calls counts.
+
+A server that hangs is called at the beginning and at the end in any case, which must fit into the
+share of a search of five minutes.
 """
 
 
-class PlainProblem(RuntimeError):  # noqa: N818  What is told, not what is raised.
-    """A failure whose message says in full what it is and what to do, and is told as it is."""
+class PlainProblem(RuntimeError):  # noqa: N818  Named for the message to the user.
+    """A failure whose message is complete for the user and is shown unchanged."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Costs:
-    """What a call takes from the search: all seconds that it lasts, or those that it computes.
+    """Rule for the cost of a call to the store: its duration, or its computing time only.
 
     Attributes:
-        of_failures: ``wall`` if the search waits for a call, so a call in vain costs what it lasts;
-            ``computed`` if calls are made on a thread of their own.
-        of_successes: ``wall`` also if the store works on this machine: while such a call lasts,
-            cores are busy that trials want.
-        computed_s: Seconds that the calling thread has computed.
+        of_failures: ``wall`` if the search waits for a call, so that a failed one costs its
+            duration; ``computed`` if calls are made on a second thread.
+        of_successes: ``wall`` also if the store runs on this machine, as it then takes cores from
+            trials.
+        computed_s: Function that returns the computing time of the calling thread in seconds.
     """
 
     of_failures: Literal["wall", "computed"] = "wall"
@@ -41,19 +43,19 @@ class Costs:
 
 
 class Patience:
-    """Runs tracking calls, catches their failures, and says when the next one is due.
+    """A runner of tracking calls that catches failures and limits their cost.
 
-    Calls may be put off at any time: the journal of the search knows everything, so a later call
-    catches up.
+    Any call may be postponed: the journal of the search has all data, so a later call catches up.
 
     Args:
-        failures: What a tracking call may raise without harm.
-        share: Share of the wall-clock that calls may cost; waiting in vain counts `_IN_VAIN` times.
-        grace_s: Seconds that they may cost on top, so that a search shows up from the start.
+        failures: Exceptions of tracking calls that are caught.
+        share: Share of the wall-clock time that calls may cost; failed calls count `_IN_VAIN`
+            times.
+        grace_s: Seconds that they may cost in addition, so that a search shows from the start.
         pause_s: Seconds without calls after `failures_in_row` failures in a row.
-        failures_in_row: Failures in a row that end in a pause.
-        clock: Seconds that only grow.
-        costs: What of its seconds a call takes from the search.
+        failures_in_row: Number of failures in a row that start a pause.
+        clock: Function that returns monotonic time in seconds.
+        costs: Rule for the cost of a call.
     """
 
     def __init__(
@@ -83,7 +85,7 @@ class Patience:
 
     @property
     def problems(self) -> list[str]:
-        """What failed and has not succeeded since, one line for each cause."""
+        """Failures that no later success has made up for, one line for each cause."""
         by_cause: dict[str, list[str]] = {}
         for what, cause in self._problems.items():
             by_cause.setdefault(cause, []).append(what)
@@ -91,26 +93,26 @@ class Patience:
 
     @property
     def is_due(self) -> bool:
-        """Whether a call may be made now."""
+        """Whether a call may be made now: no pause, and the calls so far cost less than allowed."""
         now = self._clock()
         allowed = self._grace_s + self._share * (now - self._started)
         return now >= self._paused_until and self._spent_s <= allowed
 
     @property
     def is_paused(self) -> bool:
-        """Whether the store failed too often to be asked again now."""
+        """Whether calls are paused after repeated failures."""
         return self._clock() < self._paused_until
 
     def attempt(
         self, what: str, call: Callable[[], Result], *, free: bool = False
     ) -> Result | None:
-        """Run ``call`` and return its result, or None after a failure, which is noted.
+        """Run ``call`` and return its result, or record its failure and return None.
 
         Args:
-            what: What the call does, as in "could not ..."; a later success under the same words
-                takes the problem back.
-            call: May raise `failures`; anything else is a bug and passes through.
-            free: Whether its time does not count if it succeeds.
+            what: Purpose of the call, in words that follow "could not"; a later success under the
+                same words clears the failure.
+            call: The call. Exceptions other than `failures` are bugs and pass through.
+            free: Whether the time of a successful call does not count.
         """
         started, computed = self._clock(), self._costs.computed_s()
         try:
@@ -129,11 +131,11 @@ class Patience:
         return result
 
     def solved(self, what: str) -> None:
-        """Take the problem with ``what`` back."""
+        """Clear the failure recorded under ``what``."""
         self._problems.pop(what, None)
 
     def last_chance(self) -> None:
-        """End a pause because the search ends; a store that was failing gets one more try."""
+        """End a pause because the search ends; a failing store gets one more call."""
         self._paused_until = self._clock()
         self._in_row = self._failures_in_row - 1 if self._in_row else 0
 

@@ -1,4 +1,4 @@
-"""What only all trials of a search together show in MLflow: best so far, ranks, and colours."""
+"""Values that depend on all trials of a search: best so far, ranks, and colours."""
 
 import math
 from bisect import bisect_left, bisect_right
@@ -13,35 +13,35 @@ _VIRIDIS = ("#440154", "#472D7B", "#3B528B", "#2C728E", "#21918C", "#28AE80", "#
 
 
 Curve = Sequence[tuple[int, float]]
-"""Epochs and values, in order of epochs."""
+"""Pairs of epoch and value, in ascending order of epochs."""
 
 
 class BestSoFar:
-    """The best value of a metric up to each trial of the search, in order of number.
+    """The best value of a metric up to each trial of the search, in order of the trials' numbers.
 
     The list ends before the first trial that has not ended, so that no value changes later. Reruns
-    are left out: they measure a trial again. A trial costs the same however many there are.
+    are left out, as they measure a trial again. Adding a trial takes constant time.
 
     Args:
-        metric: On validation images.
+        metric: The metric, taken on validation images.
 
     Attributes:
-        values: Best value by number of the trial; infinite, on the bad side, until there is one.
+        values: Best value by number of the trial; the worst infinity until there is a value.
     """
 
     def __init__(self, metric: Metric = TOP1) -> None:
         self.values: list[float] = []
         self._metric = metric
-        self._best = -math.inf  # Times the sign of the metric, so that more is better.
+        self._best = -math.inf  # Multiplied by the metric's sign, so that larger is better.
         self._waiting: dict[int, Trial] = {}
 
     def add(self, trial: Trial) -> None:
-        """Learn how a trial stands; only ends count."""
+        """Take in the state of a trial; running trials are ignored."""
         spec = trial.spec
         if spec.stage != "search" or spec.rerun_of or trial.status == "running":
             return
         if spec.number < len(self.values):
-            # It failed and was started again: what it reached counts from the next trial on.
+            # It failed and was started again: its new value counts from the next trial on.
             self._best = max(self._best, self._best_of(trial))
             return
         self._waiting[spec.number] = trial
@@ -55,16 +55,16 @@ class BestSoFar:
 
 
 def _curve(trial: Trial, metric: Metric) -> Curve:
-    """What a trial has reported of a metric, times its sign, so that more is better."""
+    """Return a trial's validation values by epoch, times the sign that makes larger better."""
     name = metric.on("val")
     return [(r.epoch, metric.sign * r.metrics[name]) for r in trial.records if name in r.metrics]
 
 
 def rank_at_stop(trials: Sequence[Trial], metric: Metric = TOP1) -> dict[str, float]:
-    """Percentile of each search trial among all others at the epoch where it stopped.
+    """Compute each search trial's percentile among all others at the epoch where it stopped.
 
-    A trial that was stopped before that epoch stands there with its last value. Early epochs are
-    ranked too, so this illustrates and never decides anything.
+    A trial that was stopped before that epoch counts with its last value. Early epochs are ranked
+    too, so the ranks illustrate and never decide anything. 100 is best.
     """
     curves = {t.spec.trial_id: _curve(t, metric) for t in trials if t.spec.stage == "search"}
     measured = {name: curve for name, curve in curves.items() if curve}
@@ -74,7 +74,7 @@ def rank_at_stop(trials: Sequence[Trial], metric: Metric = TOP1) -> dict[str, fl
         epoch, value = curve[-1]
         values = field[epoch]
         first, end = bisect_left(values, value), bisect_right(values, value)
-        num_equal, num_others = end - first - 1, len(values) - 1  # It is one of them itself.
+        num_equal, num_others = end - first - 1, len(values) - 1  # Without the trial itself.
         beaten = first + 0.5 * num_equal
         ranks[name] = round(100 * beaten / num_others, 1) if num_others else 100.0
     return ranks
@@ -85,13 +85,13 @@ def _stops(curves: Iterable[Curve]) -> set[int]:
 
 
 def _values_at(epoch: int, curves: Iterable[Curve]) -> list[float]:
-    """The last value of each curve up to an epoch, ascending, without those that begin later."""
+    """Collect the last value of each curve up to an epoch, ascending; later curves are left out."""
     places = ((bisect_right(curve, epoch, key=lambda point: point[0]), curve) for curve in curves)
     return sorted(curve[place - 1][1] for place, curve in places if place)
 
 
 def rank_colours(trials: Iterable[Trial], metric: Metric = TOP1) -> dict[str, str]:
-    """Viridis over the final values of the full-length search trials: bright is better."""
+    """Colour the full-length search trials by rank of their final value: brighter is better."""
     curves = {
         t.spec.trial_id: _curve(t, metric)
         for t in trials

@@ -1,4 +1,4 @@
-"""What a run tells its tracking store about itself."""
+"""Connection of a run's configuration and plan to its tracker."""
 
 from pathlib import Path
 from typing import Literal
@@ -17,19 +17,19 @@ from search.tracking.trial_fields import Values
 from spaces.recipe import Recipe
 
 EXPERIMENT = "recipe-strengths"
-"""MLflow experiment of all searches."""
+"""Name of the MLflow experiment that holds all searches."""
 
 
 def open_search(
     tracker: BackgroundTracker, config: RunConfig, plan: Plan, *, kind: str = ""
 ) -> None:
-    """Begin the parent run, or go on with it: task, space, budget, reference, versions.
+    """Begin or resume the parent run, with task, space, budget, reference and versions.
 
     Args:
         tracker: The tracker of the run.
-        config: What was asked.
+        config: The run's settings.
         plan: The plan.
-        kind: What the run is if it is no search.
+        kind: Kind of the run if it is no search, else empty.
     """
     data, recipe = plan.data, plan.reference
     held = plan.space.raw_of(recipe)
@@ -69,7 +69,7 @@ def open_search(
 
 
 def make_tracker(config: RunConfig, plan: Plan, *, store_dir: Path) -> BackgroundTracker:
-    """The tracker of a run; ``store_dir`` holds the embedded store."""
+    """Make the tracker of a run; ``store_dir`` is the directory of the embedded store."""
 
     def positions(recipe: Recipe) -> dict[str, float]:
         return plan.space.encode(plan.space.raw_of(recipe), clamped=True)
@@ -88,13 +88,13 @@ def make_tracker(config: RunConfig, plan: Plan, *, store_dir: Path) -> Backgroun
             metric=decided_by(config.metric),
         ),
         patience=Patience(failures(), costs=costs_of(uri)),
-        # Not what fits the working directory of today: it is read in a browser, on another day.
+        # With an absolute path, as it is read in a browser, without the working directory.
         resume=make_command("resume", RUN=config.path),
     )
     return BackgroundTracker(tracker)
 
 
 def costs_of(uri: str | None) -> Costs:
-    """What calls of a store take from a search that another thread tracks."""
+    """Return the rule for the cost of calls to a store that a second thread makes."""
     of_successes: Literal["wall", "computed"] = "wall" if works_here(uri) else "computed"
     return Costs(of_failures="computed", of_successes=of_successes)

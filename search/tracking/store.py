@@ -1,6 +1,6 @@
-"""An MLflow tracking store reduced to what a search writes.
+"""An MLflow tracking store, reduced to the operations that a search needs.
 
-Besides this module only `search.tracking.champion` calls its client, for what concerns models.
+Besides this module only `search.tracking.champion` calls its client, for logging models.
 
 Everything here raises; `search.tracking.tracker` is the one place where failures are caught. MLflow
 is imported inside functions: it reads `search.tracking.open_store.ENVIRONMENT` while it is
@@ -33,7 +33,7 @@ _DIGEST_CHARACTERS = 12  # MLflow takes 36, which would push the sizes of the sp
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatasetInfo:
-    """The data of a search as MLflow shows it: its name, a digest of the split, and its sizes."""
+    """Description of a dataset for MLflow: its name, a digest of the split, and its sizes."""
 
     name: str
     digest: str
@@ -44,7 +44,7 @@ class DatasetInfo:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FoundRun:
-    """A run as the store knows it: ``metrics`` holds the last value of each."""
+    """A run as read from the store; ``metrics`` holds the last value of each metric."""
 
     run_id: str
     status: str
@@ -55,7 +55,7 @@ class FoundRun:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Point:
-    """One point of a metric's curve; ``time`` in seconds since 1970, None or 0 for now."""
+    """One point of a metric's curve, with ``time`` in seconds since 1970; None or 0 is now."""
 
     name: str
     value: float
@@ -64,14 +64,14 @@ class Point:
 
 
 class DeletedExperiment(PlainProblem):
-    """The experiment was deleted in MLflow, which keeps its name and takes no runs for it."""
+    """Error: the experiment was deleted in MLflow, which keeps its name and refuses new runs."""
 
 
 def refuse_deleted(client: "MlflowClient", experiment: "Experiment") -> None:
-    """Raise `DeletedExperiment` if the experiment is no active one."""
+    """Raise `DeletedExperiment` if the experiment is not active."""
     if experiment.lifecycle_stage == "active":
         return
-    # Whoever deleted it may have meant it, so that it is not brought back unasked.
+    # It may have been deleted on purpose, so it is not restored without being asked.
     restore = command_line(
         [
             *(sys.executable, "-m", "mlflow", "experiments", "restore"),
@@ -102,15 +102,15 @@ class Store:
         self.experiment_id = experiment_id
 
     def require_active(self) -> None:
-        """Raise if the experiment lies in MLflow's trash, where nothing can be written to it.
+        """Raise if the experiment is deleted, so that nothing can be written to it.
 
         Raises:
-            DeletedExperiment: Says how to get it back.
+            DeletedExperiment: With the command that restores it.
         """
         refuse_deleted(self.client, self.client.get_experiment(self.experiment_id))
 
     def find_runs(self, query: str) -> list[FoundRun]:
-        """All runs that match, oldest first."""
+        """Return all runs that match a query in MLflow's search language, oldest first."""
         found: list[FoundRun] = []
         token: str | None = None
         while True:
@@ -135,7 +135,7 @@ class Store:
                 return found
 
     def create_run(self, name: str, tags: Mapping[str, str], *, start: float | None = None) -> str:
-        """Create a running run that began at ``start``, else now, and return its id."""
+        """Create a run with status ``RUNNING`` that began at ``start`` (or now); return its id."""
         cut = {key: value[:_TAG_CHARACTERS] for key, value in tags.items()}
         run_id: str = self.client.create_run(
             self.experiment_id, start_time=_milliseconds(start), run_name=name, tags=cut
@@ -150,9 +150,9 @@ class Store:
         params: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Write metrics, params and tags; one call to MLflow if they fit.
+        """Write metrics, params and tags of a run, in one call to MLflow if they fit.
 
-        MLflow writes metrics before tags, so a tag never says more than the metrics hold.
+        MLflow writes metrics before tags, so tags never refer to metrics that are missing.
         """
         from mlflow.entities import Metric, Param, RunTag
 
@@ -167,7 +167,7 @@ class Store:
             self.client.log_batch(run_id, metrics=points, params=pairs, tags=labels)
 
     def last_step(self, run_id: str, keys: Iterable[str]) -> int:
-        """The highest step at which any of the metrics was logged, 0 if none was."""
+        """Return the highest step at which any of the metrics was logged, 0 if none was."""
         histories = (self.client.get_metric_history(run_id, key) for key in keys)
         return max((point.step for history in histories for point in history), default=0)
 
@@ -176,15 +176,15 @@ class Store:
         self.client.set_terminated(run_id, status, end_time=_milliseconds(end))
 
     def reopen_run(self, run_id: str) -> None:
-        """Call a run running again."""
+        """Set the status of a run to ``RUNNING`` again."""
         self.client.update_run(run_id, status="RUNNING")
 
     def delete_run(self, run_id: str) -> None:
-        """Take a run out of every list."""
+        """Delete a run, so that MLflow lists it no longer."""
         self.client.delete_run(run_id)
 
     def log_dataset(self, run_id: str, dataset: DatasetInfo) -> None:
-        """Name the dataset as an input of the run; a second time changes nothing."""
+        """Log the dataset as an input of the run; repeating it changes nothing."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         sizes = {
@@ -206,15 +206,15 @@ class Store:
         self.client.log_inputs(run_id, [DatasetInput(entity, tags)])
 
     def log_text(self, run_id: str, text: str, path: str) -> None:
-        """Write an artifact, over an earlier one at the same path."""
+        """Write a text artifact, replacing an earlier one at the same path."""
         self.client.log_text(run_id, text, path)
 
     def log_file(self, run_id: str, file: Path, folder: str | None = None) -> None:
-        """Copy a file to the artifacts, over an earlier one of the same name."""
+        """Copy a file to the artifacts, replacing an earlier one of the same name."""
         self.client.log_artifact(run_id, str(file), folder)
 
     def experiment_tags(self) -> dict[str, str]:
-        """The tags of the experiment."""
+        """Return the tags of the experiment."""
         return dict(self.client.get_experiment(self.experiment_id).tags)
 
     def set_experiment_tag(self, key: str, value: str | None) -> None:
@@ -230,5 +230,5 @@ def _milliseconds(seconds: float | None) -> int:
 
 
 def quotable(text: str) -> str:
-    """Text that may stand inside quotes in MLflow's search language, which knows no escapes."""
+    """Replace characters that may not stand inside quotes in MLflow's search language."""
     return re.sub(r"['\"`\\%$]", "-", text)

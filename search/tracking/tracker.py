@@ -1,8 +1,8 @@
-"""Mirrors a search into MLflow: never in the way of the search, and complete in the end.
+"""Tracking of a search in MLflow that never delays or fails the search.
 
-The run directory's journal is the truth. Whatever could not be written, because the store was
-broken, slow or absent, or because the driver was killed, is found missing and written by a later
-call, also by a later process.
+The run directory's journal has all data. If something could not be written, because the store was
+broken, slow or absent, or because the driver was killed, a later call or process finds it missing
+and writes it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -33,14 +33,14 @@ _EXTRAS = {
     "set the saved view": closing.set_view,
     "name the dataset": Mirror.log_dataset,
 }
-"""What another version of MLflow may refuse; the runs and their numbers must not depend on it."""
+"""Calls that other versions of MLflow may refuse, attempted apart from the runs' data."""
 
 
 class Tracker:
-    """The runs of one search in an MLflow tracking store: a parent, and one child per trial.
+    """A writer of one search to an MLflow store: a parent run, and one child run per trial.
 
     Only the driver makes one, before any worker starts. No method raises because of the store: the
-    first failure is a warning, all that are not made up for are `problems`.
+    first failure is logged as a warning, and those not made up for are listed in `problems`.
 
     Args:
         uri: Address of a tracking store, or None for the embedded one in ``store_dir``.
@@ -48,9 +48,9 @@ class Tracker:
         experiment: Name of the experiment, made if missing.
         run_name: Name of the run directory; a name of the search unless ``open_search`` gets tags
             ``search_id`` and ``search``.
-        told: What is told of the strengths of each run.
-        patience: How much the store may cost; by default what it may cost a search.
-        resume: The command that goes on with the search, for its description.
+        told: Functions from a recipe to the values of its strengths.
+        patience: Limits on the time that the store may cost.
+        resume: Command that resumes the search, for its description.
     """
 
     def __init__(
@@ -69,10 +69,10 @@ class Tracker:
         self._resume = resume
         self._told = told or Values()
         self._patience = patience or Patience(failures())
-        # Whether a call failed that the store may have carried out, or may still carry out.
+        # Whether a call failed that the store may nevertheless have carried out, or may do so yet.
         self._is_doubtful = False
         self._trials: dict[str, Trial] = {}
-        # Trials that the store may know less of: a report must not cost a look at all trials.
+        # Trials that the store may lack data of, so that a report need not check all trials.
         self._behind: dict[str, Trial] = {}
         self._best = BestSoFar(self._told.metric)
         self._search: SearchInfo | None = None
@@ -84,22 +84,22 @@ class Tracker:
 
     @property
     def problems(self) -> list[str]:
-        """What the store still lacks and why, one line each; empty if it holds everything."""
+        """Failures that left the store incomplete, one line each; empty if it holds everything."""
         return self._patience.problems
 
     def open_search(
         self, *, params: Mapping[str, str], tags: Mapping[str, str], dataset: DatasetInfo | None
     ) -> str:
-        """Begin a search, or go on with it if the store knows it; return the parent's run id.
+        """Begin a search, or resume it if it is in the store; return the parent's run id.
 
         Args:
-            params: Task, space, budget and reference.
-            tags: Model, dataset, versions, commit. ``search_id`` names this search and no other in
-                the store, ``search`` is its title; both default to the run's name.
-            dataset: The data of the search.
+            params: Parameters of task, space, budget and reference.
+            tags: Model, dataset, versions, commit. ``search_id`` is unique in the store, ``search``
+                is the title; both default to the run's name.
+            dataset: The data of the search, or None.
 
         Returns:
-            The id, or an empty text while the store cannot be reached.
+            The id, or an empty string while the store cannot be reached.
         """
         title = tags.get("search", self._run_name)
         search_id = quotable(tags.get("search_id", self._run_name))
@@ -113,21 +113,21 @@ class Tracker:
         self._extras_were_tried = False
         self._missing_extras = set(_EXTRAS)
         parent = None
-        # A store that just kept us waiting in vain is not tried twice in a row.
+        # Do not call a store again that has just failed after a long wait.
         if self._patience.is_due:
             parent = self._attempt(_OPEN, lambda mirror: mirror.parent)
             self._try_extras()
         return parent or ""
 
     def sync(self, trials: Iterable[Trial]) -> None:
-        """Write whatever the store lacks of these trials and of earlier ones, if a call is due."""
+        """Write the data of these and earlier trials that the store lacks, if a call is due."""
         for trial in trials:
             self._trials[trial.spec.trial_id] = self._behind[trial.spec.trial_id] = trial
             self._best.add(trial)
         self._catch_up()
 
     def trial_changed(self, trial: Trial) -> None:
-        """Write what is new of a trial that started, reported or ended."""
+        """Write the new data of a trial that started, reported or ended."""
         self.sync((trial,))
 
     def close_search(
@@ -139,23 +139,23 @@ class Tracker:
         champion: "Champion | None" = None,
         answer: Answer | None = None,
     ) -> None:
-        """Write everything that is missing, then the verdict, and end the parent run.
+        """Write all that the store lacks, then the verdict, and end the parent run.
 
         Args:
-            status: How the search ended; a killed one can be opened again.
-            verdict: What was found, or None.
+            status: Status with which the search ended; a killed one can be opened again.
+            verdict: The verdict, or None.
             artifacts: Run directory whose files are copied, or None.
             champion: Model to log and register, or None.
-            answer: What a run that is no search found, instead of a verdict.
+            answer: Result of an ablation or contest, in place of a verdict.
         """
         if self._search is None:
             return  # Interrupted before it began.
         self._patience.last_chance()
         if self._is_doubtful:
-            # Only the store knows what became of the calls that failed: it is asked once more.
+            # Read from the store which of the failed calls were carried out.
             self._mirror, self._behind = None, dict(self._trials)
         self._catch_up(is_last=True)
-        # Before calls that any version takes: three failures in a row would end in a pause.
+        # Before calls that no version refuses, as three failures in a row start a pause.
         self._add_extras()
         trials = list(self._trials.values())
         self._attempt("end the interrupted trials", lambda mirror: mirror.interrupt(trials))
@@ -181,12 +181,12 @@ class Tracker:
             said = notes.answer(verdict)
             describe = partial(closing.describe_experiment, answer=said)
             self._attempt("describe the experiment", describe)
-        # Last, so that a run that is over lacks nothing but what `problems` says.
+        # Last, so that an ended run is complete except for `problems`.
         self._attempt("end the search", lambda mirror: mirror.close(status))
 
     def _catch_up(self, *, is_last: bool = False) -> None:
         tried: set[str] = set()
-        # Not a loop over what is there now: a mirror that is made by the way finds others behind.
+        # Repeated, because making a new mirror adds trials to those behind.
         while waiting := [name for name in self._behind if name not in tried]:
             for name in waiting:
                 trial = self._trials[name]
@@ -197,7 +197,7 @@ class Tracker:
                     self._attempt(_log(trial), partial(Mirror.update, trial=trial))
                 if self._mirror is not None and not self._mirror.lags(trial):
                     self._behind.pop(name, None)
-                    # What seemed to fail has arrived after all, only its answer was lost.
+                    # A call that seemed to fail was carried out: only its answer was lost.
                     self._patience.solved(_log(trial))
         if is_last or (tried and self._patience.is_due):
             update_best = partial(Mirror.update_best, best=self._best.values)
@@ -205,7 +205,7 @@ class Tracker:
         self._try_extras()
 
     def _try_extras(self) -> None:
-        """Add them as soon as the store is there, and not again at each report if one fails."""
+        """Add the extras once the store is open; failed ones are not repeated at each report."""
         if self._mirror is not None and not self._extras_were_tried:
             self._extras_were_tried = True
             self._add_extras()
@@ -213,12 +213,12 @@ class Tracker:
     def _add_extras(self) -> None:
         for what in sorted(self._missing_extras):
             self._attempt(what, _EXTRAS[what])
-            # A failure leaves no mirror behind.
+            # After a failure there is no mirror.
             if self._mirror is not None:
                 self._missing_extras.discard(what)
 
     def _attempt(self, what: str, call: Callable[[Mirror], Result]) -> Result | None:
-        """The one place where the store is called and its failures end."""
+        """Call the store and handle its failures; all calls go through here."""
         if self._search is None:
             raise RuntimeError("`open_search` must come before anything is logged.")
         if self._patience.is_paused:
@@ -232,7 +232,7 @@ class Tracker:
                 mirror = Mirror(store, search, self._told)
                 self._behind = dict(self._trials)
             self._patience.solved(_OPEN)
-            # After a failure it is unknown what arrived, so the next call asks the store again.
+            # After a failure the state of the store is unknown, so the next call reads it again.
             self._mirror = None
             result = call(mirror)
             self._mirror = mirror

@@ -1,7 +1,7 @@
-"""A full training run in MLflow: one run, tagged ``role = train`` and linked to its search.
+"""Tracking of a single training in MLflow: one run, tagged ``role = train``, linked to its search.
 
-As with a search, the run directory is the truth, no failure of the store touches the training, and
-whatever is missing is found and written by a later call or a later process.
+As with a search, the run directory has all data, no failure of the store affects the training, and
+a later call or process writes what is missing.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,15 +24,15 @@ _DECIMALS = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainInfo:
-    """What is said of a training run once, when it begins.
+    """Description of a training run, written once when it begins.
 
     Attributes:
-        train_id: What no other run in the store has.
+        train_id: Identifier that is unique in the store.
         run_name: Name for people.
-        params: Recipe, raw and effective.
-        tags: Dataset and model.
+        params: Values of the recipe, raw and effective.
+        tags: Tags for dataset and model.
         dataset: The data.
-        search_id: What the store knows the search by that the recipe comes from, or None.
+        search_id: Identifier of the search that the recipe comes from, or None.
     """
 
     train_id: str
@@ -45,7 +45,7 @@ class TrainInfo:
 
 @dataclass(kw_only=True, slots=True)
 class _Run:
-    """How far the run has got in the store."""
+    """State of the run in the store: what is logged of it so far."""
 
     store: Store
     run_id: str
@@ -55,13 +55,13 @@ class _Run:
 
 
 class TrainTracker:
-    """One training run in a tracking store. No method raises because of the store.
+    """A writer of one training run to a tracking store; no method raises because of the store.
 
     Args:
         uri: Address of a tracking store, or None for the embedded one in ``store_dir``.
         store_dir: Directory of ``mlflow.db`` and its artifacts; made if missing.
         experiment: Name of the experiment, made if missing.
-        info: What is said once.
+        info: Description of the run.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class TrainTracker:
 
     @property
     def problems(self) -> list[str]:
-        """What the store still lacks and why, one line each."""
+        """Failures that left the store incomplete, one line each."""
         return self._patience.problems
 
     def log(self, trial: Trial) -> None:
@@ -93,27 +93,27 @@ class TrainTracker:
         note: str = "",
         files: Sequence[Path] = (),
     ) -> None:
-        """Write everything that is missing and end the run.
+        """Write all that the store lacks and end the run.
 
         Args:
-            status: How the training ended; a killed or failed one can be gone on with.
-            trial: Its epochs.
-            metrics: What was measured at its end, or None.
+            status: Status with which the training ended; a killed or failed one can be resumed.
+            trial: Trial with the epochs.
+            metrics: Metrics measured at its end, or None.
             note: Description of the run, Markdown.
-            files: Artifacts.
+            files: Files to upload.
         """
         self._patience.last_chance()
         self._attempt("log the epochs", partial(_log_epochs, trial=trial))
         if metrics is not None:
             tell = partial(_log_results, epoch=trial.epoch, metrics=metrics, note=note, files=files)
             self._attempt("log the results", tell)
-        # Last, so that a run that is over lacks nothing but what `problems` says.
+        # Last, so that an ended run is complete except for `problems`.
         self._attempt("end the run", partial(_end, status=status))
 
     def _attempt(self, what: str, call: Callable[[_Run], None]) -> None:
         def with_run() -> None:
             run = self._run or self._open()
-            # After a failure it is unknown what arrived, so the next call asks the store again.
+            # After a failure the state of the store is unknown, so the next call reads it again.
             self._run = None
             call(run)
             self._run = run
@@ -122,7 +122,7 @@ class TrainTracker:
             self._patience.attempt(what, with_run)
 
     def _open(self) -> _Run:
-        """Find the run by its tag, or make it."""
+        """Find the run by its tag, or create it."""
         store, info = self._connect(), self._info
         found = store.find_runs(f"tags.train_id = '{quotable(info.train_id)}'")
         search_tags, search_url = _search_of(store, info.search_id)
@@ -154,7 +154,7 @@ class TrainTracker:
 
 
 def _search_of(store: Store, search_id: str | None) -> tuple[dict[str, str], str]:
-    """Tags that link to a search, and the address of its run, as far as the store has it."""
+    """Return the tags that link to a search, and the address of its run (empty if not found)."""
     if search_id is None:
         return {}, ""
     name = quotable(search_id)

@@ -1,4 +1,4 @@
-"""How a trial shows in MLflow: its name, params, tags, colour and metrics, as plain values."""
+"""Conversion of a trial into MLflow's name, params, tags, colour and metrics of a run."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,14 +25,14 @@ def _nothing(recipe: Recipe) -> Mapping[str, float]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Values:
-    """What is told of the strengths of a recipe, of the extras that are searched, and by what.
+    """Functions from a recipe to the logged values of its strengths and searched extra axes.
 
     Attributes:
-        names: Of both.
-        raw: Raw values by name.
-        effective: Effective values by name.
-        positions: Positions on their axes, in [0, 1], by name.
-        metric: What decides first.
+        names: Names of strengths and extra axes.
+        raw: Returns raw values by name.
+        effective: Returns effective values by name.
+        positions: Returns positions on their axes, in [0, 1], by name.
+        metric: The metric that decides first.
     """
 
     names: tuple[str, ...] = field(default_factory=lambda: tuple(STRENGTHS))
@@ -80,12 +80,12 @@ _PREFIX = {
     "contest": "o",
 }
 _COMPARED = ("ablate", "tune", "contest")
-"""Stages whose recipes differ in more than strengths, and in how long a step takes."""
+"""Stages whose recipes differ in more than strengths, and in the time that a step takes."""
 _TRAIN_S = "cost/train_s"
 
 
 def run_name(trial: Trial) -> str:
-    """A short name that begins with the stage's letter and the number: ``t004 ✂6 wd 0.61 ...``."""
+    """Make a short name of letter of the stage, number and content: ``t004 ✂6 wd 0.61 ...``."""
     spec = trial.spec
     mark = {"stopped": f"✂{trial.epoch} ", "diverged": "✗ ", "failed": "✗ ", "killed": "■ "}
     return f"{_PREFIX[spec.stage]}{spec.number:03d} {mark.get(trial.status, '')}{_what(trial)}"
@@ -113,7 +113,7 @@ def _what(trial: Trial) -> str:
 
 
 def tags(trial: Trial) -> dict[str, str]:
-    """What tells a run apart from others and says how it stands."""
+    """Return the tags that identify a trial's run and tell its state."""
     spec = trial.spec
     return {
         "trial_id": spec.trial_id,
@@ -124,7 +124,7 @@ def tags(trial: Trial) -> dict[str, str]:
 
 
 def state_tags(trial: Trial) -> dict[str, str]:
-    """The tags that change while a trial runs and when it ends."""
+    """Return the tags that change while a trial runs and when it ends."""
     state = {"outcome": trial.status, "mlflow.runColor": _COLOURS[trial.status]}
     if trial.status != "running":
         state["epochs"] = str(trial.epoch)
@@ -136,7 +136,7 @@ def state_tags(trial: Trial) -> dict[str, str]:
 
 
 def params(trial: Trial, told: Values) -> dict[str, str]:
-    """Raw values, effective values and positions of what is searched, and how the run was made."""
+    """Return a trial's params: raw and effective values, positions, levels, block and seeds."""
     spec = trial.spec
     values = {name: told.raw(spec.recipe)[name] for name in told.names}
     values |= {f"effective.{name}": value for name, value in told.effective(spec.recipe).items()}
@@ -154,7 +154,10 @@ def params(trial: Trial, told: Values) -> dict[str, str]:
 
 
 def live_params(reported: Mapping[str, float], names: Collection[str]) -> dict[str, str]:
-    """What is searched as a run read it back from its live objects, of what it reported first."""
+    """Return as params the searched values that the run read back from its live objects.
+
+    They are in its first report, ``reported``.
+    """
     found = {name: reported[f"{LIVE}{name}"] for name in names if f"{LIVE}{name}" in reported}
     return {f"{LIVE.replace('/', '.')}{name}": fixed_point(value) for name, value in found.items()}
 
@@ -164,15 +167,15 @@ def _as_param(value: object) -> str:
 
 
 def fixed_point(value: float) -> str:
-    """A number without an exponent: MLflow sorts params as text."""
+    """Format a number without an exponent, as MLflow sorts params as text."""
     return f"{value:.6f}" if value == 0 or abs(value) >= 1e-4 else f"{value:.10f}"
 
 
 def points(trial: Trial, *, after: int) -> Iterator[Point]:
-    """All that was reported after epoch ``after``.
+    """Yield the points of all metrics that were reported after epoch ``after``.
 
-    A value that is not finite is left out: the store would turn infinity into 1.8e308. The time of
-    a point is that of the record, so that a point that is sent twice is one point.
+    Values that are not finite are left out, as the store would turn infinity into 1.8e308. A point
+    has the time of its record, so that sending it twice stores it once.
     """
     best: dict[str, float] = {}
     keys, of_search = set(epoch_metrics(trial.spec.ema_levels)), bests()
@@ -180,7 +183,7 @@ def points(trial: Trial, *, after: int) -> Iterator[Point]:
         keys.add(_TRAIN_S)
     for record in trial.records:
         for name, value in record.metrics.items():
-            # Two comparisons are false for NaN.
+            # Both comparisons are false for NaN.
             if name not in keys or not float("-inf") < value < float("inf"):
                 continue
             row = {name: value}
@@ -198,7 +201,7 @@ def _point(name: str, value: float, record: Record) -> Point:
 
 
 def final_point(trial: Trial, metric: Metric = TOP1) -> list[Point]:
-    """The point of `search.tracking.metric_keys.final_name`, for a full-length search trial."""
+    """Return the point of a full-length search trial's final value, else an empty list."""
     value = trial.last(metric.on("val"))
     if value is None or not trial.is_full_length or trial.spec.stage != "search":
         return []
@@ -206,7 +209,7 @@ def final_point(trial: Trial, metric: Metric = TOP1) -> list[Point]:
 
 
 def start_time(trial: Trial) -> float | None:
-    """When it began, if it has reported: it may be mirrored long after it ran."""
+    """Compute a trial's start in seconds since 1970 from its first report; None without one."""
     if not trial.records or not trial.records[0].time:
         return None
     first = trial.records[0]
@@ -214,7 +217,7 @@ def start_time(trial: Trial) -> float | None:
 
 
 def end_time(trial: Trial) -> float | None:
-    """When it ended, if that was with its last report."""
+    """Return when a trial ended, in seconds since 1970, if it ended with its last report."""
     if trial.status in ("finished", "stopped", "diverged") and trial.records:
         return trial.records[-1].time or None
     return None

@@ -1,7 +1,7 @@
-"""The saved view of a search on MLflow's experiment page: its template filled in and stored.
+"""The saved view of a search on MLflow's experiment page, made from a template.
 
-MLflow keeps a view in one experiment tag, in an undocumented form; where another version reads it
-differently, its page falls back to its plain list of runs.
+MLflow keeps a view in one experiment tag, in an undocumented form; if another version reads it
+differently, its page shows the plain list of runs instead.
 """
 
 import base64
@@ -22,9 +22,9 @@ from search.tracking.store import Store
 
 TEMPLATE = ROOT / "mlflow" / "views" / "search.json"
 COMPARISON = TEMPLATE.with_name("comparison.json")
-"""View of a run that is no search: an ablation or a contest of optimizers."""
+"""Template for an ablation or an optimizer contest."""
 MAX_CHARACTERS = 5000
-"""Length of an experiment tag in MLflow 3.15; 3.17 takes 20,000."""
+"""Largest length of an experiment tag in MLflow 3.15; 3.17 takes 20,000."""
 _TAG = "mlflow.sharedViewState."
 _PREFIX = "recipe-search-"
 _KEEP = 20  # MLflow lists at most 40 views of an experiment.
@@ -33,17 +33,17 @@ _NOTE_DIGEST_TAG = "recipe.note_digest"
 
 
 def view_id(search_id: str) -> str:
-    """Name of a search's view in addresses."""
+    """Return the name of a search's view in addresses."""
     return _PREFIX + hashlib.sha256(search_id.encode()).hexdigest()[:10]
 
 
 def chart_url(experiment_id: str, search_id: str, *, base_url: str = "") -> str:
-    """Address of the charts of a search; without ``base_url`` relative to MLflow's page."""
+    """Build the address of a search's charts; without ``base_url`` relative to MLflow's page."""
     return table_url(experiment_id, search_id, base_url=base_url) + "&compareRunsMode=CHART"
 
 
 def newest_search_url(uri: str, base_url: str) -> str:
-    """Address of the charts of the search begun last, or of the front page before the first."""
+    """Look up the address of the newest search's charts, or ``base_url`` if there is no search."""
     set_environment()
     from mlflow import MlflowClient
 
@@ -63,23 +63,23 @@ def newest_search_url(uri: str, base_url: str) -> str:
 
 
 def table_url(experiment_id: str, search_id: str, *, base_url: str = "") -> str:
-    """Address of the table of a search."""
+    """Build the address of a search's table of runs."""
     root = f"{base_url.rstrip('/')}/" if base_url else ""
     return (
-        # Without "/runs" MLflow loses the key, without the workflow type it shows no runs.
+        # Without "/runs" MLflow drops the view, without the workflow type it shows no runs.
         f"{root}#/experiments/{experiment_id}/runs?viewStateShareKey={view_id(search_id)}"
         "&workflowType=machine_learning"
     )
 
 
 def run_url(experiment_id: str, run_id: str) -> str:
-    """Address of a run, relative to MLflow's page."""
+    """Build the address of a run, relative to MLflow's page."""
     # Without the workflow type MLflow shows the page in its layout for agents.
     return f"#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
 
 
 def model_url(name: str, version: str) -> str:
-    """Address of a version of a registered model, relative to MLflow's page."""
+    """Build the address of a version of a registered model, relative to MLflow's page."""
     return f"#/models/{quote(name)}/versions/{version}?workflowType=machine_learning"
 
 
@@ -92,7 +92,7 @@ def set_view(
     metric: Metric = TOP1,
     kind: str = "",
 ) -> None:
-    """Store the view of a search, over its earlier one; of many, the newest are kept."""
+    """Store the view of a search, replacing its earlier one; only the newest views are kept."""
     value = view_value(search_id=search_id, title=title, names=names, metric=metric, kind=kind)
     tags = store.experiment_tags()
     own = _TAG + view_id(search_id)
@@ -118,14 +118,14 @@ def set_experiment_note(store: Store, note: str) -> None:
 def view_value(
     *, search_id: str, title: str, names: Sequence[str], metric: Metric = TOP1, kind: str = ""
 ) -> dict[str, Any]:
-    """The value of the tag that holds the view.
+    """Build the value of the experiment tag that holds the view.
 
     Args:
-        search_id: Of the search.
-        title: Of the view.
-        names: Strengths and searched extras.
-        metric: What decides first in a search; a comparison is by top-1.
-        kind: Empty for a search.
+        search_id: Identifier of the search.
+        title: Title of the view.
+        names: Names of the strengths and searched extra axes.
+        metric: The metric that decides first in a search; a comparison uses top-1.
+        kind: Kind of the run, empty for a search.
     """
     template = COMPARISON if kind else TEMPLATE
     metric = TOP1 if kind else metric
@@ -147,12 +147,13 @@ def view_value(
 
 
 def fill(part: Any, *, words: Mapping[str, str], lists: Mapping[str, Sequence[str]]) -> Any:
-    """Replace ``words`` everywhere, and repeat what names a list, an element or a key, per value.
+    """Fill in a template: replace ``words``, and repeat elements and keys for each list value.
 
     Args:
-        part: Template as read from JSON.
-        words: Text by placeholder.
-        lists: Values by placeholder; one element or key may name one of them.
+        part: Template or part of it, as read from JSON.
+        words: Replacement text by placeholder.
+        lists: Values by placeholder; an element or key that contains the placeholder is repeated
+            for each value. It may contain one of them only.
     """
     if isinstance(part, str):
         for word, text in words.items():
@@ -174,13 +175,13 @@ def fill(part: Any, *, words: Mapping[str, str], lists: Mapping[str, Sequence[st
 
 
 def _repeated(text: str, lists: Mapping[str, Sequence[str]]) -> list[str]:
-    """The text once per value of the list that it names; once as it is if it names none."""
+    """Return the text once per value of the list it names, or unchanged once if it names none."""
     name = next((name for name in lists if name in text), None)
     return [text] if name is None else [text.replace(name, value) for value in lists[name]]
 
 
 def _created(value: str) -> int:
-    """When a view was made, or 0 where another version of MLflow has rewritten it."""
+    """Read the creation time of a view, in milliseconds, or 0 if its form is another."""
     found = re.search(r'"createdAt": *(\d+)', value)
     return int(found[1]) if found else 0
 

@@ -1,1 +1,1 @@
-"""``ablate``: one ingredient less each time, or a contest of optimizers."""
+"""The ``ablate`` command: remove one ingredient at a time, or compare optimizers."""

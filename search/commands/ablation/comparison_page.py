@@ -1,4 +1,4 @@
-"""The report of an ablation or a contest: one page that opens anywhere, answer first."""
+"""The report of an ablation or a contest: one HTML page that needs no network."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from search.report.render import Table, render
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page:
-    """What stands on the page.
+    """The content of the page.
 
     Attributes:
-        title: Of the window.
-        about: Data, model and length, above everything.
-        sentence: The answer.
-        lines: Under it.
+        title: Title of the window.
+        about: Line on data, model and training length, at the top.
+        sentence: The result in words.
+        lines: Lines under the sentence.
         figure: The figure.
-        rows: Of the table, the same columns in each.
-        remarks: Under the table.
+        rows: Rows of the table, all with the same columns.
+        remarks: Remarks under the table.
     """
 
     title: str
@@ -39,5 +39,5 @@ class Page:
 
 
 def comparison_page(page: Page) -> str:
-    """The page as HTML; it asks for nothing else."""
+    """Render the page as HTML without external files."""
     return render("comparison.html.jinja", page=page)

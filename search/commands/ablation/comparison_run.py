@@ -1,7 +1,7 @@
-"""A run that compares whole recipes from top to bottom: an ablation, or a contest of optimizers.
+"""A run that compares whole recipes: an ablation, or a contest of optimizers.
 
-It shares everything with a search except what is run and what is said of it: plan, journal,
-conductor, workers, tracking and the way to go on with it.
+It shares plan, journal, conductor, workers, tracking and resuming with a search, and differs in the
+trials that are run and in the results that are reported.
 """
 
 import logging
@@ -34,15 +34,15 @@ log = logging.getLogger("search")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Findings:
-    """What a comparison found.
+    """The results of a comparison, in the form of each output.
 
     Attributes:
-        data: Plain values for the JSON file.
-        rows: Lines of the CSV file.
-        answer: For the tracking store.
-        figure: What is drawn.
-        lines: What the terminal says before the table of ``answer``.
-        remarks: What it says after it.
+        data: Content of the JSON file.
+        rows: Rows of the CSV file.
+        answer: Result for the tracking store.
+        figure: Figure of the result.
+        lines: Lines that the terminal prints before the table of ``answer``.
+        remarks: Lines that the terminal prints after it.
     """
 
     data: dict[str, Any]
@@ -55,15 +55,15 @@ class Findings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """What tells one kind of comparison from another.
+    """One kind of comparison, as functions of configuration, plan and journal.
 
     Attributes:
         kind: Stem of its files, and its tag in the tracking store.
-        stages: Makers of its stages.
-        totals: Expected trials by stage.
-        plan_lines: What will be run, in words.
-        estimate_s: Expected wall-clock in seconds, or None if it cannot be told.
-        find: Draws the conclusions from the journal.
+        stages: Returns the functions that make its stages.
+        totals: Returns the expected number of trials by stage.
+        plan_lines: Returns a description of the runs to come.
+        estimate_s: Returns the expected wall-clock time in seconds, or None if it is unknown.
+        find: Computes the results from the trials.
     """
 
     kind: str
@@ -75,7 +75,7 @@ class Comparison:
 
 
 def comparison_job(comparison: Comparison) -> Job:
-    """A comparison as a kind of run."""
+    """Make the job that runs a comparison."""
 
     def show(console: Console, config: RunConfig, plan: Plan, dataset: Dataset) -> float | None:
         for line in (task_line(plan), class_line(plan), *(f"  {note}" for note in plan.notes)):
@@ -112,7 +112,7 @@ def _plan(config: RunConfig) -> tuple[Plan, Dataset]:
 
 
 def _tell(session: Session, comparison: Comparison) -> None:
-    """Write every file, hand everything to the store, print the answer."""
+    """Write all result files, upload them to the store, and print the result."""
     config, plan, journal = session.config, session.plan, session.journal
     trials = list(journal.trials.values())
     found = comparison.find(config, plan, trials)
@@ -135,7 +135,7 @@ def _tell(session: Session, comparison: Comparison) -> None:
         remarks=found.remarks,
     )
     write_text(path / "report.html", comparison_page(page))
-    # Last: with it, all runs have ended.
+    # Last, for this file marks the run as finished.
     write_json(path / f"{comparison.kind}.json", {**found.data, "wall_s": journal.wall_s})
     session.tracker.close_search("FINISHED", verdict=None, artifacts=path, answer=found.answer)
     _print(session.console, config, comparison, found)

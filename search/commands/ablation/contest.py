@@ -1,4 +1,4 @@
-"""``make ablate OPTIMIZERS=...``: optimizers side by side, each with its own learning rate."""
+"""``make ablate OPTIMIZERS=...``: compare optimizers, each at its own tuned learning rate."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -54,7 +54,7 @@ def _stages(config: RunConfig, plan: Plan, journal: Journal) -> list[Callable[[]
 
 def _totals(config: RunConfig, plan: Plan) -> dict[str, int]:
     number = len(config.optimizers)
-    # All but the first take a step of another length.
+    # All optimizers but the first also run in equal time, as their steps take another time.
     return {TUNE: number * config.lr_trials, CONTEST_STAGE: (2 * number - 1) * config.seeds}
 
 
@@ -135,7 +135,7 @@ def _csv_rows(found: Contest) -> list[dict[str, object]]:
 
 
 def _estimates(standing: Standing) -> dict[str, Estimate]:
-    """What is measured of an optimizer; only others than the first differ from the first."""
+    """Collect an optimizer's estimates by name; the first has no differences from itself."""
     measured = {
         "top1": standing.top1,
         "nll": standing.nll,

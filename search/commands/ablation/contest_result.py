@@ -1,4 +1,4 @@
-"""What a contest of optimizers found, at equal epochs and in equal time."""
+"""Result of a contest of optimizers, at equal epochs and in equal time."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -30,18 +30,18 @@ EPOCHS, TIME = "equal epochs", "equal time"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Standing:
-    """How one optimizer did.
+    """The result of one optimizer in one comparison.
 
     Attributes:
-        name: Of the optimizer.
+        name: Name of the optimizer.
         epochs: Epochs of its runs.
         top1: Validation top-1 with its own interval.
         nll: Validation log-loss with its own interval.
-        top1_difference: Top-1 less the first optimizer's, None for the first itself.
-        nll_difference: Log-loss less the first optimizer's.
-        behind_leader: The leader's top-1 less this one's, None for the leader.
-        train_s: Mean seconds of training.
-        num_blocks: Runs that finished.
+        top1_difference: Top-1 minus the first optimizer's, None for the first itself.
+        nll_difference: Log-loss minus the first optimizer's, None for the first itself.
+        behind_leader: The leader's top-1 minus this one's, None for the leader.
+        train_s: Mean training time in seconds.
+        num_blocks: Number of runs that finished.
     """
 
     name: str
@@ -57,13 +57,13 @@ class Standing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Round:
-    """One way to compare.
+    """One comparison of all optimizers, at equal epochs or in equal time.
 
     Attributes:
         at: `EPOCHS` or `TIME`.
-        standings: Best mean first.
+        standings: Results, best mean first.
         winner: The leader if it is ahead of every other one beyond noise, else None.
-        level: Those that the leader cannot be told from.
+        level: The leader and those it is not ahead of beyond noise; empty if it is of all.
     """
 
     at: str
@@ -74,13 +74,13 @@ class Round:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Contest:
-    """The whole result.
+    """The whole result of a contest.
 
     Attributes:
-        base: The optimizer that the others are held against.
-        choices: With what each one entered.
-        rounds: At equal epochs, then in equal time.
-        step_time: Time per step less the base's, as a share of it, by optimizer.
+        base: The optimizer that the others are compared with.
+        choices: Learning rate and epochs of each optimizer.
+        rounds: Comparisons at equal epochs, then in equal time.
+        step_time: By optimizer, its time per step minus the base's, as a share of the base's.
     """
 
     base: str
@@ -89,7 +89,7 @@ class Contest:
     step_time: Mapping[str, Estimate]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values as written to ``optimizers.json``."""
+        """Convert to the mapping that is written to ``optimizers.json``."""
         tried = [
             [{"lr": lr, "score": value} for lr, value in choice.tried.items()]
             for choice in self.choices
@@ -99,11 +99,11 @@ class Contest:
 
 
 def contest_of(trials: Sequence[Trial], chosen: Sequence[Choice]) -> Contest:
-    """Compare the optimizers.
+    """Compare the optimizers from the contest's trials.
 
     Args:
-        trials: Of the stage ``contest``.
-        chosen: With what they entered; at least one.
+        trials: Trials of the stage ``contest``.
+        chosen: The optimizers with their learning rates; at least one.
     """
     done = [trial for trial in trials if trial.is_full_length]
     roles = {t.spec.role for t in trials}

@@ -1,4 +1,4 @@
-"""Which trials a contest of optimizers runs: each one's learning rate first, then fresh seeds."""
+"""Trials of a contest of optimizers: tuning of each learning rate, then fresh seeds."""
 
 import math
 import random
@@ -19,22 +19,22 @@ from trainable.optim.optimizers import DEFAULTS
 
 TUNE, CONTEST = "tune", "contest"
 LR_SPAN = 10.0
-"""The rates tried reach from a default divided by this to the default times this."""
+"""Factor below and above an optimizer's default rate within which rates are tried."""
 _AVERAGES_ITSELF = "adamw_schedulefree"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Choice:
-    """With what an optimizer enters the contest.
+    """The settings with which an optimizer enters the contest.
 
     Attributes:
-        name: Of the optimizer.
-        lr: The best of the rates that were tried.
+        name: Name of the optimizer.
+        lr: The best of the learning rates that were tried.
         is_at_edge: Whether it is the lowest or the highest of them.
         tried: Score by rate, higher is better; None where the run did not finish.
-        weight_decay: Raw.
-        step_ratio: Its time per step as a multiple of the first optimizer's.
-        epochs: Epochs that take as long as the first optimizer's.
+        weight_decay: Raw weight decay.
+        step_ratio: Its time per step divided by the first optimizer's.
+        epochs: Number of epochs that take as long as the first optimizer's run.
     """
 
     name: str
@@ -47,15 +47,15 @@ class Choice:
 
     @property
     def in_time(self) -> str:
-        """Role of its runs that take as long as the first optimizer's."""
+        """Role of its runs in equal time."""
         return f"{self.name} in equal time"
 
 
 def contestant(plan: Plan, name: str) -> Recipe:
-    """The recipe with another optimizer at its default rate and decay.
+    """Return the recipe with another optimizer, with its learning rate and weight decay converted.
 
-    What the recipe's own rate and decay are of its own optimizer's defaults, the other's are of
-    its: optimizers differ in scale, and the recipe in how far it goes.
+    Both keep their ratio to the optimizer's default: if the recipe has twice the default rate of
+    its own optimizer, the result has twice that of the other.
     """
     recipe = plan.reference
     own_lr, own_decay = DEFAULTS[recipe.optimizer]
@@ -66,28 +66,28 @@ def contestant(plan: Plan, name: str) -> Recipe:
         lr=lr * recipe.lr / own_lr,
         min_lr=lr * recipe.min_lr / own_lr,
     ).with_strengths(weight_decay=decay * recipe.strengths.weight_decay / own_decay)
-    # What it ships is an average already; one of the weights it trains would take its place.
+    # Schedule-free ships an average of its own, which an EMA would replace.
     return changed.with_strengths(ema_decay=0.0) if name == _AVERAGES_ITSELF else changed
 
 
 def at_rate(recipe: Recipe, lr: float) -> Recipe:
-    """The recipe at another peak rate; its schedule ends at the same share of it."""
+    """Return the recipe at another peak rate; its last rate keeps its ratio to the peak."""
     return replace(recipe, lr=lr, min_lr=recipe.min_lr * lr / recipe.lr)
 
 
 def rates(default: float, *, number: int) -> list[float]:
-    """Learning rates to try, evenly spaced on a log axis around the default.
+    """List the learning rates to try, evenly spaced on a log axis around the default.
 
     Args:
-        default: In the middle.
-        number: How many, at least 2.
+        default: Rate in the middle.
+        number: Number of rates, at least 2.
     """
     exponents = (2 * i / (number - 1) - 1 for i in range(number))
     return [float(f"{default * LR_SPAN**exponent:.4g}") for exponent in exponents]
 
 
 def tune_specs(plan: Plan, config: RunConfig) -> list[TrialSpec]:
-    """Every optimizer with every rate, all on one split and seed."""
+    """List a trial for every optimizer with every rate, all on one split and seed."""
     seed = fresh_seed(config.seed, stage=TUNE, number=0)
     recipes = []
     for name in config.optimizers:
@@ -96,7 +96,7 @@ def tune_specs(plan: Plan, config: RunConfig) -> list[TrialSpec]:
             replace(at_rate(recipe, lr), seed=seed)
             for lr in rates(recipe.lr, number=config.lr_trials)
         ]
-    # Their times are compared, so no optimizer must have the machine's start to itself.
+    # In random order, as times are compared and the machine may be slower at the start.
     random.Random(seed).shuffle(recipes)
     return [
         TrialSpec(stage=TUNE, number=i, role=recipe.optimizer, recipe=recipe, split_seed=seed)
@@ -105,19 +105,19 @@ def tune_specs(plan: Plan, config: RunConfig) -> list[TrialSpec]:
 
 
 def tune_stage(journal: Journal, plan: Plan, config: RunConfig) -> ListedStage:
-    """The search for each optimizer's learning rate."""
+    """Make the stage that tries each optimizer's learning rates."""
     specs = tune_specs(plan, config)
     return ListedStage(TUNE, journal, lambda number: specs if number == 0 else [])
 
 
 def contest_stage(journal: Journal, plan: Plan, config: RunConfig) -> ListedStage:
-    """Every optimizer with its rate, once per block at equal epochs and once in equal time."""
+    """Make the stage that runs each optimizer per block, at equal epochs and in equal time."""
     chosen = choices(journal.of_stage(TUNE), plan, config)
     recipes: dict[str, Recipe] = {}
     for choice in chosen:
         recipe = at_rate(contestant(plan, choice.name), choice.lr)
         recipes[choice.name] = recipe
-        if choice.epochs != recipe.epochs:  # If not, one run stands for both.
+        if choice.epochs != recipe.epochs:  # Else one run counts for both comparisons.
             recipes[choice.in_time] = replace(recipe, epochs=choice.epochs)
 
     def batch(block: int) -> Sequence[TrialSpec]:
@@ -129,15 +129,15 @@ def contest_stage(journal: Journal, plan: Plan, config: RunConfig) -> ListedStag
 
 
 def choices(trials: Sequence[Trial], plan: Plan, config: RunConfig) -> list[Choice]:
-    """The best rate of each optimizer, in the order asked for.
+    """Choose the best rate of each optimizer, in the configured order.
 
-    An optimizer that finished with no rate is left out; if that is the first one, the times are
-    compared with the first that is left.
+    An optimizer that finished with no rate is left out; if that is the first one, times are
+    compared with the next.
 
     Args:
-        trials: Of the stage `TUNE`, all of them ended.
+        trials: Trials of the stage `TUNE`, all ended.
         plan: The plan.
-        config: What was asked.
+        config: The run's settings.
     """
     found: list[Choice] = []
     base_s = math.nan

@@ -1,4 +1,4 @@
-"""A contest of optimizers in words: the same sentences and rows for terminal, report and MLflow."""
+"""Wording of a contest of optimizers: sentences and rows for terminal, report and MLflow."""
 
 import math
 
@@ -10,14 +10,14 @@ from search.verdict.wording import count, listed, percent, with_interval
 
 
 def answer(contest: Contest) -> str:
-    """Who wins, or that nobody does."""
+    """Write which optimizer wins at equal epochs and in equal time, or that none does."""
     if len(contest.choices) < 2:
         return "Fewer than two optimizers finished with any learning rate: there is no contest."
     return " ".join(_round_sentence(one) for one in contest.rounds)
 
 
 def rows(contest: Contest) -> list[dict[str, str]]:
-    """One row per optimizer and round, best mean first."""
+    """Build a row of the table per round and optimizer, best mean first."""
     by_name = {choice.name: choice for choice in contest.choices}
     found = []
     for one in contest.rounds:
@@ -43,7 +43,7 @@ def rows(contest: Contest) -> list[dict[str, str]]:
 
 
 def plan_lines(optimizers: dict[str, float], *, lr_trials: int, seeds: int) -> list[str]:
-    """What will be run; ``optimizers`` holds each one's default rate."""
+    """Describe the runs to come; ``optimizers`` holds the default rate of each."""
     first, *others = optimizers
     lines = [
         f"{listed([first, *others])}: {lr_trials} learning rates each, log-spaced from a tenth to "
@@ -57,7 +57,7 @@ def plan_lines(optimizers: dict[str, float], *, lr_trials: int, seeds: int) -> l
 
 
 def remarks(contest: Contest, *, metric: str) -> list[str]:
-    """What one must know to read the table."""
+    """Write the remarks that explain how to read the table."""
     base = contest.base
     said = [
         "Differences hold together with 95 % for all pairs of a round, and are over fresh splits "

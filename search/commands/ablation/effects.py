@@ -1,4 +1,4 @@
-"""What each ingredient of a recipe is worth: full recipe less the recipe without it, in pairs."""
+"""Effect of each ingredient of a recipe: paired difference of the runs with and without it."""
 
 import math
 from collections.abc import Sequence
@@ -28,21 +28,21 @@ METHOD = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Worth:
-    """What one ingredient changes: the full recipe less the recipe without it.
+    """The effect of one ingredient: the full recipe minus the recipe without it.
 
     Attributes:
-        name: Of the ingredient.
-        label: For people.
-        value: How much of it the recipe has.
+        name: Name of the ingredient.
+        label: Its name in tables and sentences.
+        value: Its value in the recipe, as text.
         top1: Change of validation top-1.
         nll: Change of validation log-loss; below 0 is better.
         step_time: Change of the time per step, as a share: 0.1 is ten percent slower with it.
         without_top1: Mean validation top-1 without it.
         without_step_ms: Geometric mean of the milliseconds per step without it.
-        accuracy: `HELPS`, `HURTS`, `SAME` within the practical margin, or `OPEN`; `DIVERGES` if
-            the recipe does without it.
-        num_blocks: Blocks in which both runs finished.
-        num_diverged: Runs without it that diverged.
+        accuracy: `HELPS`, `HURTS`, `SAME` (within the practical margin) or `OPEN`; `DIVERGES` if
+            more runs diverge without it than with it.
+        num_blocks: Number of blocks in which both runs finished.
+        num_diverged: Number of runs without it that diverged.
     """
 
     name: str
@@ -65,23 +65,23 @@ class Worth:
 
     @property
     def only_speed(self) -> bool:
-        """Whether the speed changes and the accuracy is not seen to."""
+        """Whether the speed changes, and the accuracy does not beyond noise."""
         return self.changes_speed and self.accuracy in (SAME, OPEN)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ablation:
-    """What an ablation found.
+    """The result of an ablation.
 
     Attributes:
-        num_blocks: Blocks in which the full recipe finished.
-        num_full_diverged: Runs of the full recipe that diverged.
+        num_blocks: Number of blocks in which the full recipe finished.
+        num_full_diverged: Number of runs of the full recipe that diverged.
         top1: Validation top-1 of the full recipe, with its own interval.
         nll: Its validation log-loss.
-        step_ms: Its milliseconds per step, a geometric mean: a busy machine stretches times.
+        step_ms: Its milliseconds per step, a geometric mean, as a busy machine multiplies times.
         epoch_s: Its seconds per epoch.
-        worths: What the ingredients are worth, most first.
-        missing: Why an ingredient was not run, by label.
+        worths: Effects of the ingredients, largest first.
+        missing: By label, the reason why an ingredient was not run.
     """
 
     num_blocks: int
@@ -94,7 +94,7 @@ class Ablation:
     missing: dict[str, str]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values as written to ``ablation.json``."""
+        """Convert to the mapping that is written to ``ablation.json``."""
         worths = [
             {
                 **asdict(worth),
@@ -109,12 +109,12 @@ class Ablation:
 def effects_of(
     trials: Sequence[Trial], found: Sequence[Ingredient], *, steps_per_epoch: int
 ) -> Ablation:
-    """Estimate and rank what the ingredients are worth.
+    """Estimate the effects of the ingredients and sort them by size.
 
     Args:
-        trials: Of the stage.
+        trials: Trials of the stage.
         found: All ingredients.
-        steps_per_epoch: Optimizer steps per epoch, the same for all.
+        steps_per_epoch: Optimizer steps per epoch, the same for all recipes.
     """
     run = [ingredient for ingredient in found if not ingredient.missing]
     pairs = [(FULL, ingredient.role) for ingredient in run]
@@ -171,7 +171,7 @@ def effects_of(
 
 
 def judged(top1: Estimate, *, margin: float) -> str:
-    """What an interval says of an accuracy: helps, hurts, no difference that matters, or open."""
+    """Judge an accuracy difference by its interval: helps, hurts, no difference, or open."""
     low, high = top1.ci95
     if low > 0:
         return HELPS
@@ -181,7 +181,7 @@ def judged(top1: Estimate, *, margin: float) -> str:
 
 
 def _rank(worth: Worth) -> tuple[bool, float]:
-    """What keeps a run from diverging comes first, then by effect; what is unknown comes last."""
+    """Return the sort key: ingredients that prevent divergence first, then by effect, NaN last."""
     mean = worth.top1.mean
     return worth.accuracy != DIVERGES, -mean if math.isfinite(mean) else math.inf
 

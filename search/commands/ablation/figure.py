@@ -1,4 +1,4 @@
-"""The figure of an ablation: what each ingredient is worth in accuracy, log-loss and time."""
+"""Figure of an ablation: the effect of each ingredient on accuracy, log-loss and time."""
 
 from functools import partial
 
@@ -26,7 +26,7 @@ _PANELS = (
 
 
 def ablation_figure(ablation: Ablation) -> Figure:
-    """Rows are ingredients, most accuracy first."""
+    """Make the figure of an ablation, a row per ingredient, largest effect first."""
     rows = [
         Row(label=worth.label, words=judgement(worth), cells=_cells(worth))
         for worth in ablation.worths
@@ -42,12 +42,12 @@ def ablation_figure(ablation: Ablation) -> Figure:
 
 
 def cell_of(estimate: Estimate, text: str, *, scale: float = 1.0, better: int) -> Cell:
-    """A difference as a cell: blue where its interval says better, orange where it says worse.
+    """Make the cell of a difference: blue if it is better beyond noise, orange if worse, else grey.
 
     Args:
-        estimate: The difference.
-        text: The same in words.
-        scale: Factor to the unit of the panel.
+        estimate: The difference with its interval.
+        text: The difference in words.
+        scale: Factor that converts it to the unit of the panel.
         better: 1 if a larger value is better, -1 if a smaller one is.
     """
     low, high = estimate.ci95

@@ -1,4 +1,4 @@
-"""``make ablate``: the full recipe, then without one ingredient at a time, ranked by effect."""
+"""``make ablate``: train a recipe in full and without each ingredient; rank the effects."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -52,7 +52,7 @@ def _estimate_s(config: RunConfig, plan: Plan, dataset: Dataset) -> float | None
 
 
 def run_seconds(config: RunConfig, plan: Plan, dataset: Dataset, recipe: Recipe) -> float | None:
-    """Expected seconds of one run that is evaluated at its end; None if its first steps diverge."""
+    """Estimate the seconds of one run evaluated at its end; None if its first steps diverge."""
     try:
         timing = time_run(
             recipe, dataset, device=device_of(config), num_threads=num_threads(config)

@@ -1,4 +1,4 @@
-"""Which trials an ablation runs: every variant once in every block."""
+"""Trials of an ablation: every variant once in every block."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -18,13 +18,13 @@ STAGE = "ablate"
 def ablate_stage(
     journal: Journal, plan: Plan, config: RunConfig, recipes: Mapping[str, Recipe]
 ) -> ListedStage:
-    """Every recipe once per block; no result decides on what is run next.
+    """Make the stage that runs every recipe once per block, independent of any results.
 
     Args:
         journal: Memory of the run.
         plan: The plan.
-        config: What was asked.
-        recipes: What to run, by role.
+        config: The run's settings.
+        recipes: Recipes by role.
     """
 
     def batch(block: int) -> Sequence[TrialSpec]:
@@ -38,16 +38,16 @@ def ablate_stage(
 def block_of(
     recipes: Mapping[str, Recipe], *, stage: str, block: int, seed: int
 ) -> list[TrialSpec]:
-    """One block: all recipes on the same fresh split, initial weights and batch order.
+    """List the trials of a block: all recipes on one fresh split, initial weights, batch order.
 
     Args:
-        recipes: By role.
+        recipes: Recipes by role.
         stage: The stage that runs them.
         block: Its number, from 0.
-        seed: Seed of the run of the tool.
+        seed: Seed of the whole run.
     """
     block_seed = fresh_seed(seed, stage=stage, number=block)
-    # In another order in each block: what else the machine does must not always hit the same one.
+    # In another order in each block, so that other load on the machine slows no recipe always.
     roles = list(recipes)
     random.Random(block_seed).shuffle(roles)
     return [

@@ -1,4 +1,4 @@
-"""An ablation in words: the same sentences and rows for terminal, report and MLflow."""
+"""Wording of an ablation: sentences and rows for terminal, report and MLflow."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from search.verdict.schema import Estimate
 from search.verdict.wording import change_with_interval, count, listed, percent, with_interval
 
 TIME = Unit(word="%", scale=100.0, decimals=1, mark=" %", least_span=2.0)
-"""For a change of time as a share of it."""
+"""Unit of relative changes of time."""
 PRACTICAL_POINTS = TOP1.unit.amount(TOP1.margin)
 CAVEAT = (
     "Each row is the full recipe less the recipe without this one ingredient. 95 % holds for all "
@@ -19,7 +19,7 @@ CAVEAT = (
 
 
 def answer(ablation: Ablation) -> str:
-    """What an ablation says in one breath."""
+    """Summarise an ablation in a few sentences."""
     if not ablation.num_blocks:
         return "The full recipe finished no run, so nothing can be said of its ingredients."
     said = []
@@ -45,7 +45,7 @@ def answer(ablation: Ablation) -> str:
 
 
 def speed_sentence(worth: Worth, num_blocks: int) -> str:
-    """What is said of an ingredient that shows in the speed and not in the accuracy."""
+    """Write the sentence on an ingredient that changes the speed but not the accuracy."""
     how = f"{worth.label} changes the time per step by {share_interval(worth.step_time)}"
     if worth.accuracy == SAME:
         return f"{how}, and accuracy by less than {PRACTICAL_POINTS}: it changes only the speed."
@@ -56,7 +56,7 @@ def speed_sentence(worth: Worth, num_blocks: int) -> str:
 
 
 def judgement(worth: Worth) -> str:
-    """The last column of the table."""
+    """Write the cell of the table's last column: the effect in words."""
     if worth.accuracy == DIVERGES:
         return f"{count(worth.num_diverged, 'run')} without it diverged"
     if worth.only_speed:
@@ -71,7 +71,7 @@ def judgement(worth: Worth) -> str:
 
 
 def rows(ablation: Ablation) -> list[dict[str, str]]:
-    """One row per ingredient that was run, most accuracy first, in the same columns."""
+    """Build a row of the table per ingredient that was run, largest effect first."""
     return [
         {
             "ingredient": worth.label,
@@ -88,7 +88,7 @@ def rows(ablation: Ablation) -> list[dict[str, str]]:
 
 
 def full_line(ablation: Ablation) -> str:
-    """How the full recipe itself does."""
+    """Write the line with the full recipe's own results."""
     if not ablation.num_blocks:
         return ""
     return (
@@ -100,12 +100,12 @@ def full_line(ablation: Ablation) -> str:
 
 
 def missing_lines(ablation: Ablation) -> list[str]:
-    """What was not run and why."""
+    """Write a line on each ingredient that was not run, with the reason."""
     return [f"Not in this recipe: {label} ({why})." for label, why in ablation.missing.items()]
 
 
 def plan_lines(found: Sequence[Ingredient], *, seeds: int) -> list[str]:
-    """What will be run."""
+    """Describe the runs to come."""
     run = [ingredient for ingredient in found if not ingredient.missing]
     lines = [f"  without {i.label} ({i.value})" for i in run]
     lines += [f"  not in this recipe: {i.label} ({i.missing})" for i in found if i.missing]
@@ -117,12 +117,12 @@ def plan_lines(found: Sequence[Ingredient], *, seeds: int) -> list[str]:
 
 
 def interval(unit: Unit, estimate: Estimate) -> str:
-    """A signed mean with its interval, without the unit."""
+    """Format a difference with its interval, without the unit; ``unknown`` if there is none."""
     return with_interval(unit, estimate) or "unknown"
 
 
 def share_interval(estimate: Estimate) -> str:
-    """A change of time as a signed percentage with its interval."""
+    """Format a relative change of time as a signed percentage with its interval."""
     text = with_interval(TIME, estimate)
     return f"{text} {TIME.word}" if text else "unknown"
 

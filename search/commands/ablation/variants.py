@@ -11,22 +11,22 @@ from spaces.units import to_effective, to_raw
 from trainable.optim.schedule import warmup_steps_of
 
 FULL = "full"
-"""Role of the runs with everything, and the name of the recipe that is ablated by default."""
+"""Role of the runs of the full recipe, and name of the recipe that is ablated by default."""
 EMA_WINDOW = 0.05
-"""Share of the run over which the weights are averaged where the published window outlasts it."""
+"""Averaging window, as a share of the run, in place of a longer published one."""
 _OFF = "off in this recipe"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ingredient:
-    """Something that can be taken out of a recipe.
+    """A part of a recipe that can be removed.
 
     Attributes:
-        name: In files.
-        label: For people.
-        value: How much of it the recipe has, in words.
-        without: The recipe with this one ingredient off.
-        missing: Why the recipe as it is run here does not have it, or empty.
+        name: Name in files.
+        label: Name in tables and sentences.
+        value: Its value in the recipe, as text.
+        without: The recipe without this ingredient.
+        missing: Reason why the recipe, as it is run here, lacks it; else empty.
     """
 
     name: str
@@ -37,19 +37,19 @@ class Ingredient:
 
     @property
     def role(self) -> str:
-        """Role of its runs."""
+        """Role of the runs without it."""
         return f"without {self.name}"
 
 
 def full_recipe(staples: Recipe, task: Task) -> tuple[Recipe, tuple[str, ...]]:
-    """The six staples, with the augmentation that is published with them.
+    """Add the published ConvNeXt augmentation to a recipe, and shorten an EMA that is too long.
 
     Args:
         staples: A recipe with the published strengths.
-        task: What it is run on.
+        task: Task that it is run on.
 
     Returns:
-        The recipe, and what was changed for a run of this length, a sentence each.
+        The recipe, and a sentence on each change that was made for a run of this length.
     """
     augmentation = published("convnext_tiny").recipe
     recipe = replace(
@@ -59,7 +59,7 @@ def full_recipe(staples: Recipe, task: Task) -> tuple[Recipe, tuple[str, ...]]:
         randaugment=augmentation.randaugment,
     )
     decay = recipe.strengths.ema_decay
-    # Weights that are still mostly the initial ones would hide what every other ingredient does.
+    # An average that still holds mostly initial weights would hide all other effects.
     if not decay or to_effective("ema_decay", decay, task) <= EMA_WINDOW:
         return recipe, ()
     fitting = to_raw("ema_decay", max(EMA_WINDOW, 1 / task.total_steps), task)
@@ -70,11 +70,11 @@ def full_recipe(staples: Recipe, task: Task) -> tuple[Recipe, tuple[str, ...]]:
 
 
 def ingredients(recipe: Recipe, task: Task) -> tuple[Ingredient, ...]:
-    """Every ingredient, those that the recipe lacks among them.
+    """List every ingredient, including those that the recipe lacks.
 
     Args:
-        recipe: With everything; its precision is resolved.
-        task: What it is run on.
+        recipe: The full recipe, with a resolved precision.
+        task: Task that it is run on.
     """
     strengths = recipe.strengths
     steps = warmup_steps_of(strengths.warmup_fraction, task.total_steps)
@@ -93,7 +93,7 @@ def ingredients(recipe: Recipe, task: Task) -> tuple[Ingredient, ...]:
             name="lr_decay",
             label=f"{schedule} decay",
             value="against a constant rate",
-            # The last rate is a property of the decay.
+            # Without decay the last rate has no meaning.
             without=replace(recipe, schedule="constant", min_lr=0.0),
             missing=_no_decay(recipe),
         ),
@@ -159,7 +159,7 @@ def ingredients(recipe: Recipe, task: Task) -> tuple[Ingredient, ...]:
 
 
 def variants(recipe: Recipe, found: Sequence[Ingredient]) -> dict[str, Recipe]:
-    """The recipes to run, by role: the full one, then one without each ingredient that it has."""
+    """Return the recipes to run by role: the full one, and one without each of its ingredients."""
     return {FULL: recipe, **{i.role: i.without for i in found if not i.missing}}
 
 

@@ -1,1 +1,1 @@
-"""``train``: one full training run of a recipe."""
+"""The ``train`` command: one full training run of a recipe."""

@@ -1,8 +1,8 @@
-"""``make train``: one full training run of a recipe, on everything but the test images.
+"""``make train``: one full training run of a recipe, on training and validation images.
 
-A run directory is the run: `train.json` says what is trained, the checkpoint how far it has come. A
-run of the same name is therefore gone on with, bit for bit on the same machine, and a finished one
-only shown again.
+A run directory holds the whole state: `train.json` the settings, the checkpoint the training state.
+Training under an existing name therefore resumes that run, with bitwise equal results on the same
+machine; a finished run is only shown again.
 """
 
 import logging
@@ -48,16 +48,16 @@ log = logging.getLogger("search")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """Where a training run lies and where it is tracked.
+    """The places of a training run: its directory, its tracking store and its images.
 
     Attributes:
         run_dir: Absolute directory that holds runs.
-        run_name: Name of this one, or None for one made of dataset and time.
+        run_name: Name of this run, or None for a name made of the recipe's place and the time.
         tracking_uri: Address of an MLflow server or store, or None for the embedded one.
         store_dir: Directory of the embedded store.
         experiment: Name of the experiment.
-        dataset: Where the images of a run that is gone on with lie now, if they have moved.
-        data_dir: The same of the directory that named datasets lie in.
+        dataset: New place of the images of a run that is resumed, if they have moved.
+        data_dir: New directory of named datasets of a run that is resumed, if it has moved.
     """
 
     run_dir: Path
@@ -70,14 +70,14 @@ class Place:
 
 
 def train(asked: Asked | None, place: Place) -> None:
-    """Train a recipe once, or go on with a run of the same name.
+    """Train a recipe once, or resume a run of the same name.
 
     Args:
-        asked: What to train; None goes on with the run whatever it was begun with.
-        place: Where.
+        asked: Settings of the training; None resumes the run with the settings it began with.
+        place: Places of the run.
 
     Raises:
-        InputError: If anything given is wrong; nothing has been written then.
+        InputError: If a setting is wrong; nothing has been written then.
         RunFailed: If training failed.
         RunInterrupted: If the user interrupted it.
     """
@@ -122,10 +122,11 @@ def _where_it_lies(job: TrainJob, place: Place) -> TrainJob:
 
 
 def _same_images(job: TrainJob, place: Place, name: str) -> Dataset:
-    """The images that a run began with.
+    """Load the images that the run began with.
 
     Raises:
-        InputError: If they are not there, or others are; it says how to tell where they are now.
+        InputError: If they are missing or have changed; the message names the command that gives
+            their new place.
     """
     try:
         return load_data(job)
@@ -140,7 +141,7 @@ def _same_images(job: TrainJob, place: Place, name: str) -> Dataset:
 def _work(
     job: TrainJob, trainer: Trainer | None, path: Path, place: Place, console: Console
 ) -> None:
-    """Everything after the job is clear; whatever happens, the run can be gone on with."""
+    """Train, test and track a run; unless it diverges, it can be resumed however it ends."""
     run = TrainRun(job, path)
     tracker = TrainTracker(
         place.tracking_uri,
@@ -148,7 +149,7 @@ def _work(
         experiment=place.experiment,
         info=_info(job, path.name, require_arrived(trainer) if trainer else {}),
     )
-    tell_of_tracking(console, tracker.problems)  # Now: there is time to mend it.
+    tell_of_tracking(console, tracker.problems)  # Early, so that the user can mend it.
     again = go_on_command(place, path.name)
     measured = run.measured
     try:
@@ -201,7 +202,7 @@ def _train(
 
 
 def go_on_command(place: Place, name: str, **variables: str) -> str:
-    """What to type to go on with the run ``name`` there; a password is not in it."""
+    """Return the command that resumes the run ``name``, without passwords."""
     return next_command(
         "train",
         RUN_NAME=name,

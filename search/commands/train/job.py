@@ -1,4 +1,4 @@
-"""What one full training run will do, as kept in ``train.json``."""
+"""Settings of one full training run, as kept in ``train.json``."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -18,19 +18,19 @@ JOB_FILE = "train.json"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
-    """What decides which weights come out; None leaves it to the recipe, its run or the dataset.
+    """Settings by the user; None takes the value of the recipe, its run or the dataset.
 
     Attributes:
         config: Recipe file.
         dataset: Name of a dataset or path of an image folder.
-        data_dir: Where datasets lie or are downloaded to.
-        num_train: Subset as a search takes it: so many training images, and validation images to
-            match; both are trained on.
+        data_dir: Directory that named datasets are in or are downloaded to.
+        num_train: Number of training images of the subset, chosen as in a search together with
+            validation images; both are trained on.
         epochs: Passes over the images.
         batch_size: Images per optimizer step.
         lr: Peak learning rate.
         seed: Seed of the training run.
-        amp_dtype: Precision.
+        amp_dtype: Precision of mixed-precision training.
     """
 
     config: Path
@@ -46,17 +46,17 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FromSearch:
-    """What the search behind a recipe said; kept, because its directory may move or vanish.
+    """Result of the search that a recipe comes from, copied as its directory may move or vanish.
 
     Attributes:
         name: Name of the search's run.
-        search_id: What its tracking store knows it by.
+        search_id: Its identifier in the tracking store.
         is_exported: Whether the recipe is the one that the search exported, and not another file
-            that lies in its directory.
-        sentence: Its verdict in one sentence, or empty.
-        confirmed: ``test/...`` of the exported recipe, means over ``seeds`` fresh seeds.
-        seeds: How many.
-        num_train: Images that each of those runs was trained on.
+            in its directory.
+        sentence: The sentence of its verdict, or empty.
+        confirmed: Metrics ``test/...`` of the exported recipe, means over ``seeds`` fresh seeds.
+        seeds: Number of fresh seeds.
+        num_train: Number of images that each of those runs was trained on.
     """
 
     name: str
@@ -70,21 +70,21 @@ class FromSearch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainJob:
-    """One full training run, determined to the last bit.
+    """The complete settings of one full training run, from which it can be reproduced.
 
     Attributes:
-        train_id: What no other run in a tracking store has.
-        recipe: What is trained; its precision is resolved, for a probe could change its mind.
-        as_written: The recipe as its file and the flags have it, strengths not yet moved.
-        notes: What was moved and why, and what the user should know of the data, a sentence each.
-        dataset: Name or absolute path.
-        data_dir: Absolute path.
-        subset: Training images that the dataset was cut to first, or None.
-        data_seed: Seed of that cut.
+        train_id: Identifier that is unique in a tracking store.
+        recipe: The recipe with a resolved precision, as timing could choose another next time.
+        as_written: The recipe as given by its file and the flags, before rescaling.
+        notes: Sentences on the strengths that were rescaled and why, and on the data.
+        dataset: Name or absolute path of the dataset.
+        data_dir: Absolute path of the directory of named datasets.
+        subset: Number of training images of the subset, or None for all.
+        data_seed: Seed of the subset.
         digest: Digest of the dataset.
-        num_train: Images trained on: training and validation part.
-        num_val: How many of them a search would have validated on.
-        num_test: Images of the test part.
+        num_train: Number of images trained on, of training and validation part.
+        num_val: Number of those that belong to the validation part.
+        num_test: Number of test images.
         class_names: Name of each class.
         from_search: The search that the recipe comes from, or None.
     """
@@ -111,17 +111,17 @@ class TrainJob:
 
     @property
     def data_name(self) -> str:
-        """The dataset as people call it."""
+        """Name of the dataset, without the path."""
         return Path(self.dataset).name
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values as written to ``train.json``."""
+        """Convert to the mapping that is written to ``train.json``."""
         recipes = {"recipe": self.recipe.to_dict(), "as_written": self.as_written.to_dict()}
         return {"schema": SCHEMA, **asdict(self), **recipes}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, where: str = JOB_FILE) -> Self:
-        """The one conversion back from `to_dict`.
+        """Convert back from the mapping of `to_dict`.
 
         Raises:
             InputError: If a value is missing, of the wrong type or outside its interval.
@@ -133,7 +133,7 @@ def read_job(run_dir: Path) -> TrainJob:
     """Read the job of a training run.
 
     Raises:
-        InputError: If there is none of this version.
+        InputError: If the directory has no ``train.json`` of this version.
     """
     data = read_json(run_dir / JOB_FILE)
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
@@ -142,7 +142,7 @@ def read_job(run_dir: Path) -> TrainJob:
 
 
 def task_of(recipe: Recipe, *, num_train: int, num_classes: int) -> Task:
-    """The task that a recipe poses on so many images."""
+    """Return the task of training a recipe on ``num_train`` images."""
     info = describe_model(recipe.model, image_size=recipe.image_size)
     return Task.of(
         recipe,

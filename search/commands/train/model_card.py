@@ -1,4 +1,4 @@
-"""What a trained model is, how well it does and how it is used, as Markdown and as numbers."""
+"""Description and test results of a trained model, as a Markdown card and as JSON."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,24 +21,24 @@ from trainable.models.saved_model import MODEL_FILE, loading_code
 
 SCHEMA = "metrics/1"
 _NEEDED = tuple(m.on("test") for m in ALWAYS) + tuple(m.on("clean_train") for m in (TOP1, NLL))
-"""What the numbers of a model must hold."""
+"""Metrics that every ``metrics.json`` must hold."""
 _BARE = Unit(word="", least_span=0.05)
 _OTHERS = {
     "test/top5": ("test top-5", POINTS),
     "test/brier": ("test Brier score, in [0, 2]", _BARE),
     "test/ece": ("test calibration error", _BARE),
 }
-"""What is measured of a model and no run can be judged by."""
+"""Measures that are reported but cannot decide a run, with label and unit."""
 _MOST_CLASSES = 10
 _LIBRARIES = ("python", "torch", "torchvision", "timm")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
-    """What was measured of a model, once, after its last epoch.
+    """Results of a model, measured once after its last epoch.
 
     Attributes:
-        metrics: By name; accuracies in [0, 1], losses in nats.
+        metrics: Values by name; accuracies in [0, 1], losses in nats.
         test_top1_ci95: Interval of the test accuracy by the number of images alone (Wilson);
             another seed would move it further.
         train_s: Seconds of training.
@@ -60,7 +60,7 @@ class Measured:
         train_s: float,
         per_class_top1: Mapping[str, Mapping[str, float]] | None = None,
     ) -> "Measured":
-        """Add the interval to what was measured."""
+        """Make the results, with the interval of the test accuracy computed from ``num_test``."""
         hits = round(metrics["test/top1"] * num_test)
         interval = binomtest(hits, num_test).proportion_ci(method="wilson")
         return cls(
@@ -72,7 +72,7 @@ class Measured:
 
 
 def metrics_dict(job: TrainJob, measured: Measured) -> dict[str, Any]:
-    """What ``metrics.json`` holds: the numbers, and what they rest on."""
+    """Return the content of ``metrics.json``: the results, and the data behind them."""
     return {
         "schema": SCHEMA,
         "dataset": job.data_name,
@@ -91,7 +91,7 @@ def metrics_dict(job: TrainJob, measured: Measured) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Kept:
-    """What ``metrics.json`` says that its job does not."""
+    """The fields of ``metrics.json`` that are not in ``train.json``."""
 
     metrics: Mapping[str, float]
     ci95: Mapping[str, tuple[float, float]]
@@ -100,7 +100,7 @@ class _Kept:
 
 
 def read_measured(data: Mapping[str, Any], *, where: str = "metrics.json") -> Measured:
-    """The one conversion back from `metrics_dict`.
+    """Convert back from the mapping of `metrics_dict`.
 
     Raises:
         InputError: If a value is missing or of the wrong type.
@@ -118,7 +118,7 @@ def read_measured(data: Mapping[str, Any], *, where: str = "metrics.json") -> Me
 
 
 def model_card(job: TrainJob, measured: Measured) -> str:
-    """The whole card."""
+    """Write the model card in Markdown."""
     recipe = job.recipe
     sections = [
         f"# {recipe.model} on {job.data_name}",
@@ -135,7 +135,7 @@ def model_card(job: TrainJob, measured: Measured) -> str:
 
 
 def summary(job: TrainJob, measured: Measured) -> str:
-    """What was trained on what and how well it does, in two sentences."""
+    """Describe model, data, training and test accuracy in two sentences."""
     recipe = job.recipe
     start = "ImageNet weights" if recipe.pretrained else "random weights"
     low, high = measured.test_top1_ci95
@@ -160,7 +160,7 @@ def _input(job: TrainJob) -> str:
 
 
 def _shown() -> dict[str, tuple[str, Unit]]:
-    """Label and unit of everything that may have been measured, by name."""
+    """Return label and unit of every metric that may have been measured, by name."""
     metrics = list(METRICS.values())
     plain_ones = [metric for metric in metrics if metric != NLL_REFINED]
     labels = {m.on("test"): (f"test {m.words}", m.unit) for m in metrics}

@@ -1,11 +1,11 @@
-"""Decides what a full training run does, before it starts.
+"""Planning of a full training run: data, precision and rescaled strengths.
 
-The strengths of a recipe were found on fewer images than it is now trained on: validation images
-are trained on too. What depends on the length of a run (total pull of weight decay, averaging
-window, warmup steps) is therefore moved to mean the same in the longer run. What `spaces.rescale`
-would keep at its distance from a default (label smoothing, drop path) stays as it is: it means the
-same at any length, and a verdict that turned it off must not be undone because the images happen to
-be more now.
+The strengths of a recipe were found on fewer images than it is now trained on, as validation images
+are trained on too. Strengths that depend on the length of a run (weight decay, averaging window,
+warmup) are therefore rescaled to the same effective value. Strengths that `spaces.rescale` would
+keep at their distance from a default (label smoothing, drop path) stay as they are: they mean the
+same at any length, and a strength that the verdict turned off must not be turned on again because
+there are more images.
 """
 
 import os
@@ -33,17 +33,17 @@ from trainable.timing import amp_dtype_of
 
 
 def make_job(asked: Asked, *, name: str) -> tuple[TrainJob, Dataset]:
-    """Load the data and decide everything that can be decided before training.
+    """Load the data and determine all settings of a training run.
 
     Args:
-        asked: What was asked for.
+        asked: Settings by the user.
         name: Name of the training run.
 
     Returns:
         The job, and the dataset with validation images joined to the training part.
 
     Raises:
-        InputError: If anything given is wrong.
+        InputError: If a setting is wrong.
     """
     origin = origin_of(asked.config)
     where = _where(asked, origin)
@@ -76,10 +76,10 @@ def make_job(asked: Asked, *, name: str) -> tuple[TrainJob, Dataset]:
 
 
 def load_data(job: TrainJob) -> Dataset:
-    """The dataset of a job that was begun earlier.
+    """Load the dataset of a job that was begun earlier.
 
     Raises:
-        InputError: If it is gone, or is not the same any more.
+        InputError: If it is missing or has changed.
     """
     where = _Where(job.dataset, job.data_dir, job.subset, job.data_seed)
     dataset = where.load(image_size=job.recipe.image_size)
@@ -91,10 +91,10 @@ def load_data(job: TrainJob) -> Dataset:
 
 
 def check_same(asked: Asked, job: TrainJob) -> None:
-    """Refuse to go on with a job under flags that ask for another.
+    """Raise if the user's settings differ from those that the job was begun with.
 
     Raises:
-        InputError: If recipe or data are not those that the job was begun with.
+        InputError: If recipe or data differ.
     """
     where = _where(asked, origin_of(asked.config))
     now = _as_written(asked, where.dataset).recipe.to_dict()
@@ -110,22 +110,22 @@ def check_same(asked: Asked, job: TrainJob) -> None:
 
 
 def with_validation_trained_on(dataset: Dataset) -> Dataset:
-    """The dataset with its validation images among the training images."""
+    """Return the dataset with its validation images added to the training images."""
     split = dataset.split
     pool = np.sort(np.concatenate([split.train, split.val]))
-    # `val` stays as it is, only because the trainer measures the fit on as many training images as
-    # validation has; nothing is measured on `val` itself any more.
+    # `val` stays, for the trainer measures the fit on as many training images as `val` has. The
+    # validation images themselves are not evaluated.
     return replace(dataset, split=Split(train=pool, val=split.val, test=split.test))
 
 
 def device() -> str:
-    """Where a full run trains."""
+    """Return the device of a full run: ``cuda`` if there is a GPU, else ``cpu``."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @dataclass(frozen=True, slots=True)
 class _Where:
-    """Which images of which dataset."""
+    """The dataset and the subset of it that are trained on."""
 
     dataset: str
     data_dir: str
@@ -165,7 +165,7 @@ def _where(asked: Asked, origin: Origin | None) -> _Where:
 
 
 def _as_written(asked: Asked, dataset: str) -> Described:
-    """What the file says, with the flags that say nothing about its strengths."""
+    """Read the recipe file and apply the user's settings, which concern no strength."""
     described = read_described(asked.config, defaults=default_recipe(dataset))
     refuse_own_weights(asked.config, described)
     recipe = described.recipe
@@ -173,7 +173,7 @@ def _as_written(asked: Asked, dataset: str) -> Described:
     given = {name: getattr(asked, name) for name in names}
     given = {name: value for name, value in given.items() if value is not None}
     if asked.lr is not None:
-        # The schedule ends at the same share of its peak.
+        # The last rate keeps its ratio to the peak.
         given["min_lr"] = recipe.min_lr * asked.lr / recipe.lr
     return replace(described, recipe=replace(recipe, **given))
 
@@ -181,9 +181,9 @@ def _as_written(asked: Asked, dataset: str) -> Described:
 def _moved(
     written: Recipe, asked: Asked, origin: Origin | None, pooled: Dataset
 ) -> tuple[Recipe, tuple[str, ...]]:
-    """The recipe with strengths that mean in this run what they meant where they were found.
+    """Rescale the strengths to this run's length; return the recipe and sentences on the changes.
 
-    A file that lies in no run does not say how many images it is for: it is taken to be for these.
+    A file outside of a run directory is taken to be made for this number of images.
     """
     num_train, num_classes = len(pooled.split.train), len(pooled.class_names)
     to_task = task_of(written, num_train=num_train, num_classes=num_classes)

@@ -1,4 +1,4 @@
-"""Trains a job to its end, saving after epochs, and leaves the model beside what was measured."""
+"""Training of a job to its end, with checkpoints, and saving of the model and its results."""
 
 import math
 import shutil
@@ -24,17 +24,17 @@ METRICS_FILE = "metrics.json"
 CARD_FILE = "model_card.md"
 RECIPE_FILE = "recipe.yaml"
 CHECKPOINT_EVERY_S = 20.0
-"""Seconds of training after which the state is saved at the end of an epoch."""
+"""Fewest seconds between two checkpoints, which are saved at the end of an epoch."""
 _CHECKPOINTS = "checkpoint"
 _PART = "test"
 
 
 class TrainRun:
-    """The directory of one full training run, and how far the run has come.
+    """The directory of one full training run, with its state.
 
     Args:
-        job: What is trained.
-        run_dir: Its directory; must exist.
+        job: Settings of the run.
+        run_dir: Directory of the run; must exist.
     """
 
     def __init__(self, job: TrainJob, run_dir: Path) -> None:
@@ -50,21 +50,21 @@ class TrainRun:
 
     @property
     def trial(self) -> Trial:
-        """The run and its epochs, as a search knows its trials."""
+        """The run with its epochs, in the form of a search's trial."""
         return self._journal.trials[self._trial_id]
 
     @property
     def measured(self) -> Measured | None:
-        """What was measured at the end, or None before it."""
+        """The results at the end of the run, or None before it."""
         path = self._run_dir / METRICS_FILE
         return read_measured(read_json(path), where=str(path)) if path.is_file() else None
 
     def finish(self, trainer: Trainer, *, on_epoch: Callable[[Trial], None]) -> Measured:
-        """Train the epochs that are left, test once, save everything.
+        """Train the epochs that are left, test once, and save model and results.
 
         Args:
-            trainer: Made for the job; it is brought to the newest checkpoint first.
-            on_epoch: Called with every epoch that was not reported before.
+            trainer: Trainer of the job; the newest checkpoint is loaded into it first.
+            on_epoch: Function that is called after every epoch that was not reported before.
 
         Raises:
             Diverged: If loss, gradient or output is no longer finite.
@@ -90,12 +90,12 @@ class TrainRun:
                 saved_at = time.monotonic()
         measured = self._measure(trainer)
         self._save(trainer, measured)
-        shutil.rmtree(folder)  # Twice the model and more, which a finished run needs no longer.
+        shutil.rmtree(folder)  # Checkpoints are more than twice the model and no longer needed.
         self._journal.end(self._trial_id, "finished")
         return measured
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the journal's files."""
         self._journal.close()
 
     def _measure(self, trainer: Trainer) -> Measured:
@@ -120,24 +120,24 @@ class TrainRun:
     def _save(self, trainer: Trainer, measured: Measured) -> None:
         save_model(
             self._run_dir / MODEL_FILE,
-            # Right after the evaluation, which left in the model the weights that it measured.
+            # Must come right after the evaluation, which leaves the measured weights in the model.
             shipped_weights(trainer.model, trainer.ema),
             recipe=self._job.recipe,
             class_names=self._job.class_names,
             metrics=measured.metrics,
         )
         write_text(self._run_dir / CARD_FILE, model_card(self._job, measured))
-        # Last: with it the run counts as finished.
+        # Last, for this file marks the run as finished.
         write_json(self._run_dir / METRICS_FILE, metrics_dict(self._job, measured))
 
 
 @contextmanager
 def shown_epochs(console: Console, num_epochs: int) -> Iterator[Callable[[Trial], None]]:
-    """Show each epoch: a bar on a terminal, a line elsewhere.
+    """Show the progress over epochs: a bar on a terminal, a line per epoch elsewhere.
 
     Args:
-        console: Where to show it.
-        num_epochs: All that will be trained.
+        console: Console to print to.
+        num_epochs: Number of epochs of the whole run.
     """
     if not console.is_terminal:
 
@@ -164,7 +164,7 @@ def shown_epochs(console: Console, num_epochs: int) -> Iterator[Callable[[Trial]
 
 
 def print_epoch(console: Console, trial: Trial, num_epochs: int) -> None:
-    """One line for the newest epoch."""
+    """Print a line on the newest epoch."""
     metrics = trial.records[-1].metrics
     console.print(
         f"epoch {trial.epoch}/{num_epochs}: train loss {metrics['train/loss']:.3f}, "

@@ -1,4 +1,4 @@
-"""What the terminal says before and after a full training run."""
+"""Output in the terminal before and after a full training run."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ _CLASSES_SHOWN = 8
 
 
 def tell_plan(console: Console, job: TrainJob, epochs_done: int) -> None:
-    """What will be trained on what, and what was moved for it."""
+    """Print model, data and length of the training, and the notes on rescaled strengths."""
     recipe = job.recipe
     lines = [
         f"Training {recipe.model} on {job.num_train} images of {job.data_name} "
@@ -33,7 +33,7 @@ def tell_plan(console: Console, job: TrainJob, epochs_done: int) -> None:
 
 
 def tell_result(console: Console, job: TrainJob, measured: Measured, path: Path) -> None:
-    """What was measured, and where the model lies and how it is loaded."""
+    """Print the test results, the paths of the model's files, and code that loads the model."""
     metrics, (low, high) = measured.metrics, measured.test_top1_ci95
     search = job.from_search
     rows = [
