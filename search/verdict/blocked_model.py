@@ -116,8 +116,8 @@ def contrast(
     if num_runs == 0:
         return _unknown(num_columns)
     geometry, rest_geometry = _geometry_of(model), _geometry_of(np.hstack([model, own]))
-    functional = weights @ geometry.inverse
-    if not np.allclose(functional @ model, weights, atol=1e-8):
+    functional = _functional_of(model, weights)
+    if functional is None:
         return _unknown(num_columns)
     mean = functional @ values
     own_dof = rest_geometry.rank - geometry.rank
@@ -168,6 +168,18 @@ def _known_geometry(content: bytes, shape: tuple[int, ...]) -> _Geometry:
     basis = basis[:, scale > 1e-9 * scale.max()]
     inverse = np.asarray(np.linalg.pinv(model), np.float64)
     return _Geometry(inverse=inverse, rank=_rank(model), basis=basis)
+
+
+def _functional_of(model: Floats, weights: Floats) -> Floats | None:
+    """Return the weight of each run in the estimate of a contrast; None if it is not known."""
+    return _known_functional(np.ascontiguousarray(model).tobytes(), model.shape, weights.tobytes())
+
+
+@lru_cache(maxsize=512)
+def _known_functional(content: bytes, shape: tuple[int, ...], weighed: bytes) -> Floats | None:
+    model, weights = np.frombuffer(content).reshape(shape), np.frombuffer(weighed)
+    functional: Floats = weights @ _known_geometry(content, shape).inverse
+    return functional if np.allclose(functional @ model, weights, atol=1e-8) else None
 
 
 def _residual_squares(basis: Floats, values: Floats) -> Floats:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -204,12 +205,23 @@ def main_effect(
     inflation: float = 1.0,
 ) -> Contrast:
     """Estimate the effect of column ``factor`` of ``levels`` on each column of ``values``."""
-    inside = block_columns(blocks)
+    model, weights, own = _main_columns(
+        levels.tobytes(), levels.shape, blocks.tobytes(), factor, least_dof
+    )
+    return contrast(model, weights, values, own=own, inflation=inflation)
+
+
+@lru_cache(maxsize=512)
+def _main_columns(
+    levels_: bytes, shape: tuple[int, ...], blocks_: bytes, factor: int, least_dof: int
+) -> tuple[Floats, Floats, Floats]:
+    # Every metric, look and replay of an experiment has one of a few designs.
+    levels = np.frombuffer(levels_).reshape(shape)
+    inside = block_columns(np.frombuffer(blocks_, np.int64))
     model = np.hstack([inside, factor_columns(levels, inside, least_dof=least_dof)])
     weights = np.zeros(model.shape[1])
     weights[inside.shape[1] + factor] = 2.0
-    own = inside * levels[:, [factor]]
-    return contrast(model, weights, values, own=own, inflation=inflation)
+    return model, weights, inside * levels[:, [factor]]
 
 
 def mean_difference(
