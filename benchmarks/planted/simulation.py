@@ -21,6 +21,8 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.planted.markdown import row, share
+from search.stages.advice import advised_value
 from search.verdict.design import Factors, cells
 from search.verdict.dials import decide
 from search.verdict.effects import Run
@@ -92,6 +94,7 @@ class Outcome:
         covered: By strength, whether the 95 % interval of top-1 holds the truth.
         selected: By turned strength that accuracy decided, the same of the selected interval.
         shown: By turned strength, the plain and the selected mean, in points.
+        advised: Strengths of which the advised recipe has the best's value.
     """
 
     num_runs: int
@@ -99,6 +102,7 @@ class Outcome:
     covered: Mapping[str, bool]
     selected: Mapping[str, bool]
     shown: Mapping[str, tuple[float, float]]
+    advised: frozenset[str]
 
 
 def experiment(condition: Condition, seed: int, *, schedule: Schedule = SCHEDULE) -> Outcome:
@@ -138,12 +142,12 @@ def _block(condition: Condition, block: int, rng: np.random.Generator) -> Iterab
     gap = condition.ema_gain + rng.normal(0.0, condition.ema_block * condition.ema_run)
     gaps = gap + rng.normal(0.0, condition.ema_run, len(layout))
     scale = {"val/top1": 0.01, "val/nll_refined": 1.0, "val/nll": 1.0}
-    for row, cell in enumerate(layout):
-        best = {metric: float(values[metric][row] * scale[metric]) for metric in METRICS}
-        away = {"val/top1": 0.01 * gaps[row]} | dict.fromkeys(METRICS[1:], -0.03 * gaps[row])
+    for place, cell in enumerate(layout):
+        best = {metric: float(values[metric][place] * scale[metric]) for metric in METRICS}
+        away = {"val/top1": 0.01 * gaps[place]} | dict.fromkeys(METRICS[1:], -0.03 * gaps[place])
         reference = {metric: best[metric] - float(away[metric]) for metric in METRICS}
         yield Run(
-            run_id=f"{block}-{row}",
+            run_id=f"{block}-{place}",
             block=block,
             levels=cell,
             metrics={"best": best, "reference": reference},
@@ -169,6 +173,7 @@ def _outcome(condition: Condition, num_runs: int, dials: Sequence[Dial]) -> Outc
             for d in by_accuracy
             if d.selected
         },
+        advised=frozenset(d.strength for d in dials if advised_value(d)[0] != d.reference),
     )
 
 
@@ -256,21 +261,17 @@ def table(num: int, conditions: Sequence[Condition] = CONDITIONS) -> str:
             shown = "{:+.1f}, {:+.1f}".format(*found.shown) if found.selected >= 0 else ""
             cells_ = [
                 condition.name,
-                _percent(found.found),
+                share(found.found),
                 f"{found.num_runs:.1f}",
-                _percent(found.false),
-                _percent(found.coverage),
-                _percent(found.ema_coverage),
-                _percent(found.selected),
+                share(found.false),
+                share(found.coverage),
+                share(found.ema_coverage),
+                share(found.selected),
                 shown,
             ]
-            lines.append("| " + " | ".join(cells_) + " |")
+            lines.append(row(*cells_))
             print(lines[-1], flush=True)
     return "\n".join(lines)
-
-
-def _percent(share: float) -> str:
-    return "" if np.isnan(share) else f"{100 * share:.1f} %"
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 from scipy import stats
 
+from benchmarks.planted.markdown import header, row
 from benchmarks.planted.record import METRICS
 from benchmarks.planted.scores import Evaluated, Score, turns_of
 from benchmarks.planted.verdicts import Diagnosis, Recorded, is_covered, is_right, truth
@@ -19,16 +20,16 @@ from search.verdict.wording import change, percent
 def score_table(found: Mapping[str, Score]) -> Iterator[str]:
     """One row per way of judging."""
     head = ("", "cases", "culprits found", "turns per diagnosis", "false, of all turns")
-    yield from _head(*head, "diagnoses with a false turn", numeric=5)
+    yield from header(*head, "diagnoses with a false turn", numeric=5)
     for name, at in found.items():
         shares = (f"{at.found:.0%}", f"{at.turns:.2f}", f"{at.false:.1%}", f"{at.spoilt:.1%}")
-        yield _row(name, str(at.num_cases), *shares)
+        yield row(name, str(at.num_cases), *shares)
 
 
 def case_table(cases: Sequence[Evaluated]) -> Iterator[str]:
     """One row per planted strength, and one per case without any."""
     head = ("case", "planted", "costs in truth", "culprit by", "other turns", "fit state", "runs")
-    yield from _head(*head, "turned in", numeric=2)
+    yield from header(*head, "turned in", numeric=2)
     for case in cases:
         recorded = case.recorded
         runs = np.mean([d.num_runs for d in case.drawn])
@@ -42,10 +43,10 @@ def case_table(cases: Sequence[Evaluated]) -> Iterator[str]:
         )
         other = ", ".join(f"{what} ({n})" for what, n in others.most_common()) or "none"
         if not recorded.planted:
-            yield _row(recorded.name, "nothing", "", "", other, said, f"{runs:.0f}", "")
+            yield row(recorded.name, "nothing", "", "", other, said, f"{runs:.0f}", "")
         for i, name in enumerate(recorded.planted):
             turned = sum(name in dict(turns_of(d)) for d in case.drawn)
-            yield _row(
+            yield row(
                 recorded.name if i == 0 else "",
                 f"`{name}` {recorded.plan.reference.strengths.as_dict()[name]:g}",
                 _costs(recorded, name),
@@ -86,15 +87,15 @@ def _words(metric: str | None) -> str:
 
 def coverage_table(cases: Sequence[Evaluated]) -> Iterator[str]:
     """How often 95 % intervals agree with the blocks that they did not see."""
-    yield from _head("metric", "intervals", "agree with the other blocks", numeric=2)
+    yield from header("metric", "intervals", "agree with the other blocks", numeric=2)
     everything: list[bool] = []
     for metric in METRICS:
         hits = covered(cases, metric)
         everything += hits
         if hits:
-            yield _row(metric, str(len(hits)), f"{np.mean(hits):.1%}")
+            yield row(metric, str(len(hits)), f"{np.mean(hits):.1%}")
     if everything:
-        yield _row("all", str(len(everything)), f"{np.mean(everything):.1%}")
+        yield row("all", str(len(everything)), f"{np.mean(everything):.1%}")
 
 
 def covered(cases: Sequence[Evaluated], metric: str) -> list[bool]:
@@ -110,7 +111,7 @@ def covered(cases: Sequence[Evaluated], metric: str) -> list[bool]:
 
 def fit_table(cases: Sequence[Evaluated]) -> Iterator[str]:
     """How often the fit state is the one that was planted."""
-    yield from _head("should be", "said instead", "cases", "diagnoses", "right", numeric=3)
+    yield from header("should be", "said instead", "cases", "diagnoses", "right", numeric=3)
     groups: dict[tuple[str, ...], list[Evaluated]] = {}
     for case in cases:
         # A reference whose planted strengths do no harm is as good as one without.
@@ -123,13 +124,13 @@ def fit_table(cases: Sequence[Evaluated]) -> Iterator[str]:
         said = ", ".join(f"{state} {n}" for state, n in wrong.most_common()) or "nothing"
         if states:
             right = np.mean([state in wanted for state in states])
-            yield _row(" or ".join(wanted), said, str(len(group)), str(len(states)), f"{right:.0%}")
+            yield row(" or ".join(wanted), said, str(len(group)), str(len(states)), f"{right:.0%}")
 
 
 def gap_table(cases: Sequence[Evaluated]) -> Iterator[str]:
     """What the references that should overfit leave open, and what was offered instead."""
     head = ("case", "recipe", "clean train", "validation", "gap, points")
-    yield from _head(*head, "most that one offered strength gains", numeric=4)
+    yield from header(*head, "most that one offered strength gains", numeric=4)
     for case in cases:
         if case.recorded.fits != ("overfit",):
             continue
@@ -143,7 +144,7 @@ def gap_table(cases: Sequence[Evaluated]) -> Iterator[str]:
             )
             gap = 100 * (clean - val)
             is_first = role == "reference"
-            yield _row(
+            yield row(
                 case.recorded.name if is_first else "",
                 words,
                 *(percent(float(of.mean())) for of in (clean, val)),
@@ -154,7 +155,7 @@ def gap_table(cases: Sequence[Evaluated]) -> Iterator[str]:
 
 def unplanted_table(cases: Sequence[Evaluated]) -> Iterator[str]:
     """What was not planted, and would gain more than the practical margin beyond noise in truth."""
-    yield from _head("case", "strength", "gains in truth", "turned in", "held in", numeric=2)
+    yield from header("case", "strength", "gains in truth", "turned in", "held in", numeric=2)
     for case in cases:
         for name in case.recorded.names:
             found = truth(case.recorded, name, "val/top1")
@@ -167,13 +168,13 @@ def unplanted_table(cases: Sequence[Evaluated]) -> Iterator[str]:
             held = sum(_dial(drawn, name).remark.endswith(UNFINISHED) for drawn in case.drawn)
             gains = f"{change('val/top1', found.mean)} ± {100 * found.half:.1f}"
             shares = (f"{turned} of {number}", f"{held} of {number}")
-            yield _row(case.recorded.name, f"`{name}`", gains, *shares)
+            yield row(case.recorded.name, f"`{name}`", gains, *shares)
 
 
 def calibration_table(cases: Sequence[Evaluated]) -> Iterator[str]:
     """What was said where plain log-loss decided, and whether the other blocks agree."""
     head = ("said where plain log-loss decides", "dials", "refined moves less than half as much")
-    yield from _head(*head, numeric=2)
+    yield from header(*head, numeric=2)
     said: dict[str, list[bool]] = {words: [] for words in _CALIBRATION}
     for case in cases:
         for drawn in case.drawn:
@@ -182,7 +183,7 @@ def calibration_table(cases: Sequence[Evaluated]) -> Iterator[str]:
                     words = next(words for words in _CALIBRATION if words in dial.remark)
                     said[words].append(_is_mostly_calibration(case, dial.strength, drawn.used))
     for words, agree in said.items():
-        yield _row(words, str(len(agree)), f"{sum(agree)} of {len(agree)}")
+        yield row(words, str(len(agree)), f"{sum(agree)} of {len(agree)}")
 
 
 _CALIBRATION = (
@@ -203,13 +204,3 @@ def _is_mostly_calibration(case: Evaluated, strength: str, used: Iterable[int]) 
     assert refined is not None
     assert plain is not None
     return abs(refined.mean) < abs(plain.mean) / 2
-
-
-def _head(*names: str, numeric: int) -> Iterator[str]:
-    """Head of a table whose last columns are numbers."""
-    yield _row(*names)
-    yield "|" + " :-- |" * (len(names) - numeric) + " --: |" * numeric
-
-
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"

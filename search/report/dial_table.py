@@ -7,7 +7,7 @@ from search.records.metrics import ALWAYS, METRICS, Metric
 from search.report.figures.marks import TURN_WORDS, interval_text, values_text
 from search.stages.analysis import Analysis
 from search.verdict.schema import Dial
-from search.verdict.wording import count, listed, metric_words, runs_range
+from search.verdict.wording import count, listed, metric_words, pool_sentence, runs_range
 from spaces.units import plain
 
 
@@ -51,12 +51,14 @@ class DialTable:
         rows: One row per dial, in the order of the verdict.
         remarks: Remarks on dials, each after the names of the strengths that it applies to.
         sentences: Sentences on interactions, and on best trials that lie at one end of an axis.
+        holds_for: Sentence on what the intervals hold for; empty without any.
     """
 
     metrics: tuple[str, ...]
     rows: tuple[DialRow, ...]
     remarks: tuple[str, ...]
     sentences: tuple[str, ...]
+    holds_for: str
 
 
 def dial_table(analysis: Analysis) -> DialTable:
@@ -71,6 +73,7 @@ def dial_table(analysis: Analysis) -> DialTable:
         rows=tuple(_dial_row(dial, analysis.tried[dial.strength], shown) for dial in verdict.dials),
         remarks=tuple(f"{listed(names)}: {text}." for text, names in by_remark.items() if text),
         sentences=(*verdict.interactions, *analysis.edges),
+        holds_for=pool_sentence(verdict.dials),
     )
 
 

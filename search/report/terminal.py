@@ -19,6 +19,7 @@ from search.verdict.wording import (
     compared_by,
     dial_sentence,
     metric_label,
+    pool_sentence,
     raw,
     target,
     with_interval,
@@ -38,6 +39,8 @@ def print_verdict(console: Console, config: RunConfig, plan: Plan, analysis: Ana
     console.print(verdict.sentence, style="bold", highlight=False)
     console.print()
     console.print(dial_table(verdict, console))
+    if said := pool_sentence(verdict.dials):
+        console.print(f"  {said}", highlight=False)
     for dial in verdict.dials:
         # The table lacks the remarks on turned dials, and the runs that undecided ones need.
         if dial.turn == "inconclusive" or (dial.remark and dial.turn != "leave"):

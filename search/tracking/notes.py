@@ -15,6 +15,7 @@ from search.verdict.wording import (
     ROLE_WORDS,
     TURN_SIGNS,
     change_with_interval,
+    pool_sentence,
     raw,
     runs_range,
     target,
@@ -270,7 +271,8 @@ def _how(verdict: Verdict, counts: str) -> str:
         f"{verdict.model}, {verdict.total_steps:,} steps)",
         f"* {counts}",
         "* An effect is what changes on full-length runs when only this strength goes from → to, "
-        "averaged over the levels of the others, with its 95 % interval.",
+        "averaged over the levels of the others, with its 95 % interval. "
+        f"{pool_sentence(verdict.dials)}".rstrip(),
         f"* The reference is **{verdict.fit.reference}**, the best **{verdict.fit.best}**.",
         *(f"* {reason}" for reason in verdict.fit.reasons),
         *(f"* {text}" for text in verdict.interactions),

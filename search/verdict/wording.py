@@ -143,6 +143,18 @@ def dial_sentence(dial: Dial) -> str:
     return f"{head}; {dial.remark}." if dial.remark else f"{head}."
 
 
+def pool_sentence(dials: Sequence[Dial]) -> str:
+    """What the intervals of effects hold for; empty where none is known."""
+    ends = (end for dial in dials for of in dial.effect.values() for end in of.ci95)
+    return POOL_WORDS if any(map(math.isfinite, ends)) else ""
+
+
+POOL_WORDS = (
+    "Effects and their intervals are for this pool of images, which every block divides afresh "
+    "into training and validation images; another pool may differ by more."
+)
+"""Said beside intervals of dials: splits of one pool do not show how pools differ."""
+
 TURN_SIGNS = {"down": "↓ down", "up": "↑ up", "leave": "= leave", "inconclusive": "? open"}
 """Text of each turn in the cell of a table."""
 ROLE_WORDS = {

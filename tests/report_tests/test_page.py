@@ -185,6 +185,7 @@ def test_every_dial_is_in_the_strip_and_in_the_table_with_its_turn_and_numbers(d
     assert "the best recipe has the same value" in done.says("dials")
     assert "hurts more beside a long warmup" in done.says("dials")
     assert "lie at the high end of weight_decay." in done.says("dials")
+    assert "intervals are for this pool of images" in done.says("dials")
 
 
 @pytest.mark.parametrize("name", SECTIONS[:5])

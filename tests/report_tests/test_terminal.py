@@ -66,6 +66,14 @@ def test_a_turn_says_what_it_rests_on_besides_accuracy(tmp_path: Path) -> None:
     assert f"  {said} log-loss; {remark}." in text
 
 
+def test_effects_are_said_to_be_those_on_this_pool_of_images(tmp_path: Path) -> None:
+    said = "intervals are for this pool of images"
+    assert said in " ".join(printed(tmp_path, width=PLAIN_WIDTH, terminal=True).split())
+    without = tuple(replace(dial, effect={}) for dial in DIALS)
+    analysis = an_analysis(without)
+    assert said not in printed(tmp_path, width=300, terminal=True, analysis=analysis)
+
+
 def test_an_interval_that_is_not_known_is_no_markup(tmp_path: Path) -> None:
     unknown = {"val/top1": Estimate(mean=0.01, ci95=(-math.inf, math.inf))}
     dials = (*DIALS[:4], a_dial("warmup_fraction", "inconclusive", unknown))

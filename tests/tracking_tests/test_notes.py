@@ -91,6 +91,7 @@ def test_the_description_says_the_sentence_then_the_dials_then_how_then_where() 
     assert places == sorted(places)
     for name in STRENGTHS:
         assert note.count(f"| {name}") == 1
+    assert "intervals are for this pool of images" in note
 
 
 def test_a_remark_on_several_strengths_is_made_once() -> None:

@@ -1,6 +1,7 @@
 """Numbers are written the way a person reads them, and sentences say what the data say."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from search.verdict.wording import (
     exported_sentence,
     listed,
     percent,
+    pool_sentence,
     raw,
     verdict_sentence,
     with_interval,
@@ -124,6 +126,14 @@ def dial(strength: str, turn: str, **values: object) -> Dial:
 )
 def test_each_turn_has_its_sentence(given: Dial, text: str) -> None:
     assert dial_sentence(given) == text
+
+
+def test_what_intervals_hold_for_is_said_where_there_are_any() -> None:
+    known = dial("label_smoothing", "down")
+    unknown = {"val/top1": Estimate(mean=0.012, ci95=(-math.inf, math.inf))}
+    blind = replace(known, effect=unknown)
+    assert "for this pool of images" in pool_sentence([blind, known])
+    assert pool_sentence([blind]) == pool_sentence([]) == ""
 
 
 def confirmed(**changes: Any) -> Confirmed:
