@@ -220,7 +220,6 @@ def _work(job: Job, config: RunConfig, plan: Plan, dataset: Dataset) -> None:
         finally:
             journal.close()
             tune_run.stop_ray(keeps_logs=has_failed)
-    tell_of_tracking(console, tracker.problems)
 
 
 def _train(job: Job, session: Session) -> None:

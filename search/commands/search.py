@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 
+from search.commands.console import tell_of_tracking
 from search.commands.job import Job, Say, Session
 from search.commands.plan import show
 from search.engine.conductor import Stage
@@ -40,11 +41,9 @@ def _tell(session: Session) -> None:
     session.tracker.close_search(
         "FINISHED", verdict=analysis.verdict, artifacts=config.path, champion=champion
     )
-    print_verdict(session.console, config, plan, analysis)
-    if champion is None:
-        session.console.print(
-            "No champion model: its weights are not there; see log.txt.", style="yellow"
-        )
+    # Before the answer, which is to be the last screen.
+    tell_of_tracking(session.console, session.tracker.problems)
+    print_verdict(session.console, config, plan, analysis, has_model=champion is not None)
 
 
 SEARCH = Job(

@@ -72,7 +72,7 @@ def dial_table(analysis: Analysis) -> DialTable:
         metrics=_heads(shown),
         rows=tuple(_dial_row(dial, analysis.tried[dial.strength], shown) for dial in verdict.dials),
         remarks=tuple(f"{listed(names)}: {text}." for text, names in by_remark.items() if text),
-        sentences=(*verdict.interactions, *analysis.edges),
+        sentences=(*verdict.interactions, *(warning.message for warning in analysis.edges)),
         holds_for=pool_sentence(verdict.dials),
     )
 

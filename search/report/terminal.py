@@ -1,187 +1,207 @@
-"""Printing of the verdict in the terminal: sentence, dials, confirmation, next commands."""
+"""The last screen of a run: what to change, how sure that is, what it gains, what to type next.
 
-from collections.abc import Sequence
+All else is in the report. The words are the same in a terminal and in a file.
+"""
 
-from rich.box import HEAVY_HEAD, MARKDOWN, Box
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
-from search.recipes.data_remarks import timm_remarks
 from search.records.command_line import next_command
-from search.records.metrics import METRICS, NLL, metric_of
+from search.records.metrics import METRICS
 from search.records.passwords import without_passwords
+from search.report.next_step import next_step
 from search.stages.analysis import Analysis
-from search.verdict.schema import Dial, Verdict
-from search.verdict.wording import (
-    TURN_SIGNS,
-    compared_by,
-    dial_sentence,
-    metric_label,
-    pool_sentence,
-    raw,
-    target,
-    with_interval,
-)
+from search.verdict.answer.gains import ROLE_HEADS, gains, on_test_images
+from search.verdict.answer.problem import problem_sentence
+from search.verdict.answer.sureness import GROUPS, Statement, statements
+from search.verdict.schema import Verdict
+from search.verdict.wording import exported_sentence
 
-_UNITS = "in effective units"
-_LOSS = f"{NLL.head}, {NLL.unit.word} [95 %]"
-_DETAILS = (_UNITS, _LOSS)
-"""Columns that are left out in a narrow terminal, in the order in which they go."""
-_COLOURS = {"down": "bold blue", "up": "bold dark_orange", "leave": "dim", "inconclusive": "yellow"}
+MOST_LINES = 15
+WIDTH = 80
+"""What fits the smallest terminal in use, and an issue; longer paths are not broken."""
+_INDENT = 8
+Form = Callable[[Sequence[Statement]], list[str]]
+"""How the settings of one group are told."""
+_COLOURS = {"Sure": "bold green", "Likely": "bold blue", "Open": "yellow", "Keep": "dim"}
 
 
-def print_verdict(console: Console, config: RunConfig, plan: Plan, analysis: Analysis) -> None:
-    """Print the verdict's sentence, the dials, the confirmation, and the paths of the files."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """A label, and what is said beside it.
+
+    Attributes:
+        label: Empty where the label above still holds, or the text needs none.
+        lines: Whole lines without the label.
+    """
+
+    label: str
+    lines: tuple[str, ...]
+
+
+def print_verdict(
+    console: Console, config: RunConfig, plan: Plan, analysis: Analysis, *, has_model: bool = True
+) -> None:
+    """Print the end of a run.
+
+    Args:
+        console: Where to.
+        config: What was asked.
+        plan: The plan.
+        analysis: The verdict and its evidence.
+        has_model: Whether the model of the exported recipe lies in the run directory.
+    """
+    problem, entries = ending(config, plan, analysis, has_model=has_model)
+    console.print()
+    for line in problem:
+        _print(console, Text(line, style="bold"))
+    for entry in entries:
+        for number, line in enumerate(entry.lines):
+            label = entry.label if number == 0 else ""
+            style = _COLOURS.get(entry.label, "bold")
+            _print(console, Text.assemble((f"{label:<{_INDENT}}", style), line))
+
+
+def _print(console: Console, line: Text) -> None:
+    # Without breaks of ours, so that a long path can be copied.
+    console.print(line, highlight=False, soft_wrap=True)
+
+
+def ending(
+    config: RunConfig, plan: Plan, analysis: Analysis, *, has_model: bool = True
+) -> tuple[list[str], list[Entry]]:
+    """The sentence and the entries below it: at most `MOST_LINES` lines in all.
+
+    The settings get the lines that the rest leaves, and are told as fully as fits. More of them
+    than any search has by default may end in a pointer to the report.
+    """
     verdict = analysis.verdict
-    console.print()
-    console.print(verdict.sentence, style="bold", highlight=False)
-    console.print()
-    console.print(dial_table(verdict, console))
-    if said := pool_sentence(verdict.dials):
-        console.print(f"  {said}", highlight=False)
-    for dial in verdict.dials:
-        # The table lacks the remarks on turned dials, and the runs that undecided ones need.
-        if dial.turn == "inconclusive" or (dial.remark and dial.turn != "leave"):
-            console.print(f"  {dial_sentence(dial)}", highlight=False, markup=False)
-    for sentence in (*verdict.interactions, *analysis.edges):
-        console.print(f"  {sentence}", highlight=False)
-    console.print()
-    console.print(comparison_table(plan, analysis, console))
-    for reason in verdict.fit.reasons:
-        console.print(f"  {reason}", highlight=False)
-    cost = verdict.cost
-    console.print(
-        f"\nTook {cost.wall_s / 60:.1f} min; {cost.train_share:.0%} of {cost.core_s:.0f} "
-        "core-seconds went into training and evaluation.",
-        highlight=False,
-    )
-    path = config.path
-    for what, where in (
-        ("The whole story:", path / "report.html"),
-        ("The recipe:", path / "best.yaml"),
-        ("For timm, torchvision:", f"{path / 'best.timm.yaml'}, {path / 'best.torchvision.txt'}"),
-        ("Look:", where_to_look(config.tracking_uri)),
-        ("Train:", next_command("train", CONFIG=path / "best.yaml")),
-    ):
-        # No line breaks inside a long path, so that it can be copied.
-        console.print(f"{what:<24}{where}", highlight=False, markup=False, soft_wrap=True)
-    for remark in timm_remarks(plan.data.files, plan.data.class_names):
-        console.print(f"timm: {remark}", highlight=False, markup=False)
+    problem = textwrap.wrap(problem_sentence(verdict.fit), WIDTH)
+    before = _on_test(verdict)
+    after = [
+        *_exported(verdict),
+        _wrapped("Next", next_step(config, plan, analysis)),
+        Entry(
+            label="Train", lines=(next_command("train", CONFIG=_near(config.path / "best.yaml")),)
+        ),
+        Entry(label="Files", lines=(_files(config.path, has_model=has_model),)),
+    ]
+    said = statements(verdict.dials, analysis.tried)
+    left = MOST_LINES - len(problem) - _num_lines(before) - _num_lines(after)
+    for gained, forms in _ways(verdict):
+        settings = _settings(said, forms)
+        if _num_lines(gained) + _num_lines(settings) <= left:
+            break
+    else:
+        settings = _cut(settings, left - _num_lines(gained))
+    return problem, [*before, *gained, *settings, *after]
+
+
+def _ways(verdict: Verdict) -> Iterator[tuple[list[Entry], Sequence[Form]]]:
+    """Ways to tell the gains and the settings, the fullest first."""
+    found = gains(verdict.confirmed, METRICS[verdict.metric])
+    full = _labelled("Gain", [gain.text for gain in found])
+    short = _labelled("Gain", [gain.short for gain in found])
+    return iter([*((full, forms) for forms in _FORMS), (short, _FORMS[-1])])
+
+
+def _on_test(verdict: Verdict) -> list[Entry]:
+    """Test results of all recipes, in columns under their names."""
+    metric = METRICS[verdict.metric]
+    values = on_test_images(verdict.confirmed, metric)
+    if not values:
+        return [_wrapped("Test", "nothing is confirmed on test images yet")]
+    heads = [f"{name:>{len(values[role])}}" for role, name in ROLE_HEADS.items()]
+    cells = [f"{values[role]:>{len(head)}}" for role, head in zip(ROLE_HEADS, heads, strict=True)]
+    label = metric.head if len(metric.head) < _INDENT else ""
+    head = Entry(label="Test", lines=("  ".join(heads),))
+    return [head, Entry(label=label, lines=("  ".join(cells),))]
+
+
+def _exported(verdict: Verdict) -> list[Entry]:
+    """Which recipe best.yaml is, where it is not the advised one."""
+    if verdict.exported == "advised" and not verdict.exported_because:
+        return []
+    return [_wrapped("Note", exported_sentence(verdict.exported, verdict.exported_because))]
+
+
+def _files(path: Path, *, has_model: bool) -> str:
+    model = "model.safetensors" if has_model else "no model, see log.txt"
+    return f"{_near(path)}/: report.html, {model}"
+
+
+def _near(path: Path) -> Path:
+    """The path as it is typed in the working directory, where it lies below that."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def _settings(said: Sequence[Statement], forms: Sequence[Form]) -> list[Entry]:
+    return [
+        entry
+        for group, form in zip(GROUPS, forms, strict=True)
+        for entry in _labelled(group.capitalize(), form([s for s in said if s.group == group]))
+    ]
+
+
+def _cut(entries: Sequence[Entry], most: int) -> list[Entry]:
+    """As many lines as fit; the last one says where the rest is."""
+    lines = [(e.label if i == 0 else "", line) for e in entries for i, line in enumerate(e.lines)]
+    kept = [*lines[: max(0, most - 1)], ("", "... and more, see report.html")]
+    return [Entry(label=label, lines=(line,)) for label, line in kept]
+
+
+def _each(said: Sequence[Statement]) -> list[str]:
+    return [statement.text for statement in said]
+
+
+def _together(said: Sequence[Statement]) -> list[str]:
+    return ["; ".join(_each(said))] if said else []
+
+
+def _names(said: Sequence[Statement]) -> list[str]:
+    return [", ".join(f"{s.strength} {s.value}" for s in said)] if said else []
+
+
+def _nothing(said: Sequence[Statement]) -> list[str]:
+    return []
+
+
+_FORMS: Sequence[Sequence[Form]] = (
+    (_each, _each, _each, _together),
+    (_each, _each, _together, _together),
+    (_each, _each, _together, _names),
+    (_each, _together, _together, _names),
+    (_each, _names, _names, _names),
+    (_each, _names, _names, _nothing),
+    (_together, _names, _names, _nothing),
+    (_names, _names, _names, _nothing),
+)
+"""How each of `GROUPS` is told, the fullest way first."""
+
+
+def _labelled(label: str, texts: Sequence[str]) -> list[Entry]:
+    return [_wrapped(label if i == 0 else "", text) for i, text in enumerate(texts)]
+
+
+def _wrapped(label: str, text: str) -> Entry:
+    lines = textwrap.wrap(text, WIDTH - _INDENT, break_long_words=False, break_on_hyphens=False)
+    return Entry(label=label, lines=tuple(lines))
+
+
+def _num_lines(entries: Sequence[Entry]) -> int:
+    return sum(len(entry.lines) for entry in entries)
 
 
 def where_to_look(tracking_uri: str | None) -> str:
-    """Return the command that shows a run in MLflow, or the store's address if there is none."""
+    """The command that shows a run in MLflow, or what to open where none of ours does."""
     if tracking_uri is None or tracking_uri.startswith(("sqlite://", "http://", "https://")):
         return next_command("ui", TRACKING_URI=tracking_uri and without_passwords(tracking_uri))
     return f"MLflow over {without_passwords(tracking_uri)}"
-
-
-def dial_table(verdict: Verdict, console: Console) -> Table:
-    """Build the table with a row per strength: the turn, the values and the effects.
-
-    If it is too wide for the console, columns of detail are left out and no text is cut.
-    """
-    for left_out in range(len(_DETAILS) + 1):
-        table = _dial_table(verdict, console, details=_DETAILS[left_out:])
-        unlimited = console.options.update(max_width=10_000)
-        if console.measure(table, options=unlimited).maximum <= console.width:
-            break
-    return table
-
-
-def _dial_table(verdict: Verdict, console: Console, *, details: Sequence[str]) -> Table:
-    table = Table(title="What to change in the recipe", title_justify="left", box=_box(console))
-    for column in ("strength", "turn"):
-        table.add_column(column, no_wrap=True)
-    metric = METRICS[verdict.metric]
-    for column in ("from", "to", f"{metric.head}, {metric.unit.word} [95 %]"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for column in details:
-        table.add_column(column, justify="right" if column == _LOSS else "left", no_wrap=True)
-    for dial in verdict.dials:
-        cells = {
-            _LOSS: with_interval(NLL.unit, dial.effect.get(NLL.on("val"))),
-            _UNITS: _effective(dial),
-        }
-        table.add_row(
-            dial.strength,
-            f"[{_COLOURS[dial.turn]}]{TURN_SIGNS[dial.turn]}[/]",
-            raw(dial.reference),
-            target(dial),
-            with_interval(metric.unit, dial.effect.get(metric.on("val"))),
-            *(cells[column] for column in details),
-        )
-    return table
-
-
-def _box(console: Console) -> Box:
-    """Choose the lines around cells; output to a file gets a Markdown table, ready for an issue."""
-    return HEAVY_HEAD if console.is_terminal else MARKDOWN
-
-
-_COLUMNS = {
-    "reference": "reference",
-    "reference_raw": "no average",
-    "advised": "advised",
-    "off": "all off",
-    "scaled": "scaled default",
-}
-"""Recipes that the terminal compares; the report has all."""
-
-
-def comparison_table(plan: Plan, analysis: Analysis, console: Console) -> Table:
-    """Build the table of the advised recipe beside those that need no search.
-
-    It has their strengths and their results on training, validation and test images.
-    """
-    verdict, confirmed = analysis.verdict, analysis.verdict.confirmed
-    seeds = f" ({confirmed.seeds} fresh seeds)" if confirmed else ""
-    title = f"The advised recipe against what needs no search{seeds}"
-    table = Table(title=title, title_justify="left", box=_box(console))
-    table.add_column("")
-    for column in _COLUMNS.values():
-        table.add_column(column, justify="right")
-    recipes = {
-        "reference": plan.reference,
-        "reference_raw": plan.reference.with_strengths(ema_decay=0.0),
-        "advised": analysis.advice.recipe,
-        **{role: plan.anchors[role] for role in ("off", "scaled")},
-    }
-    held = [plan.dial_values(recipes[role]) for role in _COLUMNS]
-    for name in plan.dial_names:
-        table.add_row(name, *(raw(values[name]) for values in held))
-    table.add_section()
-    metric = METRICS[verdict.metric]
-    for name in compared_by(metric):
-        values = (_measured_of(analysis, role, name) for role in _COLUMNS)
-        table.add_row(metric_label(name), *(_value(name, value) for value in values))
-    if confirmed:
-        gains = {
-            role: with_interval(metric.unit, of.get(metric.on("test")))
-            for role, of in confirmed.advised_minus.items()
-        }
-        table.add_section()
-        table.add_row("advised gains, test", *(gains.get(role, "") for role in _COLUMNS))
-    return table
-
-
-def _measured_of(analysis: Analysis, role: str, name: str) -> float | None:
-    """Return a mean over fresh seeds; ``reference_raw`` is looked up as ``<part>_raw/<metric>``."""
-    if role != "reference_raw":
-        return analysis.measured.get(role, {}).get(name)
-    part, _, metric = name.partition("/")
-    return analysis.measured.get("reference", {}).get(f"{part}_raw/{metric}")
-
-
-def _effective(dial: Dial) -> str:
-    return (
-        f"{dial.reference_effective:.3g} → {dial.recommended_effective:.3g} {dial.effective_unit}"
-        if dial.recommended != dial.reference
-        else f"{dial.reference_effective:.3g} {dial.effective_unit}"
-    )
-
-
-def _value(metric: str, value: float | None) -> str:
-    return "" if value is None else metric_of(metric).unit.value(value)

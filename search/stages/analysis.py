@@ -28,7 +28,7 @@ from search.verdict.interactions import estimate_interactions, strong_interactio
 from search.verdict.looking import Schedule, looks_at, may_stop, runs_per_round
 from search.verdict.schema import Confirmed, Cost, Dial, Verdict
 from search.verdict.wording import verdict_sentence
-from spaces.edges import edge_warnings
+from spaces.edges import EdgeWarning, edge_warnings
 from spaces.recipe import Recipe
 
 NUM_BEST = 5
@@ -47,8 +47,7 @@ class Analysis:
         factors: Strengths that the experiment varied.
         effects: By strength and metric.
         measured: Mean over fresh seeds by role, then by metric.
-        edges: Sentences on axes at one end of which the best trials lie together, with the range to
-            try next.
+        edges: Ends of axes at which the best trials lie together, with the range to try next.
         verdict: The content of ``verdict.json``.
     """
 
@@ -59,7 +58,7 @@ class Analysis:
     factors: Factors
     effects: dict[str, dict[str, Effect]]
     measured: dict[str, dict[str, float]]
-    edges: tuple[str, ...]
+    edges: tuple[EdgeWarning, ...]
     verdict: Verdict
 
 
@@ -213,10 +212,10 @@ def _at_level(trial: Trial, level: str) -> dict[str, float]:
     return {name.replace(f".{level}/", "/"): value for name, value in marked.items()}
 
 
-def _edges(trials: Sequence[Trial], plan: Plan, config: RunConfig) -> tuple[str, ...]:
+def _edges(trials: Sequence[Trial], plan: Plan, config: RunConfig) -> tuple[EdgeWarning, ...]:
     order = ranked(trials, metric=config.metric, num_val=plan.data.num_val)
     best = [trial.spec.positions for trial in order[:NUM_BEST] if trial.spec.positions]
-    return tuple(warning.message for warning in edge_warnings(plan.space, best)) if best else ()
+    return edge_warnings(plan.space, best) if best else ()
 
 
 def _by_role(trials: Sequence[Trial]) -> dict[str, list[Trial]]:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from search.records.metrics import METRICS, NLL, POINTS, TOP1, Metric, Unit, metric_of
+from search.verdict.answer.problem import problem_sentence
 from search.verdict.schema import Confirmed, Dial, Estimate, Fit
 from spaces.strengths.registry import known, strength
 
@@ -180,7 +181,7 @@ def verdict_sentence(
     """Write the verdict in a few sentences: fit state, turns, confirmed gains, exported recipe."""
     return " ".join(
         [
-            f"The reference is {fit.reference}{_behind_average(fit)}.",
+            problem_sentence(fit),
             _turns_sentence(dials),
             confirmed_sentence(confirmed, metric),
             exported_sentence(exported, because),
@@ -235,11 +236,6 @@ def exported_sentence(exported: str, because: str) -> str:
     name = ROLE_WORDS[exported]
     name = name[0].upper() + name[1:]
     return f"{name} is exported; {because}." if because else f"{name} is exported."
-
-
-def _behind_average(fit: Fit) -> str:
-    lags = any(r.startswith("ema_lag: only the average of the reference") for r in fit.reasons)
-    return " as it ships, because only its weight average is behind" if lags else ""
 
 
 def _turns_sentence(dials: Sequence[Dial]) -> str:

@@ -69,4 +69,5 @@ EMA_DECAY = Strength(
     usual_points=0.3,
     is_ratio=True,
     is_near_one=True,
+    holds_for="this length",
 )

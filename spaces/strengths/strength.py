@@ -96,6 +96,8 @@ class Strength:
         usual_points: Points of ImageNet top-1 that a difference usually matters; for an order only.
         is_ratio: Whether a difference is measured by the ratio of two values, not by their
             difference.
+        holds_for: What a raw value is right for, where it amounts to something else in a run in
+            which that differs; empty where it says the same everywhere.
         is_near_one: Whether a short text must tell its distance to 1: 0.99996 is not 1.
     """
 
@@ -125,6 +127,7 @@ class Strength:
     task_with: "Callable[[Task, float], Task] | None" = None
     is_ratio: bool = False
     is_near_one: bool = False
+    holds_for: str = ""
 
     def read(self, recipe: "Recipe") -> float:
         """The raw value that a recipe holds."""

@@ -86,4 +86,5 @@ WEIGHT_DECAY = Strength(
     is_regularizer=True,
     usual_points=0.5,
     is_ratio=True,
+    holds_for="this lr x steps",
 )

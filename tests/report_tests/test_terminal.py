@@ -1,7 +1,7 @@
-"""The verdict in a terminal of any width, in a file, and where the alphabet lacks arrows."""
+"""The last screen of a run: short enough to be read, in order, and the same in every place."""
 
 import io
-import math
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,99 +10,176 @@ import pytest
 from rich.console import Console
 
 from search.commands.console import PLAIN_WIDTH, make_console
-from search.report.terminal import print_verdict
+from search.report.terminal import MOST_LINES, WIDTH, print_verdict
 from search.stages.analysis import Analysis
+from search.verdict.answer.advised_value import advised_value
 from search.verdict.schema import Estimate
+from search.verdict.wording import raw
 from spaces.strengths.registry import STRENGTHS
-from tests.support.finished_run import DIALS, a_config, a_dial, a_plan, an_analysis
+from tests.support.any_verdict import any_analysis
+from tests.support.finished_run import DIALS, a_config, a_dial, a_plan, an_analysis, an_effect
 
-WORDS = ("= leave", "↓ down", "= leave", "↓ down", "? open")
-INTERVALS = ("", "+3.0 [+2.0, +4.0]", "", "+83.0 [+81.0, +85.0]", "-1.0 [-3.0, +1.0]")
+LABELS = ("Test", "Gain", "Sure", "Likely", "Open", "Keep", "Note", "Next", "Train", "Files")
+"""In this order, below the sentence."""
+VERDICTS = range(60)
+PLAN = a_plan()
 
 
-def printed(run_dir: Path, *, width: int, terminal: bool, analysis: Analysis | None = None) -> str:
+@pytest.fixture(autouse=True)
+def _short_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def printed(
+    run_dir: Path, *, width: int = WIDTH, terminal: bool = True, analysis: Analysis | None = None
+) -> str:
     file = io.StringIO()
     console = Console(file=file, width=width, force_terminal=terminal, color_system=None)
-    print_verdict(console, a_config(run_dir), a_plan(), analysis or an_analysis())
+    print_verdict(console, a_config(run_dir), PLAN, analysis or an_analysis())
     return file.getvalue()
 
 
-@pytest.mark.parametrize("width", [80, 100, PLAIN_WIDTH, 300])
-@pytest.mark.parametrize("terminal", [True, False])
-def test_each_dial_is_one_whole_line_however_narrow_the_terminal(
-    tmp_path: Path, width: int, terminal: bool
-) -> None:
-    lines = printed(tmp_path, width=width, terminal=terminal).splitlines()
-    begin = next(i for i, line in enumerate(lines) if line.startswith("What to change"))
-    for name, word, interval in zip(STRENGTHS, WORDS, INTERVALS, strict=True):
-        (row,) = [line for line in lines[begin : begin + 12] if line[2:].startswith(f"{name} ")]
-        assert word in row
-        assert interval in row
-        assert len(row) <= width
+def labels(text: str) -> list[str]:
+    """The labels that stand at the beginnings of lines, in their order."""
+    found = [line[:8].strip() for line in text.splitlines() if re.match(r"[A-Z][a-z]+ +\S", line)]
+    return [label for label in found if label in LABELS]
 
 
-def test_a_wide_terminal_shows_what_a_narrow_one_leaves_out(tmp_path: Path) -> None:
-    narrow, wide = (printed(tmp_path, width=w, terminal=True) for w in (80, PLAIN_WIDTH))
-    for detail in ("in effective units", "log-loss, nats", "-0.200 [-0.210, -0.190]"):
-        assert detail not in narrow
-        assert detail in wide
-
-
-def test_an_open_dial_says_how_many_runs_would_decide_it(tmp_path: Path) -> None:
-    text = printed(tmp_path, width=PLAIN_WIDTH, terminal=True)
+def test_the_whole_answer_is_this(tmp_path: Path) -> None:
+    python = "make train CONFIG=" if "make train" in printed(tmp_path) else sys.executable
+    shown = printed(tmp_path).replace(f"{python} -m search train --config ", "TRAIN ")
     assert (
-        "  `warmup_fraction` is not decided, but matters less than 3.0 points either way; "
-        "16 to 900 more runs would decide it."
-    ) in " ".join(text.split("\n"))
-
-
-def test_a_turn_says_what_it_rests_on_besides_accuracy(tmp_path: Path) -> None:
-    remark = "accuracy does not decide (validation top-1 +0.2 points [-0.5, +0.9]), log-loss does"
-    changed = replace(DIALS[1], decided_by="val/nll", remark=remark)
-    text = printed(
-        tmp_path, width=300, terminal=True, analysis=an_analysis((DIALS[0], changed, *DIALS[2:]))
+        shown
+        == """
+What is wrong with the reference: it is over-regularized, for with less it fits
+the training images and validates better.
+Test    reference  without average  advised  everything off  size-scaled default
+top-1      11.0 %           88.0 %   93.0 %          92.0 %               93.0 %
+Gain    +5.0 points [+2.0, +8.0] over the reference's raw weights
+        +0.0 points [-2.0, +2.0] over the size-scaled default, the best without
+        a search: no clear difference
+Sure    label_smoothing 0.1 -> 0: +3.0 points [+2.0, +4.0]
+        ema_decay 0.9999 -> 0.9: +83.0 points [+81.0, +85.0]; for this length
+Open    warmup_fraction 0.05: matters less than 3.0 points
+Keep    weight_decay 0.05: not varied; drop_path_rate 0.1: not varied
+Next    the same search with SET=weight_decay=1:10, for the range's end did best
+Train   TRAIN r1/best.yaml
+Files   r1/: report.html, model.safetensors
+"""
     )
-    said = "Turn `label_smoothing` down from 0.1 to 0: -0.200 nats [-0.210, -0.190] of validation"
-    assert f"  {said} log-loss; {remark}." in text
 
 
-def test_effects_are_said_to_be_those_on_this_pool_of_images(tmp_path: Path) -> None:
-    said = "intervals are for this pool of images"
-    assert said in " ".join(printed(tmp_path, width=PLAIN_WIDTH, terminal=True).split())
-    without = tuple(replace(dial, effect={}) for dial in DIALS)
-    analysis = an_analysis(without)
-    assert said not in printed(tmp_path, width=300, terminal=True, analysis=analysis)
+@pytest.mark.parametrize("seed", VERDICTS)
+def test_it_fits_the_smallest_screen_and_keeps_its_order_whatever_the_verdict(
+    tmp_path: Path, seed: int
+) -> None:
+    text = printed(tmp_path, analysis=any_analysis(seed))
+    first, *lines = text.splitlines()
+    assert first == ""
+    assert len(lines) <= MOST_LINES == 15, text
+    # The command is as long as the interpreter's path.
+    assert all(len(line) <= WIDTH == 80 for line in lines if not line.startswith("Train")), text
+    assert re.match(r"What is wrong with the reference: |Nothing is clearly wrong ", lines[0])
+    order = [LABELS.index(label) for label in labels(text)]
+    assert order == sorted(order)
+    assert {"Test", "Next", "Train", "Files"} <= set(labels(text))
 
 
-def test_an_interval_that_is_not_known_is_no_markup(tmp_path: Path) -> None:
-    unknown = {"val/top1": Estimate(mean=0.01, ci95=(-math.inf, math.inf))}
-    dials = (*DIALS[:4], a_dial("warmup_fraction", "inconclusive", unknown))
-    text = printed(tmp_path, width=PLAIN_WIDTH, terminal=True, analysis=an_analysis(dials))
-    assert "+1.0 (unknown)" in text
+@pytest.mark.parametrize("seed", VERDICTS)
+def test_every_value_that_best_yaml_changes_is_named_with_both_values(
+    tmp_path: Path, seed: int
+) -> None:
+    analysis = any_analysis(seed)
+    text = re.sub(r"\s+", " ", printed(tmp_path, analysis=analysis))
+    has_more = "and more, see report.html" in text
+    assert not (has_more and len(analysis.verdict.dials) == len(STRENGTHS)), text
+    for dial in analysis.verdict.dials:
+        value, _ = advised_value(dial)
+        if value != dial.reference and not has_more:
+            assert f"{dial.strength} {raw(dial.reference)} -> {raw(value)}" in text
 
 
-def test_paths_are_not_broken_so_that_they_can_be_copied(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seed", range(20))
+def test_a_file_has_the_same_words_as_a_terminal_of_any_width(tmp_path: Path, seed: int) -> None:
+    analysis = any_analysis(seed)
+    in_file = printed(tmp_path, width=PLAIN_WIDTH, terminal=False, analysis=analysis)
+    for width in (80, 300):
+        assert printed(tmp_path, width=width, terminal=True, analysis=analysis) == in_file
+    assert "\x1b" not in in_file
+
+
+def test_colours_tell_the_groups_apart_in_a_terminal(tmp_path: Path) -> None:
+    file = io.StringIO()
+    console = Console(file=file, width=80, force_terminal=True, color_system="standard")
+    print_verdict(console, a_config(tmp_path), a_plan(), an_analysis())
+    text = file.getvalue()
+    assert text.count("\x1b[1;32mSure") == 1
+    assert "\x1b[33mOpen" in text
+
+
+def test_a_turn_by_log_loss_alone_is_likely_and_says_so(tmp_path: Path) -> None:
+    changed = replace(DIALS[1], decided_by="val/nll")
+    text = printed(tmp_path, analysis=an_analysis((DIALS[0], changed, *DIALS[2:])))
+    assert "\nLikely  label_smoothing 0.1 -> 0: -0.200 nats [-0.210, -0.190] of log-loss\n" in text
+
+
+def test_an_open_setting_that_best_yaml_changes_is_likely_and_not_said_to_stay(
+    tmp_path: Path,
+) -> None:
+    moved = a_dial("warmup_fraction", "inconclusive", an_effect(0.02, 0.02), recommended=0.2)
+    text = printed(tmp_path, analysis=an_analysis((*DIALS[:4], moved), confirmed=None))
+    assert (
+        "\nLikely  warmup_fraction 0.05 -> 0.2: +2.0 points [+0.0, +4.0], not decided\n"
+    ) in text
+    assert "Open" not in text
+
+
+@pytest.mark.parametrize(
+    ("reasons", "words"),
+    [
+        (("ema_lag: only the average of the reference is behind: ...",), "never caught up"),
+        (("ema_lag: only the average of the best recipe is behind: ...",), "over-regularized"),
+        ((), "over-regularized"),
+    ],
+)
+def test_a_broken_average_is_not_called_regularization(
+    tmp_path: Path, reasons: tuple[str, ...], words: str
+) -> None:
+    fit = replace(an_analysis().verdict.fit, reference="underfit", reasons=reasons)
+    assert words in printed(tmp_path, analysis=an_analysis(fit=fit)).split("Test")[0]
+
+
+def test_what_is_gained_is_held_against_the_raw_weights_and_what_is_free(tmp_path: Path) -> None:
+    confirmed = an_analysis().verdict.confirmed
+    assert confirmed is not None
+    huge = {"test/top1": Estimate(mean=0.82, ci95=(0.79, 0.85))}
+    assert confirmed.advised_minus["reference"] == huge
+    text = printed(tmp_path)
+    assert "+82.0" not in text
+    assert text.index("raw weights") < text.index("the best without")
+    assert text.count("no clear difference") == 1
+
+
+def test_paths_are_not_broken_so_that_they_can_be_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     deep = tmp_path / ("long " * 30 + "[red]")
-    text = printed(deep, width=80, terminal=True)
-    assert f"make train CONFIG='{deep / 'r1' / 'best.yaml'}'\n" in text
+    monkeypatch.chdir("/")
+    assert f"'{str(deep / 'r1' / 'best.yaml').lstrip('/')}'\n" in printed(deep)
 
 
-def test_a_file_gets_a_markdown_table_without_colours(tmp_path: Path) -> None:
-    text = printed(tmp_path, width=PLAIN_WIDTH, terminal=False)
-    (head,) = [line for line in text.splitlines() if "in effective units" in line]
-    assert [cell.strip() for cell in head.strip("|").split("|")][:3] == ["strength", "turn", "from"]
-    assert "\x1b" not in text
-    assert not set(text) & set("┃│━─")
+def test_a_run_without_a_model_says_so(tmp_path: Path) -> None:
+    file = io.StringIO()
+    print_verdict(Console(file=file), a_config(tmp_path), a_plan(), an_analysis(), has_model=False)
+    assert "Files   r1/: report.html, no model, see log.txt\n" in file.getvalue()
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
 def test_an_alphabet_without_arrows_does_not_end_a_search(
     tmp_path: Path, encoding: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    raw = io.BytesIO()
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding))
+    raw_out = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw_out, encoding=encoding))
     print_verdict(make_console(), a_config(tmp_path), a_plan(), an_analysis())
     sys.stdout.flush()
-    text = raw.getvalue().decode(encoding)
-    assert "| label_smoothing | " in text
-    assert ("↓ down" if encoding == "utf-8" else "? down") in text
+    assert "label_smoothing 0.1 -> 0: +3.0" in raw_out.getvalue().decode(encoding)

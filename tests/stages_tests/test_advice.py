@@ -6,7 +6,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from search.stages.advice import advise, advised_value, shrunken
+from search.stages.advice import advise
+from search.verdict.answer.advised_value import advised_value, shrunken
 from search.verdict.schema import Dial, Estimate
 from tests.support.finished_run import BEST, REFERENCE, a_dial, a_plan, an_effect
 

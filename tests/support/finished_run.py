@@ -13,6 +13,7 @@ from search.stages.advice import Advice
 from search.stages.analysis import Analysis
 from search.verdict.design import Factors
 from search.verdict.schema import Confirmed, Cost, Dial, Estimate, Fit, Verdict
+from spaces.edges import EdgeWarning
 from spaces.recipe import Recipe
 from spaces.space import Space
 from spaces.strengths.registry import STRENGTHS
@@ -211,6 +212,15 @@ def a_dial(strength: str, turn: str, effect: Mapping[str, Estimate], **changes: 
     return Dial(strength=strength, turn=turn, effect=effect, **values | changes)
 
 
+EDGE = EdgeWarning(
+    name="weight_decay",
+    end="high",
+    num_near=3,
+    num_best=5,
+    effective=(0.1, 20.0),
+    raw=(1.0, 10.0),
+    message="3 of the best 5 trials lie at the high end of weight_decay.",
+)
 DIALS = (
     a_dial("weight_decay", "leave", {}, remark="the best recipe has the same value"),
     a_dial("label_smoothing", "down", an_effect(0.03, 0.01, loss=-0.20)),
@@ -266,7 +276,7 @@ def an_analysis(dials: tuple[Dial, ...] = DIALS, **changes: Any) -> Analysis:
             unchanged=("weight_decay", "drop_path_rate"),
         ),
         effects={},
-        edges=("3 of the best 5 trials lie at the high end of weight_decay.",),
+        edges=(EDGE,),
         measured={role: scores(0.9, 0.98, test__top1=0.93, test__nll=0.4) for role in roles},
         verdict=Verdict(**values | changes),
     )

@@ -215,7 +215,8 @@ def test_the_verdict_names_state_turns_and_confirmation_in_one_go() -> None:
         exported="reference",
     )
     assert text == (
-        "The reference is underfit as it ships, because only its weight average is behind. "
+        "What is wrong with the reference: its weight average never caught up with its weights; "
+        "these are behind no recipe that was tried. "
         "Turn down label_smoothing from 0.1 to 0 and ema_decay from 0.9999 to 0.8; "
         "turn up weight_decay from 0.05 to 4; leave drop_path_rate; "
         "not decided: warmup_fraction. "
@@ -230,4 +231,7 @@ def test_a_verdict_without_turns_says_so() -> None:
         confirmed=None,
         exported="reference",
     )
-    assert text.startswith("The reference is balanced. Nothing is to be turned; leave ema_decay.")
+    assert text.startswith(
+        "Nothing is clearly wrong with the reference: it neither underfits nor overfits. "
+        "Nothing is to be turned; leave ema_decay."
+    )

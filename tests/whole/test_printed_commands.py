@@ -113,10 +113,11 @@ def test_the_terminal_says_what_to_type_next(
     uri = f"sqlite:///{odd}/:cat:.db"
     config = finished_run.a_config(odd, tracking_uri=uri)
     print_verdict(make_console(), config, finished_run.a_plan(), finished_run.an_analysis())
-    *_, look, train_it = capsys.readouterr().out.splitlines()
+    *_, train_it, _ = capsys.readouterr().out.splitlines()
     recipe = config.path / "best.yaml"
-    assert pasted(look.removeprefix("Look:").lstrip(), tmp_path) == ["ui", f"--tracking-uri={uri}"]
-    trained = pasted(train_it.removeprefix("Train:").lstrip(), tmp_path)
+    look = where_to_look(uri)
+    assert pasted(look, tmp_path) == ["ui", f"--tracking-uri={uri}"]
+    trained = pasted(train_it.removeprefix("Train").lstrip(), tmp_path)
     assert trained == ["train", f"--config={recipe}"]
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from search.commands.ablation.comparison_page import Page, comparison_page
 from search.commands.ablation.variants import FULL, full_recipe
-from search.commands.console import say
+from search.commands.console import say, tell_of_tracking
 from search.commands.job import Job, Say, Session
 from search.engine.conductor import Stage
 from search.plan.config import RunConfig
@@ -138,6 +138,7 @@ def _tell(session: Session, comparison: Comparison) -> None:
     # Last, for this file marks the run as finished.
     write_json(path / f"{comparison.kind}.json", {**found.data, "wall_s": journal.wall_s})
     session.tracker.close_search("FINISHED", verdict=None, artifacts=path, answer=found.answer)
+    tell_of_tracking(session.console, session.tracker.problems)
     _print(session.console, config, comparison, found)
 
 

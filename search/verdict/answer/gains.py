@@ -1,0 +1,105 @@
+"""What the advised recipe gains on the test images, over the two recipes that count."""
+
+from dataclasses import dataclass
+
+from search.records.metrics import TOP1, Metric
+from search.verdict.schema import Confirmed, Estimate
+from search.verdict.wording import change_with_interval
+
+ROLE_HEADS = {
+    "reference": "reference",
+    "reference_raw": "without average",
+    "advised": "advised",
+    "off": "everything off",
+    "scaled": "size-scaled default",
+}
+"""Heads of the columns that compare recipes on the test images."""
+_OVER = {
+    "reference": "the reference",
+    "reference_raw": "the reference's raw weights",
+    "off": "everything off",
+    "scaled": "the size-scaled default",
+}
+_SHORT = {**_OVER, "reference_raw": "its raw weights", "scaled": "size-scaled default"}
+"""The same where a line must do, below a sentence on the reference."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gain:
+    """One comparison.
+
+    Attributes:
+        over: The other recipe, in words.
+        briefly: The same in fewer.
+        remark: What more there is to say of it.
+        shown: The difference with its interval; ``none`` where both are the same recipe.
+        is_clear: Whether the interval leaves out zero.
+    """
+
+    over: str
+    briefly: str
+    remark: str
+    shown: str
+    is_clear: bool
+
+    @property
+    def text(self) -> str:
+        """All of it on one line."""
+        return f"{self.shown} over {self.over}{self.remark}{self._unclear}"
+
+    @property
+    def short(self) -> str:
+        """The same in fewer words, without the remark."""
+        return f"{self.shown} over {self.briefly}{self._unclear}"
+
+    @property
+    def _unclear(self) -> str:
+        return "" if self.is_clear else ": no clear difference"
+
+
+def on_test_images(confirmed: Confirmed | None, metric: Metric) -> dict[str, str]:
+    """The mean on the test images by role of `ROLE_HEADS`, as written; what was not run is "-"."""
+    if confirmed is None:
+        return {}
+    found = {role: getattr(confirmed, role).get(metric.on("test")) for role in ROLE_HEADS}
+    if all(value is None for value in found.values()):
+        return {}
+    return {role: "-" if v is None else metric.unit.value(v) for role, v in found.items()}
+
+
+def gains(confirmed: Confirmed | None, metric: Metric) -> tuple[Gain, ...]:
+    """The gain over the reference's raw weights, then over the best of what needs no search.
+
+    A broken average makes any recipe look good; what the weights themselves can do is the measure.
+    Where the reference has no average, its raw weights are the reference. The advised recipe may be
+    one of those that it is compared with, and then gains nothing over that one.
+    """
+    if confirmed is None:
+        return ()
+    found = {
+        role: of[metric.on("test")]
+        for role, of in confirmed.advised_minus.items()
+        if metric.on("test") in of
+    }
+    is_averaged = found.get("reference_raw") != found.get("reference")
+    raw_role = "reference_raw" if "reference_raw" in found and is_averaged else "reference"
+    free = "reference" if confirmed.free == "reference_raw" and not is_averaged else confirmed.free
+    said = []
+    for role in dict.fromkeys((raw_role, free)):
+        if role in found:
+            remark = ", the best without a search" if role == free else ""
+            said.append(_gain(found[role], role, remark, metric))
+    return tuple(said)
+
+
+def _gain(gain: Estimate, role: str, remark: str, metric: Metric) -> Gain:
+    low, high = gain.ci95
+    shown, is_clear = change_with_interval(metric.name, gain), low > 0.0 or high < 0.0
+    if metric is not TOP1:
+        shown += f" of test {metric.words}"
+    if gain == Estimate(mean=0.0, ci95=(0.0, 0.0)):
+        shown, is_clear = "nothing", True
+        remark = f", which is the same recipe{remark.replace(', ', ' and ')}"
+    return Gain(
+        over=_OVER[role], briefly=_SHORT[role], remark=remark, shown=shown, is_clear=is_clear
+    )

@@ -1,0 +1,31 @@
+"""What is wrong with the reference, in one sentence that a person remembers."""
+
+from search.verdict.schema import Fit
+
+_LAG = "its weight average never caught up with its weights"
+_WRONG = {
+    "diverged": "it diverges in at least half of its runs",
+    "undertrained": "it needs longer training, for even with everything off it does not fit the "
+    "training images yet",
+    "fit-limited": "it has not learnt the training images yet, so nothing is to be turned down "
+    "before it trains longer",
+    "underfit": "it is over-regularized, for with less it fits the training images and validates "
+    "better",
+    "overfit": "it overfits, for what it has learnt on the training images does not carry over to "
+    "new ones",
+}
+"""By fit state; a balanced reference has no fault that these runs can show."""
+
+
+def problem_sentence(fit: Fit) -> str:
+    """What is wrong with the reference, from its fit state and from whether its average lags."""
+    of_reference = [r for r in fit.reasons if r.startswith("ema_lag:") and " the reference " in r]
+    if of_reference and fit.reference in ("underfit", "balanced", "overfit"):
+        if any(r.startswith("ema_lag: only ") for r in of_reference):
+            tail = "; these are behind no recipe that was tried"
+        else:
+            tail = ", and these are behind another recipe too"
+        return f"What is wrong with the reference: {_LAG}{tail}."
+    if fit.reference not in _WRONG:
+        return "Nothing is clearly wrong with the reference: it neither underfits nor overfits."
+    return f"What is wrong with the reference: {_WRONG[fit.reference]}."
