@@ -1,1 +1,1 @@
-"""What to try, when to stop, and what it means."""
+"""Search for the regularization strengths of a training recipe, and judgement of each."""

@@ -1,4 +1,4 @@
-"""The commands: what each takes, and which exit code tells how it ended.
+"""The command line: its commands with their flags, and exit codes.
 
 Heavy libraries are imported inside the commands, so that ``--help`` answers at once.
 """
@@ -193,7 +193,7 @@ def ui(**given: Any) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a command; the one place where errors become exit codes.
+    """Run a command and convert errors into exit codes.
 
     Returns:
         0 done, 2 wrong input (one line, nothing written), 1 failed while running, 130 interrupted.
@@ -208,7 +208,7 @@ def main(arguments: Sequence[str]) -> int:
         return _complain(str(error), FAILED)
     except RunInterrupted as error:
         return _complain(str(error), INTERRUPTED)
-    except (KeyboardInterrupt, click.Abort):  # Before or after a run: there is nothing to resume.
+    except (KeyboardInterrupt, click.Abort):  # Outside of a run, so there is nothing to resume.
         return _complain("Interrupted.", INTERRUPTED)
     return DONE
 
@@ -228,13 +228,13 @@ def _config_path(given: dict[str, Any]) -> Path:
 
 
 def _was_typed(name: str) -> bool:
-    """Whether a flag of this command was given, or only has its default."""
+    """Whether the user gave a flag of this command, rather than leaving its default."""
     source = click.get_current_context().get_parameter_source(name)
     return source is not ParameterSource.DEFAULT
 
 
 def _config(given: dict[str, Any], **settings: Any) -> RunConfig:
-    """What was asked, with absolute paths: trials run in other directories."""
+    """Make the run's settings, with absolute paths, as trials run in other directories."""
     values = {name: value for name, value in given.items() if value not in (None, ())}
     if "dataset" not in values:
         raise InputError("`--dataset` must be given: a dataset's name or an image folder.")
@@ -261,7 +261,7 @@ def _has_gpu(ray_address: str | None) -> bool:
 
 
 def _absolute(values: dict[str, Any]) -> dict[str, Any]:
-    """The same, with absolute paths where something is named that is or will be there."""
+    """Make the paths among the values absolute: places, and names of existing files."""
 
     def is_path(name: str, value: Any) -> bool:
         if name in ("data_dir", "run_dir", "storage"):
@@ -269,7 +269,7 @@ def _absolute(values: dict[str, Any]) -> dict[str, Any]:
         may_be = name in ("dataset", "reference", "best") and "://" not in value
         return may_be and exists(value)
 
-    # Not Path.resolve, which raises where links lead in a circle.
+    # Unlike this, Path.resolve raises where links lead in a circle.
     return {
         name: os.path.realpath(value) if is_path(name, value) else value
         for name, value in values.items()
@@ -277,7 +277,7 @@ def _absolute(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _words(texts: Sequence[str]) -> tuple[str, ...]:
-    """Make passes several values in one, separated by spaces."""
+    """Split values at spaces, as make passes several in one."""
     return tuple(word for text in texts for word in text.split())
 
 

@@ -1,4 +1,4 @@
-"""The flags of the command line: those of `search.plan.config.RunConfig`'s fields, and a few more.
+"""Flags of the command line: those of `search.plan.config.RunConfig`'s fields, and others.
 
 A command names the fields that it uses; what a flag means, its type and its default stand beside
 the field.
@@ -15,7 +15,7 @@ from search.plan.option import Asked, asked_of
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 PLACES = ("ray_address", "storage", "tracking_uri", "run_dir", "run_name")
-"""Where a run writes, under which name, and on which machines."""
+"""Fields for a run's directory, name and machines."""
 SEARCH = (
     *("dataset", "data_dir", "model", "pretrained", "reference", "num_samples", "epochs"),
     *("batch_size", "lr", "optimizer", "metric", "num_train", "image_size", "seed"),
@@ -23,7 +23,7 @@ SEARCH = (
     *("ranges", "fixed", "min_blocks", "max_blocks", "confirm_seeds", "rerun_top"),
     *("grace_period", "reduction_factor", "keep"),
 )
-"""The fields that a search, its plan and a diagnosis are asked for."""
+"""Fields that are flags of search, plan and diagnose."""
 
 _OTHERS = {
     "run": click.Option(["--run"], help="A run: its name under --run-dir, or its path."),
@@ -45,11 +45,11 @@ _OTHERS = {
         ["--json"], type=bool, is_flag=False, flag_value=True, default=False, help="Print JSON."
     ),
 }
-"""Flags of single commands, which are no part of what a run is."""
+"""Flags of single commands that are no settings of a run."""
 
 
 def flags(*names: str) -> Callable[[Command], Command]:
-    """Give a click command the flags of these fields, or of the few others, in this order."""
+    """Return a decorator that gives a click command these flags, in this order."""
     asked = asked_of(RunConfig)
 
     def decorate(command: Command) -> Command:

@@ -1,1 +1,1 @@
-"""Runs what is asked for: the only package of search that knows Ray."""
+"""Execution of trials on Ray: the only package of search that imports it."""

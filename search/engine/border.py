@@ -1,7 +1,7 @@
-"""The border to Ray Tune: how a trial of the run becomes one of Tune's, and which one that was.
+"""Conversion between the run's trials and Ray Tune's configurations.
 
-Only this module writes a trial's configuration on the driver, and `trainable.ray_trainable` reads
-it in the worker. The driver needs no more of it than the name of the trial: all else is in the
+Only this module makes a trial's configuration in the driver, and `trainable.ray_trainable` reads it
+in the worker. The driver reads back the trial's name and checkpoint only: all else is in the
 journal.
 """
 
@@ -12,23 +12,23 @@ from search.records.trials import Trial
 
 
 def config_of(trial: Trial, *, checkpoint: str | None) -> dict[str, Any]:
-    """The configuration with which Tune begins a trial.
+    """Make the configuration with which Tune begins a trial.
 
     Args:
         trial: The trial.
-        checkpoint: Path or URI of the state that it goes on from, or None to begin.
+        checkpoint: Path or URI of the checkpoint to resume from, or None to begin anew.
     """
     spec = replace(trial.spec.run_spec, checkpoint=checkpoint)
     return {"trial_id": trial.spec.trial_id, "spec": spec.to_dict()}
 
 
 def trial_id_of(tune_trial: Any) -> str:
-    """Name of the trial that one of Tune's trials stands for."""
+    """Return the id of the run's trial that belongs to one of Tune's trials."""
     trial_id: str = tune_trial.config["trial_id"]
     return trial_id
 
 
 def location_gone_on_from(tune_trial: Any) -> str | None:
-    """Path or URI of the state that Tune's trial was begun with, if it was."""
+    """Return path or URI of the checkpoint that Tune's trial was resumed from, or None."""
     location: str | None = tune_trial.config["spec"]["checkpoint"]
     return location

@@ -1,4 +1,4 @@
-"""A Ray cluster that is already there: connecting to it, and what its nodes have and reach."""
+"""Connection to a running Ray cluster, and checks of its nodes."""
 
 import importlib.metadata
 import logging
@@ -22,22 +22,22 @@ T = TypeVar("T")
 SHIPPED = ("spaces", "search", "trainable", "pyproject.toml")
 CODE = {
     "working_dir": str(ROOT),
-    # Only the packages, not data, runs and environment. Without the second pattern the first one
-    # would leave out the directory itself.
+    # Send the packages only, not data, runs and environment. Without the second pattern the first
+    # one would exclude the directory itself.
     "excludes": ["/*", "!/.", *(f"!/{name}" for name in SHIPPED), "__pycache__"],
 }
-"""What is sent to every node: the code of this driver, whatever is installed there."""
+"""Ray's runtime environment: this driver's code is sent to every node."""
 SAME_EVERYWHERE = ("torch", "torchvision", "timm", "numpy", "pyarrow")
-"""Packages whose versions nodes share with the driver, or numbers would depend on the node."""
+"""Packages whose versions must equal the driver's on all nodes, so that results do."""
 ANSWER_S = 120.0
-"""Seconds a node has to unpack the code and answer."""
+"""Seconds that a node may take to unpack the code and answer."""
 
 
 def connect(address: str) -> None:
-    """Connect this process to a cluster, unless it is connected.
+    """Connect this process to a cluster, unless it is connected already.
 
     Raises:
-        InputError: If there is none at this address, or one of other versions.
+        InputError: If there is no cluster at this address, or it has other versions.
     """
     if ray.is_initialized():
         return
@@ -52,7 +52,7 @@ def connect(address: str) -> None:
         ray.init(
             address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=CODE
         )
-    # Ray says with these that there is no cluster, or one of another Ray, Python or token.
+    # Ray's errors for a missing cluster, or for another version of Ray or Python or token.
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         raise InputError(
             f"`ray_address` must be that of a running cluster, but {address} is not: "
@@ -61,26 +61,26 @@ def connect(address: str) -> None:
 
 
 def num_places(*, cpus_per_trial: float, gpus_per_trial: float) -> int:
-    """Trials that fit on the nodes that are there now."""
+    """Count the trials that fit on the cluster's present nodes at once."""
     return sum(_fitting(node, cpus_per_trial, gpus_per_trial) for node in _nodes())
 
 
 def has_gpu() -> bool:
-    """Whether a node has a GPU."""
+    """Whether any node of the cluster has a GPU."""
     return any(node["Resources"].get("GPU") for node in _nodes())
 
 
 def call_where_trials_fit(
     function: Callable[[], T], *, cpus_per_trial: float, gpus_per_trial: float
 ) -> T:
-    """Call a function on a node of the cluster, with the cores and GPUs that a trial gets there."""
+    """Call a function on a node of the cluster with the cores and GPUs of a trial."""
     remote: Any = ray.remote(num_cpus=cpus_per_trial, num_gpus=gpus_per_trial, max_calls=1)(_call)
     answer: T = ray.get(remote.remote(function))
     return answer
 
 
 def require_reach(storage: str, *, cpus_per_trial: float, gpus_per_trial: float) -> None:
-    """Refuse a cluster whose nodes would fail hours later, at their first checkpoint.
+    """Raise if a node of the cluster could not write checkpoints or has other libraries.
 
     Raises:
         InputError: If a node where trials fit cannot read and write the storage, or has other
@@ -102,10 +102,10 @@ def require_reach(storage: str, *, cpus_per_trial: float, gpus_per_trial: float)
 def require_images(
     images: object, *, data_dir: str, cpus_per_trial: float, gpus_per_trial: float
 ) -> None:
-    """Refuse images that are read from a disk which nodes do not have.
+    """Raise if images are read from files that a node of the cluster does not have.
 
-    Images in memory travel to each node once. Those that do not fit into memory are read from their
-    files by every trial.
+    Images in memory are sent to each node once. Images that do not fit into memory are read from
+    their files by every trial.
 
     Raises:
         InputError: If a node where trials fit cannot read them.
@@ -131,7 +131,7 @@ def _fitting(node: dict[str, Any], cpus_per_trial: float, gpus_per_trial: float)
     has = node["Resources"]
     places = int(has.get("CPU", 0.0) / cpus_per_trial)
     if gpus_per_trial:
-        # Two trials cannot share halves of two GPUs.
+        # A trial's share must be on a single GPU, not on parts of two.
         per_gpu = 1 / gpus_per_trial
         gpus = has.get("GPU", 0.0)
         places = min(places, int(gpus) * int(per_gpu) if per_gpu >= 1 else int(gpus * per_gpu))
@@ -141,7 +141,7 @@ def _fitting(node: dict[str, Any], cpus_per_trial: float, gpus_per_trial: float)
 def _ask_nodes(
     cpus_per_trial: float, gpus_per_trial: float, function: Any, *args: Any
 ) -> dict[str, str]:
-    """What each node that trials fit on answers, by host; a node that fails answers with that."""
+    """Call a remote function on each node with room for a trial; return answer or error by host."""
     asked = {}
     for node in _nodes():
         if _fitting(node, cpus_per_trial, gpus_per_trial):

@@ -1,7 +1,7 @@
-"""Whether a Ray cluster answers, asked in a process that can be ended.
+"""Check that a Ray cluster answers, by a separate process that can be ended.
 
-Where nothing listens, or something that is not Ray, `ray.init` waits without end in a call that no
-signal interrupts, and fills the terminal meanwhile.
+If nothing listens at an address, or something that is not Ray, `ray.init` waits without end in a
+call that no signal interrupts, and fills the terminal meanwhile.
 """
 
 import subprocess
@@ -10,7 +10,7 @@ import sys
 from spaces.errors import InputError
 
 WAIT_S = 40.0
-"""Seconds that a head may take to answer, also one that is just being started."""
+"""Seconds that a head node, possibly just being started, may take to answer."""
 _ASK = """
 import sys, ray
 try:
@@ -25,16 +25,16 @@ _TOKEN = (
 
 
 def require_answer(address: str, *, wait_s: float = WAIT_S) -> None:
-    """Refuse an address where no cluster is that this process may use.
+    """Raise if there is no usable cluster at an address.
 
     Raises:
-        InputError: If there is none, or it wants a token that is not here.
+        InputError: If there is none, or it requires a token that this process lacks.
     """
     asked = [sys.executable, "-c", _ASK, address]
     try:
         done = subprocess.run(asked, capture_output=True, text=True, timeout=wait_s, check=False)
     except subprocess.TimeoutExpired as expired:
-        # Without `text`, whatever was asked for.
+        # `TimeoutExpired` holds bytes in spite of `text=True`.
         heard = (expired.stderr or b"").decode(errors="replace")
         reason = f"it did not answer within {wait_s:.0f} s."
     else:

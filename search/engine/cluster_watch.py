@@ -1,4 +1,4 @@
-"""Notices that the Ray cluster under a run is gone, before Ray ends the process without a word.
+"""A watch on the Ray cluster of a run, which ends the run in order if the cluster is lost.
 
 Ray waits a minute for a dead control store, often in a call that no signal interrupts, and then
 ends the whole process from C++. Nothing is raised that could be caught.
@@ -19,33 +19,33 @@ import ray
 from search.records.command_line import next_command
 
 EVERY_S = 1.0
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 CONNECT_S = 5.0
-"""Seconds that a connection may take."""
+"""Seconds that a connection attempt may take."""
 GRACE_S = 5.0
-"""Seconds that the main thread has to stop before the process is ended over its head."""
+"""Seconds that the main thread has to stop before the process is ended."""
 
 
-class ClusterLost(RuntimeError):  # noqa: N818  It is what happened, and reads so where raised.
-    """The Ray cluster under a run is gone; the message says how to go on."""
+class ClusterLost(RuntimeError):  # noqa: N818  Named for the event, as it reads where raised.
+    """The Ray cluster of a run is lost; the message names the command to resume."""
 
 
 class ClusterWatch:
-    """While entered, interrupts the main thread with SIGTERM once the cluster is gone.
+    """A context that interrupts the main thread by SIGTERM once the cluster is lost.
 
-    Both parts that a driver cannot be without are asked for a connection: the control store (GCS)
-    and the node manager of its own machine. SIGTERM must raise `KeyboardInterrupt` meanwhile
+    It connects at intervals to the two parts that a driver needs: the control store (GCS) and the
+    node manager of its own machine. SIGTERM must raise `KeyboardInterrupt` meanwhile
     (`search.commands.session.terminated_like_interrupted`).
 
     Args:
         run_dir: Directory of the run, for the message.
-        logs: Directory in which this machine's part of the cluster logs, for the message; None for
-            a cluster that somebody else started.
-        patience_s: Seconds that the control store may be unreachable, which a restart of the head
-            of a shared cluster takes; below 60, when Ray ends the process.
+        logs: Directory of Ray's logs on this machine, for the message; None for a cluster that
+            somebody else started.
+        patience_s: Seconds that the control store may be unreachable, so that the head of a
+            shared cluster can restart; below 60, after which Ray ends the process.
 
     Raises:
-        ClusterLost: On leaving, if the cluster is gone, instead of whatever that made fail.
+        ClusterLost: On leaving the context, if the cluster is lost, in place of other errors.
     """
 
     def __init__(self, run_dir: Path, *, logs: Path | None, patience_s: float) -> None:
@@ -62,7 +62,7 @@ class ClusterWatch:
                 int(own["NodeManagerPort"]),
             ),
         }
-        # A node manager is never started again under the same driver.
+        # A lost node manager does not come back during the life of a driver.
         self._patience_s = dict(zip(self._parts, (patience_s, 2 * EVERY_S), strict=True))
         self._lost: ClusterLost | None = None
         self._is_over = threading.Event()
@@ -81,7 +81,7 @@ class ClusterWatch:
         self._is_over.set()
         self._thread.join()
         if error is not None and self._lost is None:
-            # What failed may have noticed before the watch did.
+            # The error may have been caused by a loss that the watch has not noticed yet.
             gone = [name for name, address in self._parts.items() if not _answers(address)]
             self._lost = self._loss(gone[0]) if gone else None
         if self._lost is not None:
@@ -109,10 +109,10 @@ class ClusterWatch:
 
 
 def leave(lost: ClusterLost) -> NoReturn:
-    """Say what happened and end this process at once.
+    """Print the loss and end this process at once.
 
-    Everything that counts is on disk already; without its cluster, Ray's own clean-up at exit hangs
-    for a minute or aborts.
+    The journal is on disk already; without its cluster, Ray's own clean-up at exit hangs for a
+    minute or aborts.
     """
     sys.stdout.flush()
     print(lost, file=sys.stderr, flush=True)

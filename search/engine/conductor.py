@@ -1,6 +1,6 @@
-"""Runs stages one after the other over one journal: what to start, what goes on, what is over.
+"""Execution of stages one after the other over one journal, independent of Ray.
 
-Knows nothing of Ray: `search.engine.run` feeds it from Ray Tune, tests and replays from a list.
+`search.engine.run` calls it from Ray Tune; tests and replays call it from a list of reports.
 """
 
 import enum
@@ -12,36 +12,37 @@ from search.records.trials import Record, Trial, TrialSpec
 
 
 class Wait(enum.Enum):
-    """Answers of a stage that has no trial to start."""
+    """Reasons why a stage has no trial to start."""
 
     FOR_RUNNING = "something still runs that decides what comes next"
     NO_MORE = "the stage is over"
 
 
 class Stage(Protocol):
-    """One step of the plan; all it knows of the past is in the journal."""
+    """One step of a run, which reads all earlier results from the journal."""
 
     name: str
 
     def next(self) -> TrialSpec | Wait:
-        """The next trial to start, or why there is none now."""
+        """Return the next trial to start, or why there is none now."""
 
     def goes_on(self, trial: Trial) -> bool:
-        """Whether a trial that just reported an epoch, not its last, is trained further."""
+        """Whether a trial that has just reported an epoch before its last is trained further."""
 
     def ended(self, trial: Trial) -> None:
-        """Learn that a trial of this stage ended."""
+        """Take note that a trial of this stage ended."""
 
 
 class Conductor:
-    """Asks the current stage for trials and writes every answer into the journal first.
+    """The driver of the stages: every trial and decision is written to the journal first.
 
     Args:
-        journal: Memory of the run. Trials found running in it are started again before others, and
-            so are trials of its last stage that failed: what made them fail may be mended.
-        stages: Makers of the stages, in order; each is called when its stage begins, with all
-            earlier stages over.
-        on_change: Called with every trial that started, reported or ended.
+        journal: Memory of the run. Trials that are marked as running in it are started again
+            before others, and so are failed trials of its last stage, as the cause of the failure
+            may have been removed.
+        stages: Functions that make the stages, in order; each is called when its stage begins,
+            after all earlier stages ended.
+        on_change: Function that is called with every trial that started, reported or ended.
     """
 
     def __init__(
@@ -58,22 +59,22 @@ class Conductor:
         trials = list(journal.trials.values())
         for trial in trials:
             if trial.status == "failed" and trial.spec.stage == trials[-1].spec.stage:
-                # Before a stage is made of the journal: its proposer must know that it runs.
+                # Before the stage is made, as its proposer reads from the journal that it runs.
                 journal.restart(trial.spec.trial_id)
         self._to_restart = [t for t in journal.trials.values() if t.status == "running"]
         self._running = {t.spec.trial_id for t in self._to_restart}
 
     @property
     def is_over(self) -> bool:
-        """Whether every stage is over."""
+        """Whether all stages have ended."""
         return self._stage is None and not self._stages
 
     def trial(self, trial_id: str) -> Trial:
-        """A trial as the journal knows it now."""
+        """Return a trial with its present state."""
         return self._journal.trials[trial_id]
 
     def next_trial(self) -> Trial | Wait:
-        """The next trial to start; a restarted one carries its records and checkpoint."""
+        """Return the next trial to start, with its records if restarted, or why there is none."""
         if self._to_restart:
             trial = self._to_restart.pop(0)
             while self._stage is None or self._stage.name != trial.spec.stage:
@@ -96,7 +97,7 @@ class Conductor:
             self._stage = None
 
     def report(self, record: Record) -> bool:
-        """Note a reported epoch and say whether the trial is trained further."""
+        """Record a reported epoch; return whether the trial is trained further."""
         is_new = self._journal.report(record)
         trial = self._journal.trials[record.trial_id]
         if not is_new and record.epoch < trial.epoch and not record.metrics.get("diverged"):
@@ -114,21 +115,21 @@ class Conductor:
         return True
 
     def place(self, trial_id: str, *, node: str, host: str) -> None:
-        """Note on which node a trial runs."""
+        """Record the node on which a trial runs."""
         self._journal.place(trial_id, node=node, host=host)
 
     def checkpoint(self, trial_id: str, path: str) -> None:
-        """Note where the newest checkpoint of a trial lies."""
+        """Record the location of the newest checkpoint of a trial."""
         self._journal.checkpoint(trial_id, path)
 
     def again(self, trial_id: str) -> None:
-        """Give a running trial out once more, ahead of others: what was to train it could not."""
+        """Start a running trial again, before others, because its worker could not begin it."""
         self._to_restart.append(self._journal.trials[trial_id])
 
     def failed(self, trial_id: str, reason: str) -> None:
-        """Note that a trial failed for good; the others go on."""
+        """Record that a trial failed for good; the others go on."""
         if self._journal.trials[trial_id].is_full_length:
-            return  # Its result is there; only the weights it was to leave are lost.
+            return  # Its results are complete; only its weights are lost.
         self._end(trial_id, "failed", reason)
 
     def _begin_stage(self) -> None:

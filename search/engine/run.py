@@ -1,8 +1,8 @@
-"""Ray Tune as the engine of a run, and the cluster that it works on.
+"""Execution of a run on Ray Tune, and start and end of its cluster.
 
-Tune starts actors, retries trials whose worker died and moves checkpoints; every decision is the
-conductor's, and every fact lies in the journal. Tune's own experiment state is never restored:
-after a crash a new Tune run goes on from the journal.
+Tune starts actors, retries trials whose worker died and moves checkpoints; the conductor makes all
+decisions, and the journal holds all state. Tune's own experiment state is never restored: after a
+crash a new Tune run resumes from the journal.
 """
 
 import logging
@@ -29,30 +29,30 @@ from trainable.ray_trainable import RecipeTrainable
 log = logging.getLogger("search")
 
 _TUNE_SETTINGS = {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # records.jsonl has it all.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # records.jsonl has all results.
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # Tune's own state is never read back.
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "0",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours: close what is open, say how to resume.
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # log.txt has those of trials that failed for good.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # We handle Ctrl-C: close files, print how to resume.
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # log.txt has the errors of trials that failed for good.
     "RAY_AIR_NEW_OUTPUT": "0",
 }
 _MOST_PLACES = 10_000
-"""Trials at once that Tune never sees; `_Places` counts those that fit."""
+"""Tune's own limit on concurrent trials, never reached: `_Places` limits them."""
 _COUNTED_EVERY_S = 5.0
 _sessions: list[SessionPlace] = []
-"""Where the cluster that this process started lies, if it did."""
+"""Temporary directories of the cluster that this process started, if any."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resources:
-    """What one trial gets and where it runs.
+    """Resources of one trial, and the cluster and storage of the run.
 
     Attributes:
-        cpus_per_trial: CPU cores, at least 1; also the number of its compute threads.
+        cpus_per_trial: CPU cores, at least 1; rounded down, also the number of its compute threads.
         gpus_per_trial: Share of a GPU, 0 for none.
         ray_address: Address of a running cluster, or None to start one on this machine.
-        storage: Directory or URI where trials keep checkpoints; every node must reach it.
-        max_failures: Times a trial whose worker died is started again.
+        storage: Directory or URI of the trials' checkpoints; every node must reach it.
+        max_failures: Number of times that a trial whose worker died is started again.
         checkpoint_every_s: Seconds of training between checkpoints of a trial.
     """
 
@@ -65,18 +65,18 @@ class Resources:
 
 
 def run(conductor: Conductor, *, dataset: Dataset, resources: Resources, run_dir: Path) -> None:
-    """Train everything the conductor asks for.
+    """Train all trials of a conductor on Ray Tune.
 
     Args:
-        conductor: Decides what is trained and for how long.
-        dataset: Put into the object store once; trials map it, they do not copy it.
-        resources: What a trial gets.
-        run_dir: Where predictions on the test images are kept, image by image.
+        conductor: Conductor that decides which trials are trained and for how long.
+        dataset: Dataset, put into the object store once; trials map it without a copy.
+        resources: Resources of a trial.
+        run_dir: Directory of the run, for the predictions on each test image.
 
     Raises:
-        ClusterLost: If the cluster is gone.
-        OSError: If something that must be kept could not be written: the disk is full, say.
-        RuntimeError: If Tune ends while the conductor still has something to do.
+        ClusterLost: If the cluster is lost.
+        OSError: If a file could not be written, as on a full disk.
+        RuntimeError: If Tune ends while the conductor still has trials.
     """
     trainable = tune.with_resources(
         tune.with_parameters(
@@ -98,27 +98,27 @@ def run(conductor: Conductor, *, dataset: Dataset, resources: Resources, run_dir
                 conductor, run_dir, num_own_workers=None if resources.ray_address else places
             ),
             num_samples=-1,
-            # With a number Tune starts that many workers side by side, without one it waits for
-            # each before it starts the next.
+            # With a limit Tune starts workers in parallel, without one it waits for each before
+            # it starts the next.
             max_concurrent_trials=_MOST_PLACES,
             reuse_actors=True,
             trial_name_creator=trial_id_of,
             trial_dirname_creator=trial_id_of,
         ),
         run_config=tune.RunConfig(
-            # A name of its own for each session: a checkpoint of an earlier one is never written
-            # over while it is what a trial would go on from.
+            # A new name for each session, so that a checkpoint of an earlier session is never
+            # overwritten while a trial may have to resume from it.
             name=time.strftime("session-%Y%m%d-%H%M%S"),
             storage_path=resources.storage,
             verbose=0,
             callbacks=[CheckpointNotes(conductor, resources.storage)],
             failure_config=tune.FailureConfig(max_failures=resources.max_failures),
-            # Only what a trial asks for itself: at the end of a trial nobody needs its state. How
-            # many it keeps is said to each trial by `CheckpointNotes`.
+            # Trials save checkpoints by themselves; none is needed at the end. `CheckpointNotes`
+            # sets the number that each trial keeps.
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )
-    # A restarted head of a shared cluster is waited for; one of our own does not come back.
+    # The head of a shared cluster may be restarting; that of our own does not come back.
     logs = _sessions[-1].logs if _sessions else None
     patience_s = 45.0 if resources.ray_address else 3.0
     with ClusterWatch(run_dir, logs=logs, patience_s=patience_s):
@@ -135,7 +135,7 @@ def start_ray(resources: Resources) -> float:
     """Connect to the cluster, or start one on this machine that ends with this process.
 
     Returns:
-        CPU cores that trials may use.
+        Number of CPU cores for trials.
     """
     for name, value in _TUNE_SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -146,15 +146,16 @@ def start_ray(resources: Resources) -> float:
         place = make_session_place()
         _sessions.append(place)
         ray_private.start_cluster(place.given)
-    signal.signal(signal.SIGTERM, sigterm)  # Ray takes it for itself and ends without a word.
+    signal.signal(signal.SIGTERM, sigterm)  # Ray installs a handler that ends without a message.
     return float(ray.cluster_resources().get("CPU", 0.0))  # type: ignore[no-untyped-call]
 
 
 def stop_ray(*, keeps_logs: bool = False) -> None:
-    """Leave the cluster, or end the one that `start_ray` started and delete what Ray leaves of it.
+    """Disconnect from the cluster, or end the one that `start_ray` started and delete its files.
 
     Args:
-        keeps_logs: Whether Ray's own logs, a megabyte a run, stay in its temporary directory.
+        keeps_logs: Whether to keep Ray's own logs, a megabyte per run, in its temporary
+            directory.
     """
     ray.shutdown()
     while _sessions:
@@ -167,11 +168,11 @@ def stop_ray(*, keeps_logs: bool = False) -> None:
 
 
 class _Places:
-    """How many trials may be given out at once.
+    """The number of trials that may be started at once, as a function.
 
-    A trial is given out only when there is a place for it, so that its proposal knows every result
-    that came before it. On a cluster, where nodes come and go, places are counted again every few
-    seconds; there one trial more waits in line: an autoscaler adds nodes only if something does.
+    A trial is proposed only when there is room for it, so that its proposal uses all earlier
+    results. On a shared cluster, where nodes come and go, the number is updated every few seconds;
+    there one further trial is queued, as an autoscaler adds nodes only if something waits.
     """
 
     def __init__(self, resources: Resources) -> None:
@@ -192,7 +193,7 @@ class _Places:
 
 
 def _os_error(error: BaseException) -> OSError | None:
-    """What the system refused, of which Tune made a traceback in an error of its own."""
+    """Return the OSError among the causes of an error that Tune wrapped, or None."""
     inner: BaseException | None = error
     while inner is not None and not isinstance(inner, OSError):
         inner = inner.__cause__ or inner.__context__

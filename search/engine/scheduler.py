@@ -1,6 +1,6 @@
-"""Asks the conductor after each epoch, and mends how Ray Tune uses and ends its workers.
+"""A scheduler for Ray Tune that follows the conductor and improves Tune's use of workers.
 
-Every decision is the conductor's, and every fact lies in the journal.
+The conductor makes all decisions, and the journal holds all state.
 """
 
 import errno
@@ -27,14 +27,14 @@ log = logging.getLogger("search")
 
 
 class ConductedScheduler(NotPickled, FIFOScheduler):
-    """Asks the conductor after each epoch whether a trial goes on.
+    """A scheduler that asks the conductor after each epoch whether a trial goes on.
 
     Args:
-        conductor: Decides.
-        run_dir: Where predictions on the test images are kept.
-        num_own_workers: Asked once for the number of workers on a cluster that is the run's own,
-            where they stay until it ends; None on a shared cluster, where all but one go whenever
-            there is nothing to do for them.
+        conductor: The conductor.
+        run_dir: Directory of the run, for the predictions on test images.
+        num_own_workers: Function that returns the number of workers on the run's own cluster,
+            which keeps them until the run ends; None on a shared cluster, where idle ones but one
+            are ended.
     """
 
     def __init__(
@@ -52,28 +52,28 @@ class ConductedScheduler(NotPickled, FIFOScheduler):
         self._given_back: Counter[str] = Counter()
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        """With the first trial, tell Tune to keep as many idle workers as there may be.
+        """With the first trial, make Tune keep all workers on the run's own cluster.
 
-        A new worker imports torch for seconds.
+        Starting a new worker takes seconds, for importing torch.
         """
         if self._num_own_workers is not None and not self._keeps_workers:
             self._keeps_workers = True
             keep_idle_workers(tune_controller, trial, self._num_own_workers())
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
-        """The first pending trial for which no worker is starting.
+        """Choose the first pending trial for which no worker is starting.
 
-        FIFO's is the first of all, looked for among all that ever were. Tune gives it the next free
-        worker and ends the one that is starting for it, seconds of imports old, so that with short
-        trials a node that joined never came to work. Where this finds none, Tune still does so: at
-        the end of a batch.
+        Tune's FIFO scheduler chooses the first pending trial, searched among all trials of the run.
+        Tune then gives it the next free worker and ends the one that is just starting for it, so
+        that with short trials a newly joined node would never get work. If all pending trials have
+        a starting worker, as at the end of a batch, Tune still does so.
         """
         return min(waiting_trials(tune_controller), key=self._number_of, default=None)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Journal the epoch and answer CONTINUE or STOP, also at full length."""
+        """Record the epoch in the journal; return the conductor's answer, CONTINUE or STOP."""
         spec = self._conductor.trial(trial_id_of(trial)).spec
-        prefix = "metrics/"  # Tune flattens what a trial reports.
+        prefix = "metrics/"  # Tune flattens nested reports.
         metrics = {
             sys.intern(k.removeprefix(prefix)): v for k, v in result.items() if k.startswith(prefix)
         }
@@ -91,26 +91,26 @@ class ConductedScheduler(NotPickled, FIFOScheduler):
         keys = ("correct", "nll", "raw_correct", "raw_nll")
         by_image = {key: text for key in keys if (text := result.get(f"by_image/{key}"))}
         if by_image:
-            # Before the record: what a record stands for must be there when it is read.
+            # Before the record, as the predictions must exist once the record does.
             self._predictions.mkdir(exist_ok=True)
             write_json(self._predictions / f"{spec.trial_id}.json", by_image)
         return go_on if self._conductor.report(record) else stop
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """Note a trial that failed more often than it may; the others are started again.
+        """Record a trial that failed for good; Tune starts the others again.
 
         Raises:
-            OSError: If it failed because a disk is full: so would all others.
+            OSError: If it failed because a disk is full, as all others would.
         """
-        if trial.status == Trial.ERROR:  # Until Tune starts it again itself, which it will.
+        if trial.status == Trial.ERROR:  # Tune will start it again itself.
             return
         trial_id = trial_id_of(trial)
         lines = Path(trial.error_file).read_text().splitlines() if trial.error_file else []
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")
         if os.strerror(errno.ENOSPC) in last:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), f"the checkpoint of {trial_id}")
-        # Tune gives up at once on a trial that a worker which had another before cannot begin, and
-        # nobody notices that an idle worker died before it is to begin one.
+        # Tune does not retry a trial whose reused worker cannot begin it, as happens when an idle
+        # worker has died unnoticed.
         if trial.should_recover() and self._given_back[trial_id] < trial.max_failures:
             self._given_back[trial_id] += 1
             log.warning(

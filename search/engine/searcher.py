@@ -1,6 +1,6 @@
-"""Hands the conductor's trials to Ray Tune and notes where their checkpoints lie.
+"""A searcher for Ray Tune that supplies the conductor's trials, and a record of checkpoints.
 
-Every decision is the conductor's, and every fact lies in the journal.
+The conductor makes all decisions, and the journal holds all state.
 """
 
 import logging
@@ -25,19 +25,19 @@ log = logging.getLogger("search")
 
 
 class NotPickled:
-    """Tune pickles what it is given for a restore that never happens here: give it nothing."""
+    """A mixin that is pickled without state, as Tune pickles objects for restores we never do."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
 
 class ConductedSearcher(NotPickled, Searcher):
-    """Hands the conductor's trials to Tune.
+    """A searcher that supplies the conductor's trials to Tune.
 
     Args:
-        conductor: Has the trials.
-        num_places: Asked before each trial how many may be given out at once.
-        storage: Where checkpoints lie; one that lies elsewhere is not gone on from. The journal of
+        conductor: The conductor.
+        num_places: Function that returns how many trials may be started at once.
+        storage: Place of the checkpoints. Checkpoints elsewhere are not loaded, as the journal of
             a run that somebody else made may name any address.
     """
 
@@ -51,7 +51,7 @@ class ConductedSearcher(NotPickled, Searcher):
         self._given: set[str] = set()
 
     def suggest(self, trial_id: str) -> Any:
-        """The configuration of the next trial, None to be asked again, or ``FINISHED``."""
+        """Return the configuration of the next trial, None to be asked again, or ``FINISHED``."""
         if len(self._given) >= self._num_places():
             return None
         answer = self._conductor.next_trial()
@@ -73,18 +73,18 @@ class ConductedSearcher(NotPickled, Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Free its place; the scheduler told the conductor, before Tune decided anything."""
+        """Free the place of an ended trial; the scheduler has told the conductor already."""
         self._given.discard(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the journal is the memory."""
+        """Do nothing: the journal holds all state."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing: the journal is the memory."""
+        """Do nothing: the journal holds all state."""
 
 
 class CheckpointNotes(NotPickled, tune.Callback):
-    """Tells the conductor where each trial's newest checkpoint lies."""
+    """A callback that records the location of each trial's newest checkpoint."""
 
     def __init__(self, conductor: Conductor, storage: str) -> None:
         self._conductor = conductor
@@ -92,19 +92,19 @@ class CheckpointNotes(NotPickled, tune.Callback):
         self._deleted: set[str] = set()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Have the trial keep its newest checkpoint only."""
+        """Make Tune keep only the newest checkpoint of the trial."""
         keep_newest_checkpoint(trial)
 
     def on_checkpoint(
         self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **info: Any
     ) -> None:
-        """Journal the location of a checkpoint that is completely written."""
+        """Record the location of a checkpoint that is completely written."""
         location = location_of(self._storage, storage_path_of(trial), checkpoint.path)
         self._conductor.checkpoint(trial_id_of(trial), location)
         self._delete_earlier(trial)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Forget a trial that is over and delete its checkpoints: thousands of them fill a disk."""
+        """Free the memory of an ended trial and delete its checkpoints, which would fill a disk."""
         forget_results(trial)
         if self._conductor.trial(trial_id_of(trial)).spec.keep_weights:
             return
@@ -113,7 +113,7 @@ class CheckpointNotes(NotPickled, tune.Callback):
             delete_files_of(trial)
 
     def _delete_earlier(self, trial: Any) -> None:
-        """Delete what an earlier session left of a trial, once it is gone on from."""
+        """Delete a trial's checkpoints of an earlier session once a newer one exists."""
         location = location_gone_on_from(trial)
         if location is None or location in self._deleted:
             return

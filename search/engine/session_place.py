@@ -1,7 +1,8 @@
-"""Where Ray keeps what a run's own cluster needs while it lives: sockets, logs, spilled objects.
+"""Temporary directory of a run's own Ray cluster, for sockets, logs and spilled objects.
 
-Ray takes ``$TMPDIR/ray``, which everybody may write to, and puts its sockets below it. The path of
-a socket has little room (107 bytes on Linux), which the TMPDIR of a job scheduler often takes up.
+By default Ray uses ``$TMPDIR/ray``, which everybody may write to, and puts its sockets below it.
+The path of a socket is limited (107 bytes on Linux), and the TMPDIR of a job scheduler is often too
+long for that.
 """
 
 import os
@@ -15,11 +16,11 @@ from pathlib import Path
 from spaces.errors import InputError
 
 MOST_BYTES = 103 if sys.platform == "darwin" else 107
-"""Bytes that the path of a socket may have (``sun_path`` less the zero at its end)."""
+"""Largest number of bytes of a socket's path (``sun_path`` minus the zero at its end)."""
 SOCKET = "/session_2026-11-24_02-00-00_000000_4194304/sockets/plasma_store"
-"""The longest path of a socket below what Ray is given; the last number is that of the process."""
+"""Longest path of a socket relative to Ray's directory; the last number is the process id."""
 SHORT = ("/tmp", "/var/tmp")
-"""Directories that are there on every machine and that everybody may write to."""
+"""Directories that exist on every machine and that everybody may write to."""
 _PREFIX = "ray-"
 _NAME = "r"
 _DELETED_WITHIN_S = 5.0
@@ -27,12 +28,12 @@ _DELETED_WITHIN_S = 5.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SessionPlace:
-    """A directory of this user's own for one cluster.
+    """A private directory for one cluster.
 
     Attributes:
-        files: Where everything lies.
-        given: What Ray is told: the same directory by a path that has room for its sockets.
-        made: What must be deleted in the end.
+        files: The directory itself.
+        given: The path that Ray gets: the same directory by a path short enough for its sockets.
+        made: Paths that must be deleted in the end.
     """
 
     files: Path
@@ -41,12 +42,12 @@ class SessionPlace:
 
     @property
     def logs(self) -> Path:
-        """Where Ray's processes log, or where they would."""
+        """Directory of Ray's logs; the directory itself if there are none yet."""
         found = sorted(self.files.glob("session_[0-9]*"))
         return found[-1] / "logs" if found else self.files
 
     def delete(self) -> None:
-        """Delete everything, whatever Ray's processes, told to end, still write."""
+        """Delete everything, repeatedly while Ray's ending processes still write files."""
         deadline = time.monotonic() + _DELETED_WITHIN_S
         while any(path.exists() for path in self.made) and time.monotonic() < deadline:
             for path in self.made:
@@ -54,25 +55,25 @@ class SessionPlace:
             time.sleep(0.05)
 
     def delete_all_but_files(self) -> None:
-        """Delete the short path, if there is one, and keep what lies behind it."""
+        """Delete the link by the short path, if there is one, and keep the files."""
         for path in self.made:
             if path not in self.files.parents:
                 shutil.rmtree(path, ignore_errors=True)
 
 
 def make_session_place(short: tuple[str, ...] = SHORT) -> SessionPlace:
-    """Make the directory where temporary files of this process go, be its path short or long.
+    """Make a private directory below that for temporary files, with a link if its path is too long.
 
-    A long one is reached by a link in one of ``short``: what is large stays where the user, or the
-    job scheduler, wants it.
+    The link is in one of ``short``, so that large files stay where the user, or the job scheduler,
+    wants them.
 
     Raises:
-        InputError: If none of ``short`` can hold the link; nothing is left then.
+        InputError: If no link can be made in any of ``short``; nothing is left behind then.
     """
     base = _base()
     try:
         base.mkdir(parents=True, exist_ok=True)
-        # Ray opens what it makes to everybody; the directory around it stays closed.
+        # Ray makes its directories writable for everybody; the one around them is private.
         private = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
         files = private / _NAME
         files.mkdir()
@@ -102,19 +103,19 @@ def make_session_place(short: tuple[str, ...] = SHORT) -> SessionPlace:
 
 
 def require_session_place() -> None:
-    """Refuse a machine where Ray's sockets can be nowhere, before anything is started.
+    """Raise, before anything is started, if there is no place for Ray's sockets.
 
     Raises:
-        InputError: If there is no place for them; it says what to set.
+        InputError: If there is none; the message names the setting that helps.
     """
     make_session_place().delete()
 
 
 def has_room(given: Path) -> bool:
-    """Whether the sockets below what Ray is told have a path that the system takes."""
+    """Whether the paths of the sockets below a directory are short enough for the system."""
     return len(os.fsencode(f"{given}{SOCKET}")) <= MOST_BYTES
 
 
 def _base() -> Path:
-    """Ray's own setting, else where temporary files go."""
+    """Return the directory of Ray's own setting, else that for temporary files."""
     return Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()).absolute()

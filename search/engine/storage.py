@@ -1,4 +1,4 @@
-"""Where trials keep their checkpoints: a directory, or a URI that pyarrow opens."""
+"""Access to the storage of checkpoints: a directory, or a URI that pyarrow opens."""
 
 import os
 import tempfile
@@ -13,14 +13,14 @@ from pyarrow.fs import FileSystem, FileType, LocalFileSystem, copy_files
 from spaces.errors import InputError
 
 _CHUNK_BYTES = 64 * 2**20
-"""Read at once of a checkpoint, as Ray does: many small requests are slow."""
+"""Bytes of a checkpoint that are read at once, as in Ray; many small requests are slow."""
 
 
 def below(storage: str, *names: str) -> str:
-    """A place further down; what a URI says of how to connect stays.
+    """Append folders to a path or URI; the query of a URI is kept.
 
     Args:
-        storage: An absolute path, or a URI as ``s3://bucket/runs?region=eu-west-1``.
+        storage: Absolute path, or URI as ``s3://bucket/runs?region=eu-west-1``.
         names: Names of folders, from the outer to the inner one.
     """
     if "://" not in storage:
@@ -31,18 +31,18 @@ def below(storage: str, *names: str) -> str:
 
 
 def location_of(storage: str, storage_path: str, path: str) -> str:
-    """What a path on an opened storage is called from everywhere.
+    """Convert a path on an opened file system into a path or URI that is valid on all machines.
 
     Args:
-        storage: What was opened.
+        storage: Path or URI that was opened.
         storage_path: Its path on the file system that pyarrow opened.
-        path: A path below it.
+        path: Path below ``storage_path``.
     """
     return below(storage, *PurePosixPath(path).relative_to(storage_path).parts)
 
 
 def is_below(storage: str, location: str) -> bool:
-    """Whether a location, which anybody may have written down, lies inside a storage."""
+    """Whether an untrusted location lies inside a storage, links and ``..`` resolved or refused."""
     if "://" not in storage:
         real = Path(os.path.realpath(storage))
         return "://" not in location and Path(os.path.realpath(location)).is_relative_to(real)
@@ -56,7 +56,7 @@ def is_below(storage: str, location: str) -> bool:
 
 
 def parent_of(location: str) -> str:
-    """The folder that a path or a URI lies in; what a URI says of how to connect stays."""
+    """Return the parent folder of a path or URI; the query of a URI is kept."""
     if "://" not in location:
         return str(PurePosixPath(location).parent)
     parts = urlsplit(location)
@@ -65,10 +65,10 @@ def parent_of(location: str) -> str:
 
 @contextmanager
 def local_checkpoint(location: str) -> Iterator[Path]:
-    """The folder of a checkpoint, copied to this machine first if it lies elsewhere.
+    """Give the folder of a checkpoint within the context, copied to this machine if it is remote.
 
     Raises:
-        FileNotFoundError: If it is not there.
+        FileNotFoundError: If it does not exist.
     """
     filesystem, path = FileSystem.from_uri(location)
     if filesystem.get_file_info(path).type == FileType.NotFound:
@@ -82,17 +82,17 @@ def local_checkpoint(location: str) -> Iterator[Path]:
 
 
 def delete_folder(location: str) -> None:
-    """Delete a folder of a storage, which may be gone already."""
+    """Delete a folder of a storage if it exists."""
     filesystem, path = FileSystem.from_uri(location)
     if filesystem.get_file_info(path).type == FileType.Directory:
         filesystem.delete_dir(path)
 
 
 def write_probe(storage: str) -> str:
-    """Write a file into a storage, as trials do.
+    """Write a small file into a storage, to check that trials can.
 
     Returns:
-        Name of the file, to be read elsewhere and deleted with `delete_probe`.
+        Name of the file, for `read_probe` and `delete_probe`.
 
     Raises:
         InputError: If nothing can be written there.
@@ -108,7 +108,7 @@ def write_probe(storage: str) -> str:
         filesystem.create_dir(path)
         with filesystem.open_output_stream(f"{path}/{name}") as file:
             file.write(name.encode())
-    # Arrow has an own error for each kind of storage, of these two kinds.
+    # Arrow's errors of all kinds of storage are subclasses of these two.
     except (OSError, ValueError) as error:
         raise InputError(
             f"`storage` must be writable, but {storage} is not: {first_line(error)}"
@@ -117,10 +117,10 @@ def write_probe(storage: str) -> str:
 
 
 def read_probe(storage: str, name: str) -> str:
-    """Read a probe and write beside it, as a trial does.
+    """Check that a storage can be read and written: read a probe and write another file.
 
     Returns:
-        What fails here, or nothing.
+        The error's first line, or an empty string.
     """
     try:
         filesystem, path = FileSystem.from_uri(storage)
@@ -136,11 +136,11 @@ def read_probe(storage: str, name: str) -> str:
 
 
 def delete_probe(storage: str, name: str) -> None:
-    """Delete what `write_probe` wrote."""
+    """Delete the file that `write_probe` wrote."""
     filesystem, path = FileSystem.from_uri(storage)
     filesystem.delete_file(f"{path}/{name}")
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, without the stack that libraries append to it."""
+    """Return the first line of an error's message, without the stack that libraries append."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

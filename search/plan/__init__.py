@@ -1,1 +1,1 @@
-"""What was asked for, and what will be done."""
+"""Configuration and plan of a run."""

@@ -1,4 +1,4 @@
-"""Everything the user asked for, resolved to plain values, as kept in ``config.json``."""
+"""The user's settings of a run, with defaults filled in, as kept in ``config.json``."""
 
 import os
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -21,9 +21,9 @@ _JUDGED = [name for name, extra in EXTRAS.items() if extra.has_dial]
 _NUISANCES = [name for name, extra in EXTRAS.items() if not extra.has_dial]
 OF_INGREDIENTS = ("ablate",)
 OF_OPTIMIZERS = ("tune", "contest")
-"""Stages by which a run is known to compare ingredients, or optimizers, and to be no search."""
+"""Stages of a run that compares optimizers; `OF_INGREDIENTS` are those of an ablation."""
 PLACES = ("storage", "tracking_uri", "ray_address")
-"""Where a run writes and whom it talks to outside its directory, besides ``data_dir``."""
+"""Fields with places and servers outside the run directory, besides ``data_dir``."""
 
 
 def _new_id() -> str:
@@ -32,20 +32,20 @@ def _new_id() -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunConfig:
-    """One run as asked for; None means: by dataset.
+    """The settings of one run; None takes the default of the dataset.
 
-    Each field that has a flag is explained by its `Option`, which ``--help`` shows, too.
+    Each field that has a flag is explained by its `Option`, which ``--help`` also shows.
 
     Attributes:
-        dataset: See `Option`; a path is absolute here, as all paths are.
-        created: When it was asked for, in local time.
-        search_id: What the tracking store knows this run by, whatever its directory is renamed to.
-        stages: Which stages to run, in order.
+        dataset: See `Option`; a path is absolute, as all paths are.
+        created: Time of the command, in local time.
+        search_id: Identifier in the tracking store, independent of the directory's name.
+        stages: Stages to run, in order.
         ranges: Ranges that replace those of the space, as ``name=low:high``.
         fixed: Strengths taken out of the search, as ``name=value``.
-        min_blocks: Blocks of few runs count together until they are eight
+        min_blocks: Number of rounds; small blocks are joined to rounds of eight runs
             (`search.verdict.design.blocks_per_look`).
-        optimizers: Those that a contest compares, the base first.
+        optimizers: Names of the optimizers that a contest compares, the base first.
     """
 
     dataset: Annotated[
@@ -211,7 +211,7 @@ class RunConfig:
         return Path(self.run_dir) / self.run_name
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values as written to ``config.json``, without the password of the store."""
+        """Convert to the mapping of ``config.json``, without the password of the store."""
         values = asdict(self)
         if self.tracking_uri:
             values["tracking_uri"] = without_passwords(self.tracking_uri)
@@ -219,10 +219,10 @@ class RunConfig:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], *, path: Path) -> Self:
-        """Read ``config.json``; ``path`` is where the run lies now, wherever it was made.
+        """Convert back from ``config.json``; ``path`` is the run's present directory.
 
-        A run that was moved may be somebody else's: it names no place to write to and no server to
-        talk to any more (`PLACES`). `search.commands.pipeline.run_again` asks for them anew.
+        A run that was moved may come from somebody else, so its places to write to and servers
+        (`PLACES`) are dropped. `search.commands.pipeline.run_again` takes new ones.
 
         Raises:
             InputError: If a key is unknown or missing, or a value has the wrong type or is outside
@@ -232,14 +232,14 @@ class RunConfig:
         if not isinstance(data, dict) or data.get("schema") != SCHEMA:
             raise InputError(f"{file} is not a {SCHEMA} file of this version.")
         values = {key: value for key, value in data.items() if key != "schema"}
-        # Runs that were made before there was an id are in their stores under these words.
+        # Older runs without an id are stored under this one.
         values.setdefault("search_id", f"{values.get('run_name')} of {values.get('created')}")
         unknown = sorted(set(values) - {f.name for f in fields(cls)})
         if unknown:
             raise InputError(f"{file} is of another version: its key {unknown[0]!r} is unknown.")
         asked = build(cls, values, where=str(file))
         now = replace(asked, run_dir=str(path.parent), run_name=path.name)
-        # Not Path.resolve, which raises where links lead in a circle.
+        # Unlike this, Path.resolve raises where links lead in a circle.
         if os.path.realpath(asked.path) == os.path.realpath(path):
             return now
         data_dir = str(Path("data").resolve())

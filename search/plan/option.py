@@ -1,4 +1,4 @@
-"""What a field of `search.plan.config.RunConfig` says of itself: its flag, its help, its interval.
+"""Metadata of the fields of `search.plan.config.RunConfig`: flag, help and interval.
 
 An option is explained in this one place; the command line, the check of a value and the command
 that reproduces a run all read it from the field.
@@ -15,17 +15,18 @@ from spaces.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """How a field is asked for, written beside its type: ``Annotated[int, Option("...")]``.
+    """Metadata of a field, written beside its type: ``Annotated[int, Option("...")]``.
 
     Attributes:
-        help: What it is, with its unit.
-        flag: Name of its flag without dashes, where that is not the field's with dashes.
-        default_words: What ``--help`` calls the default of a field whose own says too little.
-        is_filled_in: Whether a command that has the flag is given the field's default where nothing
-            is typed; it is given None for all other fields, which leaves the choice to the command.
-        is_repeated: Whether the flag may be typed several times.
-        at_least: Least value.
-        above: Every value is larger.
+        help: Explanation of the field, with its unit.
+        flag: Name of its flag without dashes in front, if it differs from the field's name.
+        default_words: Description of the default in ``--help``, if the value itself says too
+            little.
+        is_filled_in: Whether a command gets the field's default if the flag is not given; it gets
+            None for all other fields and chooses the value itself.
+        is_repeated: Whether the flag may be given several times.
+        at_least: Smallest value, included.
+        above: Lower bound of the values, excluded.
     """
 
     help: str
@@ -38,10 +39,10 @@ class Option:
     above: float | None = None
 
     def require(self, name: str, value: Any) -> None:
-        """Refuse a value below the interval; None, which means no value, is none.
+        """Raise if a value is below the interval; None means no value and is accepted.
 
         Raises:
-            InputError: If it is below it, or no number where there is an interval.
+            InputError: If it is below the interval, or NaN.
         """
         if value is None:
             return
@@ -53,13 +54,13 @@ class Option:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
-    """A field that has an option.
+    """A field with an `Option`.
 
     Attributes:
-        name: Of the field.
-        kind: Its type; of a tuple and of a type that may be None the type inside.
-        default: Its default; `dataclasses.MISSING` if it must be given.
-        option: How it is asked for.
+        name: Name of the field.
+        kind: Its type; for a tuple or an optional type, the type inside.
+        default: Its default; `dataclasses.MISSING` if it is required.
+        option: Its metadata.
     """
 
     name: str
@@ -69,12 +70,12 @@ class Asked:
 
     @property
     def flag(self) -> str:
-        """Name of the flag, without the dashes before it."""
+        """Name of the flag, without the dashes in front."""
         return self.option.flag or self.name.replace("_", "-")
 
     @property
     def explanation(self) -> str:
-        """What the field is, its least value where that is no matter of course, and its default."""
+        """Help text of the field, with its smallest value if that is above 0, and its default."""
         option = self.option
         said = [f"at least {option.at_least:g}"] if option.at_least else []
         default = option.default_words
@@ -86,7 +87,7 @@ class Asked:
 
 @cache
 def asked_of(kind: type) -> Mapping[str, Asked]:
-    """The fields of a dataclass that have an `Option`, by name, in their order."""
+    """Return the fields of a dataclass that have an `Option`, by name, in their order."""
     hints = get_type_hints(kind, include_extras=True)
     found = {}
     for field in fields(kind):
@@ -102,7 +103,7 @@ def asked_of(kind: type) -> Mapping[str, Asked]:
 
 
 def _plain(kind: Any) -> type:
-    """The type that is typed: ``int`` of ``int | None``, ``str`` of ``tuple[str, ...]``."""
+    """Return the innermost type: ``int`` of ``int | None``, ``str`` of ``tuple[str, ...]``."""
     inside = [arg for arg in get_args(kind) if arg not in (NoneType, ...)]
     if not inside:
         assert isinstance(kind, type)

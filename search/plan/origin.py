@@ -1,4 +1,4 @@
-"""The run directory that a recipe file lies in: what the recipe was found on, and what was said."""
+"""Reading of the run directory that a recipe file is in: its configuration, plan and verdict."""
 
 import os
 from collections.abc import Mapping
@@ -13,22 +13,22 @@ from search.records.strict_json import build, one_line
 from spaces.errors import InputError
 
 EXPORTED_RECIPES = ("best.yaml", "best.timm.yaml")
-"""Files of a run directory that hold the recipe its search recommends."""
+"""Files of a run directory with the recipe that its search exports."""
 EXPORTED_ROLES = ("advised", "best", "scaled", "reference", "off")
-"""Roles that a verdict can call worth training with."""
+"""Roles of the recipes that a verdict can export."""
 EXPORT_FILE = "export.json"
-"""Says for how many images the recipe files beside it are, where `export` has moved them."""
+"""Name of the file with the size that `export` has rescaled the recipe files for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Origin:
-    """A run directory as far as its recipe files need it.
+    """The content of a run directory that its recipe files depend on.
 
     Attributes:
-        config: What was asked of the run, with the place where it lies now.
-        plan: What was planned, the dataset's sizes among it.
+        config: Settings of the run, with its present directory.
+        plan: Plan of the run, with the dataset's sizes.
         verdict: Content of ``verdict.json``, or None while there is none.
-        num_train: Training images that the strengths of its recipe files are meant for.
+        num_train: Number of training images that the strengths of its recipe files are meant for.
     """
 
     config: RunConfig
@@ -38,22 +38,22 @@ class Origin:
 
 
 def origin_of(recipe_file: Path) -> Origin | None:
-    """The run that a recipe file lies in, or None if it lies elsewhere.
+    """Read the run that a recipe file is in, or return None if it is in no run directory.
 
     Raises:
-        InputError: If it lies in a run directory that cannot be read.
+        InputError: If the run directory cannot be read.
     """
     folder = Path(os.path.realpath(recipe_file)).parent
     if not exists(folder / "config.json") or not exists(folder / "plan.json"):
         return None
     asked = read_json(folder / "config.json")
     if not isinstance(asked, dict) or asked.get("schema") != SCHEMA:
-        return None  # Other tools call a file config.json too.
+        return None  # Other tools also write files named config.json.
     return read_origin(folder)
 
 
 def read_origin(run_dir: Path) -> Origin:
-    """Open a run directory, wherever it lies now.
+    """Read a run directory, wherever it is now.
 
     Raises:
         InputError: If it holds no run of this version.
@@ -73,14 +73,14 @@ def read_origin(run_dir: Path) -> Origin:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Moved:
-    """What is read of `EXPORT_FILE`."""
+    """The part of `EXPORT_FILE` that is read."""
 
     num_train: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Said:
-    """What is read of ``verdict.json``, as far as it has to have a type."""
+    """The part of ``verdict.json`` whose types are checked."""
 
     exported: str
     sentence: str
@@ -106,7 +106,7 @@ def _verdict(path: Path) -> Mapping[str, Any] | None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Confirmed:
-    """What is read of the confirmation."""
+    """The part of the confirmation whose types are checked."""
 
     seeds: int
     reference: Mapping[str, float]

@@ -1,4 +1,4 @@
-"""What a run will do, worked out before anything starts, and kept in ``plan.json``."""
+"""The plan of a run, made before anything starts and kept in ``plan.json``."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -18,18 +18,18 @@ SCHEMA = "plan/1"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataFacts:
-    """What the plan needs to know of a dataset, without its images.
+    """Description of a dataset for the plan, without its images.
 
     Attributes:
-        name: As people call it.
+        name: Name for people.
         digest: Hash of images, labels and class names.
-        num_train: Images that weights are fitted to.
-        num_val: Images that recipes are compared on.
-        num_test: Images of the final confirmation.
+        num_train: Number of training images.
+        num_val: Number of validation images, on which recipes are compared.
+        num_test: Number of test images, for the confirmation.
         class_names: Name of each class.
-        images_per_class: Training, validation and test images of each class; empty in plans of
-            older versions.
-        files: What the files of the images are like.
+        images_per_class: Numbers of training, validation and test images of each class; empty in
+            plans of older versions.
+        files: Properties of the image files.
     """
 
     name: str
@@ -44,17 +44,18 @@ class DataFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """Everything that is decided before the first trial.
+    """All decisions that are made before the first trial.
 
     Attributes:
         data: Name and sizes of the dataset.
-        task: What the ranges scale with.
-        anchors: Recipes that are run first, ``reference``, ``scaled`` and ``off``.
-        candidate: Recipe that is held against the reference instead of a search's best, or None.
-        space: What is searched.
+        task: Sizes that effective units and ranges depend on.
+        anchors: Recipes that are run first: ``reference``, ``scaled`` and ``off``.
+        candidate: Recipe that is compared with the reference in place of a search's best, or
+            None.
+        space: Search space.
         eval_epochs: Epochs after which a trial of the search is evaluated.
         rungs: Epochs at which a trial of the search may be stopped.
-        notes: What the user should know before starting, a sentence each.
+        notes: Sentences that the user should read before starting.
     """
 
     data: DataFacts
@@ -68,26 +69,26 @@ class Plan:
 
     @property
     def reference(self) -> Recipe:
-        """The recipe the user would otherwise run."""
+        """The recipe that is judged."""
         return self.anchors["reference"]
 
     @property
     def dial_names(self) -> tuple[str, ...]:
-        """What gets a dial: the strengths, and every searched extra but a nuisance."""
+        """Names that get a dial: the strengths, and searched extra axes that are no nuisance."""
         return self.space.dial_names
 
     def dial_values(self, recipe: Recipe) -> dict[str, float]:
-        """Raw values of a recipe for everything that gets a dial."""
+        """Return a recipe's raw values of all names that get a dial."""
         held = self.space.raw_of(recipe)
         return {name: held[name] for name in self.dial_names}
 
     def effective_values(self, recipe: Recipe) -> dict[str, float]:
-        """The strengths and searched extra axes of a recipe in effective units of the task."""
+        """Return a recipe's strengths and searched extra axes in effective units of the task."""
         raw = self.space.raw_of(recipe)
         return {name: to_effective(name, value, self.task) for name, value in raw.items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values as written to ``plan.json``."""
+        """Convert to the mapping that is written to ``plan.json``."""
         return {
             "schema": SCHEMA,
             "data": asdict(self.data),
@@ -102,7 +103,7 @@ class Plan:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, config: RunConfig) -> Self:
-        """Read ``plan.json``; a finished run opens without its dataset.
+        """Convert back from ``plan.json``, without the dataset.
 
         Raises:
             InputError: If a value is missing, of the wrong type or outside its interval.
@@ -119,7 +120,7 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Kept:
-    """What ``plan.json`` says and cannot be worked out again from the rest."""
+    """The fields of ``plan.json`` that cannot be computed from the others."""
 
     data: DataFacts
     task: Task
@@ -131,7 +132,7 @@ class _Kept:
 
 
 def space_of(task: Task, config: RunConfig) -> Space:
-    """What is searched: the space of a task, with what the user set and fixed in it."""
+    """Make the search space of a task, with the ranges and fixed values that the user set."""
     space = Space.for_task(task)
     for text in config.ranges:
         space = space.with_range(*parse_set(text))

@@ -1,4 +1,4 @@
-"""Works out the plan of a run: which recipes, which ranges, where trials may be stopped."""
+"""Making of a run's plan: recipes, ranges, and epochs of evaluation and early stopping."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -23,15 +23,15 @@ from trainable.timing import amp_dtype_of, excerpt
 
 
 def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
-    """Load the dataset and decide everything that can be decided before training.
+    """Load the dataset and make all decisions that can be made before training.
 
     Raises:
-        InputError: If anything the user gave is wrong; nothing has been written then.
+        InputError: If a setting is wrong; nothing has been written then.
     """
     require_places(config)
     base, notes = _base(config)
     asked = read_reference(config, base)
-    # A file names a model and an image size of its own, unless a flag does.
+    # A recipe file names model and image size; flags override them.
     shape = _with_flags(asked.base, config)
     info = describe_model(shape.model, image_size=shape.image_size)
     dataset = load_images(config, image_size=shape.image_size)
@@ -99,7 +99,7 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
 
 
 def rung_epochs(epochs: int, *, grace_period: int, reduction_factor: int) -> tuple[int, ...]:
-    """The epochs at which trials are compared, ``grace_period * reduction_factor**k``.
+    """List the epochs at which trials are compared: ``grace_period * reduction_factor**k``.
 
     Args:
         epochs: Full length of a trial.
@@ -123,7 +123,7 @@ def rung_epochs(epochs: int, *, grace_period: int, reduction_factor: int) -> tup
 
 
 def _candidate(config: RunConfig, ref: Recipe, space: Space) -> tuple[Recipe | None, list[str]]:
-    """The recipe to hold against the reference, if one was given, and what is not taken of it."""
+    """Read the recipe to compare with the reference, if one is given, and note what is ignored."""
     if config.best is None:
         return None, []
     given = read_recipe(Path(config.best), defaults=ref)
@@ -137,10 +137,10 @@ def _candidate(config: RunConfig, ref: Recipe, space: Space) -> tuple[Recipe | N
 
 
 def load_images(config: RunConfig, *, image_size: int) -> Dataset:
-    """The dataset of a run.
+    """Load the dataset of a run.
 
     Raises:
-        InputError: If it is not there or breaks a rule.
+        InputError: If it is missing or invalid.
     """
     return load_dataset(
         config.dataset,
@@ -152,7 +152,7 @@ def load_images(config: RunConfig, *, image_size: int) -> Dataset:
 
 
 def _base(config: RunConfig) -> tuple[Recipe, list[str]]:
-    """The dataset's default recipe with the flags, and what had to be decided for them."""
+    """Return the dataset's default recipe with the flags applied, and notes on changes."""
     base = _with_flags(default_recipe(config.dataset), config)
     if not base.pretrained:
         return base, []
@@ -161,15 +161,15 @@ def _base(config: RunConfig) -> tuple[Recipe, list[str]]:
     except InputError as error:
         if config.pretrained or config.model is None:
             raise
-        # Another model was asked for, ImageNet weights were not: train it as far as possible.
+        # The user chose the model but did not ask for ImageNet weights: do without them.
         return replace(base, pretrained=False), [f"Trained from scratch: {error}"]
     return base, []
 
 
 def _rungs(config: RunConfig, epochs: int) -> tuple[int, ...]:
-    """Rungs that come after every warmup and every window the space holds."""
-    # Both reach up to 0.3 of the run (`spaces.strengths`); a trial judged inside its warmup, or by
-    # an average that is still mostly initial weights, is judged by neither recipe nor strength.
+    """List the rungs, which come after the longest warmup and averaging window of the space."""
+    # Both take up to 0.3 of the run (`spaces.strengths`). A value inside the warmup, or of an
+    # average that is still mostly initial weights, says nothing about a trial's final value.
     earliest = -(-3 * epochs // 10)
     grace_period = config.grace_period or max(1, earliest)
     if grace_period < earliest:
@@ -181,7 +181,7 @@ def _rungs(config: RunConfig, epochs: int) -> tuple[int, ...]:
 
 
 def _with_flags(recipe: Recipe, config: RunConfig) -> Recipe:
-    """A recipe with what was given on the command line, which wins over every file."""
+    """Apply the settings of the command line to a recipe; they override those of files."""
     names = ("model", "pretrained", "epochs", "batch_size", "lr", "optimizer", "image_size")
     given = {name: getattr(config, name) for name in (*names, "amp_dtype")}
     given = {name: value for name, value in given.items() if value is not None}

@@ -1,4 +1,4 @@
-"""The recipe that a run is held against: a published one by name, or the user's own file."""
+"""The reference recipe of a run: a published one by name, or the user's own file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +15,12 @@ from trainable.models.architecture import architecture
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
-    """What was asked for as the reference, before the dataset is known.
+    """The user's choice of the reference, before the dataset is known.
 
     Attributes:
-        base: The recipe that it stands on: the dataset's, or all of the user's file.
+        base: The recipe that it modifies: the dataset's default, or all of the user's file.
         name: Name of a published recipe, or empty for a file.
-        notes: What the file says that a recipe cannot hold, a sentence each.
+        notes: Sentences on settings of the file that a recipe cannot express.
     """
 
     base: Recipe
@@ -28,9 +28,9 @@ class Asked:
     notes: tuple[str, ...] = ()
 
     def recipe(self, *, num_train: int) -> Recipe:
-        """The reference for a dataset of this size.
+        """Return the reference for a dataset with ``num_train`` training images.
 
-        A drop path rate that the publication leaves to the architecture is that of the model.
+        If the publication leaves the drop path rate to the architecture, it is the model's default.
         """
         if not self.name:
             return self.base
@@ -42,10 +42,12 @@ class Asked:
 
 
 def reference_file(name: str) -> Path | None:
-    """The recipe file that a reference names, there or not, or None for a published recipe.
+    """Return the path of the recipe file that a reference names, or None for a published recipe.
+
+    The file need not exist.
 
     Raises:
-        InputError: If it is neither.
+        InputError: If it is neither the name of a recipe nor of a file.
     """
     if name in REFERENCE_NAMES:
         return None
@@ -59,11 +61,11 @@ def reference_file(name: str) -> Path | None:
 
 
 def read_reference(config: RunConfig, base: Recipe) -> Asked:
-    """Look up a name, or read a file.
+    """Look up the reference by name, or read its file.
 
     Args:
-        config: Names the reference.
-        base: What is missing in the file comes from here.
+        config: Settings with the name or path of the reference.
+        base: Recipe that gives the values missing in the file.
 
     Raises:
         InputError: If there is neither such a name nor such a file, or the file is wrong or starts

@@ -1,4 +1,4 @@
-"""What a run takes of the machines it runs on: where trials train, how many fit, for how long."""
+"""Resources of a run: machines and devices, number of concurrent trials, expected time."""
 
 import os
 from collections.abc import Callable
@@ -19,18 +19,18 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 FEW_SEEDS = 3
-"""Fresh seeds of a recipe that is only confirmed to compare with."""
+"""Number of fresh seeds of the recipes that are confirmed for comparison only."""
 STARTUP_S = 25.0
-"""Starting Ray, its workers and the tracking store; measured 20 to 30 s on 2 cores."""
+"""Seconds to start Ray, its workers and the tracking store; measured 20 to 30 on 2 cores."""
 OVERHEAD = 1.15
-"""What a core-second of training costs in all, with waiting at the end of each stage."""
+"""Factor from training time to total time, which includes waiting at the end of each stage."""
 
 
 def require_places(config: RunConfig) -> None:
-    """Refuse a trial that would wait for ever for what this machine does not have.
+    """Raise if a trial needs more cores or GPUs than this machine has, and would wait for ever.
 
     Raises:
-        InputError: If a trial asks for more cores or GPUs than there are.
+        InputError: If it needs more of either.
     """
     if config.ray_address:
         return
@@ -45,13 +45,14 @@ def require_places(config: RunConfig) -> None:
 def where_trials_run(
     config: RunConfig, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Call a function on a machine that trials run on, with what a trial gets.
+    """Call a function on a machine on which trials run, with the resources of a trial.
 
-    The machine of the driver is one of them, or the head of a cluster, perhaps without a GPU.
+    Without a cluster that is this machine. With one, the driver may be on a head without a GPU, so
+    the function is sent to a node.
     """
     if not config.ray_address:
         return function(*args, **kwargs)
-    # Ray takes a second to import, and only a cluster needs it to plan.
+    # Imported here, for Ray takes a second to import and only clusters need it for planning.
     from search.engine.cluster import call_where_trials_fit
 
     return call_where_trials_fit(
@@ -62,24 +63,24 @@ def where_trials_run(
 
 
 def num_threads(config: RunConfig) -> int:
-    """Compute threads of a trial."""
+    """Return the number of compute threads of a trial."""
     return max(1, int(config.cpus_per_trial))
 
 
 def device_of(config: RunConfig) -> str:
-    """Where trials train."""
+    """Return the device of the trials: ``cuda`` or ``cpu``."""
     return "cuda" if config.gpus_per_trial > 0 else "cpu"
 
 
 def require_fitting(memory: GpuMemory | None, *, gpus_per_trial: float) -> None:
-    """Refuse to pack more trials on a GPU than its memory holds.
+    """Raise if the trials that share a GPU need more memory than it has.
 
     Args:
-        memory: As measured; None without a GPU, where nothing is refused.
-        gpus_per_trial: Share of a GPU that a trial gets.
+        memory: Measured memory; None without a GPU, and then nothing is checked.
+        gpus_per_trial: Share of a GPU per trial.
 
     Raises:
-        InputError: If they do not fit; it says how many do.
+        InputError: If they do not fit; the message names the number that does.
     """
     if memory is None or gpus_per_trial >= 1.0:
         return
@@ -95,7 +96,7 @@ def require_fitting(memory: GpuMemory | None, *, gpus_per_trial: float) -> None:
 
 
 def in_parts(who: str, batch_size: int, parts: int) -> str:
-    """What is said where batches are trained in parts because the GPU's memory was too small."""
+    """Write the warning that batches are trained in parts because GPU memory is too small."""
     return (
         f"{who} ran out of GPU memory: its batches of {batch_size} images are trained in {parts} "
         f"parts. The optimizer sees the same batches; batch norm sees about {batch_size // parts} "
@@ -104,9 +105,9 @@ def in_parts(who: str, batch_size: int, parts: int) -> str:
 
 
 def estimate_s(plan: Plan, config: RunConfig, timing: Timing) -> float:
-    """Expected wall-clock of a whole run in seconds.
+    """Estimate the wall-clock time of a whole run in seconds.
 
-    Early stopping is taken to keep the share ``keep`` of the trials at each rung.
+    It assumes that the share ``keep`` of the trials passes each rung.
     """
     task = plan.task
     evaluated_s = 4 * plan.data.num_val * timing.evaluated_image_s
@@ -124,17 +125,17 @@ def estimate_s(plan: Plan, config: RunConfig, timing: Timing) -> float:
 
 
 def usual_confirm_runs(config: RunConfig) -> int:
-    """Runs of the confirm stage if no two of its five recipes are equal."""
+    """Count the runs of the confirm stage if no two of its five recipes are equal."""
     return 2 * config.confirm_seeds + 3 * min(config.confirm_seeds, FEW_SEEDS)
 
 
 def usual_runs_per_block(plan: Plan) -> int:
-    """Runs of one block if all that gets a dial differs, for estimates before a best is known."""
+    """Count the runs of one block if reference and best differ in all names that get a dial."""
     return len(cells(tuple(name for name in plan.dial_names if name != EMA_FACTOR), block=0))
 
 
 def num_workers(config: RunConfig) -> int:
-    """Trials that run at once, on this machine or on the nodes that the cluster has now."""
+    """Count the trials that run at once, on this machine or on the cluster's present nodes."""
     if config.ray_address:
         from search.engine.cluster import num_places
 
@@ -148,7 +149,7 @@ def num_workers(config: RunConfig) -> int:
 
 
 def _kept(plan: Plan, config: RunConfig) -> float:
-    """Mean share of its full length that a trial of the search trains for."""
+    """Estimate the mean share of its full length that a proposed trial trains for."""
     share, trained, before = 1.0, 0.0, 0
     for rung in (*plan.rungs, plan.task.epochs):
         trained += share * (rung - before)
@@ -157,7 +158,7 @@ def _kept(plan: Plan, config: RunConfig) -> float:
 
 
 def _share(fitting: int) -> float:
-    """The share that packs this many, in as few digits as do; Ray counts in ten-thousandths."""
+    """Return the GPU share by which ``fitting`` trials fit, in the fewest digits (at most 4)."""
     for digits in range(1, 5):
         scale: int = 10**digits
         share = -(-scale // fitting) / scale

@@ -1,4 +1,4 @@
-"""The plan as one readable page for the terminal."""
+"""Formatting of the plan as a page for the terminal."""
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -16,12 +16,12 @@ _LONGEST_NAME = 40
 def plan_text(
     console: Console, plan: Plan, config: RunConfig, *, estimate_s: float | None
 ) -> RenderableType:
-    """Task, axes, anchors, size of the search, time.
+    """Format the plan: task, axes, anchors, size of the search, expected time.
 
     Args:
-        console: Where it will be printed; in a narrow one the axes have raw values only.
+        console: Console that it will be printed to; a narrow one gets raw values only.
         plan: The plan.
-        config: What was asked.
+        config: The run's settings.
         estimate_s: Expected wall-clock of the whole run in seconds, or None if unknown.
     """
     return Group(
@@ -35,7 +35,7 @@ def plan_text(
 
 
 def task_line(plan: Plan) -> str:
-    """Data, model and length of a run."""
+    """Describe data, model and training length of a run."""
     task, data, recipe = plan.task, plan.data, plan.reference
     origin = "ImageNet weights" if task.pretrained else "from scratch"
     return (
@@ -48,7 +48,7 @@ def task_line(plan: Plan) -> str:
 
 
 def class_line(plan: Plan) -> str:
-    """Names of the first classes, with the images of each in every part."""
+    """List the first classes, with the numbers of their images in each split."""
     names, counts = plan.data.class_names, plan.data.images_per_class
     shown = [_shortened(name) for name in names[:_CLASSES_SHOWN]]
     rest = len(names) - len(shown)
@@ -68,7 +68,7 @@ def _shortened(name: str) -> str:
 
 
 def _axes(plan: Plan, console: Console) -> Table:
-    """The widest table that fits: with units, without them, or with raw values alone."""
+    """Make the widest table that fits: with units, without them, or with raw values only."""
     unlimited = console.options.update(max_width=10_000)
     for has_units, has_effective in ((True, True), (False, True), (False, False)):
         table = _table(plan, has_units=has_units, has_effective=has_effective)
@@ -125,7 +125,7 @@ def _size_line(plan: Plan, config: RunConfig, estimate_s: float | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time in the unit that a person would use."""
+    """Format a time in seconds, minutes or hours, depending on its size."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:

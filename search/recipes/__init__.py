@@ -1,1 +1,1 @@
-"""Recipe files in, out and compared."""
+"""Reading, writing, exporting and comparing of recipe files."""

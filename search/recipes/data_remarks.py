@@ -1,8 +1,8 @@
-"""What other trainers make of the images at hand that this project reads otherwise.
+"""Remarks on images that timm's or torchvision's scripts read differently from this project.
 
-timm's and torchvision's scripts read a folder by rules of their own. Where a dataset keeps to both
-there is nothing to say; where it does not, a recipe that was judged here would train on other
-images there, or on none, mostly without a word.
+timm's and torchvision's scripts read a folder by rules of their own. If a dataset breaks one of
+them, a recipe that was judged here would train on other images there, or on none, mostly without an
+error.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ from trainable.data.file_facts import FileFacts
 
 
 def timm_remarks(files: FileFacts, class_names: Sequence[str]) -> list[str]:
-    """What timm's folder reader does with these files that is not done here, a sentence each."""
+    """Write a sentence on each difference in how timm's folder reader treats these files."""
     return [
         *_unread(files.endings, TIMM_ENDINGS),
         *_nested(files.num_nested),
@@ -25,12 +25,15 @@ def timm_remarks(files: FileFacts, class_names: Sequence[str]) -> list[str]:
 
 
 def torchvision_remarks(files: FileFacts) -> list[str]:
-    """The same of torchvision's, which keeps to this project's order and nesting of folders."""
+    """Write a sentence on each difference in how torchvision's reader treats these files.
+
+    It has the same order of classes and nesting of folders as this project.
+    """
     return [*_unread(files.endings, TORCHVISION_ENDINGS), *_pixels(files)]
 
 
 def class_order(class_names: Sequence[str]) -> str:
-    """How the classes are numbered here and by timm's own scripts, in one sentence."""
+    """Describe in one sentence how classes are numbered here and by timm's own scripts."""
     if list(class_names) != sorted(class_names):
         return "That is the order of the dataset itself; whoever reads it from folders sorts it."
     others = sorted(class_names, key=natural_key)
@@ -67,7 +70,7 @@ def _nested(num_nested: int) -> list[str]:
 
 def _other_order(class_names: Sequence[str]) -> list[str]:
     others = sorted(class_names, key=natural_key)
-    # What is in neither order was not read from folders of these names.
+    # Classes in another order than both were not read from folders.
     if others == list(class_names) or sorted(class_names) != list(class_names):
         return []
     return [f"It numbers the classes in another order: {_differs(class_names, others)}"]

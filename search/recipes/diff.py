@@ -1,11 +1,11 @@
-"""What a recipe lacks, has too much of, or has otherwise than a reference, most important first.
+"""Differences of a recipe from a reference: missing, extra and other settings, sorted by size.
 
 A reproduction that misses by several points usually misses an ingredient, not an architecture. Two
 recipes are compared key by key, strengths in effective units: the same ``weight_decay`` pulls less
 in a shorter run.
 
-What a difference usually matters is a rough number of points of ImageNet top-1, good for an order
-and for nothing else. The sources:
+The usual effect of a difference is a rough number of points of ImageNet top-1, used for sorting
+only. The sources:
 
 - He et al. 2019 (arXiv 1812.01187), table 6, ResNet-50-D: cosine instead of steps +0.75, label
   smoothing +0.4, MixUp +0.8.
@@ -55,9 +55,9 @@ _POINTS = {
     "grad_accum_steps": 0.0,
     "model": 0.0,
 }
-"""What a difference in a key that is not searched usually matters, see `usual_points`."""
+"""Usual effect of a difference in a key that is not searched, see `usual_points`."""
 OTHER_POINTS = 0.2
-"""The same for what a recipe has no key for."""
+"""Usual effect of a difference in a setting that a recipe has no key for."""
 
 _OFF: dict[str, object] = {
     "randaugment": None,
@@ -70,12 +70,12 @@ _OFF: dict[str, object] = {
     "pretrained": False,
 }
 _UNITS = {
-    # Epochs over more images are a longer run, and a larger batch is meant to have a larger rate.
+    # More images make an epoch longer, and a larger batch goes with a larger rate.
     "epochs": "images seen",
     "lr": "rate per 256 images",
     "min_lr": "share of the peak",
 }
-"""What the effective value of such a key, or of the learning rate, counts between two recipes."""
+"""Unit of the effective value by which a key that is no strength is compared."""
 
 _SPEED = ("amp_dtype", "compile", "grad_accum_steps")
 _RATIO_KEYS = ("epochs", "batch_size", "image_size", "min_lr")
@@ -84,7 +84,7 @@ _KEYS = frozenset(f.name for f in fields(Recipe))
 
 
 def usual_points() -> dict[str, float]:
-    """Points of top-1 that a difference in a key usually matters; for an order only."""
+    """Return the usual effect of a difference by key, in points of top-1; for sorting only."""
     points = {name: strength.usual_points for name, strength in STRENGTHS.items()}
     points |= _POINTS
     points |= {name: extra.usual_points for name, extra in EXTRAS.items() if _searched(name)}
@@ -94,15 +94,15 @@ def usual_points() -> dict[str, float]:
 def diff(
     mine: Recipe | Described, reference: Recipe | Described, task_mine: Task, task_reference: Task
 ) -> tuple[Difference, ...]:
-    """Every key in which ``mine`` is not ``reference``, what usually matters most first.
+    """List all keys in which two recipes differ, sorted by the usual effect, largest first.
 
-    The seed is no difference. A `Described` also shows what its recipe only stands in for.
+    The seed is not compared. A `Described` also shows settings that its recipe only approximates.
 
     Args:
-        mine: The recipe in question.
-        reference: What it should be like.
-        task_mine: The run of ``mine``, for its effective units.
-        task_reference: The run of ``reference``.
+        mine: The recipe.
+        reference: The recipe that it is compared with.
+        task_mine: Task of ``mine``, for its effective units.
+        task_reference: Task of ``reference``.
     """
     ours = mine if isinstance(mine, Described) else Described(recipe=mine)
     theirs = reference if isinstance(reference, Described) else Described(recipe=reference)
@@ -113,18 +113,18 @@ def diff(
     ]
     extra_keys = sorted({*ours.facts, *theirs.facts} - set(usual_points()))
     found += [d for key in extra_keys if (d := _compare_extra(key, ours, theirs)) is not None]
-    # A stable sort: equals stay in the order of the table.
+    # The sort is stable: equal differences stay in the order of the table.
     return tuple(sorted(found, key=lambda difference: -difference.usual_points))
 
 
 def to_json(differences: Sequence[Difference]) -> str:
-    """Differences as JSON that strict parsers read, in the given order."""
+    """Convert differences to standard JSON, in the given order."""
     rows = [{k: _finite(v) for k, v in d.to_dict().items()} for d in differences]
     return json.dumps({"schema": SCHEMA, "differences": rows}, indent=2, allow_nan=False) + "\n"
 
 
 def to_lines(differences: Sequence[Difference]) -> tuple[str, ...]:
-    """Differences as numbered lines for a terminal."""
+    """Format differences as numbered lines for a terminal."""
     if not differences:
         return ("No difference.",)
     return tuple(f"{i}. {d.sentence}" for i, d in enumerate(differences, start=1))
@@ -141,7 +141,7 @@ def _compare(
     effective_reference = _effective(name, reference.recipe, task_reference)
     both_off = _is_off(name, ours) and _is_off(name, theirs)
     same_effect = unit is not None and _close(effective_mine, effective_reference)
-    # An equal last rate under another peak is another share of it, which `lr` says already.
+    # `min_lr` is compared as a share of the peak; if only the peak differs, `lr` reports it.
     says_nothing = same_effect or unit is None or name == "min_lr"
     if both_off or (ours == theirs and says_nothing):
         return None
@@ -196,7 +196,7 @@ def _compare_extra(key: str, mine: Described, reference: Described) -> Differenc
 
 
 def _effective(name: str, recipe: Recipe, task: Task) -> float | None:
-    """The effective value, or None where there is no unit or nothing to measure."""
+    """Return the effective value of a key, or None if it has no unit or is off."""
     if name == "epochs":
         return float(recipe.epochs * task.num_train)
     if name == "lr":
@@ -207,25 +207,25 @@ def _effective(name: str, recipe: Recipe, task: Task) -> float | None:
     if searched is None:
         return None
     effective = to_effective(name, raw, task)
-    # What is off and still has an effective value (an average of one step) has nothing to measure.
+    # Strengths that are off may still have an effective value, such as a window of one step.
     return None if raw == searched.off and effective != 0.0 else effective
 
 
 def _raw(name: str, recipe: Recipe) -> Any:
     if name == "dropout":
-        # Left to the architecture (`search.recipes.model_remarks.settled`), it is 0 in nearly all.
+        # None means the architecture's own (`search.recipes.model_remarks.settled`), mostly 0.
         return recipe.dropout or 0.0
     searched = _searched(name)
     return searched.read(recipe) if searched else getattr(recipe, name)
 
 
 def _searched(name: str) -> Strength | None:
-    """The strength or extra whose raw value is this key of a recipe."""
+    """Return the strength or extra axis whose raw value is this key of a recipe, or None."""
     return known().get(name) if name in (*_KEYS, *STRENGTH_KEYS) else None
 
 
 def _unit(name: str) -> str | None:
-    """What the effective value of a key counts; without one, the raw value says it all."""
+    """Return the unit of a key's effective value, or None if raw values are compared."""
     searched = _searched(name)
     return _UNITS.get(name, searched.unit if searched else None)
 
@@ -252,7 +252,7 @@ def _kind(name: str, ours: object, theirs: object, same_effect: bool) -> str:
 def _size(
     name: str, ours: Any, theirs: Any, effective_mine: float | None, effective_other: float | None
 ) -> float:
-    """How large a difference is, in ``[0, 1]``: 1 is all of it, or a factor of ten."""
+    """Compute the size of a difference in ``[0, 1]``: 1 is on against off, or a factor of ten."""
     if _is_off(name, ours) or _is_off(name, theirs):
         return 1.0
     if name == "randaugment":

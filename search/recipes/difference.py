@@ -1,4 +1,4 @@
-"""One key in which a recipe is not its reference, as data and as a sentence."""
+"""A difference of a recipe from its reference in one key, as data and as a sentence."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -19,7 +19,7 @@ _LABELS = {
     "pretrained": "pretraining",
     "randaugment": "RandAugment",
 }
-"""What people call those keys of a recipe that are not searched."""
+"""Names for people of the recipe keys that are not searched."""
 _OPTIMIZERS = {
     ("adam", "adamw"): (
         "plain Adam: L2 enters the gradient and is scaled down with it; AdamW decouples the decay"
@@ -33,19 +33,19 @@ _OPTIMIZERS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Difference:
-    """One key in which a recipe is not its reference.
+    """A difference of a recipe from its reference in one key.
 
     Attributes:
         name: Key of a recipe, or timm's key where a recipe has none.
-        kind: ``missing``, ``extra``, ``other`` (both have it, otherwise), ``same_effect`` (the
-            numbers differ, what they amount to does not), ``speed`` or ``context``.
-        mine: Raw value, or words where a recipe only holds a stand-in.
-        reference: The same of the reference.
-        effective_unit: What the effective values count; None where the raw value says it all.
-        mine_effective: In that unit.
-        reference_effective: In that unit.
-        usual_points: Points of top-1 that such a difference usually matters, for an order only.
-        sentence: What is different, for the user.
+        kind: ``missing``, ``extra``, ``other`` (both have it, with different values),
+            ``same_effect`` (raw values differ, effective ones do not), ``speed`` or ``context``.
+        mine: Raw value, or words if the recipe only approximates the setting.
+        reference: The same for the reference.
+        effective_unit: Unit of the effective values; None if there are none.
+        mine_effective: Effective value in that unit.
+        reference_effective: Effective value of the reference in that unit.
+        usual_points: Usual effect of such a difference in points of top-1, for sorting only.
+        sentence: Description for the user.
     """
 
     name: str
@@ -59,18 +59,18 @@ class Difference:
     sentence: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Convert to a mapping."""
         return asdict(self)
 
 
 def label_of(name: str) -> str:
-    """What people call a key of a recipe."""
+    """Return the name for people of a recipe key."""
     searched = known().get(name)
     return searched.label if searched else _LABELS.get(name, name)
 
 
 def sentence_of(difference: Difference, remark: str) -> str:
-    """What is different, for the user, with a remark where a value makes no sense in its run."""
+    """Describe a difference for the user, followed by the remark if it is not empty."""
     name, ours, theirs = difference.name, difference.mine, difference.reference
     label = label_of(name)
     if name == "optimizer":
@@ -103,13 +103,13 @@ def sentence_of(difference: Difference, remark: str) -> str:
 
 
 def _has_own_unit(difference: Difference) -> bool:
-    """Whether the effective values are there and say more than the raw ones."""
+    """Whether there are effective values that differ from the raw ones."""
     effective = difference.mine_effective, difference.reference_effective
     return None not in effective and effective != (difference.mine, difference.reference)
 
 
 def _told_apart(ours: Any, theirs: Any) -> tuple[str, str]:
-    """Both in words, which differ where the values do."""
+    """Format two values so that the texts differ if the values do."""
     own, other = _shown(ours), _shown(theirs)
     return (own, other) if own != other or ours == theirs else (repr(ours), repr(theirs))
 

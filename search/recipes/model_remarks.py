@@ -1,4 +1,4 @@
-"""What the architecture does to a recipe: what it leaves open settled, and what to know of it."""
+"""Influence of the architecture on a recipe: its default dropout, and remarks for the user."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,9 +14,9 @@ from trainable.models.probe import RESNET18_CIFAR, ModelInfo, describe_model
 
 
 def settled(recipe: Recipe) -> Recipe:
-    """The recipe with the dropout that it trains with, where it leaves that to the architecture.
+    """Set the dropout of a recipe to the architecture's own if the recipe leaves it open.
 
-    A model that is not here stays as it is.
+    The recipe of a model that is not installed stays as it is.
     """
     if recipe.dropout is not None:
         return recipe
@@ -27,15 +27,15 @@ def settled(recipe: Recipe) -> Recipe:
 
 
 def model_remarks(recipe: Recipe, *, space: Space | None = None) -> tuple[str, ...]:
-    """Sentences on what the model of a recipe does otherwise than most.
+    """Write sentences on the properties in which a recipe's model differs from most models.
 
     Args:
-        recipe: Dropout settled.
-        space: What is searched: it matters even where the recipe has it off. None where only this
-            recipe is trained.
+        recipe: The recipe, after `settled`.
+        space: Search space, whose strengths matter even if the recipe has them off. None if only
+            this recipe is trained.
 
     Raises:
-        InputError: If there is no such model.
+        InputError: If the model does not exist.
     """
     info, own = describe_model(recipe.model), architecture(recipe.model)
     searched = space.free_names if space else ()
@@ -72,7 +72,7 @@ def _on_dropout(recipe: Recipe, info: ModelInfo, own: Architecture, *, has_off: 
 
 
 def _on_depth(model: str, shares: tuple[float, ...]) -> list[str]:
-    """Where the rate does not rise evenly with depth, from one block's share to all of it."""
+    """Write a sentence if the drop path rate does not rise evenly with depth to its full value."""
     if not shares:
         return []
     first, last = shares[0], shares[-1]

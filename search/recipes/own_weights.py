@@ -1,4 +1,4 @@
-"""Runs that start from a weight file of the user's, which no recipe can name."""
+"""Refusal of runs that start from the user's own weight file, which a recipe cannot name."""
 
 from pathlib import Path
 
@@ -8,13 +8,13 @@ from trainable.models.pretrained import weights_folder
 
 
 def refuse_own_weights(path: Path, described: Described) -> None:
-    """Refuse to train what starts from weights that are not at hand under the name of the model.
+    """Raise if a recipe file starts from a weight file of its own.
 
-    A recipe says only whether training starts from the pretrained weights of its model. Taking
-    those instead of the user's, or none, would be another run.
+    A recipe only holds whether training starts from the pretrained weights of its model. Using
+    those in place of the user's, or none, would be another run.
 
     Raises:
-        InputError: If the source starts from a file of its own. The message says how to use it.
+        InputError: If it does. The message explains how to use the weights.
     """
     if not described.own_weights:
         return

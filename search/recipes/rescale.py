@@ -1,4 +1,4 @@
-"""A recipe moved to another number of images, epochs or batch size, and what moved and why."""
+"""Rescaling of a recipe to another number of images, epochs or batch size, with explanations."""
 
 from dataclasses import replace
 
@@ -17,21 +17,21 @@ def rescaled_recipe(
     batch_size: int | None = None,
     lr: float | None = None,
 ) -> tuple[Recipe, tuple[str, ...]]:
-    """The recipe that means in the other run what ``recipe`` means in ``from_task``.
+    """Rescale a recipe so that its strengths keep their effective values in another run.
 
     Args:
-        recipe: What was found to be good in ``from_task``.
-        from_task: The run it was found in.
-        num_train: Training images of the other run; None keeps the number.
+        recipe: The recipe, found in ``from_task``.
+        from_task: Task of the run in which it was found.
+        num_train: Number of training images of the other run; None keeps it.
         epochs: Its epochs; None keeps them.
         batch_size: Its images per step; None keeps them.
-        lr: Its peak learning rate; None keeps it, since nothing measured here says where it goes.
+        lr: Its peak learning rate; None keeps it, as a search measures nothing on how it scales.
 
     Returns:
-        The recipe, and lines for the user: one for everything that moved, one for what stays.
+        The recipe, and lines for the user: one for each change, and one for unchanged strengths.
 
     Raises:
-        InputError: If a number lies outside its interval, or the other run is too short.
+        InputError: If a number is outside its interval, or the other run is too short.
     """
     moved = replace(
         recipe,
@@ -39,7 +39,7 @@ def rescaled_recipe(
         batch_size=recipe.batch_size if batch_size is None else batch_size,
         lr=recipe.lr if lr is None else lr,
     )
-    # The schedule ends at the same share of its peak.
+    # The last rate keeps its ratio to the peak.
     moved = replace(moved, min_lr=recipe.min_lr * moved.lr / recipe.lr)
     to_task = replace(
         from_task,

@@ -1,4 +1,4 @@
-"""Arguments of timm's ``train.py`` with its defaults behind them, read with checked types."""
+"""Arguments of timm's ``train.py`` with their defaults, read with checked types."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,22 +7,22 @@ from search.recipes.timm_keys import RETIRED_KEYS, TRAIN_DEFAULTS
 from spaces.errors import InputError
 
 _MOST_SHOWN = 60
-"""Characters of a value that a sentence shows."""
+"""Largest number of characters of a value in a sentence."""
 
 
 def shown(value: object) -> str:
-    """A value of a file in one short line."""
+    """Format a value of a file as one short line."""
     text = "".join(c if c.isprintable() else " " for c in str(value))
     flat = " ".join(text.split())
     return flat if len(flat) <= _MOST_SHOWN else f"{flat[:_MOST_SHOWN]}..."
 
 
 class TimmArgs:
-    """What ``train.py`` would see, and a memory of which keys were asked for.
+    """The arguments that ``train.py`` would use, with a record of the keys that were read.
 
     Args:
         args: Values by key, as in an ``args.yaml``.
-        defaults: Defaults that go before those of ``train.py``.
+        defaults: Defaults that take precedence over those of ``train.py``.
     """
 
     def __init__(self, args: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
@@ -43,26 +43,26 @@ class TimmArgs:
         return self.peek(key)
 
     def peek(self, key: str) -> Any:
-        """The value of ``key``; that its default counted is not worth a note."""
+        """Return the value of ``key`` without recording the use of its default."""
         return self._args.get(key, self._defaults[key])
 
     def settle(self, keys: Iterable[str], *, told: Iterable[str]) -> None:
-        """Remember that ``keys`` count here, and of which of them the user is told in words.
+        """Record that ``keys`` have been handled, and which of them other notes mention.
 
-        The others have values that mean what is done here anyway.
+        The others have values that agree with this project's behaviour.
         """
         self._settled.update(keys)
         self._told.update(told)
 
     def text(self, key: str) -> str:
-        """The value of ``key``, which must be text."""
+        """Return the value of ``key``, which must be text."""
         value = self[key]
         if not isinstance(value, str) or not value:
             raise InputError(f"`{key}` must be text, but got {value!r}.")
         return value
 
     def flag(self, key: str) -> bool:
-        """The value of ``key``, which must be true, false or null."""
+        """Return the value of ``key``, which must be true, false or null (as false)."""
         value = self[key]
         if value is not None and not isinstance(value, bool):
             raise InputError(f"`{key}` must be true or false, but got {value!r}.")
@@ -71,30 +71,30 @@ class TimmArgs:
     def number(
         self, key: str, low: float, high: float | None = None, *, none: float | None = None
     ) -> float:
-        """The value of ``key`` in ``[low, high]``; ``none`` is what null means, where it may be."""
+        """Return the value of ``key``, which must be in ``[low, high]``; null becomes ``none``."""
         value = self[key]
         return none if value is None and none is not None else _number(key, value, low, high)
 
     def integer(self, key: str, low: int) -> int:
-        """The value of ``key``, which must be a whole number of at least ``low``."""
+        """Return the value of ``key``, which must be a whole number of at least ``low``."""
         return _whole(key, self[key], low)
 
     def numbers(self, key: str, low: float, high: float | None = None) -> tuple[float, ...]:
-        """The value of ``key``, which must be a list of numbers in ``[low, high]``."""
+        """Return the value of ``key``, which must be a list of numbers in ``[low, high]``."""
         values = self[key]
         if not isinstance(values, (list, tuple)) or not values:
             raise InputError(f"`{key}` must be a list of numbers, but got {values!r}.")
         return tuple(_number(key, value, low, high) for value in values)
 
     def mapping(self, key: str) -> dict[str, Any]:
-        """The value of ``key``, which must be a mapping or null."""
+        """Return the value of ``key``, which must be a mapping or null (as empty)."""
         value = self[key]
         if value is not None and not isinstance(value, Mapping):
             raise InputError(f"`{key}` must be a mapping, but got {value!r}.")
         return dict(value or {})
 
     def notes(self) -> tuple[str, ...]:
-        """Sentences on the keys that nothing was made of, and on defaults that counted."""
+        """Write sentences on unknown keys, on keys without effect here, and on defaults used."""
         known = set(TRAIN_DEFAULTS) | RETIRED_KEYS
         unknown = sorted(set(self._args) - known)
         counted = [
@@ -114,7 +114,10 @@ class TimmArgs:
         return tuple(notes)
 
     def _listed(self, keys: set[str], *, counted: bool = True) -> str:
-        """Those of ``keys`` that the file changes, and how many others it holds if ``counted``."""
+        """List those of ``keys`` that the file sets to another value than the default.
+
+        With ``counted`` also the number of keys that it sets to their default.
+        """
         held = sorted(keys & set(self._args))
         changed = [key for key in held if self._args[key] not in (None, TRAIN_DEFAULTS.get(key))]
         named = [f"{key} = {shown(self._args[key])}" for key in changed]

@@ -1,18 +1,18 @@
-"""A recipe as the YAML that timm's ``train.py`` takes with ``--config``.
+"""Export of a recipe as the YAML file for ``--config`` of timm's ``train.py``.
 
-What the script would otherwise default to something else is written out, also where it is off. What
-it cannot do is said in comments, with what comes nearest. Traps, by key:
+Settings for which the script has another default are written, also if they are off. Settings that
+it does not have are approximated, with a comment. Traps, by key:
 
-- ``epochs`` counts what follows the warmup (``warmup_prefix``), and ``warmup_epochs`` is whole.
-- ``warmup_lr`` is the rate of the very first step: ``lr / (W + 1)`` of W warmup steps, so it hangs
+- ``epochs`` does not include the warmup (``warmup_prefix``), and ``warmup_epochs`` is an integer.
+- ``warmup_lr`` is the rate of the first step: ``lr / (W + 1)`` with W warmup steps, so it depends
   on the number of images.
-- With MixUp or CutMix, a batch of odd length, an accumulated one's part included, stops the script.
+- With MixUp or CutMix, a batch or micro-batch of odd length stops the script with an error.
 - ``clip_grad: 0`` would clip every gradient to nothing; off is null.
-- ``drop_path``, even 0, fails for a model that does not take it; off is null. For one that takes
-  it, null is the rate of its architecture, which is not 0 in all of them.
-- ``drop`` is 0 where nothing is given, whatever dropout the architecture has of its own.
+- ``drop_path``, even 0, is an error for a model without drop path; off is null. For other models
+  null is the architecture's own rate, which is not always 0.
+- ``drop`` is 0 by default, even if the architecture has a dropout of its own.
 - ``model_ema_warmup`` makes the decay irrelevant below 353 000 steps, so it stays off.
-- A schedule of a name that timm does not know trains at a constant rate without a word.
+- A schedule with a name that timm does not know trains at a constant rate without an error.
 
 One function per group of keys, each beside its traps.
 """
@@ -50,11 +50,11 @@ _STAND_IN_MODELS = {"resnet18_cifar": "resnet18"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TimmExport:
-    """What ``train.py`` is told, and what it cannot be told.
+    """Arguments of ``train.py``, with comments on what they cannot express.
 
     Attributes:
         args: Values by key of ``train.py``.
-        comments: Sentences; empty where timm trains exactly this recipe.
+        comments: Sentences on differences; empty if timm trains exactly this recipe.
     """
 
     args: Args
@@ -62,10 +62,10 @@ class TimmExport:
 
 
 def timm_args(recipe: Recipe, *, num_train: int, num_classes: int) -> TimmExport:
-    """Arguments of ``train.py`` for one device that train ``recipe`` on this many images.
+    """Make the arguments of ``train.py`` that train ``recipe`` on ``num_train`` images, one device.
 
     Raises:
-        InputError: If there are no images, fewer than 2 classes, or no such model.
+        InputError: If there are no images, fewer than 2 classes, or the model does not exist.
     """
     task = Task.of(recipe, num_train=num_train, num_classes=num_classes, num_blocks=0)
     comments: list[str] = []
@@ -85,12 +85,12 @@ def timm_args(recipe: Recipe, *, num_train: int, num_classes: int) -> TimmExport
 
 
 def write_timm(path: Path, export: TimmExport, *, of_data: Sequence[str] = ()) -> None:
-    """Write the file for ``--config``, what timm cannot do in comments above the values.
+    """Write the file for ``--config``, with the differences in comments above the values.
 
     Args:
-        path: Where to.
-        export: What the script is told.
-        of_data: What it makes of the dataset at hand that is not made of it here.
+        path: Path of the file.
+        export: Arguments and comments.
+        of_data: Sentences on differences in reading the dataset.
     """
     heading = [
         f"For train.py of timm, keys as of {TIMM_VERSION} (commit {TIMM_COMMIT[:8]}), one device:",
@@ -120,9 +120,9 @@ def _model(recipe: Recipe, num_classes: int, comments: list[str]) -> Args:
         "pretrained": recipe.pretrained,
         "num_classes": num_classes,
         "img_size": recipe.image_size,
-        "crop_pct": 1.0,  # timm would enlarge an image and cut its border off before it evaluates.
+        "crop_pct": 1.0,  # By default timm enlarges images and crops their border for evaluation.
         "drop_path": drop_path,
-        # Given nothing, train.py would switch off what the architecture has of its own.
+        # By default train.py switches off the dropout of the architecture.
         "drop": settled(replace(recipe, model=model)).dropout or 0.0,
     }
     config = get_pretrained_cfg(model, allow_unregistered=True)

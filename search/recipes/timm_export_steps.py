@@ -1,4 +1,4 @@
-"""Batches, epochs and learning rates of a recipe, as timm's ``train.py`` counts them."""
+"""Conversion of batches, epochs and learning rates to the arguments of timm's ``train.py``."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ _MIXES_EVEN = "its MixUp and CutMix stop at a batch of odd length"
 
 
 def batches(recipe: Recipe, task: Task, comments: list[str]) -> dict[str, Any]:
-    """Arguments for batch and micro-batch; what changes by them is added to ``comments``."""
+    """Make the arguments for batch and micro-batch; add differences to ``comments``."""
     batch_size, pieces = recipe.batch_size, recipe.grad_accum_steps
     mixes = recipe.mixup_alpha > 0 or recipe.cutmix_alpha > 0
     reasons = []
@@ -44,7 +44,7 @@ def batches(recipe: Recipe, task: Task, comments: list[str]) -> dict[str, Any]:
 
 
 def schedule(recipe: Recipe, task: Task, comments: list[str]) -> dict[str, Any]:
-    """Arguments for epochs and learning rate; what changes by them is added to ``comments``."""
+    """Make the arguments for epochs and learning rate; add differences to ``comments``."""
     per_epoch, total_steps = task.steps_per_epoch, task.total_steps
     warmup_steps = warmup_steps_of(recipe.strengths.warmup_fraction, total_steps)
     warmup_epochs = _warmup_epochs(warmup_steps, per_epoch, recipe.epochs)
@@ -76,7 +76,7 @@ def schedule(recipe: Recipe, task: Task, comments: list[str]) -> dict[str, Any]:
             "sched: wsd needs timm 1.0.31 or newer; an older one trains at a constant rate."
         )
         args["sched"] = "wsd"
-        # Below 1 timm takes a share of what follows the warmup, from 1 on a number of epochs.
+        # In timm, below 1 it is a share of the run after the warmup, from 1 on a number of epochs.
         args["decay_epochs"] = share if share < 1 else recipe.epochs - warmup_epochs
     elif recipe.schedule in ("constant", "wsd"):
         # Every timm knows a step schedule; `sched: constant` is new.
@@ -87,7 +87,7 @@ def schedule(recipe: Recipe, task: Task, comments: list[str]) -> dict[str, Any]:
 
 
 def _warmup_epochs(warmup_steps: int, per_epoch: int, epochs: int) -> int:
-    """Whole epochs nearest to the warmup, at least one if there is any, and one left after it."""
+    """Round the warmup to whole epochs: at least one if there is any, and fewer than all."""
     if warmup_steps == 0:
         return 0
     return min(max(1, round(warmup_steps / per_epoch)), epochs - 1)

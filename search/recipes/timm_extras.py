@@ -1,4 +1,4 @@
-"""What an ``args.yaml`` of timm says that a recipe cannot hold, or holds in another sense."""
+"""Settings of timm's ``args.yaml`` that a recipe cannot express, or that act differently here."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -12,16 +12,16 @@ from trainable.models.architecture import architecture
 from trainable.models.probe import describe_model
 
 MOMENTA = {"muon": 0.95, "sgd": 0.9}
-"""Momentum of our optimizers; train.py hands every one that has a momentum 0.9 unless told."""
+"""Momentum of our optimizers; train.py uses 0.9 for all by default."""
 
 
 def extras(given: TimmArgs, recipe: Recipe) -> dict[str, str]:
-    """What is switched on in timm and has no key in a recipe, by timm's key."""
+    """Collect the settings that are on in timm and have no key in a recipe, by timm's key."""
     off_at: Off = dict(ALWAYS)
     augments, policy = not given.flag("no_aug"), given["aa"]
     if augments:
         off_at |= WITH_AUGMENTATION
-    # timm leaves the jitter out under a policy.
+    # timm has no colour jitter if there is an augmentation policy.
     jitters = augments and (not policy or "3a" in str(policy))
     if jitters:
         off_at["color_jitter"] = (None, 0)
@@ -50,7 +50,7 @@ def extras(given: TimmArgs, recipe: Recipe) -> dict[str, str]:
 
 
 def _parts(given: TimmArgs) -> dict[str, str]:
-    """What is left out of keys that are used in part."""
+    """Collect the unused parts of keys that are used in part."""
     found = {}
     channels = given["in_chans"]
     if channels is None and given["input_size"] is not None:
@@ -64,7 +64,7 @@ def _parts(given: TimmArgs) -> dict[str, str]:
 
 
 def _of_the_model(model: str, key: str, value: object) -> tuple[object, ...]:
-    """The value itself if it is what the model is given here anyway, else nothing."""
+    """Return the value if it equals the model's own, which is used here, else nothing."""
     if not isinstance(value, (list, tuple)):
         return ()
     try:
@@ -76,7 +76,7 @@ def _of_the_model(model: str, key: str, value: object) -> tuple[object, ...]:
 
 
 def notes_on(facts: Mapping[str, str]) -> list[str]:
-    """One sentence for each thing that a recipe does not hold."""
+    """Write a sentence on each setting that a recipe does not hold."""
     held = {f.name for f in fields(Recipe)} | set(STRENGTH_KEYS)
     return [
         f"`{name}` is only a stand-in: the file says {words}."
@@ -87,7 +87,7 @@ def notes_on(facts: Mapping[str, str]) -> list[str]:
 
 
 def remarks(given: TimmArgs, recipe: Recipe, warmup_epochs: int) -> list[str]:
-    """Sentences on what a recipe holds, and this project carries out otherwise than timm."""
+    """Write sentences on settings of a recipe that act differently here than in timm."""
     found = []
     if recipe.schedule == "cosine" and warmup_epochs and not given.flag("warmup_prefix"):
         found.append(
@@ -108,7 +108,7 @@ def remarks(given: TimmArgs, recipe: Recipe, warmup_epochs: int) -> list[str]:
 
 
 def _done_otherwise(given: TimmArgs, recipe: Recipe, warmup_epochs: int) -> list[str]:
-    """One sentence for each key that the file sets to something that is not done here."""
+    """Write a sentence on each key that the file sets to a behaviour that this project lacks."""
     mixes = recipe.mixup_alpha > 0 or recipe.cutmix_alpha > 0
     idle = {
         "remode": not recipe.erasing,
@@ -131,7 +131,7 @@ def _done_otherwise(given: TimmArgs, recipe: Recipe, warmup_epochs: int) -> list
 
 
 def _drop_path(given: TimmArgs, recipe: Recipe) -> list[str]:
-    """Where the drop path rate comes from, if not from its own key."""
+    """Write a sentence on the origin of the drop path rate if its own key is not given."""
     rate = f"{recipe.strengths.drop_path_rate:g}"
     if not leaves_drop_path_out(given):
         is_old = given.peek("drop_path") is None
@@ -151,7 +151,7 @@ def leaves_drop_path_out(given: TimmArgs) -> bool:
 
 
 def own_drop_path(model: str) -> float:
-    """The drop path rate that timm's architecture has of its own; 0 for one that is not here."""
+    """Return the default drop path rate of timm's architecture; 0 if it is not installed."""
     try:
         return architecture(model).drop_path_rate
     except InputError:

@@ -1,4 +1,4 @@
-"""A timm ``args.yaml`` as a recipe: what it says, what a recipe can hold of it, and what not.
+"""Conversion of a timm ``args.yaml`` into a recipe, with notes on what a recipe cannot express.
 
 ``train.py`` writes every argument of a run into ``args.yaml`` and reads the same keys back with
 ``--config``. A key that a file leaves out has the default of ``train.py``, which is seldom "off".
@@ -24,7 +24,7 @@ from spaces.recipe import RandAugment, Recipe
 from spaces.strengths.values import Strengths
 
 RANDAUGMENT_SCALE = 3
-"""torchvision counts the magnitude of RandAugment to 30, timm to 10."""
+"""Ratio of RandAugment's magnitudes: the largest is 30 in torchvision, 10 in timm."""
 
 _RECIPE_KEYS = frozenset(Recipe().to_dict())
 _TIMM_KEYS = frozenset(TRAIN_DEFAULTS)
@@ -33,16 +33,16 @@ _OF_THE_DATASET = ("model", "batch_size", "epochs", "seed")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Described:
-    """A recipe, and what its source says beyond what a recipe can hold.
+    """A recipe, with the settings of its source that a recipe cannot express.
 
     Attributes:
-        recipe: The nearest recipe.
-        facts: What the source really says, in words: by the name of a recipe's key whose value is
-            only a stand-in (``schedule: "step decay, times 0.1 every 30 epochs"``), or by timm's
-            key where a recipe has none (``color_jitter: "0.4"``).
-        notes: Sentences for the user: stand-ins, defaults, keys that nothing here knows.
-        own_weights: File of weights that the source starts from, which a recipe cannot name; empty
-            if there is none.
+        recipe: The most similar recipe.
+        facts: Settings of the source in words: by recipe key if the recipe's value is only an
+            approximation (``schedule: "step decay, times 0.1 every 30 epochs"``), or by timm's key
+            if a recipe has none (``color_jitter: "0.4"``).
+        notes: Sentences for the user on approximations, defaults and unknown keys.
+        own_weights: Path of the weight file that the source starts from, which a recipe cannot
+            name; empty if there is none.
     """
 
     recipe: Recipe
@@ -52,21 +52,22 @@ class Described:
 
 
 def looks_like_timm(data: Mapping[str, Any]) -> bool:
-    """Whether at least two keys are those of ``train.py`` alone, and none is a recipe's alone."""
+    """Whether at least two keys belong to ``train.py`` only, and none to recipes only."""
     keys = set(data)
     return len(keys & (_TIMM_KEYS - _RECIPE_KEYS)) >= 2 and not keys & (_RECIPE_KEYS - _TIMM_KEYS)
 
 
 def describe_timm_args(args: Mapping[str, Any], *, defaults: Recipe) -> Described:
-    """The recipe that ``train.py`` would run with these arguments, and what could not be kept.
+    """Convert arguments of ``train.py`` into a recipe, with notes on what cannot be expressed.
 
     Args:
         args: Values by key of ``train.py``; a missing one has the default of ``train.py``, except
             that model, epochs, batch size and seed come from ``defaults``.
-        defaults: Also gives the image size where the arguments leave it to the model.
+        defaults: Recipe with those defaults; it also gives the image size if the arguments leave
+            it to the model.
 
     Raises:
-        InputError: If a value has the wrong type or lies outside its interval.
+        InputError: If a value has the wrong type or is outside its interval.
     """
     given = TimmArgs(args, {name: getattr(defaults, name) for name in _OF_THE_DATASET})
     schedule, real_schedule = schedule_of(given)
@@ -148,7 +149,7 @@ _OPTIMIZERS = {
 
 
 def _optimizer(given: TimmArgs) -> tuple[str, str]:
-    """Our optimizer, and in words what it only stands in for."""
+    """Return our most similar optimizer, and timm's in words if it is another."""
     name = given.text("opt").lower()
     if name in _OPTIMIZERS:
         return _OPTIMIZERS[name], ""
@@ -156,7 +157,7 @@ def _optimizer(given: TimmArgs) -> tuple[str, str]:
 
 
 def _randaugment(given: TimmArgs) -> tuple[RandAugment | None, str]:
-    """Our RandAugment, and in words what a recipe has nothing near to."""
+    """Return our RandAugment, and timm's policy in words if there is no similar one."""
     policy = given["aa"]
     if not policy:
         return None, ""
@@ -170,7 +171,7 @@ def _randaugment(given: TimmArgs) -> tuple[RandAugment | None, str]:
 
 
 def _drop_path(given: TimmArgs) -> float:
-    """The rate; null leaves it to the architecture, which has one of its own in some models."""
+    """Return the drop path rate; null is the architecture's own, which is not always 0."""
     if leaves_drop_path_out(given):
         return own_drop_path(given.text("model"))
     old_name = given["drop_path"] is None
@@ -178,9 +179,9 @@ def _drop_path(given: TimmArgs) -> float:
 
 
 def _own_weights(given: TimmArgs) -> tuple[str, str]:
-    """The key and the file that training starts from, if that is none of timm's."""
+    """Return key and path of the user's weight file that training starts from, or empty strings."""
     keys = ["initial_checkpoint"]
-    if given.flag("pretrained"):  # Without it, train.py does not look at this path.
+    if given.flag("pretrained"):  # Without this, train.py ignores the path.
         keys.append("pretrained_path")
     for key in keys:
         if given[key]:
@@ -189,7 +190,7 @@ def _own_weights(given: TimmArgs) -> tuple[str, str]:
 
 
 def _largest_crop(given: TimmArgs) -> str:
-    """In words what the crops are where the largest is not the whole image."""
+    """Describe the random crops if the largest is not the whole image; else empty."""
     low, high = (*given.numbers("scale", 0.0), 1.0)[:2]
     return "" if high == 1 else f"crops of {low:g} to {high:g} of the area"
 
@@ -200,7 +201,7 @@ def _amp_dtype(given: TimmArgs) -> str:
 
 
 def _image_size(given: TimmArgs, defaults: Recipe) -> tuple[int, str]:
-    """Side of the image, and in words what it only stands in for."""
+    """Return the side of the image, and the real size in words if it is not square."""
     if given["input_size"] is None:
         size = defaults.image_size if given["img_size"] is None else given.integer("img_size", 1)
         return size, ""

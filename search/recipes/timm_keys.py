@@ -1,7 +1,7 @@
-"""The arguments that timm's ``train.py`` knows, and what each is when nobody gives it.
+"""The arguments of timm's ``train.py`` with their defaults.
 
-The script is not in timm's wheel and takes any key of a YAML file without a word, so this list is
-the only check there is. Read off its argument parser in huggingface/pytorch-image-models at commit
+The script is not in timm's wheel and accepts any key of a YAML file without an error, so this list
+is the only check. Taken from its argument parser in huggingface/pytorch-image-models at commit
 aa4b5850c1543fa488abf260f18390eda46cf85d (timm 1.0.29.dev0); where timm 1.0.20 has the same key, it
 has the same default. A "dest" of argparse is the key in the file.
 """
@@ -188,7 +188,7 @@ TRAIN_DEFAULTS = MappingProxyType[str, Any](
         "kd_token_distill_type": "soft",
     }
 )
-"""Default of every argument by its key; the keys are all there are."""
+"""Default of every argument by its key; complete."""
 
 RETIRED_KEYS = frozenset(
     {

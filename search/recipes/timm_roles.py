@@ -1,15 +1,15 @@
-"""What becomes of each argument of timm's ``train.py`` that no recipe key is read from.
+"""Tables of the arguments of timm's ``train.py`` that do not correspond to a recipe key.
 
-Each key of the script is read by `search.recipes.timm_import`, or stands in one of these tables: a
-test holds them against the list of all keys.
+Each key of the script is read by `search.recipes.timm_import` or is in one of these tables, which a
+test compares with the list of all keys.
 """
 
 from search.recipes.timm_keys import TRAIN_DEFAULTS
 
 Off = dict[str, tuple[object, ...]]
-"""By key: the values at which it changes nothing."""
+"""By key, the values that switch it off."""
 
-# What is trained on is said by flags here.
+# The data, which are given by flags here.
 _DATA = (
     "data data_dir dataset train_split val_split train_num_samples val_num_samples "
     "dataset_download class_map input_key target_key dataset_trust_remote_code num_classes"
@@ -21,13 +21,13 @@ _MACHINE = (
     "workers worker_seeding pin_mem no_prefetcher use_multi_epochs_loader validation_batch_size "
     "amp_impl aot_autograd num_gpu initial_batch_size validation_batch_size_multiplier"
 )
-# What is measured and written.
+# Measurements and output.
 _OUTPUT = (
     "log_interval val_interval recovery_interval checkpoint_hist save_images output experiment "
     "eval_metric log_wandb wandb_project wandb_tags wandb_resume_id"
 )
 WITHOUT_EFFECT = frozenset(f"{_DATA} {_MACHINE} {_OUTPUT}".split())
-"""Keys that say nothing about how weights come from images."""
+"""Keys that do not influence the trained weights."""
 
 ALWAYS: Off = {
     "aug_repeats": (0,),
@@ -62,7 +62,7 @@ ALWAYS: Off = {
     "train_img_sizes": (None,),
     "tta": (0, 1),
 }
-"""Keys that a recipe has no counterpart for, whatever else a file says."""
+"""Keys without counterpart in a recipe, independent of other keys."""
 
 WITH_AUGMENTATION: Off = {
     "gaussian_blur_prob": (None, 0),
@@ -70,7 +70,7 @@ WITH_AUGMENTATION: Off = {
     "train_crop_mode": (None, "", "rrc"),
     "vflip": (0,),
 }
-"""The same, unless ``no_aug`` switches all augmentation off."""
+"""Keys without counterpart in a recipe that count unless ``no_aug`` is set."""
 
 _DEPENDENT = {
     "aug_splits": "resplit",
@@ -97,7 +97,7 @@ DEPENDENT: dict[str, Off] = {
     switch: {key: (None, TRAIN_DEFAULTS[key]) for key in keys.split()}
     for switch, keys in _DEPENDENT.items()
 }
-"""By what has to be on: the keys that count only then, off at the defaults of the script."""
+"""By switch, the keys that count only if it is on, with their defaults as the values for off."""
 
 DONE_OTHERWISE: dict[str, tuple[object, str]] = {
     "interpolation": ("bilinear", "images are resized bilinearly"),
@@ -107,10 +107,10 @@ DONE_OTHERWISE: dict[str, tuple[object, str]] = {
     "mixup_elem": (True, "every image of a batch is mixed with a share of its own"),
     "warmup_lr": (None, "a warmup of W steps starts at the peak / (W + 1)"),
 }
-"""Keys for which there is one way here: the value that means it, and what it is."""
+"""Keys for which this project has one behaviour: the value for it, and its description."""
 
 ROLES = frozenset(
     {*ALWAYS, *WITH_AUGMENTATION, *DONE_OTHERWISE, *WITHOUT_EFFECT, "color_jitter", "momentum"}
     | {key for keys in DEPENDENT.values() for key in keys}
 )
-"""Every key that has a place in this module."""
+"""All keys in the tables of this module."""

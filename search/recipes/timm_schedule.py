@@ -1,16 +1,16 @@
-"""Schedule, length and peak learning rate of a run of timm's ``train.py``."""
+"""Reading of schedule, length and peak learning rate from arguments of timm's ``train.py``."""
 
 from search.recipes.timm_args import TimmArgs
 from spaces.errors import InputError
 from trainable.optim.schedule import WSD_DECAY_FRACTION
 
 _SCHEDULES = {"cosine": "cosine", "constant": "constant", "none": "constant"}
-# A step schedule spends most of the run at the peak and ends low: of ours, that is nearest to wsd.
+# A step schedule is at the peak most of the time and ends low; wsd is our most similar one.
 _SCHEDULE_STAND_INS = {"poly": "cosine", "tanh": "cosine"}
 
 
 def schedule_of(given: TimmArgs) -> tuple[str, str]:
-    """Our schedule, and in words what it only stands in for."""
+    """Return our most similar schedule, and timm's in words if it is another."""
     name = given.text("sched")
     if name == "step":
         rate, every = given.number("decay_rate", 0.0), given.number("decay_epochs", 0.0)
@@ -31,13 +31,13 @@ def schedule_of(given: TimmArgs) -> tuple[str, str]:
 
 
 def _wsd_cooldown(given: TimmArgs) -> str:
-    """In words what the cooldown is, where it is not the fifth of the run that it is here.
+    """Describe the cooldown if it is not a fifth of the run, as it is here; else empty.
 
-    A cooldown is a whole number of steps, so that of a short run is only nearly a fifth.
+    As a cooldown is a whole number of steps, small differences are ignored.
     """
     total_epochs, warmup_epochs = epochs_of(given)
     length = given.number("decay_epochs", 0.0)
-    # Below 1 timm takes a share of what follows the warmup, from 1 on a number of epochs.
+    # In timm, below 1 it is a share of the run after the warmup, from 1 on a number of epochs.
     epochs = length * (total_epochs - warmup_epochs) if length < 1 else length
     share = epochs / total_epochs
     ours = min(WSD_DECAY_FRACTION, 1 - warmup_epochs / total_epochs)
@@ -45,7 +45,7 @@ def _wsd_cooldown(given: TimmArgs) -> str:
 
 
 def epochs_of(given: TimmArgs) -> tuple[int, int]:
-    """All epochs that are trained, and how many of them are warmup."""
+    """Return the number of all epochs, and the number of warmup epochs among them."""
     epochs, schedule = given.integer("epochs", 1), given["sched"]
     warmup = 0 if schedule == "none" else given.integer("warmup_epochs", 0)
     # timm trains a cooldown only after a schedule that has a length of its own.
@@ -62,7 +62,7 @@ def epochs_of(given: TimmArgs) -> tuple[int, int]:
 
 
 def peak_lr(given: TimmArgs, batch_size: int) -> float:
-    """``lr``, or the rule of ``train.py`` that scales ``lr_base`` with the batch."""
+    """Return ``lr``, or ``lr_base`` scaled with the batch size by the rule of ``train.py``."""
     if given["lr"]:
         return given.number("lr", 0.0)
     ratio = batch_size / given.number("lr_base_size", 1)

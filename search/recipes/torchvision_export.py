@@ -1,9 +1,10 @@
-"""A recipe as the command line of torchvision's ``references/classification/train.py``.
+"""Export of a recipe as flags of torchvision's ``references/classification/train.py``.
 
-Flags as of torchvision 0.14 and newer. The script moves the learning rate once an epoch, decays
-everything unless three flags say otherwise, and rescales the decay of its average by ``world size *
-batch size * model_ema_steps / epochs``; the flags here undo that. It has no flag for stochastic
-depth, dropout, crops, flips, layer-wise rates, accumulated gradients or a seed.
+Flags as of torchvision 0.14 and newer. The script changes the learning rate once per epoch, applies
+weight decay to all parameters unless three flags exclude some, and rescales the decay of its
+average by ``world size * batch size * model_ema_steps / epochs``; the flags here compensate for the
+last two. It has no flag for stochastic depth, dropout, crops, flips, layer-wise rates, accumulated
+gradients or a seed.
 """
 
 import warnings
@@ -21,9 +22,9 @@ from spaces.task import Task
 from trainable.optim.schedule import warmup_steps_of
 
 CROP_SCALE_MIN = 0.08
-"""Smallest area of the script's random resized crop, which has no flag."""
+"""Smallest share of the area of the script's random resized crop, which has no flag."""
 HFLIP = 0.5
-"""Probability of the script's flip, which has no flag either."""
+"""Probability of the script's horizontal flip, which has no flag either."""
 
 _MODELS = {
     "resnet18_cifar": "resnet18",
@@ -36,13 +37,13 @@ _OPTIMIZERS = {"adamw": "adamw", "sgd": "sgd_nesterov"}
 def torchvision_flags(
     recipe: Recipe, *, num_train: int, num_classes: int, of_data: Sequence[str] = ()
 ) -> str:
-    """The command for one process, with what the script cannot do in comments above it.
+    """Write the command for one process, with the differences in comments above it.
 
     Args:
-        recipe: What is to be trained.
-        num_train: Images it is trained on.
-        num_classes: Classes they are of.
-        of_data: What the script makes of the dataset at hand that is not made of it here.
+        recipe: The recipe.
+        num_train: Number of training images.
+        num_classes: Number of classes.
+        of_data: Sentences on differences in reading the dataset.
 
     Raises:
         InputError: If there are no images or fewer than 2 classes.
@@ -103,15 +104,15 @@ def _model(recipe: Recipe, num_classes: int, comments: list[str]) -> list[str]:
 
 
 def _own_dropout(name: str) -> float:
-    """The dropout that torchvision builds a model with."""
+    """Return the default dropout of a model in torchvision."""
     with torch.device("meta"), warnings.catch_warnings():
-        # Some of its models say that their initial weights will change.
+        # Some of its models warn that their initialization will change.
         warnings.simplefilter("ignore", FutureWarning)
         model = torchvision.models.get_model(name)
     rates = [
         float(module.p)
         for module_name, module in model.named_modules()
-        # Those of auxiliary heads have rates of their own.
+        # Auxiliary heads have other rates.
         if isinstance(module, nn.Dropout) and not module_name.startswith("aux")
     ]
     return max(rates, default=0.0)
@@ -159,7 +160,7 @@ def _schedule(recipe: Recipe, task: Task, comments: list[str]) -> list[str]:
         flags += [
             f"--lr-warmup-epochs {warmup_epochs}",
             "--lr-warmup-method linear",
-            # The script would spend the whole first epoch at the rate of its first step.
+            # The script trains the whole first epoch at the rate of its first step.
             f"--lr-warmup-decay {_text(1 / (2 * warmup_epochs))}",
         ]
     if recipe.schedule == "constant":

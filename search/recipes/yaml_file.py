@@ -1,7 +1,7 @@
-"""Recipe files: reading what a user wrote, and writing what trains.
+"""Reading and writing of recipe files.
 
-A file is either this project's own schema (`recipe/1`) or what timm's ``train.py`` takes and leaves
-behind (``args.yaml``), told apart by its keys. Whatever is wrong with a file comes out as one line.
+A file has either this project's own schema (`recipe/1`) or that of timm's ``train.py``
+(``args.yaml``), distinguished by its keys. An error in a file is reported in one line.
 """
 
 import re
@@ -20,23 +20,23 @@ from spaces.recipe import Recipe
 from spaces.strengths.values import STRENGTH_KEYS
 
 MAX_BYTES = 64 * 1024
-"""Twelve times the length of a full ``args.yaml``."""
+"""Largest size of a recipe file in bytes: twelve times that of a full ``args.yaml``."""
 _MAX_DEPTH = 8
 _INT_BOUND = 2**63
 
 
 def read_recipe(path: Path, *, defaults: Recipe | None) -> Recipe:
-    """Read a recipe, own or timm's; what is missing comes from ``defaults``.
+    """Read a recipe file, of this project or timm's; missing keys come from ``defaults``.
 
     Raises:
-        InputError: If the file cannot be read, is not YAML, or holds an unknown key, a wrong type
-            or a value outside its interval. One line that names the file.
+        InputError: If the file cannot be read, is not YAML, or has an unknown key, a wrong type
+            or a value outside its interval. The message is one line that names the file.
     """
     return read_described(path, defaults=defaults).recipe
 
 
 def read_described(path: Path, *, defaults: Recipe | None) -> Described:
-    """Read a recipe together with what its file says beyond what a recipe can hold.
+    """Read a recipe file with the settings in it that a recipe cannot express.
 
     Raises:
         InputError: As `read_recipe` does.
@@ -55,31 +55,31 @@ def read_described(path: Path, *, defaults: Recipe | None) -> Described:
 
 
 def write_recipe(path: Path, recipe: Recipe, *, comments: Sequence[str] = ()) -> None:
-    """Write a recipe in the own schema; whoever reads ``path`` sees the old file or the new one.
+    """Write a recipe atomically in this project's schema.
 
     Args:
-        path: The file; its folder must exist.
-        recipe: Every key is written, numbers so that they read back as the very same numbers.
-        comments: Lines put above the first key.
+        path: Path of the file; its folder must exist.
+        recipe: The recipe; all keys are written, and numbers read back exactly equal.
+        comments: Lines of comments above the first key.
     """
     write_text(path, comment_block(comments) + to_yaml(recipe.to_dict()))
 
 
 def comment_block(comments: Sequence[str]) -> str:
-    """Comments as lines that start with ``#``, or nothing."""
+    """Format comments as lines that start with ``#``."""
     lines = [line for comment in comments for line in comment.splitlines() or [""]]
     return "".join(f"# {line}".rstrip() + "\n" for line in lines)
 
 
 def to_yaml(values: Mapping[str, Any]) -> str:
-    """Plain values as block YAML in the given order, read alike by this module and by PyYAML."""
+    """Write values as block YAML in the given order, read alike by this module and PyYAML."""
     return yaml.dump(dict(values), Dumper=_Dumper, sort_keys=False, width=1000)
 
 
 def number_text(value: float) -> str:
-    """The shortest decimal that reads back as ``value``, without an exponent unless it is absurd.
+    """Format a number as the shortest decimal that reads back equal, with an exponent if long.
 
-    An exponent is written with a point and a sign: YAML 1.1 takes ``1e-08`` for text.
+    An exponent is written with a point and a sign, as YAML 1.1 reads ``1e-08`` as text.
     """
     shortest = repr(value)
     if "e" not in shortest:
@@ -97,7 +97,7 @@ def _read_text(path: Path) -> str:
             raise InputError("a recipe file is needed here, but this is a folder.")
         if not path.exists():
             raise InputError("there is no such file.")
-        if not path.is_file():  # A device or a pipe would never end.
+        if not path.is_file():  # Reading a device or a pipe might never end.
             raise InputError("a recipe file is needed here, but this is a device or a pipe.")
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
@@ -134,11 +134,11 @@ def _parse(text: str) -> dict[str, Any]:
 
 
 _ULTRALYTICS = frozenset({"imgsz", "lr0", "lrf", "warmup_bias_lr", "hsv_h", "mosaic", "nbs"})
-"""Keys that every ``args.yaml`` of Ultralytics has, and neither a recipe nor timm knows."""
+"""Keys of every ``args.yaml`` of Ultralytics that neither a recipe nor timm has."""
 
 
 def _refuse_ultralytics(data: Mapping[str, Any]) -> None:
-    """Say what an Ultralytics file is instead of which of its keys is unknown."""
+    """Raise with a clear message if a file is Ultralytics', in place of one on unknown keys."""
     found = sorted(_ULTRALYTICS & set(data))
     if len(found) >= 2 or (found and {"task", "mode"} <= set(data)):
         raise InputError(
@@ -148,10 +148,10 @@ def _refuse_ultralytics(data: Mapping[str, Any]) -> None:
 
 
 def _refuse_bombs(text: str) -> None:
-    """Refuse what costs unbounded time or stack to build, before anything is built.
+    """Raise on YAML that would take unbounded time or stack to construct.
 
     An alias repeats a node, so ten lines of them make a billion values. The parser is iterative,
-    but the composer behind it recurses once per level.
+    but the composer after it recurses once per level.
     """
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
@@ -189,9 +189,9 @@ _INT = re.compile(r"^[-+]?[0-9]{1,30}$")
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain values only, numbers as YAML 1.2 reads them, and no key twice.
+    """A YAML loader for plain values, with the numbers of YAML 1.2 and without duplicate keys.
 
-    PyYAML's own rules take ``1e-3`` for text and ``12:30:45`` and ``0_1`` for integers.
+    PyYAML's own rules read ``1e-3`` as text and ``12:30:45`` and ``0_1`` as integers.
     """
 
     def construct_unique_mapping(self, node: yaml.MappingNode) -> Iterator[dict[Any, Any]]:
@@ -219,7 +219,7 @@ class _Loader(yaml.SafeLoader):
         return value
 
     def construct_text(self, node: yaml.ScalarNode) -> str:
-        """Refuse half a character, which an escape can spell and nothing can print."""
+        """Construct text; raise on lone surrogates, which no file can hold."""
         text = str(node.value)
         if not is_text(text):
             raise yaml.constructor.ConstructorError(
@@ -229,7 +229,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes text that either rule set would take for a number, a date or a boolean."""
+    """A YAML dumper that quotes text which YAML 1.1 or 1.2 would read as another type."""
 
 
 def _represent_float(dumper: yaml.SafeDumper, value: float) -> yaml.ScalarNode:

@@ -1,1 +1,1 @@
-"""What a run keeps on disk, and how it is read back."""
+"""Files that a run keeps on disk, and their reading."""

@@ -1,4 +1,4 @@
-"""Commands as a person types them, quoted so that a shell reads each word as it was meant."""
+"""Commands for people to type, with each word quoted for the shell."""
 
 import os
 import shlex
@@ -9,16 +9,16 @@ from pathlib import Path
 from search.records.provenance import ROOT
 
 CHECKOUT_PYTHON = ".venv/bin/python"
-"""The interpreter that `make setup` makes, seen from the checkout."""
+"""Path of the interpreter that `make setup` installs, relative to the checkout."""
 _VERBS = {"search": "run"}
-"""Targets of make that another command of ``python -m search`` stands behind."""
+"""Targets of make whose command of ``python -m search`` has another name."""
 
 
 def quoted(word: str | Path) -> str:
-    """Quote one word for the shell, if it holds anything that the shell would interpret.
+    """Quote one word for the shell if it holds characters that the shell would interpret.
 
-    What a terminal, a log or a page would not hand on as it is (line breaks, control characters,
-    bytes that are no text) becomes an escape inside ``$'...'``, which bash, zsh and ksh read back.
+    Characters that cannot be copied from a terminal, log or page (line breaks, control characters,
+    bytes that are no text) become escapes inside ``$'...'``, which bash, zsh and ksh understand.
     """
     text = str(word)
     if text.isprintable():
@@ -27,17 +27,17 @@ def quoted(word: str | Path) -> str:
 
 
 def command_line(words: Iterable[str | Path], *, environment: Mapping[str, str] = {}) -> str:
-    """Join words to a line for the shell, after the variables that the command must see."""
+    """Join words to a shell command, after assignments of the variables in ``environment``."""
     variables = [f"{name}={quoted(value)}" for name, value in environment.items()]
     return " ".join([*variables, *map(quoted, words)])
 
 
 def make_command(target: str, **variables: str | Path | None) -> str:
-    """A call of make, to be typed in the checkout.
+    """Write a call of make, to be typed in the checkout.
 
     Args:
-        target: What is made.
-        variables: Values by name; None leaves the variable out.
+        target: Target of make.
+        variables: Values by name; a variable with None is left out.
     """
     given = {name: value for name, value in variables.items() if value is not None}
     return " ".join(["make", target, *(f"{name}={quoted(value)}" for name, value in given.items())])
@@ -46,18 +46,21 @@ def make_command(target: str, **variables: str | Path | None) -> str:
 def python_command(
     target: str, *, python: str | Path = CHECKOUT_PYTHON, **variables: str | Path | None
 ) -> str:
-    """The same without make; ``python`` is the interpreter, seen from where it is to be typed."""
+    """Write the command that a target of make runs; ``python`` is the path of the interpreter."""
     words: list[str | Path] = [python, "-m", "search", _VERBS.get(target, target)]
     for name, value in variables.items():
         if value is not None:
             flag = f"--{name.lower().replace('_', '-')}"
-            # Apart, a value that starts with a dash could be read as another flag.
+            # As a separate word, a value that starts with a dash would be read as another flag.
             words += [f"{flag}={value}"] if str(value).startswith("-") else [flag, value]
     return command_line(words)
 
 
 def next_command(target: str, **variables: str | Path | None) -> str:
-    """What to type next in the working directory of this process, where make may know nothing."""
+    """Write a command to type next in this process's working directory.
+
+    It uses make only if that directory is the checkout.
+    """
     if (Path.cwd() / "Makefile").is_file() and Path.cwd().samefile(ROOT):
         return make_command(target, **variables)
     return python_command(target, python=sys.executable, **variables)

@@ -1,4 +1,4 @@
-"""Writing files whole or not at all, and keeping two processes out of one run."""
+"""Atomic writing of files, reading of JSON, and the lock on a run directory."""
 
 import fcntl
 import json
@@ -15,19 +15,19 @@ from trainable.whole_file import commit
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file; after a crash at any moment the old text or the new one is there."""
+    """Write a file atomically: after a crash at any moment it has the old text or the new one."""
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(text, encoding="utf-8")
     commit(partial, path)
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write JSON that strict parsers read: infinities and NaN become null."""
+    """Write standard JSON atomically; infinities and NaN become null."""
     write_text(path, json.dumps(_finite(data), indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON.
+    """Read a JSON file.
 
     Raises:
         InputError: If the file is missing or not JSON (`search.records.strict_json.parse_json`).
@@ -42,15 +42,15 @@ def read_json(path: Path) -> Any:
 
 
 def exists(path: str | Path) -> bool:
-    """Whether there is such a file or folder; there is none under a name that no file can have."""
+    """Whether a file or folder exists; False also for names that no file can have."""
     try:
         return Path(path).exists()
-    except OSError:  # Too long, or links that lead in a circle.
+    except OSError:  # The name is too long, or links lead in a circle.
         return False
 
 
 def make_writable(directory: Path) -> None:
-    """Make a directory, with parents.
+    """Make a directory with its parents, and check that files can be written to it.
 
     Raises:
         InputError: If it cannot be made or written to.
@@ -65,7 +65,7 @@ def make_writable(directory: Path) -> None:
 
 
 def require_closed(run_dir: Path) -> None:
-    """Refuse a run directory with links that lead out of it: what is written would land elsewhere.
+    """Raise if a run directory has links that lead out of it, through which files could be written.
 
     The directory itself may be a link.
 
@@ -88,7 +88,7 @@ def require_closed(run_dir: Path) -> None:
 
 @contextmanager
 def only_driver(run_dir: Path) -> Iterator[None]:
-    """Hold the run for this process; the lock falls with the process, however it ends.
+    """Lock a run directory for this process; the lock ends with the context or the process.
 
     Raises:
         InputError: If another process works on the run, or links lead out of it.

@@ -1,10 +1,10 @@
-"""The run directory's memory: append-only files from which every other state is rebuilt.
+"""The journal of a run: append-only files from which all other state is rebuilt.
 
 ``records.jsonl`` holds one line per reported epoch, ``trials.jsonl`` one line per event of a trial
 (start, place, checkpoint, end). An event, and every record before it, is on disk before the search
-acts on it, so a crash at any moment loses at most work that nothing has been decided upon: nothing
-where a process ends, a second of records where power does. Searcher, scheduler, experiment and
-tracking are all replayed from here; Ray's and Optuna's own state files are never read back.
+acts on it, so a crash never loses what a decision was based on: the end of a process loses nothing,
+a power failure the records of the last second. Searcher, scheduler, experiment and tracking are all
+replayed from here; Ray's and Optuna's own state files are never read back.
 """
 
 import json
@@ -20,11 +20,11 @@ from search.records.trials import Record, Trial, TrialSpec
 from trainable.whole_file import sync
 
 SYNC_EVERY_S = 1.0
-"""Seconds of records that may wait for the disk; a sync for each would be most of a short epoch."""
+"""Seconds for which records may wait for a disk sync, as one per record would slow short epochs."""
 
 
 class Journal:
-    """Every trial of one run, on disk and in memory.
+    """All trials of one run, in memory and on disk.
 
     Args:
         run_dir: Directory of the run; must exist.
@@ -33,12 +33,12 @@ class Journal:
         trials: All trials in the order they were started, by `TrialSpec.trial_id`.
 
     Raises:
-        InputError: If a whole line of either file is not what a journal writes.
+        InputError: If a complete line of either file is not one that a journal writes.
     """
 
     def __init__(self, run_dir: Path) -> None:
         self.trials: dict[str, Trial] = {}
-        self._ended: dict[str, None] = {}  # As an ordered set.
+        self._ended: dict[str, None] = {}  # Used as an ordered set.
         self._earlier_wall_s = 0.0
         self._session_started = self._last_event = 0.0
         self._num_cores = self._cores_per_trial = 0.0
@@ -53,28 +53,28 @@ class Journal:
 
     @property
     def wall_s(self) -> float:
-        """Seconds that all sessions of the run lasted, each from its begin to its last event."""
+        """Total duration of all sessions in seconds, each from its beginning to its last event."""
         return self._earlier_wall_s + self._last_event - self._session_started
 
     @property
     def core_s(self) -> float:
-        """Core-seconds that all sessions had at their disposal."""
+        """Duration of all sessions times the number of cores of the last session."""
         return self.wall_s * self._num_cores
 
     @property
     def cores_per_trial(self) -> float:
-        """Cores that a running trial keeps busy."""
+        """Number of CPU cores of a running trial."""
         return self._cores_per_trial
 
     def begin_session(
         self, *, num_cores: float, cores_per_trial: float, started_at: float | None = None
     ) -> None:
-        """Note that a process works on the run from now on; call it once per process.
+        """Record that a process begins to work on the run; call it once per process.
 
         Args:
-            num_cores: CPU cores that trials may use, all together.
-            cores_per_trial: CPU cores that one trial uses.
-            started_at: When the process began, in seconds since 1970; now by default.
+            num_cores: Number of CPU cores for all trials together.
+            cores_per_trial: Number of CPU cores of one trial.
+            started_at: Time at which the process began, in seconds since 1970; now by default.
         """
         self._event(
             {"event": "session", "num_cores": num_cores, "cores_per_trial": cores_per_trial},
@@ -82,17 +82,17 @@ class Journal:
         )
 
     def start(self, spec: TrialSpec) -> Trial:
-        """Note that ``spec`` will be run."""
+        """Record the start of a new trial."""
         self._event({"event": "start", "trial_id": spec.trial_id, "spec": spec.to_dict()})
         return self.trials[spec.trial_id]
 
     def restart(self, trial_id: str) -> Trial:
-        """Note that a trial that had failed is run again."""
+        """Record that a failed trial is run again."""
         self._event({"event": "restart", "trial_id": trial_id})
         return self.trials[trial_id]
 
     def report(self, record: Record) -> bool:
-        """Note one reported epoch.
+        """Record one reported epoch.
 
         Returns:
             False if this epoch is known already: a trial that was retried or resumed repeats the
@@ -113,30 +113,30 @@ class Journal:
         return True
 
     def place(self, trial_id: str, *, node: str, host: str) -> None:
-        """Note on which node of the cluster a trial runs, where that is not known already."""
+        """Record the node of the cluster on which a trial runs, if it has changed."""
         if self.trials[trial_id].node != node:
             self._event({"event": "place", "trial_id": trial_id, "node": node, "host": host})
 
     def checkpoint(self, trial_id: str, path: str) -> None:
-        """Note where the newest checkpoint of a trial lies."""
+        """Record the location of the newest checkpoint of a trial."""
         self._event({"event": "checkpoint", "trial_id": trial_id, "path": path})
 
     def end(self, trial_id: str, status: str, reason: str = "") -> Trial:
-        """Note that a trial ended; ``status`` is one of `search.records.trials.STATUSES`."""
+        """Record the end of a trial; ``status`` is one of `search.records.trials.STATUSES`."""
         self._event({"event": "end", "trial_id": trial_id, "status": status, "reason": reason})
         return self.trials[trial_id]
 
     def of_stage(self, stage: str) -> list[Trial]:
-        """The trials of one stage in the order they were started."""
+        """Return the trials of one stage in the order they were started."""
         return [trial for trial in self.trials.values() if trial.spec.stage == stage]
 
     def ended_of_stage(self, stage: str) -> list[Trial]:
-        """The trials of one stage that ended, in the order they did."""
+        """Return the ended trials of one stage in the order in which they ended."""
         ended = (self.trials[trial_id] for trial_id in self._ended)
         return [trial for trial in ended if trial.spec.stage == stage]
 
     def close(self) -> None:
-        """Close the files; the next write would open them again."""
+        """Close the files; a later write opens them again."""
         for file in self._open_files.values():
             file.close()
         self._open_files.clear()
@@ -190,11 +190,11 @@ class Journal:
 
 
 def _append(file: FileIO, path: Path, line: bytes) -> None:
-    """Hand a line to the system, or leave the file as it was and raise."""
+    """Append a whole line to a file, or restore the file and raise."""
     size = os.fstat(file.fileno()).st_size
     try:
         written = 0
-        while written < len(line):  # A disk that gets full takes a part.
+        while written < len(line):  # A disk that gets full may take a part only.
             written += os.write(file.fileno(), line[written:])
     except OSError as error:
         os.ftruncate(file.fileno(), size)
@@ -202,7 +202,7 @@ def _append(file: FileIO, path: Path, line: bytes) -> None:
 
 
 def _sync(file: FileIO, path: Path) -> None:
-    """Wait for the disk: power loss must not undo what a decision was based on."""
+    """Wait until a file is on disk, so that a power failure cannot undo what a decision used."""
     try:
         os.fsync(file.fileno())
     except OSError as error:
@@ -210,7 +210,7 @@ def _sync(file: FileIO, path: Path) -> None:
 
 
 def _cut_torn_line(path: Path) -> None:
-    """Cut off what a crash left of a last line."""
+    """Remove the incomplete last line that a crash may have left."""
     if path.exists():
         content = path.read_bytes()
         os.truncate(path, content.rfind(b"\n") + 1)

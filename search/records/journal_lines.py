@@ -1,4 +1,4 @@
-"""The lines of a journal, read back: what each must be for the run to be gone on with."""
+"""Reading and checking of the lines of a journal."""
 
 import json
 import math
@@ -19,25 +19,25 @@ EVENTS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "checkpoint": {"trial_id": str, "path": str},
     "end": {"trial_id": str, "status": str, "reason": str},
 }
-"""What each kind of event holds, besides its time."""
+"""Keys and types of each kind of event, besides ``time``."""
 
 
 def read_lines(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield each whole line, and where it stands."""
+    """Yield each complete line of a file, with a description of its place."""
     if not path.is_file():
         return
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
-                return  # A crash left it torn; the journal cuts it off.
+                return  # Incomplete because of a crash; the journal removes it.
             yield f"{path} line {number}", line
 
 
 def read_event(line: bytes, trials: Mapping[str, Trial], *, where: str) -> dict[str, Any]:
-    """One line of ``trials.jsonl``, given what the lines before it said.
+    """Read one line of ``trials.jsonl``, given the trials of the lines before it.
 
     Raises:
-        InputError: If it is no event, or one of a trial that never started.
+        InputError: If it is no event, or the event of a trial that never started.
     """
     event: dict[str, Any] = parse_json(line, where=where)
     kind = event.get("event") if isinstance(event, dict) else None
@@ -60,7 +60,7 @@ def read_event(line: bytes, trials: Mapping[str, Trial], *, where: str) -> dict[
 
 
 def read_record(line: bytes, trials: Mapping[str, Trial], *, where: str) -> Record:
-    """One line of ``records.jsonl``, given the trials and their epochs so far.
+    """Read one line of ``records.jsonl``, given the trials and their epochs so far.
 
     Raises:
         InputError: If it is no record, or not of the next epoch of a trial that started.

@@ -1,8 +1,8 @@
-"""The metrics of a run: how each is called and written, which way is better, what it decides.
+"""The registry of metrics: name, unit, direction, and role in decisions.
 
 A metric is computed in `trainable.evaluation` and has one entry here; search, verdict, report and
-tracking ask the entry and never the name. A run reports a metric once for each part of the data and
-each kind of weights, as ``<where>/<name>``: ``val/top1``, ``test/nll``, ``val.best/top1``.
+tracking use the entry and never depend on a name. A run reports a metric for each split of the data
+and each kind of weights, as ``<where>/<name>``: ``val/top1``, ``test/nll``, ``val.best/top1``.
 """
 
 import math
@@ -17,16 +17,16 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unit:
-    """How the values of a metric are written.
+    """The unit of a metric: how its values and differences are formatted.
 
     Attributes:
-        word: What differences are counted in, in the plural.
-        scale: What a reported value is multiplied by, above 0.
-        decimals: Digits after the point.
-        mark: What follows a value, and not a difference.
-        least_span: Shortest axis of a figure, as written: noise must not look like much.
-        least: Smallest value that there can be, as written.
-        most: Largest value that there can be, as written.
+        word: Unit of differences, in the plural.
+        scale: Factor from reported to displayed values, above 0.
+        decimals: Number of decimals of displayed values.
+        mark: Suffix of a value, not used for differences.
+        least_span: Shortest axis of a figure in displayed values, so that noise looks small.
+        least: Smallest possible displayed value.
+        most: Largest possible displayed value.
     """
 
     word: str
@@ -39,77 +39,78 @@ class Unit:
 
     @property
     def name(self) -> str:
-        """What stands beside an axis of values."""
+        """Name of the unit beside an axis of values."""
         return self.mark.strip() or self.word
 
     def number(self, scaled: float) -> str:
-        """A value that is scaled already, without its mark."""
+        """Format a displayed (already scaled) value without its suffix."""
         return f"{scaled:.{self.decimals}f}"
 
     def value(self, value: float) -> str:
-        """A value as ``96.1 %`` or ``0.123``."""
+        """Format a reported value as ``96.1 %`` or ``0.123``."""
         return self.number(self.scale * value) + self.mark
 
     def signed(self, difference: float) -> str:
-        """A difference without its unit, as ``+1.2``."""
+        """Format a difference without its unit, as ``+1.2``."""
         # Adding zero turns a rounded -0.0 into 0.0.
         rounded = round(self.scale * difference, self.decimals) + 0.0
         return f"{rounded:+.{self.decimals}f}"
 
     def change(self, difference: float) -> str:
-        """A difference as ``+1.2 points``."""
+        """Format a difference as ``+1.2 points``."""
         return f"{self.signed(difference)} {self.word}"
 
     def end(self, difference: float) -> str:
-        """An end of an interval of a difference.
+        """Format one end of a difference's interval.
 
-        One that lies just below zero keeps its sign, for it tells that zero lies inside.
+        An end just below zero keeps its sign, as ``-0.0``, to show that zero is inside.
         """
         return f"{self.scale * difference:+.{self.decimals}f}"
 
     def interval(self, low: float, high: float) -> str:
-        """Both ends of an interval of a difference, as ``[-0.0, +2.1]``."""
+        """Format both ends of a difference's interval, as ``[-0.0, +2.1]``."""
         return f"[{self.end(low)}, {self.end(high)}]"
 
     def amount(self, size: float) -> str:
-        """A size that was chosen by hand, as ``0.5 points``."""
+        """Format a chosen size such as a margin, as ``0.5 points``."""
         return f"{self.scale * size:g} {self.word}"
 
     @property
     def kept_decimals(self) -> int:
-        """Digits after the point of a reported value that are worth keeping: one more is shown."""
+        """Number of decimals to store of a reported value: one more than are displayed."""
         return self.decimals + 1 + round(math.log10(self.scale))
 
 
 POINTS = Unit(word="points", scale=100.0, decimals=1, mark=" %", least_span=2.0, most=100.0)
-"""For shares: 1, which is perfect, is written as 100 %, and differences as percentage points."""
+"""Unit of shares: 1 is displayed as 100 %, differences in percentage points."""
 NATS = Unit(word="nats", least_span=0.05)
-"""For log-losses."""
+"""Unit of log-losses."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Metric:
-    """One metric.
+    """One metric, with everything that the program needs to know of it.
 
     Attributes:
-        name: What stands after the slash where it is reported.
-        words: What people call it.
-        unit: How its values are written.
+        name: Name after the slash where it is reported.
+        words: Name for people.
+        unit: Unit of its values.
         larger_is_better: Whether it is maximised.
-        margin: A smaller change of a reported value is not worth a turn.
-        kind: What sentences call it and its like; ``words`` if empty.
+        margin: Smallest change of a reported value that matters in practice.
+        kind: General name in sentences, such as "accuracy"; ``words`` if empty.
         short: Head of a column; ``words`` if empty.
-        counts_images: Whether it is the share of images that are right, so that its error over
-            images is binomial. That of any other is reported beside it, as ``<name>_se``.
-        ties_by: A loss, at least 0, that breaks ties, which are common on a few hundred images.
-        stands_for: The metric that a search by this one is after, if not itself: a finer one may
-            find more of it. That one decides the dials first.
-        then: What decides a dial that it leaves open, in this order.
-        refined: The same after what costs nothing to mend. Where this one moves and that one does
-            not, the change is one of calibration.
+        counts_images: Whether it is a share of images, so that its standard error over images is
+            binomial. Any other metric reports its standard error as ``<name>_se``.
+        ties_by: Name of a loss of at least 0 that breaks ties, which are common on a few hundred
+            images.
+        stands_for: Name of the metric that decides the dials first in a search by this one, if
+            not itself: a search by a finer metric may find a better value of a coarser one.
+        then: Names of the metrics that decide a dial which this one leaves open, in order.
+        refined: Name of the same metric after temperature scaling. If this one changes and that
+            one does not, the change is one of calibration.
 
     Raises:
-        InputError: If ``name`` is no word in small letters, or ``margin`` not above 0.
+        InputError: If ``name`` is no word in small letters, or ``margin`` is not above 0.
     """
 
     name: str
@@ -133,17 +134,17 @@ class Metric:
 
     @property
     def sign(self) -> float:
-        """1 where larger is better, else -1: times it, any value is better the larger it is."""
+        """1 if larger is better, else -1; a value times it is better the larger it is."""
         return 1.0 if self.larger_is_better else -1.0
 
     @property
     def is_share(self) -> bool:
-        """Whether what is missing to 1 is an error, of which parts can be told."""
+        """Whether it is a share that is maximised, so that 1 minus it is an error rate."""
         return self.larger_is_better and self.unit == POINTS
 
     @property
     def noun(self) -> str:
-        """What a sentence calls it and its like: ``accuracy``."""
+        """General name in sentences, such as ``accuracy``."""
         return self.kind or self.words
 
     @property
@@ -152,7 +153,7 @@ class Metric:
         return self.short or self.words
 
     def on(self, where: str) -> str:
-        """The name under which it is reported for a part of the data, as ``val/top1``."""
+        """Return the name under which it is reported for a split, as ``val/top1``."""
         return f"{where}/{self.name}"
 
 
@@ -190,16 +191,16 @@ NLL_REFINED = Metric(
 )
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in (TOP1, NLL, NLL_REFINED)}
-"""Every metric that a run may be searched and judged by, by name."""
+"""All metrics by which a run may be searched and judged, by name."""
 ALWAYS = (TOP1, NLL, NLL_REFINED)
-"""Those that are shown whatever a run is judged by."""
+"""Metrics that are shown in every run."""
 
 
 def metric_of(reported: str) -> Metric:
-    """The entry of a metric, by its name or by any of the names under which it is reported.
+    """Look up a metric by its name or by a name under which it is reported.
 
     Raises:
-        InputError: If there is none; the message names all.
+        InputError: If there is none; the message lists all.
     """
     metric = METRICS.get(reported.rpartition("/")[2])
     if metric is None:
@@ -208,13 +209,13 @@ def metric_of(reported: str) -> Metric:
 
 
 def searched_by(asked: str) -> str:
-    """The name under which a run reports what it is searched by, such as ``val/top1``.
+    """Return the name under which a run reports the metric of its search, such as ``val/top1``.
 
     Args:
-        asked: With or without ``val/``.
+        asked: Name of the metric, with or without ``val/``.
 
     Raises:
-        InputError: If there is no such metric; the message names all.
+        InputError: If there is no such metric; the message lists all.
     """
     name = asked.removeprefix("val/")
     if name not in METRICS:
@@ -223,21 +224,21 @@ def searched_by(asked: str) -> str:
 
 
 def decided_by(searched: str) -> Metric:
-    """The metric that decides the dials first in a run that is searched by ``searched``."""
+    """Return the metric that decides the dials first in a run that searches by ``searched``."""
     metric = metric_of(searched)
     return metric_of(metric.stands_for) if metric.stands_for else metric
 
 
 def score(metrics: Mapping[str, float], *, metric: str, num_val: int) -> float | None:
-    """How good an evaluated epoch is; larger is better, whatever the metric.
+    """Compute the score of an evaluated epoch; larger is better for any metric.
 
-    Ties of a metric that has ``ties_by`` are broken by a term that stays below half of what one
-    image is worth.
+    Ties of a metric that has ``ties_by`` are broken by a term below half of one image's
+    contribution.
 
     Args:
-        metrics: What the trial reported.
+        metrics: Metrics that the trial reported.
         metric: Name under which it reports the metric, such as ``val/top1``.
-        num_val: Validation images behind the metric.
+        num_val: Number of validation images behind the metric.
 
     Returns:
         The score, or None if this epoch was not evaluated.
@@ -253,15 +254,15 @@ def score(metrics: Mapping[str, float], *, metric: str, num_val: int) -> float |
 
 
 def error_over_images(metrics: Mapping[str, float], *, metric: str, num_images: int) -> float:
-    """Standard error of a metric over the images it was measured on.
+    """Return the standard error of a metric over the images it was measured on.
 
     For a share of images it is binomial, with one right and one wrong image added so that it is
     never zero; any other metric reports its own.
 
     Args:
-        metrics: Of an evaluated epoch.
+        metrics: Metrics of an evaluated epoch.
         metric: Name under which the metric is reported.
-        num_images: Images behind it.
+        num_images: Number of images behind it.
 
     Raises:
         RuntimeError: If a metric that must report its error does not.

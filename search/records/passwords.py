@@ -1,7 +1,7 @@
-"""Passwords in addresses: used, and never written down.
+"""Handling of passwords in addresses, which are used but never written to files or logs.
 
 `--tracking-uri` may hold one (``http://user:password@host``). Files, logs, messages and the store
-get ``***`` in its place, so a run that is gone on with needs it again, from the flag or from the
+get ``***`` in its place, so a run that is resumed needs it again, from the flag or from the
 environment.
 """
 
@@ -13,7 +13,7 @@ from spaces.errors import InputError
 
 MASK = "***"
 _USER_INFO = re.compile(
-    # The last clause: `host:5000/...` is a port, not a user with a password.
+    # The lookahead excludes ports: `host:5000/...` has no password.
     r"(://[^\s/:@?#]*:)(?!\d{1,5}(?:[/?#\s]|$))\S*@"
 )
 _NAMED = re.compile(
@@ -24,12 +24,12 @@ _NAMED = re.compile(
 
 
 def without_passwords(text: str) -> str:
-    """Any text with `MASK` for the password of each address in it, and for ``secret=...``."""
+    """Replace passwords of addresses in a text, and values as in ``secret=...``, by `MASK`."""
     return _NAMED.sub(rf"\1{MASK}", _USER_INFO.sub(rf"\1{MASK}@", text))
 
 
 def refuse_passwords(name: str, address: str | None) -> None:
-    """Refuse an address that holds a password where something else would write it down.
+    """Raise if an address holds a password that another program would write to its files.
 
     Raises:
         InputError: If it holds one.
@@ -43,7 +43,7 @@ def refuse_passwords(name: str, address: str | None) -> None:
 
 
 def require_address(name: str, address: str | None) -> None:
-    """Refuse an address that does not say clearly where its password ends.
+    """Raise if the end of the password in an address is ambiguous.
 
     Raises:
         InputError: If its parts cannot be told apart.
@@ -54,7 +54,7 @@ def require_address(name: str, address: str | None) -> None:
         parts = urlsplit(address)
         is_clear = parts.port is None or parts.port > 0
         is_clear = is_clear and parts.netloc.count("@") <= 1
-    except ValueError:  # A port that is no number, an open bracket.
+    except ValueError:  # Such as a port that is no number, or an open bracket.
         is_clear = False
     if not is_clear:
         raise InputError(
@@ -64,10 +64,10 @@ def require_address(name: str, address: str | None) -> None:
 
 
 def with_password(address: str | None) -> str | None:
-    """The address of a tracking store with the password that `without_passwords` took out.
+    """Put the password that `without_passwords` removed back into a store's address.
 
     Raises:
-        InputError: If the environment does not hold it.
+        InputError: If the environment does not have it.
     """
     if address is None or MASK not in address:
         return address
@@ -87,9 +87,9 @@ def with_password(address: str | None) -> str | None:
 
 
 def hand_to_mlflow(address: str) -> str:
-    """The address of an HTTP server without user and password, which MLflow gets as it wants them.
+    """Pass user and password of an HTTP address to MLflow by environment; return the rest.
 
-    It tells the whole address in every message of a failed request, but not the environment.
+    MLflow prints the whole address in messages of failed requests, but not the environment.
     """
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or parts.password is None:

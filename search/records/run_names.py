@@ -1,4 +1,4 @@
-"""Names of runs: entries of a directory, words of a command, titles in MLflow, and nothing else."""
+"""Rules for names of runs, which are directories, words of commands and titles in MLflow."""
 
 import reprlib
 import unicodedata
@@ -8,11 +8,11 @@ from spaces.errors import InputError
 _SIGNS = "._-"
 _MOST_BYTES = 200
 _MOST_MADE_UP_BYTES = 100
-"""Room is left for a time and a prefix."""
+"""Limit on the bytes of a generated name, with room for a time and a prefix."""
 
 
 def require_run_name(name: str, *, flag: str) -> None:
-    """Refuse a name that a path, a shell or make would read something else into.
+    """Raise if a name has a special meaning in a path, a shell or make.
 
     Raises:
         InputError: If it is empty, too long, starts with a dot or a dash, or holds anything but
@@ -27,8 +27,8 @@ def require_run_name(name: str, *, flag: str) -> None:
 
 
 def plain_name(text: str) -> str:
-    """A name that `require_run_name` accepts, as like ``text`` as may be."""
-    # Some systems spell an accented letter as two characters, of which the second is no letter.
+    """Turn a text into a similar name that `require_run_name` accepts."""
+    # Some systems encode an accented letter as two characters, the second of which is no letter.
     composed = unicodedata.normalize("NFC", text)
     kept = "".join(c if _is_plain(c) else "-" for c in composed).lstrip(".-")
     return kept.encode()[:_MOST_MADE_UP_BYTES].decode(errors="ignore")[:60] or "run"

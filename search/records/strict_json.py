@@ -1,7 +1,7 @@
-"""Plain values that anybody may have written, read into dataclasses with every type checked.
+"""Parsing of JSON from any source into dataclasses, with every type checked.
 
-A run directory may come from another machine, another version or another person. Whatever its JSON
-files hold is either what the dataclass says, or one line that names file, key and value.
+A run directory may come from another machine, another version or another person. Content of its
+JSON files that does not fit the dataclass is an error of one line that names file, key and value.
 """
 
 import json
@@ -24,14 +24,14 @@ _WORDS = {bool: "true or false", int: "an integer", float: "a number", str: "tex
 
 
 def parse_json(text: str | bytes, *, where: str) -> Any:
-    """Parse JSON as its standard has it: finite numbers of 64 bits, no key twice, real text.
+    """Parse JSON strictly: finite numbers of 64 bits, no key twice, valid text, limited nesting.
 
     Args:
-        text: UTF-8 if it is bytes.
-        where: Starts the message of an error.
+        text: The JSON text; UTF-8 if it is bytes.
+        where: Beginning of an error's message, such as the path of the file.
 
     Raises:
-        InputError: If it is anything else, or nested beyond what any of our files is.
+        InputError: If it is anything else.
     """
     try:
         decoded = text.decode("utf-8") if isinstance(text, bytes) else text
@@ -45,18 +45,18 @@ def parse_json(text: str | bytes, *, where: str) -> Any:
 
 
 def build(kind: type[Kind], data: object, *, where: str) -> Kind:
-    """Make a dataclass from plain values; a key that it does not know is passed over.
+    """Make a dataclass from plain values; unknown keys are ignored.
 
-    Recipes go the way of `Recipe.from_dict`, which refuses unknown keys.
+    Recipes are made by `Recipe.from_dict`, which raises on unknown keys.
 
     Args:
         kind: The dataclass.
-        data: From `parse_json`.
-        where: Starts the message of an error.
+        data: Result of `parse_json`.
+        where: Beginning of an error's message.
 
     Raises:
-        InputError: If a value is missing, has another type than the field, or is refused by the
-            dataclass itself.
+        InputError: If a value is missing, has another type than the field, or the dataclass
+            itself raises.
     """
     try:
         made: Kind = _made(kind, data, "")
@@ -66,16 +66,16 @@ def build(kind: type[Kind], data: object, *, where: str) -> Kind:
 
 
 def one_line(message: str) -> str:
-    """A message without line breaks, cut where nobody reads on."""
+    """Remove the line breaks of a message and limit its length."""
     flat = " ".join(message.split())
     return flat if len(flat) <= _MAX_MESSAGE else flat[:_MAX_MESSAGE] + " ..."
 
 
 def require_text(values: Mapping[str, Any]) -> None:
-    """Refuse text that no file could hold: names of files need not be text on this system.
+    """Raise if a value is text that cannot be encoded, as file names on this system may be.
 
     Raises:
-        InputError: If a value is such text.
+        InputError: If there is such a value.
     """
     for name, value in values.items():
         for text in value if isinstance(value, (list, tuple)) else (value,):
@@ -97,7 +97,7 @@ def _refuse(constant: str) -> None:
 
 
 def _check_plain(data: Any, depth: int) -> None:
-    """Refuse what parses and would fail much later: infinities, huge integers, half characters."""
+    """Raise on values that would fail later: infinities, huge integers, lone surrogates."""
     if depth == 0:
         raise RecursionError
     if isinstance(data, dict):
@@ -117,7 +117,7 @@ def _check_plain(data: Any, depth: int) -> None:
 
 
 def is_text(text: str) -> bool:
-    """Whether a file or a path can hold it: no NUL, no half of a character."""
+    """Whether a text can be written to a file or a path: no NUL, no lone surrogates."""
     return (text.isascii() and "\0" not in text) or not any(
         c == "\0" or "\ud800" <= c <= "\udfff" for c in text
     )
@@ -125,7 +125,7 @@ def is_text(text: str) -> bool:
 
 @cache
 def _fields_of(kind: type) -> tuple[tuple[str, Any, bool], ...]:
-    """Name, type, and whether it must be given, of each field."""
+    """Return name, type, and whether it is required, of each field."""
     hints = get_type_hints(kind)
     return tuple(
         (f.name, hints[f.name], f.default is f.default_factory is MISSING)
@@ -135,7 +135,7 @@ def _fields_of(kind: type) -> tuple[tuple[str, Any, bool], ...]:
 
 
 def _made(kind: Any, value: Any, name: str) -> Any:
-    """``value`` as ``kind``, or an error that names the key."""
+    """Convert ``value`` to ``kind``, or raise an error that names the key."""
     origin, args = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         if value is None and NoneType in args:

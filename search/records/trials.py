@@ -1,4 +1,4 @@
-"""What a trial is, what it reported, and how it ended: the facts every later stage reads."""
+"""Dataclasses of a trial: its specification, its records, and how it ended."""
 
 import math
 import re
@@ -22,28 +22,29 @@ STATUSES = ("running", "finished", "stopped", "diverged", "failed", "killed")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialSpec:
-    """One training run to do, fully determined before it starts.
+    """The complete specification of one training run, fixed before it starts.
 
     Attributes:
         stage: One of `STAGES`.
-        number: Place within its stage, from 0.
-        role: Why it is run: ``anchor:reference``, ``anchor:scaled``, ``anchor:off``, ``proposed``
-            (search), ``rerun`` (top of the search on a fresh seed), ``cell`` (attribute),
-            ``reference``, ``best`` or ``off`` (confirm), ``full`` or ``without ...`` (ablate), an
-            optimizer's name (tune, contest).
-        recipe: What to train; ``recipe.seed`` decides every random choice of the run.
+        number: Number within its stage, from 0.
+        role: Purpose of the run: ``anchor:reference``, ``anchor:scaled``, ``anchor:off``,
+            ``proposed`` (search), ``rerun`` (top of the search on a fresh seed), ``cell``
+            (attribute), ``reference``, ``best`` or ``off`` (confirm), ``full`` or ``without ...``
+            (ablate), an optimizer's name (tune, contest).
+        recipe: Recipe to train; ``recipe.seed`` determines every random choice of the run.
         split_seed: Seed of a fresh split of the labelled pool (train + validation), or None for the
             dataset's own split. The test images are the same whatever the seed.
-        evaluate_on: ``val`` or ``test``; only confirm runs may say ``test``.
-        ema_levels: Decays to average with beside the recipe's own, by level name. An attribute run
-            carries ``{"reference": d0, "best": d1, "none": 0.0}``.
+        evaluate_on: ``val`` or ``test``; only confirm runs may use ``test``.
+        ema_levels: Decays of further weight averages beside the recipe's own, by level name. An
+            attribute run has ``{"reference": d0, "best": d1, "none": 0.0}``.
         block: Block of the experiment, or None outside it.
         levels: Level of each factor in this run: -1 is the reference's value, +1 the best's.
-        positions: Where the recipe lies on each searched axis, in [0, 1]; empty outside the space.
+        positions: Position of the recipe on each searched axis, in [0, 1]; empty if it lies
+            outside the space.
         eval_epochs: Epochs after which it is evaluated; the last epoch always is.
         rerun_of: The trial whose recipe this one runs again on a fresh seed, or None.
         never_stop: Whether the scheduler must let it run to full length.
-        keep_weights: Whether its last epoch leaves a checkpoint that stays when it is over.
+        keep_weights: Whether the checkpoint of its last epoch is kept after its end.
     """
 
     stage: str
@@ -62,7 +63,7 @@ class TrialSpec:
     keep_weights: bool = False
 
     def __post_init__(self) -> None:
-        # Both make the trial's name, which names files.
+        # Stage and number form the trial's name, which is part of file names.
         if not _STAGE.fullmatch(self.stage):
             raise InputError(f"`stage` must be a word in small letters, but got {self.stage!r}.")
         if self.number < 0:
@@ -75,7 +76,7 @@ class TrialSpec:
 
     @property
     def run_spec(self) -> RunSpec:
-        """What of it a worker must know to train it."""
+        """The part of the specification that a worker needs."""
         return RunSpec(
             recipe=self.recipe,
             split_seed=self.split_seed,
@@ -87,21 +88,21 @@ class TrialSpec:
 
     @property
     def searched(self) -> dict[str, float]:
-        """Raw values of every strength, and of those extras on whose axes the trial lies."""
+        """Raw values of every strength, and of the extra axes that are searched."""
         extras = (name for name in self.positions if name in EXTRAS)
         return {name: strength(name).read(self.recipe) for name in (*STRENGTHS, *extras)}
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values as the journal keeps them."""
+        """Convert to the mapping that the journal stores."""
         return {**asdict(self), "recipe": self.recipe.to_dict()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, where: str = "a trial") -> Self:
-        """Read what `to_dict` wrote.
+        """Convert back from the mapping of `to_dict`.
 
         Args:
             data: Plain values.
-            where: Starts the message of an error.
+            where: Beginning of an error's message.
 
         Raises:
             InputError: If a value is missing, of the wrong type or outside its interval.
@@ -111,18 +112,18 @@ class TrialSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Record:
-    """What a trial reported after one epoch.
+    """A trial's report after one epoch.
 
     Attributes:
         trial_id: `TrialSpec.trial_id`.
         stage: One of `STAGES`.
         epoch: Epochs trained so far, from 1.
-        time: When the driver received it, in seconds since 1970.
-        metrics: By name; accuracies in [0, 1], losses in nats, ``cost/*`` in seconds. ``val/...``
-            is measured on the weights the recipe ships (its average if ``ema_decay > 0``, else the
-            raw ones), ``val_raw/...`` and ``val_ema/...`` on each. With `TrialSpec.ema_levels`,
-            ``val.<level>/...`` and ``clean_train.<level>/...`` are measured on that average. Epochs
-            without an evaluation hold no ``val*`` key.
+        time: Time at which the driver received it, in seconds since 1970.
+        metrics: Values by name; accuracies in [0, 1], losses in nats, ``cost/*`` in seconds.
+            ``val/...`` is measured on the weights the recipe ships (its average if ``ema_decay >
+            0``, else the raw ones), ``val_raw/...`` and ``val_ema/...`` on each. With
+            `TrialSpec.ema_levels`, ``val.<level>/...`` and ``clean_train.<level>/...`` are measured
+            on that average. Epochs without an evaluation hold no ``val*`` key.
     """
 
     trial_id: str
@@ -132,7 +133,7 @@ class Record:
     time: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """One flat line of ``records.jsonl``."""
+        """Convert to the flat mapping of one line of ``records.jsonl``."""
         head = {
             "trial_id": self.trial_id,
             "stage": self.stage,
@@ -143,7 +144,7 @@ class Record:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Read one line of ``records.jsonl``."""
+        """Convert back from one line of ``records.jsonl``."""
         head = ("trial_id", "stage", "epoch", "time")
         return cls(
             **{name: data[name] for name in head},
@@ -153,15 +154,15 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trial:
-    """A trial as the run directory knows it now.
+    """A trial with its state according to the journal.
 
     Attributes:
-        spec: What was asked.
+        spec: Specification of the trial.
         records: Reported epochs in order, without gaps or repeats.
-        status: One of `STATUSES`; ``stopped`` is stopped early by the scheduler.
-        reason: One sentence why it ended, empty while running or finished.
-        checkpoint: Where its newest checkpoint lies, a path or a URI, or None.
-        node: Id of the Ray node that it ran on last, or nothing.
+        status: One of `STATUSES`; ``stopped`` means early, by the scheduler.
+        reason: Reason of its end in words, empty while running or finished.
+        checkpoint: Path or URI of its newest checkpoint, or None.
+        node: Id of the Ray node that it ran on last, or empty.
     """
 
     spec: TrialSpec
@@ -173,12 +174,12 @@ class Trial:
 
     @property
     def epoch(self) -> int:
-        """Epochs reported so far."""
+        """Number of epochs reported so far."""
         return self.records[-1].epoch if self.records else 0
 
     @property
     def block(self) -> int:
-        """The block of the experiment it is a run of; only for runs of one."""
+        """Block of the experiment that it belongs to; only for trials of a block."""
         assert self.spec.block is not None
         return self.spec.block
 
@@ -188,7 +189,7 @@ class Trial:
         return self.status == "finished" and self.epoch == self.spec.recipe.epochs
 
     def last(self, metric: str) -> float | None:
-        """The newest reported value of ``metric``, or None if it never was."""
+        """Return the newest reported value of ``metric``, or None if there is none."""
         for record in reversed(self.records):
             if metric in record.metrics:
                 return record.metrics[metric]
@@ -196,9 +197,9 @@ class Trial:
 
 
 def epoch_seconds(trial: Trial) -> float:
-    """Median seconds of an epoch's training steps, data and augmentation included.
+    """Compute the median seconds of an epoch's training steps, with data and augmentation.
 
-    The first epoch is left out where there is another: it pays for memory and for choosing
+    The first epoch is left out if there is another, as it includes allocating memory and choosing
     kernels. NaN if nothing was reported.
     """
     found = [
@@ -210,5 +211,5 @@ def epoch_seconds(trial: Trial) -> float:
 
 
 def train_seconds(trial: Trial) -> float:
-    """Seconds of all training steps."""
+    """Add up the seconds of all training steps."""
     return sum(record.metrics.get("cost/train_s", 0.0) for record in trial.records)
