@@ -1,1 +1,1 @@
-"""How one recipe is trained and measured."""
+"""Training and evaluation of one recipe."""

@@ -1,4 +1,4 @@
-"""BatchNorm's statistics: measured anew for other weights, or left alone by an extra pass."""
+"""BatchNorm's running statistics: measuring them anew, and passes that do not change them."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def batch_norm_statistics(model: nn.Module) -> dict[str, Tensor]:
-    """A copy of all BatchNorm statistics by name; a partial ``state_dict`` of the model."""
+    """Copy all BatchNorm statistics by name, as a partial ``state_dict`` of the model."""
     return {
         f"{name}.{statistic}": buffer.clone()
         for name, norm in model.named_modules()
@@ -20,9 +20,9 @@ def batch_norm_statistics(model: nn.Module) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def refresh_batch_norm(model: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Measure BatchNorm statistics anew for the weights of now, everything else in eval mode.
+    """Measure BatchNorm statistics anew for the present weights, everything else in eval mode.
 
-    Unlike `torch.optim.swa_utils.update_bn`, stochastic depth and dropout stay off while it does.
+    Unlike in `torch.optim.swa_utils.update_bn`, stochastic depth and dropout are off meanwhile.
 
     Args:
         model: Left in the modes it was in.
@@ -50,7 +50,7 @@ def refresh_batch_norm(model: nn.Module, batches: Iterable[Tensor]) -> None:
 
 @contextmanager
 def no_batch_norm_statistics(model: nn.Module) -> Iterator[None]:
-    """Have BatchNorm use, but not record, the statistics of the batches inside the ``with``."""
+    """Make BatchNorm use, but not record, the statistics of the batches inside the ``with``."""
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     for norm in norms:
         norm.track_running_stats = False

@@ -1,4 +1,4 @@
-"""How far predicted probabilities can be believed: temperature scaling, calibration error, Brier.
+"""Measures of predicted probabilities: refined log-loss, calibration error, Brier score.
 
 Refined log-loss is what remains of the log-loss after the best single temperature (Guo et al. 2017,
 arXiv 1706.04599; Berta et al. 2025, "refine, then calibrate"). Label smoothing and weight averages
@@ -26,7 +26,7 @@ class NonFiniteError(RuntimeError):
 
 
 def refined_nll(logits: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Log-loss after temperature scaling, and the temperature.
+    """Compute the log-loss after temperature scaling, and the temperature.
 
     The temperature is fitted on the very images that are scored. That is one parameter for all of
     them, so the optimism is of the order of ``1 / (2 N)`` nats, the same for every recipe; it is
@@ -78,7 +78,7 @@ def refined_nll(logits: Tensor, labels: Tensor) -> tuple[float, float]:
 
 
 def expected_calibration_error(probs: Tensor, labels: Tensor, num_bins: int = 15) -> float:
-    """Mean distance between confidence and accuracy, weighted by images (Guo et al. 2017, eq. 3).
+    """Compute the mean distance of confidence and accuracy over bins (Guo et al. 2017, eq. 3).
 
     Confidence is the largest probability. The bins ``(i / num_bins, (i + 1) / num_bins]`` have
     equal width. On ``N`` images noise adds up to the order of ``sqrt(num_bins / N) / 2``, so
@@ -103,9 +103,9 @@ def expected_calibration_error(probs: Tensor, labels: Tensor, num_bins: int = 15
 
 
 def brier_score(probs: Tensor, labels: Tensor) -> float:
-    """Mean squared distance between probabilities and one-hot labels (Brier 1950), in ``[0, 2]``.
+    """Compute the mean squared distance of probabilities to one-hot labels (Brier 1950).
 
-    Two classes are scored like many: the range is not halved.
+    The score lies in ``[0, 2]``; two classes are scored like many, without halving the range.
     """
     num_classes = probs.shape[1]
     # scikit-learn insists on rows that sum to 1 within float64's reach.
@@ -121,7 +121,7 @@ def brier_score(probs: Tensor, labels: Tensor) -> float:
 
 
 def require_finite(logits: Tensor) -> None:
-    """Stop before a metric turns a diverged model into a number.
+    """Raise if logits are not finite, before metrics are computed from them.
 
     Raises:
         NonFiniteError: If a logit is NaN or infinite.
@@ -138,7 +138,7 @@ def _log_loss(z: Tensor, inverse: float) -> float:
 
 
 def _slope_and_curvature(z: Tensor, inverse: float) -> tuple[float, float]:
-    """First and second derivative of the log-loss in the inverse temperature."""
+    """Compute first and second derivative of the log-loss in the inverse temperature."""
     weighted = torch.softmax(inverse * z, dim=1).mul_(z)
     mean = weighted.sum(dim=1)
     variance = weighted.mul_(z).sum(dim=1) - mean.square()

@@ -1,4 +1,4 @@
-"""Saving and loading the state of a run, whole or not at all.
+"""Atomic saving and loading of the state of a run.
 
 A file's name carries the digest of its content. Copying to the storage of a cluster syncs nothing,
 so that power loss may leave a file there that is cut short or full of zeros; such a file does not
@@ -19,7 +19,7 @@ _PARTIAL = "run.partial"
 
 
 def save(trainer: Trainer, directory: Path) -> None:
-    """Write the state of a run; after a crash at any moment the old file or the new one is left."""
+    """Write the state of a run; after a crash at any moment one complete file is left."""
     partial = directory / _PARTIAL
     with partial.open("w+b") as file:
         torch.save(trainer.state_dict(), file)
@@ -33,7 +33,7 @@ def save(trainer: Trainer, directory: Path) -> None:
 
 
 def load(trainer: Trainer, directory: Path) -> bool:
-    """Bring a trainer to the newest state that is whole.
+    """Load the newest complete state into a trainer.
 
     Returns:
         Whether there is one; the trainer is untouched if not.
@@ -49,7 +49,7 @@ def load(trainer: Trainer, directory: Path) -> bool:
 
 
 def read(directory: Path, *, device: torch.device | str) -> dict[str, Any] | None:
-    """The newest state that is whole, or None.
+    """Read the newest complete state, or return None if there is none.
 
     Only tensors and plain containers are read (``weights_only=True``): no checkpoint can run code.
 
@@ -75,7 +75,7 @@ def _newest(directory: Path) -> Path | None:
 
 
 def _files(directory: Path) -> list[Path]:
-    """Saved states, the one of the latest epoch last."""
+    """List the saved states in the order of their epochs."""
     return sorted(directory.glob("run-*.pt"))
 
 

@@ -1,4 +1,4 @@
-"""Several exponential moving averages of one run's weights, side by side.
+"""Several exponential moving averages of one run's weights at once.
 
 An average never acts back on the run it follows. One run can therefore carry as many decays as an
 experiment compares, and those runs differ in nothing but the decay.
@@ -59,10 +59,10 @@ class EmaBank:
 
     @torch.no_grad()
     def set_decays(self, decays: Mapping[str, float]) -> None:
-        """Follow these decays from here on, for the next trial of a warm model.
+        """Change the decays, for the next trial of a model that is kept.
 
-        An average that is known by its name goes on from what it is; a new one starts at the
-        weights of now.
+        An average with a known name continues from its present value; a new one starts at the
+        present weights.
 
         Raises:
             InputError: If a decay lies outside ``[0, 1)``.
@@ -105,7 +105,7 @@ class EmaBank:
 
     @contextmanager
     def averaged(self, name: str) -> Iterator[None]:
-        """Have the model hold the average ``name`` inside the ``with``, and its own weights after.
+        """Put the average ``name`` into the model inside the ``with``, and the raw weights back.
 
         Storages change places, nothing is copied. What is written to the model inside the ``with``
         (recomputed BatchNorm statistics, say) is written to the average. Code that has noted the
@@ -136,7 +136,7 @@ class EmaBank:
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state of `state_dict`, decays included.
+        """Load a state of `state_dict`, decays included.
 
         Raises:
             KeyError: If the state lacks a tensor of this model.
@@ -155,7 +155,7 @@ class EmaBank:
         self._averages[name] = [*views, *(t.clone() for t in live[self._num_vectors :])]
 
     def _live(self) -> list[Tensor]:
-        """The model's tensors of now, without a walk through the module tree at every step.
+        """Return the model's present tensors, without a walk through the module tree at every step.
 
         Not detached, which would cost as much again: callers run without gradients.
         """
@@ -168,12 +168,12 @@ class EmaBank:
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:
-    """The module that `torch.compile` wrapped, so that names and tensors are the model's own."""
+    """Return the module that `torch.compile` wrapped, so that names are the model's own."""
     return getattr(model, "_orig_mod", model)
 
 
 def _slots(model: nn.Module) -> list[tuple[str, dict[str, Tensor], str]]:
-    """Where each parameter and buffer lives (full name, its module's dict of them, key there).
+    """Locate each parameter and buffer: full name, its module's dictionary, key in it.
 
     An attribute of a module is looked up in Python, which costs ten times as much.
 
@@ -196,5 +196,5 @@ def _is_vector(tensor: Tensor) -> bool:
 
 
 def _joined(vectors: list[Tensor]) -> Tensor:
-    """A copy of all of them in one; for a model without vectors one of length 0."""
+    """Concatenate copies of vectors; without any, return one of length 0."""
     return torch.cat(vectors) if vectors else torch.empty(0)

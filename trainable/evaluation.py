@@ -1,4 +1,4 @@
-"""What a model predicts on clean images, and the numbers that say how good that is.
+"""Predictions of a model on clean images, and metrics computed from them.
 
 Metrics are pure functions of logits and integer labels: never smoothed, never mixed. Whose weights
 they judge, raw or averaged, is decided by the model that `predict` is given.
@@ -24,14 +24,14 @@ from trainable.calibration import (
 )
 
 WORST = {"top1": 0.0, "nll": 1e3, "nll_refined": 1e3}
-"""What a diverged run reports in place of `quick_metrics`: finite, and worse than any other run."""
+"""Values that a diverged run reports for `quick_metrics`: finite, and worse than any other."""
 
 
 class ImageSource(Protocol):
     """Images by position: an array, a memory map, or a tensor on the device."""
 
     def __getitem__(self, indices: NDArray[np.int64], /) -> Any:
-        """The images at ``indices``, uint8 ``[B, H, W, 3]``."""
+        """Return the images at ``indices``, uint8 ``[B, H, W, 3]``."""
 
 
 def predict(
@@ -43,18 +43,18 @@ def predict(
     device: torch.device | str,
     normalize: Normalizer,
 ) -> Tensor:
-    """Logits of ``model`` in evaluation mode.
+    """Compute the logits of ``model`` in evaluation mode.
 
     Every module has its own training flag back afterwards, also when the model raises: a frozen
     BatchNorm stays frozen.
 
     Args:
         model: Maps normalized images to logits.
-        images: Where the images come from.
-        indices: Which images, in the order of the result; at least one.
+        images: Source of the images.
+        indices: Indices of the images, in the order of the result; at least one.
         batch_size: Images per forward pass, at least 1.
-        device: Where the model lives.
-        normalize: Turns uint8 images into the model's input.
+        device: Device of the model.
+        normalize: Function from uint8 images to the model's input.
 
     Returns:
         ``[N, K]`` float32 on the CPU.
@@ -71,7 +71,7 @@ def predict(
 
 
 def quick_metrics(logits: Tensor, labels: Tensor) -> dict[str, float]:
-    """Top-1 accuracy, log-loss and refined log-loss (`refined_nll`): what each epoch reports.
+    """Compute the metrics of each evaluation: top-1, log-loss and refined log-loss (`refined_nll`).
 
     A metric that is added here gets a value in `WORST` and, if a run is to be searched or judged by
     it, an entry in `search.records.metrics`.
@@ -93,7 +93,7 @@ def quick_metrics(logits: Tensor, labels: Tensor) -> dict[str, float]:
 
 
 def nll_errors(logits: Tensor, labels: Tensor) -> dict[str, float]:
-    """Standard errors of both log-losses over images, that of the refined one at its temperature.
+    """Compute the standard errors of both log-losses over images, at the fitted temperature.
 
     Args:
         logits: Finite, ``[N, K]``, ``N`` at least 1.
@@ -112,9 +112,9 @@ def nll_errors(logits: Tensor, labels: Tensor) -> dict[str, float]:
 
 
 def full_metrics(logits: Tensor, labels: Tensor) -> dict[str, float]:
-    """All of `quick_metrics`, top-5 accuracy, Brier score, calibration error and the worst class.
+    """Compute `quick_metrics`, top-5, Brier score, calibration error and worst class accuracy.
 
-    What a run reports after its last epoch. With fewer than five classes top-5 accuracy is 1;
+    A run reports them after its last epoch. With fewer than five classes top-5 accuracy is 1;
     ``worst_class_top1`` is the lowest of `per_class_accuracy`.
 
     Raises:
@@ -132,7 +132,7 @@ def full_metrics(logits: Tensor, labels: Tensor) -> dict[str, float]:
 
 
 def per_class_accuracy(logits: Tensor, labels: Tensor) -> list[float]:
-    """Share of each class's images that are recognised, NaN for a class without images."""
+    """Compute the accuracy on each class, NaN for a class without images."""
     recalls = recall_score(
         labels.cpu().numpy(),
         logits.argmax(dim=1).cpu().numpy(),

@@ -1,4 +1,4 @@
-"""When to evaluate, so that looking costs at most a fifth of a trial."""
+"""Choice of the epochs of evaluation, so that it takes at most a fifth of a trial's time."""
 
 import math
 
@@ -12,7 +12,7 @@ Measured 1/7 for tf_efficientnet_lite0 at 32 px (batch 32 against 128, one CPU t
 def evaluation_epochs(
     epochs: int, *, num_train: int, num_evaluated: int, share: float = 0.2
 ) -> tuple[int, ...]:
-    """Evenly spaced epochs, the last one always among them.
+    """Choose evenly spaced epochs, including the last one.
 
     Args:
         epochs: Full length of a run.

@@ -11,7 +11,7 @@ from trainable.optim.optimizer_slot import Criterion
 
 
 class ForwardLoss:
-    """Computes the loss that a run trains on.
+    """A function that computes the training loss of a batch.
 
     Compiled, no strength is a constant of the graph: label smoothing and the rates of stochastic
     depth are tensors that the graph reads, weight decay and the learning rate go to the optimizer's
@@ -41,11 +41,11 @@ class ForwardLoss:
 
     @property
     def label_smoothing(self) -> float:
-        """The smoothing that the criterion holds."""
+        """Label smoothing of the criterion."""
         return float(self.criterion.keywords["label_smoothing"])
 
     def __call__(self, criterion: Criterion, images: Tensor, targets: Tensor) -> Tensor:
-        """The mean loss of a batch.
+        """Compute the mean loss of a batch.
 
         Args:
             criterion: The one above, or an optimizer's own, which is then not part of the graph.

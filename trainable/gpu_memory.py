@@ -1,4 +1,4 @@
-"""What a trial takes of a GPU's memory, how many fit, and what to do with one that does not."""
+"""GPU memory: use of a trial, number of trials that fit, and smaller parts of batches."""
 
 from dataclasses import dataclass, replace
 
@@ -7,20 +7,20 @@ import torch
 from spaces.recipe import Recipe
 
 CONTEXT_BYTES = 600 * 2**20
-"""What a process takes beside its tensors, for the CUDA context and kernels; a cautious guess."""
+"""Bytes of a process beside its tensors, for CUDA context and kernels; a cautious guess."""
 PARTS = "train/grad_accum_steps"
-"""Metric of a run whose batches had to be trained in more parts than its recipe says."""
+"""Metric that a run reports if its batches are trained in more parts than in its recipe."""
 SMALLEST_PART = 2
-"""Images in a part of a batch; batch norm cannot be trained on one."""
+"""Smallest number of images in a part of a batch; batch norm cannot train on one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GpuMemory:
-    """Measured on a model trained for a few steps, in bytes.
+    """GPU memory in bytes, measured on a model trained for a few steps.
 
     Attributes:
-        reserved: Most that the trial's tensors and PyTorch's cache took.
-        room: What trials and their contexts may take of the GPU, all together.
+        reserved: Largest memory of the trial's tensors and PyTorch's cache.
+        room: Memory for all trials and their contexts together.
     """
 
     reserved: int
@@ -28,21 +28,21 @@ class GpuMemory:
 
     @property
     def trial(self) -> int:
-        """What one trial takes, with its process."""
+        """Bytes of one trial with its process."""
         return self.reserved + CONTEXT_BYTES
 
     @property
     def num_fitting(self) -> int:
-        """Trials that fit on the GPU at once."""
+        """Number of trials that fit on the GPU at once."""
         return self.room // self.trial
 
 
 def measure(device: torch.device | str, *, more_bytes: int = 0) -> GpuMemory | None:
-    """Read off what this process took of the GPU so far; None where there is no GPU.
+    """Measure this process's largest GPU memory so far; None without a GPU.
 
     Args:
-        device: Where it trains.
-        more_bytes: What trials take beyond what was tried.
+        device: Device of the training.
+        more_bytes: Bytes that trials need in addition to the measured run.
     """
     if torch.device(device).type != "cuda":
         return None
@@ -56,7 +56,7 @@ def measure(device: torch.device | str, *, more_bytes: int = 0) -> GpuMemory | N
 
 
 def in_smaller_parts(recipe: Recipe) -> Recipe | None:
-    """The same recipe with each batch trained in twice as many parts; None if none is smaller.
+    """Return the recipe with batches trained in twice as many parts; None if that is impossible.
 
     The optimizer sees the same batches. Batch norm does not: it normalizes each part by itself.
     """
@@ -67,6 +67,6 @@ def in_smaller_parts(recipe: Recipe) -> Recipe | None:
 
 
 def free_cache(device: torch.device | str) -> None:
-    """Hand what PyTorch keeps of the GPU back, for itself in other pieces or for others."""
+    """Free the GPU memory that PyTorch caches."""
     if torch.device(device).type == "cuda":
         torch.cuda.empty_cache()

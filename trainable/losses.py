@@ -8,7 +8,7 @@ Smoothing = float | Tensor
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, *, label_smoothing: Smoothing) -> Tensor:
-    """Mean cross-entropy in nats against smoothed targets, computed in float32.
+    """Compute the mean cross-entropy in nats against smoothed targets, in float32.
 
     Torch's convention: mass ``label_smoothing / K`` on every class, the true one included (Szegedy
     et al. 2016, arXiv 1512.00567, section 7). Both kinds of target agree on one-hot rows. A tensor
@@ -39,7 +39,7 @@ def cross_entropy(logits: Tensor, targets: Tensor, *, label_smoothing: Smoothing
 
 
 def one_hot(labels: Tensor, num_classes: int) -> Tensor:
-    """Labels of shape batch as float32 probabilities of shape batch x ``num_classes``.
+    """Convert labels of shape batch to float32 probabilities of shape batch x ``num_classes``.
 
     Unlike `torch.nn.functional.one_hot`, it never asks the device whether the labels are in range.
     """

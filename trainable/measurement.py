@@ -1,4 +1,4 @@
-"""What a run's live model makes of clean images, with its raw weights and with every average."""
+"""Evaluation of a run's model on clean images, with raw weights and with every average."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -26,16 +26,16 @@ from trainable.precision import Diverged, Precision
 EVAL_BATCH_SIZE = 128
 """Images per forward pass of an evaluation; measured fastest per image on a CPU at 32 px."""
 RAW = "raw"
-"""Name of the weights that no average changed."""
+"""Name of the raw weights."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageResults:
-    """One value per image.
+    """Results for each image.
 
     Attributes:
-        correct: Whether it is recognised.
-        nll: Its log-loss in nats.
+        correct: Whether the top-1 prediction is right.
+        nll: Log-loss in nats.
     """
 
     correct: NDArray[np.bool_]
@@ -43,7 +43,7 @@ class ImageResults:
 
 
 class Measurement:
-    """Measures a run on parts of its split and on a clean slice of its training images.
+    """Evaluation of a run on parts of its split and on a clean slice of its training images.
 
     Args:
         model: The live model, holding the raw weights whenever this is asked.
@@ -78,7 +78,7 @@ class Measurement:
         self._clean_train = _clean_slice(split, seed=seed)
 
     def metrics(self, parts: Sequence[str], *, in_full: bool) -> dict[str, float]:
-        """Metrics of raw weights, the recipe's own average and every level.
+        """Compute metrics of the raw weights, the recipe's own average and every level.
 
         Args:
             parts: Of the split, beside the clean slice of the training images.
@@ -99,11 +99,11 @@ class Measurement:
         return metrics
 
     def by_image(self, part: str, *, raw: bool = False) -> ImageResults:
-        """What the shipped weights make of each image of a part of the split, in its order.
+        """Evaluate the shipped weights on each image of a part of the split, in its order.
 
         Args:
             part: Of the split.
-            raw: Whether to ask the raw weights instead.
+            raw: Whether to evaluate the raw weights instead.
         """
         indices = self._indices(part)
         logits, labels = self._logits(RAW if raw else OWN, indices), self._labels[indices]
@@ -113,12 +113,12 @@ class Measurement:
         )
 
     def by_class(self, part: str, name: str) -> list[float]:
-        """Accuracy per class on a part of the split, NaN for a class without images in it."""
+        """Compute the accuracy per class on a part of the split, NaN for a class without images."""
         indices = self._indices(part)
         return per_class_accuracy(self._logits(name, indices), self._labels[indices])
 
     def clean_batches(self) -> Iterator[Tensor]:
-        """The clean slice of the training images, as the model sees it."""
+        """Yield the clean slice of the training images in normalized batches."""
         for start in range(0, len(self._clean_train), EVAL_BATCH_SIZE):
             indices = self._clean_train[start : start + EVAL_BATCH_SIZE]
             yield self._normalize(self._images[indices])
@@ -156,7 +156,7 @@ class Measurement:
 
 
 def _suffixes(name: str, *, own_decay: float) -> tuple[str, ...]:
-    """Under which metric prefixes the weights called ``name`` are reported."""
+    """Return the suffixes of the part's name under which these weights are reported."""
     if name == RAW:
         return ("_raw",)
     if name == OWN:
@@ -165,7 +165,7 @@ def _suffixes(name: str, *, own_decay: float) -> tuple[str, ...]:
 
 
 def _clean_slice(split: Split, *, seed: int) -> NDArray[np.int64]:
-    """Training images to measure the fit on: at most as many as validation has."""
+    """Draw the training images on which the fit is measured: at most as many as validation has."""
     size = min(len(split.train), len(split.val))
     chosen = np.random.default_rng((seed, len(split.train))).choice(
         split.train, size=size, replace=False

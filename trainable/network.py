@@ -1,4 +1,4 @@
-"""Find out quickly whether something can be downloaded, before anything that could hang starts."""
+"""Quick check whether a download is possible, before one that could hang is started."""
 
 import threading
 import urllib.error
@@ -6,7 +6,7 @@ import urllib.request
 
 
 def is_reachable(url: str, *, timeout_s: float = 5.0) -> bool:
-    """Whether a server answers for ``url`` at all, whatever it answers.
+    """Whether a server answers a request for ``url`` in any way.
 
     Args:
         url: Address of the file, ``http`` or ``https``.

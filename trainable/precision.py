@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 MAX_SKIPS_IN_A_ROW = 20
-"""Skipped steps that halve the scale from 65536 to 1/16, where overflow is no longer its fault."""
+"""Number of skipped steps after which the loss scale, halved each time, is not the cause."""
 PROBE_MARGIN = 1.2
-"""How much faster autocast must be on a CPU to be chosen; timing on a busy machine is noisy."""
+"""Smallest speed-up by autocast on a CPU for it to be chosen, as timing is noisy."""
 
 
 class Diverged(RuntimeError):  # noqa: N818  It is what happened to the run, not a mistake in it.
@@ -39,7 +39,7 @@ class Diverged(RuntimeError):  # noqa: N818  It is what happened to the run, not
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepResult:
-    """What became of one optimizer step.
+    """The result of one optimizer step.
 
     Attributes:
         stepped: Whether the weights moved. If not, neither schedule nor weight average may.
@@ -52,7 +52,7 @@ class StepResult:
 
 
 class Precision:
-    """Runs forward passes, backward passes and optimizer steps in one floating dtype.
+    """Forward passes, backward passes and optimizer steps in one floating dtype.
 
     On an accelerator, and if the optimizer's fused kernel takes `found_inf`, a non-finite gradient
     is noted and the step suppressed on the device, without the host waiting for it;
@@ -94,11 +94,11 @@ class Precision:
 
     @property
     def loss_scale(self) -> float:
-        """What `backward` multiplies a loss with; 1 without float16, where it costs no waiting."""
+        """Factor by which `backward` multiplies a loss; 1 without float16."""
         return float(self._scaler.get_scale())
 
     def autocast(self) -> AbstractContextManager[object]:
-        """The context for forward pass and loss, not for the backward pass."""
+        """Return the context for forward pass and loss, not for the backward pass."""
         if self.amp_dtype is None:
             return nullcontext()
         return torch.autocast(self._device.type, dtype=self.amp_dtype)
@@ -153,7 +153,7 @@ class Precision:
         return StepResult(stepped=True, grad_norm=grad_norm)
 
     def raise_if_diverged(self) -> None:
-        """Ask the device whether a step was suppressed; waits for it.
+        """Raise if the device has suppressed a step; waits for the device.
 
         Raises:
             Diverged: If so, with the number of the first one.
@@ -163,7 +163,7 @@ class Precision:
             raise Diverged(step)
 
     def state_dict(self) -> dict[str, Any]:
-        """Counters and the scaler's state, loadable with ``weights_only=True``."""
+        """Return counters and the scaler's state, loadable with ``weights_only=True``."""
         return {
             "scaler": self._scaler.state_dict(),
             "num_steps": self.num_steps,
@@ -172,7 +172,7 @@ class Precision:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state of `state_dict` of the same dtype."""
+        """Load a state of `state_dict` of the same dtype."""
         if self._scaler.is_enabled():
             self._scaler.load_state_dict(state["scaler"])
         self.num_steps = state["num_steps"]
@@ -218,7 +218,7 @@ class Precision:
 def resolve_amp_dtype(
     amp_dtype: str, device: torch.device, probe: Callable[[], bool] | None = None
 ) -> torch.dtype | None:
-    """The autocast dtype that a recipe's ``amp_dtype`` means on ``device``.
+    """Choose the autocast dtype for a recipe's ``amp_dtype`` on ``device``.
 
     Args:
         amp_dtype: ``none``, ``bfloat16``, ``float16``, or ``auto``: on a CUDA device bfloat16 where

@@ -26,11 +26,11 @@ from trainable.trainer import Trainer
 
 
 class RecipeTrainable(tune.Trainable):
-    """Trains one run after the other, epoch by epoch; ``config["spec"]`` holds a `RunSpec`.
+    """A Ray actor that trains runs epoch by epoch; ``config["spec"]`` is a `RunSpec` as a dict.
 
     Each step reports ``epoch``, ``metrics`` and the ``node`` it ran on, the first one also the
-    strengths read back from the live objects. It never reports ``done``: when a trial is over is
-    decided in one place, on the driver.
+    strengths read back from the live objects. It never reports ``done``: only the driver decides
+    when a trial ends.
     """
 
     def setup(
@@ -99,7 +99,7 @@ class RecipeTrainable(tune.Trainable):
         self._saved_at = time.monotonic()
 
     def restore(self, checkpoint_path: Any) -> None:
-        """Go on after a failure; never from Ray's other form of a checkpoint, which is a pickle."""
+        """Resume after a failure; raise on Ray's other form of a checkpoint, which is a pickle."""
         checkpoint = getattr(checkpoint_path, "checkpoint", checkpoint_path)
         with checkpoint.as_directory() as folder:
             if pickles := sorted(Path(folder).glob("*.pkl")):
@@ -107,12 +107,12 @@ class RecipeTrainable(tune.Trainable):
         super().restore(checkpoint_path)
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:  # type: ignore[override]  # Ray: dict or path
-        """Go on from a saved state; without a whole one start over: the epochs are the same."""
+        """Load a saved state; without a complete one, start over with the same results."""
         checkpoint.load(self._trainer, Path(checkpoint_dir))
         self._reported = self._trainer.epoch
 
     def _train_epoch(self) -> dict[str, float]:
-        """Train an epoch; where memory is too small, the same batches in smaller parts.
+        """Train an epoch; if memory is too small, start over with batches in smaller parts.
 
         The run then starts over, for the failed epoch has moved its weights; memory runs out in the
         first steps of a run, if at all. What was reported stays: the driver keeps the first of two
@@ -145,7 +145,7 @@ class RecipeTrainable(tune.Trainable):
             self._fetch(self._spec.checkpoint)
 
     def _fetch(self, location: str) -> None:
-        """Load what an earlier session saved under a path or URI."""
+        """Load the checkpoint that an earlier session saved under a path or URI."""
         saved = tune.Checkpoint(location)
         files = saved.filesystem
         # In a run that was moved it is no longer there; the trial then starts over.
@@ -171,7 +171,7 @@ class RecipeTrainable(tune.Trainable):
 
 
 def _packed(images: ImageResults) -> dict[str, str]:
-    """What a paired interval over images needs, as text: a bit and two bytes an image."""
+    """Encode the results of each image as text, in a bit and two bytes per image."""
     return {
         "correct": base64.b64encode(np.packbits(images.correct).tobytes()).decode(),
         "nll": base64.b64encode(images.nll.astype("<f2").tobytes()).decode(),

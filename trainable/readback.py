@@ -1,4 +1,4 @@
-"""What a run really trains with, read off its live objects instead of its configuration."""
+"""Reading of the strengths off a run's live objects, to check that they are applied."""
 
 from collections.abc import Callable, Mapping
 
@@ -8,18 +8,18 @@ from trainable.models.build import drop_path_rates, read_drop_path_rate, read_dr
 from trainable.trainer import Trainer
 
 LIVE = "live/"
-"""Begins the metrics under which a trial reports what it found to be at work."""
+"""Prefix of the metrics under which a trial reports the values read back."""
 
 
 def _warmup_fraction(trainer: Trainer) -> float:
-    """The share of steps that lie below the first one at the peak."""
+    """Compute the share of steps before the first one at the peak learning rate."""
     total_steps = trainer.task.total_steps
     factors = (trainer.lr_factor(step) for step in range(total_steps))
     return next(step for step, factor in enumerate(factors) if factor > 1.0 - 1e-9) / total_steps
 
 
 def _layer_decay(trainer: Trainer) -> float:
-    """The factor per layer that scales the rate of the head down to that of the first layer."""
+    """Compute the factor per layer from the learning rates of the head and the first layer."""
     scales = {group["name"]: group["lr_scale"] for group in trainer.optimizer.inner.param_groups}
     if len(set(scales.values())) == 1:
         return 1.0
@@ -41,14 +41,14 @@ _READERS: Mapping[str, Callable[[Trainer], float]] = {
     ),
     "layer_decay": _layer_decay,
 }
-"""Where each strength and extra is at work."""
+"""Function that reads each strength and extra axis off the trainer's objects."""
 
 
 def live_values(trainer: Trainer) -> dict[str, float]:
-    """Every strength and extra as the object that applies it holds it.
+    """Read every strength and extra axis off the object that applies it.
 
     Raises:
-        RuntimeError: If it is not said above where one of them is at work.
+        RuntimeError: If one of them has no reader.
     """
     if missing := known().keys() - _READERS.keys():
         raise RuntimeError(
@@ -59,7 +59,7 @@ def live_values(trainer: Trainer) -> dict[str, float]:
 
 
 def require_arrived(trainer: Trainer) -> dict[str, float]:
-    """Refuse to train with other strengths, or another dropout, than the recipe's.
+    """Check that the run's live objects have the recipe's strengths and dropout.
 
     Returns:
         As metrics, ``live/weight_decay`` and so on: `live_values`; ``live/dropout``, also where the

@@ -1,4 +1,4 @@
-"""One training run as a worker is asked for it: what crosses the border between driver and worker.
+"""The specification of a training run that the driver sends to a worker.
 
 The driver knows more of a trial (its stage, its block of the experiment, whether it may be stopped
 early), which is `search.records.trials.TrialSpec`; none of that changes how a run trains.
@@ -16,17 +16,17 @@ PARTS = ("val", "test")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunSpec:
-    """A training run, fully determined but for the data.
+    """The complete specification of a training run, apart from the data.
 
     Attributes:
-        recipe: What to train; ``recipe.seed`` decides every random choice of the run.
+        recipe: Recipe to train; ``recipe.seed`` determines every random choice of the run.
         split_seed: Seed of a fresh split of the labelled pool (train + validation), or None for the
             dataset's own split. The test images are the same whatever the seed.
         evaluate_on: ``val``, or ``test`` for validation in every evaluation and test in the last.
         ema_levels: Decays to average with beside the recipe's own, by level name.
         eval_epochs: Epochs after which it is evaluated; the last epoch always is.
-        keep_weights: Whether its last epoch leaves a checkpoint that stays when it is over.
-        checkpoint: Path or URI of the state that it goes on from, or None to begin.
+        keep_weights: Whether the checkpoint of its last epoch is kept after its end.
+        checkpoint: Path or URI of the checkpoint to resume from, or None to begin anew.
 
     Raises:
         InputError: If ``evaluate_on`` is neither of its two values.
@@ -47,20 +47,20 @@ class RunSpec:
             )
 
     def is_evaluated_after(self, epoch: int) -> bool:
-        """Whether metrics are due after that many epochs."""
+        """Whether the run is evaluated after ``epoch`` epochs."""
         return epoch == self.recipe.epochs or epoch in self.eval_epochs
 
     def is_tested_after(self, epoch: int) -> bool:
-        """Whether the test images are looked at after that many epochs."""
+        """Whether the run is evaluated on the test images after ``epoch`` epochs."""
         return epoch == self.recipe.epochs and self.evaluate_on == "test"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, which any process can read without the classes of this one."""
+        """Convert to a mapping of plain values."""
         return {**asdict(self), "recipe": self.recipe.to_dict()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Read what `to_dict` wrote.
+        """Convert back from the mapping of `to_dict`.
 
         Raises:
             InputError: If a value of the recipe is of the wrong type or outside its interval.

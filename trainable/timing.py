@@ -1,4 +1,4 @@
-"""How long a training step and an evaluated image take on this machine, by doing a few."""
+"""Timing of training steps and evaluation on this machine."""
 
 import statistics
 import time
@@ -18,20 +18,20 @@ from trainable.precision import autocast_is_faster, resolve_amp_dtype
 from trainable.trainer import Trainer
 
 NUM_STEPS = 4
-"""Timed steps, after one that is not."""
+"""Number of timed steps, after one that is not timed."""
 MOST_LEVELS = 3
-"""Averages that a run of the experiment carries beside its own."""
+"""Number of weight averages of a run of the experiment beside its own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timing:
-    """Measured on a model trained for a few steps.
+    """Times and memory, measured on a model trained for a few steps.
 
     Attributes:
         step_s: Seconds per optimizer step, data and augmentation included.
         evaluated_image_s: Seconds per evaluated image.
         grad_accum_steps: Parts that a batch had to be trained in to fit into the GPU's memory.
-        memory: What it took of the GPU; None on a CPU.
+        memory: GPU memory; None on a CPU.
     """
 
     step_s: float
@@ -78,7 +78,7 @@ def _time_run(recipe: Recipe, dataset: Dataset, *, device: str, num_threads: int
 
 
 def amp_dtype_of(recipe: Recipe, dataset: Dataset, *, device: str, num_threads: int) -> str:
-    """What the recipe's ``amp_dtype`` means here, ``auto`` replaced by ``none`` or a dtype's name.
+    """Resolve the recipe's ``amp_dtype`` on this machine: ``auto`` becomes a dtype or ``none``.
 
     To be asked once per search: timing autocast again in every trial could fall out differently.
     """
@@ -93,7 +93,7 @@ def amp_dtype_of(recipe: Recipe, dataset: Dataset, *, device: str, num_threads: 
 
 
 def excerpt(dataset: Dataset, *, num_train: int) -> Dataset:
-    """The dataset with only what is timed here, small enough to be sent to another machine.
+    """Cut a dataset to the images used for timing, small enough to be sent to another machine.
 
     Images that are decoded on access stay so: decoding is part of what is timed.
     """
@@ -109,7 +109,7 @@ def excerpt(dataset: Dataset, *, num_train: int) -> Dataset:
 
 @contextmanager
 def _threads(number: int) -> Iterator[None]:
-    """As many threads as a trial has: with more, the answer would be another one."""
+    """Use a trial's number of threads within the context, as the times depend on it."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:
@@ -119,7 +119,7 @@ def _threads(number: int) -> Iterator[None]:
 
 
 def _shortened(dataset: Dataset, *, num_train: int) -> Dataset:
-    """The dataset with one batch to train on and one to evaluate, so that an epoch is a step."""
+    """Cut a dataset to one batch for training and one for evaluation."""
     split = replace(
         dataset.split,
         train=dataset.split.train[:num_train],

@@ -1,4 +1,4 @@
-"""From the host to the device that trains, without waiting for it."""
+"""Copying of tensors from the host to the training device without waiting for it."""
 
 import torch
 from torch import Tensor

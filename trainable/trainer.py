@@ -30,12 +30,14 @@ from trainable.optim.schedule import lr_factor, warmup_steps_of
 from trainable.precision import Precision, resolve_amp_dtype
 
 ASK_EVERY_STEPS = 200
-"""How often the host asks an accelerator whether the run has diverged, and waits for the answer;
-asking in every step would cost the device the time that the host needs to prepare the next one."""
+"""Number of steps between two checks for divergence on an accelerator.
+
+Each check waits for the device, which is then idle while the host prepares the next step.
+"""
 
 
 class Trainer:
-    """The live objects of a run.
+    """One run: its model, optimizer, averages and data, with methods that train and evaluate.
 
     Everything random derives from ``recipe.seed``: initial weights, batch order, augmentation and
     stochastic depth. Two runs with the same seed and split differ only in their strengths.
@@ -110,7 +112,7 @@ class Trainer:
         )
 
     def batch(self) -> Tensor:
-        """The first training images as the model sees them, for timing it."""
+        """Return the first training batch, augmented and normalized, for timing."""
         return self._augmented(self._split.train[: self.recipe.batch_size])[0]
 
     def train_epoch(self) -> dict[str, float]:
@@ -154,7 +156,7 @@ class Trainer:
         return metrics
 
     def _step(self, batch: NDArray[np.int64]) -> Tensor:
-        """One optimizer step; returns the loss it was taken on, 0 if the scaler skipped it."""
+        """Take one optimizer step; return its loss, 0 if the scaler skipped it."""
         self.optimizer.set_lr(self.recipe.lr * self.lr_factor(self.precision.num_steps))
         # Augmented once and whole: an optimizer with a second pass must see the same images in it,
         # and in how many parts a batch is pushed through must not change what is in it.
@@ -183,7 +185,7 @@ class Trainer:
         return loss
 
     def lr_factor(self, step: int) -> float:
-        """The factor on the peak learning rate that optimizer step ``step`` is taken with."""
+        """Compute the factor on the peak learning rate of optimizer step ``step``."""
         return lr_factor(
             step,
             schedule=self.recipe.schedule if self.optimizer.uses_schedule else "constant",
@@ -220,11 +222,11 @@ class Trainer:
         return metrics | {"cost/eval_s": time.perf_counter() - started}
 
     def by_image(self, part: str, *, raw: bool = False) -> ImageResults:
-        """What the shipped (or the raw) weights make of each image of a part, in its order."""
+        """Evaluate the shipped (or the raw) weights on each image of a part, in its order."""
         return self._measurement.by_image(part, raw=raw)
 
     def by_class(self, part: str, name: str = OWN) -> list[float]:
-        """Accuracy per class on a part of the split, NaN for a class without images in it.
+        """Compute the accuracy per class on a part of the split, NaN for a class without images.
 
         Args:
             part: ``val`` or ``test``.
@@ -233,7 +235,7 @@ class Trainer:
         return self._measurement.by_class(part, name)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything a run needs to go on bit for bit; loadable with ``weights_only=True``."""
+        """Return the state for resuming bit for bit; loadable with ``weights_only=True``."""
         return {
             "epoch": self.epoch,
             "model": self.model.state_dict(),
@@ -244,7 +246,7 @@ class Trainer:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state of `state_dict` made with the same recipe, data and split."""
+        """Load a state of `state_dict` made with the same recipe, data and split."""
         self.epoch = state["epoch"]
         self.model.load_state_dict(state["model"])
         self._statistics = dict(state["statistics"])

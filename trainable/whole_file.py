@@ -1,11 +1,11 @@
-"""Files that are there in full or not at all, whenever the process or the machine dies."""
+"""Atomic replacement of files, safe against crashes and power failures."""
 
 import os
 from pathlib import Path
 
 
 def commit(partial: Path, final: Path) -> None:
-    """Give a written file its name: until then what was there before is there, and after it this.
+    """Rename a written file to its final name atomically, replacing an old one.
 
     Args:
         partial: The written and closed file, in the same folder.
@@ -17,7 +17,7 @@ def commit(partial: Path, final: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Make a file, or the names in a folder, outlive power loss."""
+    """Write a file, or the names in a folder, to disk, so that they survive a power failure."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

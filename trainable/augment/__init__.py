@@ -1,1 +1,1 @@
-"""What is done to images and labels of a batch."""
+"""Augmentation of the images and labels of a batch."""

@@ -30,12 +30,12 @@ from trainable.augment.spatial_augment import (
 
 
 class Normalizer:
-    """Turns images into the model's input, ``(x - mean) / std``, channels last in memory.
+    """A function from images to the model's input, ``(x - mean) / std``, channels last in memory.
 
     Args:
         mean: Mean of each channel, in units of the brightest pixel.
         std: Standard deviation of each channel, in the same units, above 0.
-        device: Where the result lives.
+        device: Device of the result.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Normalizer:
         Returns:
             float32 ``[B, 3, H, W]``, channels last in memory.
         """
-        # Bytes travel to the device: a quarter of what floats would weigh.
+        # Bytes are sent to the device, a quarter of the size of floats.
         batch = _channels_first(torch.as_tensor(images).to(self.device, non_blocking=True))
         scale = self._scale if batch.is_floating_point() else self._scale_of_bytes
         # One multiply-add: (x / 255 - mean) / std = x * (1 / (255 std)) - mean / std. In the memory
@@ -70,7 +70,7 @@ class Normalizer:
 
 
 class Augment:
-    """The augmentation of a recipe; with everything off it costs nothing and changes nothing.
+    """The augmentation of a recipe as a function on batches; with everything off, the identity.
 
     Args:
         recipe: Its fields from ``mixup_alpha`` to ``erasing`` are read.
@@ -157,11 +157,11 @@ class Augment:
 
 
 def _channels_first(images: Tensor) -> Tensor:
-    """A view ``[B, 3, H, W]``; the channels are the axis of length 3, as sides are above 3."""
+    """Return a view ``[B, 3, H, W]``; the channel axis is that of length 3."""
     return images.permute(0, 3, 1, 2) if images.shape[-1] == 3 else images
 
 
 def _unit_floats(images: Tensor) -> Tensor:
-    """Float in ``[0, 1]``, ``[B, 3, H, W]``, in the memory format of the images."""
+    """Convert images to floats in ``[0, 1]``, ``[B, 3, H, W]``, keeping their memory format."""
     images = _channels_first(images)
     return images if images.is_floating_point() else images.float().div_(255)

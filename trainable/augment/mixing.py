@@ -6,7 +6,7 @@ keeps the mean of the weights.
 
 timm and torchvision draw one share, and one of the two methods, per batch by default. Here each
 image has its own (timm calls that ``elem``): the expected loss is the same, and a short run, which
-sees a hundred batches, does not hang on a hundred draws.
+has only a hundred batches, does not depend on a hundred draws.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ from trainable.losses import one_hot
 from trainable.to_device import send
 
 SWITCH_PROBABILITY = 0.5
-"""How often CutMix takes an image where both are on; timm's and torchvision's default."""
+"""Probability of CutMix for an image if both are on; timm's and torchvision's default."""
 
 
 def mix(
@@ -72,7 +72,7 @@ def draw_mix(
     cutmix_alpha: float,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
-    """What each image keeps of itself.
+    """Draw the share of each image that is kept, and the box that is replaced.
 
     Returns:
         The share ``[B]`` of every pixel outside the box, and the boxes ``[B, 4]`` (top, left,
@@ -98,9 +98,9 @@ def draw_mix(
 
 
 def _draw_beta(alpha: NDArray[np.float32], generator: torch.Generator) -> NDArray[np.float64]:
-    """One draw from ``Beta(alpha, alpha)`` for each alpha, by inverting its distribution function.
+    """Draw from ``Beta(alpha, alpha)`` for each alpha, by inverting its distribution function.
 
-    `torch.distributions` knows only the global generator.
+    `torch.distributions` can only use the global generator.
     """
     uniform = torch.rand(len(alpha), generator=generator, dtype=torch.float64).numpy()
     a = alpha.astype(np.float64)

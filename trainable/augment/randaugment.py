@@ -4,9 +4,9 @@ Operations and magnitudes are those of `torchvision.transforms.v2.RandAugment`, 
 torchvision's reference script. That class draws one operation for everything it is given, from the
 global generator; here a batch is sorted by operation and each group is transformed at once.
 
-Thirty-two small images cost by the call, not by the pixel. Hence operations that are one formula
-share a group, and what an operation does at one magnitude is a table that an image's variant, its
-operation and sign, is looked up in.
+For thirty-two small images the number of calls costs more than the number of pixels. Hence
+operations with one formula form a group, and their parameters at one magnitude are a table with an
+entry for each variant, a pair of operation and sign.
 """
 
 import functools
@@ -49,7 +49,7 @@ def rand_augment(
 
 
 def apply_ops(images: Tensor, ops: Sequence[str], signs: Tensor, magnitude: int) -> Tensor:
-    """Apply to each image its own operation.
+    """Apply one given operation to each image.
 
     Args:
         images: Float in ``[0, 1]``, ``[B, 3, H, W]``.
@@ -154,7 +154,7 @@ def _gray(images: Tensor) -> Tensor:
 
 @functools.lru_cache(maxsize=4)
 def _grids(magnitude: int, height: int, width: int, device: torch.device) -> Tensor:
-    """Where each variant up to the last geometric one reads, ``[variants, H, W, 2]``.
+    """Make the sampling grid of each variant up to the last geometric one, ``[variants, H, W, 2]``.
 
     One resampling serves all five operations, since each is one matrix.
     """
@@ -184,7 +184,7 @@ def _grids(magnitude: int, height: int, width: int, device: torch.device) -> Ten
 
 @functools.lru_cache(maxsize=4)
 def _factors(magnitude: int, device: torch.device) -> Tensor:
-    """How far each variant of an operation moves from its degenerate image, where 1 is nowhere."""
+    """Make each variant's blending factor with its degenerate image; 1 is no change."""
     signs = torch.tensor([1.0, -1.0]).repeat(len(OPS))
     return (1 + 0.9 * (signs * (magnitude / MAX_MAGNITUDE))).to(device)
 
@@ -197,4 +197,4 @@ _KERNELS: tuple[tuple[tuple[str, ...], Callable[[Tensor, Tensor, list[int], int]
     (("AutoContrast",), _autocontrast),
     (("Equalize",), _equalize),
 )
-"""Every operation but the identity, in the order of `OPS`."""
+"""Functions of all operations but the identity, in the order of `OPS`."""

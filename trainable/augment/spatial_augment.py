@@ -28,7 +28,7 @@ _Floats = NDArray[np.float32]
 
 
 def draw_flips(num: int, *, probability: float, generator: torch.Generator) -> Tensor:
-    """Which of ``num`` images are to be mirrored, bool ``[num]`` on the CPU."""
+    """Draw which of ``num`` images are mirrored, bool ``[num]`` on the CPU."""
     return torch.rand(num, generator=generator) < probability
 
 
@@ -41,12 +41,12 @@ def random_flip(images: Tensor, *, probability: float, generator: torch.Generato
 def draw_crops(
     num: int, height: int, width: int, *, scale_min: float, generator: torch.Generator
 ) -> Tensor:
-    """Boxes of a random resized crop; the whole image where no attempt fits.
+    """Draw the boxes of random resized crops; the whole image where no attempt fits.
 
     Args:
-        num: How many.
-        height: Of the image, in pixels.
-        width: Of the image, in pixels.
+        num: Number of boxes.
+        height: Height of the images, in pixels.
+        width: Width of the images, in pixels.
         scale_min: Smallest area of a crop by the area of the image, in ``(0, 1]``.
         generator: On the CPU.
     """
@@ -86,13 +86,13 @@ def crop_and_resize(images: Tensor, boxes: Tensor, flipped: Tensor | None = None
 def draw_erased(
     num: int, height: int, width: int, *, probability: float, generator: torch.Generator
 ) -> Tensor:
-    """Boxes of random erasing, without area for the images that are spared.
+    """Draw the boxes of random erasing, with area 0 for images that are not erased.
 
     Args:
-        num: How many.
-        height: Of the image, in pixels.
-        width: Of the image, in pixels.
-        probability: That an image loses a box, in ``[0, 1]``.
+        num: Number of boxes.
+        height: Height of the images, in pixels.
+        width: Width of the images, in pixels.
+        probability: Probability that a box of an image is erased, in ``[0, 1]``.
         generator: On the CPU.
     """
     widths, heights = _draw_sides(num, height * width, ERASED_SHARE, ERASED_RATIO, generator)
@@ -103,7 +103,7 @@ def draw_erased(
 
 
 def box_mask(boxes: Tensor, height: int, width: int, device: torch.device) -> Tensor:
-    """Which pixels lie inside each image's box, bool ``[B, 1, H, W]`` on ``device``."""
+    """Make the mask of the pixels inside each image's box, bool ``[B, 1, H, W]`` on ``device``."""
     top, left, box_height, box_width = boxes.numpy()[:, :, None].transpose(1, 0, 2)
     rows, columns = np.arange(height), np.arange(width)
     in_rows = (rows >= top) & (rows < top + box_height)
@@ -119,7 +119,7 @@ def _draw_sides(
     ratio: tuple[float, float],
     generator: torch.Generator,
 ) -> tuple[_Floats, _Floats]:
-    """Sides of boxes in whole pixels, the second by the first the ratio, each ``[attempts, num]``.
+    """Draw the sides of boxes in whole pixels, each ``[attempts, num]``; ratio = second / first.
 
     In torch: NumPy's roots and exponentials may differ in the last bit, and then a box by a pixel.
     """
@@ -134,7 +134,7 @@ def _draw_sides(
 def _first_that_fits(
     heights: _Floats, widths: _Floats, fits: NDArray[np.bool_]
 ) -> tuple[_Floats, _Floats, NDArray[np.bool_]]:
-    """The first fitting attempt of each image, and whether there is one."""
+    """Select the first fitting attempt of each image, and return whether there is one."""
     first = fits.argmax(axis=0), np.arange(fits.shape[1])  # The first of equal maxima.
     return heights[first], widths[first], fits[first]
 
@@ -150,7 +150,7 @@ def _place(
 
 
 def _source(start: _Floats, length: _Floats, size: int) -> _Floats:
-    """Where along one axis each pixel of the result is read, in half sides from the centre."""
+    """Compute the sampling positions on one axis, in half sides from the centre."""
     length = length[:, None]
     within = (np.arange(size, dtype=np.float32) + 0.5) * length / size - 0.5
     pixel = start[:, None] + np.clip(within, 0, length - 1)

@@ -1,1 +1,1 @@
-"""Datasets: from files to tensors, and how they are split."""
+"""Datasets: reading of image files, and splits into training, validation and test."""

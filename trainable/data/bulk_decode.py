@@ -1,4 +1,4 @@
-"""Decode all images of a source on all cores, and name the ones that cannot be."""
+"""Decoding of all images of a source on all cores, with a list of unreadable ones."""
 
 import hashlib
 import os
@@ -33,16 +33,16 @@ _CHUNK = 32
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Readable:
-    """Which images of a source can be decoded, and what they are.
+    """The readable images of a source, with hashes and facts.
 
     Attributes:
         kept: Index in the source of each readable image.
-        hashes: One number per readable image; equal for two images exactly if they are, before any
-            scaling of greyscale.
+        hashes: One number per readable image; equal exactly for images with equal pixels, before
+            any scaling of greyscale.
         skipped: Name and reason of each image that is not readable.
-        scales: What is black and white in greyscale of more than 8 bits.
-        num_cut: Images of 16 bits a colour, of which the upper 8 are read.
-        num_turned: Images that EXIF says to turn or mirror.
+        scales: Values of black and white in greyscale of more than 8 bits.
+        num_cut: Number of images with 16 bits per colour, of which the upper 8 are read.
+        num_turned: Number of images that are rotated or mirrored because of their EXIF data.
     """
 
     kept: NDArray[np.int64]
@@ -58,7 +58,7 @@ def decode_all(
 ) -> Readable:
     """Decode every image, with a progress bar on a terminal.
 
-    Greyscale of more than 8 bits is decoded twice, for the first time to know the range of all.
+    Greyscale of more than 8 bits is decoded twice, as the range over all images is needed first.
 
     Args:
         source: The images.
@@ -110,12 +110,12 @@ def decode_all(
 
 
 def num_cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _each(indices: Iterable[int], look: Callable[[int], None], failures: dict[int, str]) -> None:
-    """Look at images on all cores; the reasons of those that are unreadable go to ``failures``."""
+    """Call ``look`` for images on all cores; add the reasons of unreadable ones to ``failures``."""
     # Late, because nothing is decoded where the images are cached.
     from tqdm import tqdm
 
@@ -153,7 +153,7 @@ def _check_few_fail(source: ImageSource, failures: dict[int, str]) -> None:
 
 
 def _scales(deep: dict[int, tuple[str, GreyRange]]) -> dict[str, GreyScale]:
-    """One scale for each kind of deep greyscale that occurs."""
+    """Make one scale for each kind of deep greyscale that occurs."""
     kinds = sorted({kind for kind, _ in deep.values()})
     return {
         kind: GreyScale.of(found for its_kind, found in deep.values() if its_kind == kind)

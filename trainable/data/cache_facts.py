@@ -1,7 +1,7 @@
-"""What a cache of decoded images keeps beside their bytes, as JSON, and how it is read back.
+"""Writing and reading of the JSON file beside a cache of decoded images.
 
-A cache may be cut short, of another version, or written by somebody else. What is not exactly what
-is written here counts as not there, and the cache is built again.
+A cache may be incomplete, of another version, or written by somebody else. If the file does not
+have exactly the form written here, the cache is built again.
 """
 
 import json
@@ -18,7 +18,7 @@ _LARGEST = 1e300
 
 
 def facts_text(readable: Readable, num_images: int) -> str:
-    """Everything of `Readable` but its hashes, given how many images the source has."""
+    """Write a `Readable` without its hashes as JSON, given the number of the source's images."""
     lost = np.setdiff1d(np.arange(num_images), readable.kept).tolist()
     return json.dumps(
         {
@@ -34,7 +34,7 @@ def facts_text(readable: Readable, num_images: int) -> str:
 
 
 def read_facts(content: bytes, num_images: int) -> Readable | None:
-    """The one conversion back, with hashes of 0; None if the content is anything else."""
+    """Read a `Readable` from JSON, with hashes of 0; None if the content has another form."""
     try:
         data = json.loads(content)
         skipped = {

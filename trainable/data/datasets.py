@@ -1,4 +1,4 @@
-"""Any dataset by name or path: images as bytes, labels, and which image is for what."""
+"""Loading of a dataset by name or path: images, labels and split."""
 
 import difflib
 import hashlib
@@ -29,7 +29,10 @@ from trainable.data.splits import Split, stratified_split, subset
 from trainable.data.streamed_images import StreamedImages
 
 LARGEST_VAL = 5_000
-"""Most images held out of an official training part; top-1 then has a standard error of 0.4 %."""
+"""Largest number of validation images taken from an official training part.
+
+Top-1 then has a standard error of about 0.4 %.
+"""
 _TRANSFER = Recipe(model="tf_efficientnet_lite0", pretrained=True, epochs=15, batch_size=32)
 _PHOTOS = replace(_TRANSFER, image_size=128, epochs=20, hflip=0.5)
 _SCRATCH = Recipe(model="resnet18_cifar", epochs=30, batch_size=128, hflip=0.5)
@@ -41,15 +44,15 @@ class Dataset:
     """Labelled images of one size, held once and read by every trial.
 
     Attributes:
-        name: As the user gave it; a path is shortened to its last part.
+        name: Name as the user gave it; a path is shortened to its last part.
         images: Indexed by an array of integers, returns bytes of shape image, height, width, 3. An
             array, a read-only memory map, or `StreamedImages`.
         labels: Class of each image, from 0.
         class_names: Name of each class.
-        split: Which image is for what; every image is in one part.
+        split: Indices of the training, validation and test images; every image is in one part.
         digest: Hash of images, labels and class names, 32 characters.
-        notes: What the user should know about the data, one sentence each.
-        files: What the files of the images are like.
+        notes: Sentences on the data for the user.
+        files: Facts on the image files.
     """
 
     name: str
@@ -63,7 +66,7 @@ class Dataset:
 
     @property
     def images_per_class(self) -> tuple[tuple[int, int, int], ...]:
-        """Training, validation and test images of each class."""
+        """Numbers of training, validation and test images of each class."""
         parts = (self.split.train, self.split.val, self.split.test)
         counts = [np.bincount(self.labels[p], minlength=len(self.class_names)) for p in parts]
         return tuple((int(a), int(b), int(c)) for a, b, c in zip(*counts, strict=True))
@@ -71,7 +74,7 @@ class Dataset:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Named:
-    """A dataset with a name.
+    """The definition of a named dataset.
 
     Attributes:
         collect: Lists its images, given the data directory.
@@ -97,12 +100,12 @@ _NAMED = {
 
 
 def dataset_names() -> tuple[str, ...]:
-    """Names that `load_dataset` takes beside the path of an image folder."""
+    """Return the names of datasets that `load_dataset` accepts beside paths of image folders."""
     return tuple(_NAMED)
 
 
 def default_recipe(name_or_path: str | Path) -> Recipe:
-    """The recipe that a dataset is trained with unless the user says otherwise, all strengths off.
+    """Return the default recipe of a dataset, with all strengths off.
 
     An image folder is trained at 32, 64, 96 or 128 px, whichever comes closest to its images
     without enlarging them.
@@ -181,7 +184,7 @@ def load_dataset(
 
 
 def _split(collection: Collection, sizes: tuple[int, int] | None, seed: int) -> Split:
-    """The official split where there is one, else a stratified one."""
+    """Return the official split if there is one, else draw a stratified one."""
     labels, parts = collection.labels, collection.parts
     if parts is None:
         num_images = len(labels)
@@ -206,7 +209,7 @@ def _split(collection: Collection, sizes: tuple[int, int] | None, seed: int) -> 
 
 
 def _list_folder(name_or_path: str | Path) -> Collection:
-    """List an image folder; what is neither a path nor a name is taken for a misspelt name."""
+    """List an image folder; if there is none, raise with the most similar name of a dataset."""
     text = str(name_or_path)
     root = _expanded(text)
     if "/" not in text and not is_folder(root):
@@ -231,7 +234,7 @@ def _expanded(text: str) -> Path:
 
 
 def _renumber(split: Split, kept: NDArray[np.int64]) -> Split:
-    """The same images, numbered by their place in ``kept``; what is not in it is left out."""
+    """Renumber a split by the index in ``kept``; images that are not in it are left out."""
 
     def places(part: NDArray[np.int64]) -> NDArray[np.int64]:
         return np.searchsorted(kept, part[np.isin(part, kept)]).astype(np.int64)
@@ -249,7 +252,7 @@ def _check_trained(labels: NDArray[np.int64], class_names: tuple[str, ...]) -> N
 
 
 def _typical_short_side(collection: Collection) -> float:
-    """Median shorter side of up to 64 images, from their headers alone."""
+    """Return the median shorter side of up to 64 images, read from their headers."""
     source = collection.source
     sides = []
     with quiet_pillow():

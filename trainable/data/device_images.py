@@ -1,4 +1,4 @@
-"""Images on the device that trains: kept there if they fit, else sent there batch by batch."""
+"""Images for the training device: stored there if they fit, else sent batch by batch."""
 
 import math
 
@@ -11,13 +11,15 @@ from trainable.data.datasets import Dataset
 from trainable.to_device import send
 
 LARGEST_SHARE = 0.25
-"""Most of a device's free memory that images may take; activations, which need the most, and other
-trials on the same device want the rest."""
+"""Largest share of a device's free memory for images.
+
+Activations, which need the most, and other trials on the same device need the rest.
+"""
 _CHUNK_BYTES = 2**26
 
 
 class DeviceImages:
-    """The images and labels of a dataset, indexed on the host and handed out on a device.
+    """The images and labels of a dataset, with batches returned on a device.
 
     On a CPU they stay where they are. On a CUDA device they are copied there once, as bytes, if
     they fit into `LARGEST_SHARE` of its free memory; a batch is then gathered there, and only its
@@ -26,8 +28,8 @@ class DeviceImages:
 
     Args:
         dataset: Images and labels.
-        device: Where batches are wanted.
-        free_bytes: Free memory to count on; None asks the device.
+        device: Device of the batches.
+        free_bytes: Free memory in bytes; None asks the device.
     """
 
     def __init__(
@@ -49,11 +51,11 @@ class DeviceImages:
         return self._resident is not None
 
     def __getitem__(self, indices: NDArray[np.int64]) -> Tensor:
-        """These images, in this order; uint8 ``[B, H, W, 3]`` on the device."""
+        """Return the images at ``indices``, in this order; uint8 ``[B, H, W, 3]`` on the device."""
         return self._gathered(indices, send(torch.from_numpy(indices), self._device))
 
     def batch(self, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """These images, and their labels as int64 ``[B]``, on the device."""
+        """Return the images at ``indices`` and their labels, int64 ``[B]``, on the device."""
         places = send(torch.from_numpy(indices), self._device)
         return self._gathered(indices, places), self._labels.index_select(0, places)
 
@@ -70,12 +72,12 @@ class DeviceImages:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that are free on a CUDA device now; 0 on any other, where a copy would gain nothing."""
+    """Return the free bytes of a CUDA device; 0 on others, where a copy would gain nothing."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
 
 
 def _copied(images: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """Copy in chunks: a memory map need not fit into the memory of the host a second time."""
+    """Copy images to the device in chunks, so that the host never holds a second copy of all."""
     resident = torch.empty(images.shape, dtype=torch.uint8, device=device)
     step = max(1, _CHUNK_BYTES // math.prod(images.shape[1:]))
     for start in range(0, len(images), step):

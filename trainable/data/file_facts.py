@@ -1,4 +1,4 @@
-"""What the files of a dataset are like, for whoever reads them with other software."""
+"""Facts on the image files of a dataset that matter for reading them with other software."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -11,11 +11,11 @@ class FileFacts:
     """Counts of image files.
 
     Attributes:
-        endings: Files by the ending of their name, in lower case with its dot; empty for images
-            that are no files of their own.
-        num_nested: Files that do not lie in the folder of their class but below it.
-        num_deep: Those among the decoded ones that are greyscale of more than 8 bits.
-        num_turned: Those among the decoded ones that EXIF says to turn or mirror.
+        endings: Number of files by ending, in lower case with its dot; empty if images are not
+            stored in separate files.
+        num_nested: Number of files in subfolders of the folder of their class.
+        num_deep: Number of decoded images that are greyscale of more than 8 bits.
+        num_turned: Number of decoded images that are rotated or mirrored because of EXIF.
     """
 
     endings: Mapping[str, int] = field(default_factory=dict)
@@ -25,5 +25,5 @@ class FileFacts:
 
 
 def endings_of(paths: Iterable[str]) -> dict[str, int]:
-    """Count the files by their endings, the most frequent ones first."""
+    """Count the files by ending, the most frequent ones first."""
     return dict(Counter(PurePosixPath(path).suffix.lower() for path in paths).most_common())

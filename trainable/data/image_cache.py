@@ -1,4 +1,4 @@
-"""Decode every image once, to square bytes that all trials share.
+"""Cache of decoded, square images that all trials share.
 
 The cache of a source is three files, named after what decides their content: the images and their
 hashes (in numpy's format), and a JSON file that is written last. Nothing is trusted without that
@@ -28,18 +28,18 @@ from trainable.data.streamed_images import StreamedImages
 from trainable.whole_file import commit
 
 LAYOUT = 2
-"""Raised when decoding changes; caches of another layout are not read."""
+"""Version of the cache, increased when decoding changes; other versions are not read."""
 _RESERVE_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class DecodedImages:
-    """What came out of decoding a source.
+    """The decoded images of a source.
 
     Attributes:
         images: Indexed by an array of integers, returns bytes of shape image, height, width,
             channel. Unreadable images are left out.
-        readable: Which images of the source these are.
+        readable: Indices of these images in the source, with hashes and facts.
     """
 
     images: NDArray[np.uint8] | StreamedImages
@@ -53,7 +53,7 @@ def load_images(
     cache_dir: Path | None,
     memory_bytes: int | None = None,
 ) -> DecodedImages:
-    """Decode a source, or find it decoded.
+    """Load the images of a source from the cache, or decode them and write the cache.
 
     Images that take more than a quarter of memory are read through once, to find unreadable files
     and duplicates, and decoded again on access.
@@ -86,7 +86,7 @@ def load_images(
 
 
 def memory_of_machine() -> int:
-    """Bytes of memory this process may use: the machine's, or its container's if that is less."""
+    """Return the bytes of memory for this process: the machine's or its container's, if less."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = Path("/sys/fs/cgroup/memory.max")
     text = limit.read_text().strip() if limit.is_file() else "max"
@@ -94,7 +94,7 @@ def memory_of_machine() -> int:
 
 
 class _Cache:
-    """The files of one source at one size."""
+    """The cache files of one source at one image size."""
 
     def __init__(
         self, folder: Path, source: ImageSource, image_size: int, *, has_images: bool
@@ -110,7 +110,7 @@ class _Cache:
         self._facts = folder / f"{self._key}.json"
 
     def read(self) -> DecodedImages | None:
-        """What was built, or None if nothing was built to its end, or something else lies there."""
+        """Read the cache, or return None if it is missing, incomplete or invalid."""
         needed = [self._facts, self._hashes, *([self._images] if self._has_images else [])]
         if not all(path.is_file() for path in needed):
             return None
@@ -135,9 +135,9 @@ class _Cache:
         )
 
     def build(self) -> None:
-        """Decode into temporary files, then give them their names, the facts last."""
+        """Decode into temporary files, then rename them, the JSON file last."""
         for leftover in self._folder.glob("*.tmp"):
-            leftover.unlink()  # Of a build that was killed; the lock says that none is running.
+            leftover.unlink()  # Left by a killed build; because of the lock none is running.
         images, hashes, facts = (
             path.with_suffix(f"{path.suffix}.tmp")
             for path in (self._images, self._hashes, self._facts)
@@ -178,7 +178,7 @@ class _Cache:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Let one process build at a time in this folder."""
+        """Lock the folder, so that one process builds at a time."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             file = (self._folder / "build.lock").open("w")
@@ -193,7 +193,7 @@ class _Cache:
 
 
 def _array(path: Path, shape: tuple[int, ...], dtype: type) -> NDArray[Any] | None:
-    """The array in a file, mapped, or None if another one, or something else, lies there.
+    """Map the array in a file, or return None if the file has another content.
 
     What the file must begin with is known, so nothing is parsed that somebody else may have
     written: numpy's own reader ends in many ways on a broken header.
@@ -213,7 +213,7 @@ def _array(path: Path, shape: tuple[int, ...], dtype: type) -> NDArray[Any] | No
 
 
 def _copy_rows(squares: NDArray[np.uint8], kept: NDArray[np.int64], path: Path) -> None:
-    """Write some images to a new file, in blocks that fit in memory."""
+    """Copy the images at ``kept`` to a new file, in blocks that fit in memory."""
     dense = np.lib.format.open_memmap(path, "w+", np.uint8, (len(kept), *squares.shape[1:]))
     block = max(1, 2**26 // squares[0].nbytes)
     for start in range(0, len(kept), block):

@@ -1,4 +1,4 @@
-"""Where images come from before they are decoded, and what is known of them by then."""
+"""Sources of images that are not decoded yet: files or arrays."""
 
 import hashlib
 import os
@@ -17,11 +17,11 @@ from trainable.data.pixels.image_decode import read_file, size_of
 
 TRAIN, VAL, TEST = 0, 1, 2
 _ODD = ("Cc", "Cs", "Zl", "Zp")
-"""Unicode's control characters, halves of characters, and separators of lines."""
+"""Unicode's control characters, surrogates, and separators of lines."""
 
 
 def printable(name: str) -> str:
-    """The name of a file as every terminal and file can hold it: names need not be text."""
+    """Escape the characters of a file's name that cannot be printed."""
     return "".join(ascii(c)[1:-1] if unicodedata.category(c) in _ODD else c for c in name)
 
 
@@ -29,10 +29,10 @@ class ImageSource(Protocol):
     """Images that can be read one by one, in any order, from several threads and processes."""
 
     def __len__(self) -> int:
-        """How many images there are."""
+        """Number of images."""
 
     def read(self, index: int, image_size: int) -> Image.Image:
-        """One image, upright, at least as large as ``image_size`` needs it, in RGB.
+        """Decode one image, upright, in RGB, at least as large as needed for ``image_size``.
 
         Greyscale of more than 8 bits is left as it is stored (`deep_grey.kind_of`).
 
@@ -41,20 +41,20 @@ class ImageSource(Protocol):
         """
 
     def size(self, index: int) -> tuple[int, int]:
-        """Its two sides as stored, in pixels, without decoding it.
+        """Return width and height of an image as stored, in pixels, without decoding it.
 
         Raises:
             UnreadableImageError: If it is no image.
         """
 
     def name(self, index: int) -> str:
-        """What a person finds the image by."""
+        """Return the name of an image for people."""
 
     def pick(self, indices: NDArray[np.int64]) -> "ImageSource":
-        """These images alone, under their old names."""
+        """Return a source of these images only, under their old names."""
 
     def fingerprint(self) -> str:
-        """Equal for two sources only if their images are."""
+        """Return a text that is equal for two sources only if their images are."""
 
 
 class FileSource:
@@ -78,11 +78,11 @@ class FileSource:
         return read_file(self._root / self._paths[index], image_size)
 
     def size(self, index: int) -> tuple[int, int]:
-        """From the file's header."""
+        """Read width and height from a file's header."""
         return size_of(self._root / self._paths[index])
 
     def name(self, index: int) -> str:
-        """Path relative to the root, with escapes for what is no text that can be printed."""
+        """Return the path relative to the root, with unprintable characters escaped."""
         return printable(self._paths[index])
 
     def pick(self, indices: NDArray[np.int64]) -> "FileSource":
@@ -90,7 +90,7 @@ class FileSource:
         return FileSource(self._root, [self._paths[i] for i in indices.tolist()])
 
     def fingerprint(self) -> str:
-        """Of paths, sizes and times of last change; where the root lies does not matter.
+        """Hash paths, sizes and times of last change; the place of the root does not matter.
 
         The time counts that the file system keeps by itself (``ctime``): unpacking or copying a new
         version over the old one may well set the other one back to what it was.
@@ -107,11 +107,11 @@ class FileSource:
 
 
 class ArraySource:
-    """Images that lie in memory.
+    """Images in memory.
 
     Args:
         pixels: Bytes of shape image, height, width (grey) or image, height, width, 3.
-        numbers: What the images are called; None counts them from 0.
+        numbers: Numbers that are the images' names; None counts them from 0.
     """
 
     def __init__(self, pixels: NDArray[np.uint8], numbers: NDArray[np.int64] | None = None) -> None:
@@ -122,15 +122,15 @@ class ArraySource:
         return len(self._pixels)
 
     def read(self, index: int, image_size: int) -> Image.Image:
-        """One image of the array."""
+        """Return one image of the array."""
         return Image.fromarray(self._pixels[index]).convert("RGB")
 
     def size(self, index: int) -> tuple[int, int]:
-        """The same for all."""
+        """Return width and height, equal for all images."""
         return self._pixels.shape[2], self._pixels.shape[1]
 
     def name(self, index: int) -> str:
-        """Its number."""
+        """Return the name of an image, which is its number."""
         return f"image {self._numbers[index]}"
 
     def pick(self, indices: NDArray[np.int64]) -> "ArraySource":
@@ -138,7 +138,7 @@ class ArraySource:
         return ArraySource(self._pixels[indices], self._numbers[indices])
 
     def fingerprint(self) -> str:
-        """Of shape and pixels."""
+        """Hash shape and pixels."""
         digest = hashlib.blake2b(repr(self._pixels.shape).encode(), digest_size=16)
         digest.update(np.ascontiguousarray(self._pixels).data)
         return digest.hexdigest()
@@ -146,7 +146,7 @@ class ArraySource:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Collection:
-    """Labelled images that are neither decoded nor, unless someone else did it, split.
+    """Labelled images that are not decoded yet, with an official split if there is one.
 
     Attributes:
         source: The images.

@@ -1,4 +1,4 @@
-"""What the user should know of a dataset before it is trained on, one sentence each."""
+"""Sentences on a dataset that the user should read before training on it."""
 
 from collections.abc import Callable
 
@@ -13,11 +13,11 @@ _MOST_NAMED = 5
 
 
 def notes_on_files(readable: Readable, num_images: int) -> list[str]:
-    """Say which files are unreadable, and what is not seen of the others as it is stored.
+    """Write sentences on unreadable files, and on values that are scaled or cut in decoding.
 
     Args:
-        readable: What came out of decoding.
-        num_images: How many files were to be decoded.
+        readable: Result of decoding.
+        num_images: Number of files that were to be decoded.
     """
     notes = []
     if skipped := readable.skipped:
@@ -35,7 +35,7 @@ def notes_on_files(readable: Readable, num_images: int) -> list[str]:
 def notes_on_missing_classes(
     labels: NDArray[np.int64], split: Split, class_names: tuple[str, ...]
 ) -> list[str]:
-    """Say which classes cannot be validated or tested, as their part of the split has none."""
+    """Write sentences on classes without images in the validation or test part."""
     notes = []
     for part, said in (("val", "validated"), ("test", "tested")):
         missing = np.setdiff1d(np.arange(len(class_names)), labels[getattr(split, part)])

@@ -1,4 +1,4 @@
-"""Public datasets by name: where their files must lie, and how they are read.
+"""Reading of public datasets from their files, with download if possible.
 
 Everything except the digits is read by torchvision. It also downloads, but only after a server has
 answered and never without a timeout; otherwise the error names the files and where to put them.
@@ -21,7 +21,7 @@ from trainable.data.image_sources import TEST, TRAIN, VAL, ArraySource, Collecti
 from trainable.network import is_reachable
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
-"""Where the Debian package ``dataset-fashion-mnist`` puts its files."""
+"""Directory of the files of the Debian package ``dataset-fashion-mnist``."""
 _STALL_TIMEOUT_S = 20.0
 
 
@@ -137,7 +137,7 @@ def _torchvision(
     """Open one part of a torchvision dataset; unpack or download it first if need be.
 
     Raises:
-        InputError: If it is neither there nor to be had.
+        InputError: If it is neither on this machine nor can be downloaded.
     """
     try:
         return kind(data_dir, **arguments)
@@ -159,7 +159,7 @@ def _torchvision(
 
 
 def _idx_file(folder: Path, stem: str) -> Path | None:
-    """The file as torchvision keeps it (unpacked) or as it is distributed (``.gz``)."""
+    """Find the file, unpacked as torchvision stores it or as it is distributed (``.gz``)."""
     candidates = (folder / stem, folder / f"{stem}.gz")
     return next((path for path in candidates if path.is_file()), None)
 
@@ -187,7 +187,7 @@ def _read_idx(folder: Path, stem: str) -> NDArray[np.uint8]:
 def _of_arrays(
     train: tuple[Any, Any], test: tuple[Any, Any], *, class_names: tuple[str, ...]
 ) -> Collection:
-    """Two parts of pixels and labels as one collection."""
+    """Combine two parts of pixels and labels into one collection."""
     parts = np.repeat(np.array([TRAIN, TEST], np.int8), [len(train[1]), len(test[1])])
     return Collection(
         source=ArraySource(np.concatenate([train[0], test[0]])),
@@ -200,7 +200,7 @@ def _of_arrays(
 def _of_files(
     root: Path, files: dict[int, tuple[list[Path], list[int]]], *, class_names: tuple[str, ...]
 ) -> Collection:
-    """Parts of image files and labels as one collection."""
+    """Combine parts of image files and labels into one collection."""
     paths = [Path(p).relative_to(root).as_posix() for names, _ in files.values() for p in names]
     labels = [label for _, numbers in files.values() for label in numbers]
     sizes = [len(numbers) for _, numbers in files.values()]

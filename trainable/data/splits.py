@@ -1,4 +1,4 @@
-"""Which images are trained on, validated on and tested on."""
+"""Splits of a dataset into training, validation and test images."""
 
 from dataclasses import dataclass, replace
 
@@ -116,7 +116,7 @@ def subset(split: Split, labels: NDArray[np.int64], num_train: int, seed: int) -
 def _draw(
     labels: NDArray[np.int64], pool: NDArray[np.int64], total: int, *, reserve: int, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Draw ``total`` images of ``pool`` class by class; returns them and the others, ascending."""
+    """Draw ``total`` images of ``pool`` class by class; return them and the others, ascending."""
     shuffled = np.random.default_rng(seed).permutation(pool)
     _, classes, counts = np.unique(labels[shuffled], return_inverse=True, return_counts=True)
     share = _allocate(counts, total, reserve)

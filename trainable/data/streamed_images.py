@@ -14,7 +14,7 @@ from trainable.data.pixels.image_decode import UnreadableImageError, to_square
 
 
 class StreamedImages:
-    """Looks like the array of a smaller dataset: an array of integers in, bytes out.
+    """A stand-in for the array of images, which decodes the images at the given indices.
 
     It may be pickled and used by several processes at once.
 
@@ -22,7 +22,7 @@ class StreamedImages:
         source: The images.
         kept: Index in the source of each image.
         image_size: Side in pixels.
-        scales: What is black and white in greyscale of more than 8 bits.
+        scales: Values of black and white in greyscale of more than 8 bits.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class StreamedImages:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """Image, height, width, channel."""
+        """Number of images, height, width, number of channels."""
         return (len(self._kept), self._image_size, self._image_size, 3)
 
     def __len__(self) -> int:
@@ -72,5 +72,5 @@ class StreamedImages:
         return to_square(image, self._image_size, scales=self._scales)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Threads do not travel; each process starts its own."""
+        """Return the state without threads, as each process starts its own."""
         return {**self.__dict__, "_executor": None}

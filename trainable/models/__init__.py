@@ -1,1 +1,1 @@
-"""Models: made, given weights and drop path, saved."""
+"""Models: creation, pretrained weights, stochastic depth, saving."""

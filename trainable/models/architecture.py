@@ -1,4 +1,4 @@
-"""What an architecture does to a recipe on its own: its rates, what of it decays, its layers."""
+"""Properties of an architecture that affect a recipe: default rates, decayed vectors, layers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Any timm model, or our small ResNet, ready to be trained with a recipe."""
+"""Creation of a recipe's model: any timm model, or our small ResNet."""
 
 from typing import Any
 
@@ -69,7 +69,7 @@ def create_model(recipe: Recipe, *, num_classes: int) -> nn.Module:
 
 
 def require_dropout(recipe: Recipe, info: ModelInfo) -> None:
-    """Refuse a dropout that no layer of the model would carry out.
+    """Raise if a recipe has dropout but the model has no layer for it.
 
     Raises:
         InputError: If the recipe has one and the model has no layer for it.
@@ -82,7 +82,7 @@ def require_dropout(recipe: Recipe, info: ModelInfo) -> None:
 
 
 def read_dropout(model: nn.Module, name: str) -> float:
-    """The rate of the dropout that a recipe sets, as the live model of this name holds it.
+    """Read the rate of a recipe's dropout off the live model of this name.
 
     Raises:
         RuntimeError: If its layers do not agree.

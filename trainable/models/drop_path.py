@@ -28,7 +28,7 @@ class StochasticDepth(DropPath):
         self._keep_prob = torch.ones(())
 
     def set_model_rate(self, rate: float) -> None:
-        """Take this branch's share of the rate of the whole model."""
+        """Set the rate of this branch to its share of the whole model's rate."""
         self.drop_prob = self.share * rate
         self._keep_prob.fill_(1.0 - self.drop_prob)
 
@@ -73,7 +73,7 @@ def make_adjustable(model: nn.Module, shares: Mapping[str, float]) -> None:
 
 
 def drop_path_rates(model: nn.Module) -> list[float]:
-    """The live rate of every residual block that can be skipped, in depth order.
+    """Read the rate of every residual block that can be skipped off the live model, in depth order.
 
     A block with several branches (attention and MLP of a transformer) counts once, with its highest
     rate. Blocks that the linear rule never skips, such as the first, are not in the list.
@@ -111,7 +111,7 @@ def set_drop_path_rate(model: nn.Module, rate: float) -> None:
 
 
 def read_drop_path_rate(model: nn.Module) -> float:
-    """The rate that `set_drop_path_rate` would need to be given to get the live rates.
+    """Compute from the live rates the argument of `set_drop_path_rate` that gives them.
 
     Raises:
         RuntimeError: If no single rate gives them.

@@ -1,4 +1,4 @@
-"""Dropout in a live model: where a recipe's rate goes, what is on without it, what is set now."""
+"""Dropout of a live model: finding the layers of a recipe's rate, and reading the rate."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -16,7 +16,7 @@ _DROPOUTS = frozenset(
 
 
 class DropoutWatch(TorchFunctionMode):
-    """Notes the rate of every dropout that a forward pass goes through while it is on.
+    """A context that records the rate of every dropout that a forward pass applies.
 
     Attributes:
         rates: Rates above 0, of modules and of functions alike; evaluation mode has none.
@@ -33,7 +33,7 @@ class DropoutWatch(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Note the rate if ``func`` is a dropout, and call it."""
+        """Record the rate if ``func`` is a dropout, and call it."""
         kwargs = kwargs or {}
         rate = 0.0
         if func in _DROPOUTS:
@@ -48,7 +48,7 @@ class DropoutWatch(TorchFunctionMode):
 
 
 def places_of(model: nn.Module, rate: float) -> tuple[Place, ...]:
-    """Every attribute of a module that holds ``rate``, which nothing else in a model may equal."""
+    """Find every attribute of a module with value ``rate``, which nothing else in it may equal."""
     return tuple(
         (name, attribute)
         for name, module in model.named_modules()
@@ -58,7 +58,7 @@ def places_of(model: nn.Module, rate: float) -> tuple[Place, ...]:
 
 
 def read_places(model: nn.Module, places: Iterable[Place]) -> float:
-    """The dropout rate that the live model holds at ``places``.
+    """Read the dropout rate at ``places`` of the live model.
 
     A place that is not there holds 0: some models leave a layer out that would drop nothing.
 

@@ -1,4 +1,4 @@
-"""ImageNet weights that are on this machine, or can be fetched without risk of hanging."""
+"""Finding of ImageNet weights on this machine, or by a download that cannot hang."""
 
 import importlib.util
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ _LATER_STAGES = {
 
 
 def packaged_weights(model_name: str) -> Path | None:
-    """The weight file that an installed Python package brings for a model, or None."""
+    """Return the weight file that an installed Python package has for a model, or None."""
     architecture, _, tag = model_name.partition(".")
     package = PACKAGES.get(architecture)
     if package is None or tag not in ("", "in1k"):
@@ -98,7 +98,7 @@ def require_weights(model_name: str) -> Path:
 
 
 def weights_folder() -> Path:
-    """Where a weight file that is named after its model is found; torch's own folder for them."""
+    """Return torch's folder of weight files, in which files named after a model are found."""
     return Path(torch.hub.get_dir(), "checkpoints")
 
 

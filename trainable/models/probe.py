@@ -1,4 +1,4 @@
-"""What a timm model, or our small ResNet, is like, found out without weights or data."""
+"""Inspection of a timm model, or our small ResNet, without weights or data."""
 
 import difflib
 import math
@@ -26,7 +26,7 @@ _CIFAR_MEAN, _CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelInfo:
-    """What is known of a model without training it.
+    """Properties of a model that are found without training it.
 
     Attributes:
         depth_shares: Of each residual block that stochastic depth can skip, in depth order: the
@@ -48,12 +48,12 @@ class ModelInfo:
 
     @property
     def num_blocks(self) -> int:
-        """Residual blocks that stochastic depth can skip."""
+        """Number of residual blocks that stochastic depth can skip."""
         return len(self.depth_shares)
 
     @property
     def takes_drop_path(self) -> bool:
-        """Whether there are any."""
+        """Whether any block can be skipped."""
         return bool(self.depth_shares)
 
     @property
@@ -64,7 +64,7 @@ class ModelInfo:
 
 
 def describe_model(name: str, *, image_size: int | None = None) -> ModelInfo:
-    """Look at a model without weights; takes a tenth of a second the first time, then nothing.
+    """Inspect a model without weights; takes a tenth of a second, and nothing when repeated.
 
     Args:
         name: A timm model, or ``resnet18_cifar``.
@@ -80,13 +80,13 @@ def describe_model(name: str, *, image_size: int | None = None) -> ModelInfo:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Probe:
-    """What a forward pass without data shows.
+    """The result of building a model and running a forward pass without data.
 
     Attributes:
-        info: For the user of this module.
-        arguments: What `timm.create_model` needs beside the name, the classes and the dropout.
+        info: Properties of the model.
+        arguments: Arguments of `timm.create_model` beside the name, the classes and the dropout.
         shares: Share of the drop path rate, by name of each `DropPath` that is really called.
-        dropout_places: Where the rate of ``dropout`` is kept.
+        dropout_places: Attributes that hold the rate of ``dropout``.
     """
 
     info: ModelInfo

@@ -1,4 +1,4 @@
-"""A trained model as one safetensors file that plain timm and torch load, and nothing can run from.
+"""Saving of a trained model as one safetensors file, which timm and torch load without this code.
 
 The weights are those that the recipe ships. Everything else that is needed to use them lies in the
 file's metadata, as JSON texts: recipe, class names, normalization, image size, what was measured.
@@ -25,7 +25,7 @@ SCHEMA = "model/1"
 
 
 def shipped_weights(model: nn.Module, ema: EmaBank) -> dict[str, Tensor]:
-    """The weights that a recipe ships, by the names of the model's own ``state_dict``.
+    """Return the weights that a recipe ships, by the names of the model's ``state_dict``.
 
     Args:
         model: Holds the weights that its optimizer wants evaluated.
@@ -47,7 +47,7 @@ def save_model(
     class_names: tuple[str, ...],
     metrics: Mapping[str, float],
 ) -> None:
-    """Write weights and metadata; after a crash at any moment the old file or the new one is there.
+    """Write weights and metadata atomically.
 
     Args:
         path: The file.
@@ -75,7 +75,7 @@ def save_model(
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """What a file of `save_model` says beside its weights, as plain values."""
+    """Read the metadata of a file of `save_model`."""
     with safe_open(path, framework="pt") as file:
         texts = file.metadata()
     plain = {"format", "schema", "model"}
@@ -83,7 +83,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 
 def model_args(recipe: Recipe, *, num_classes: int) -> dict[str, float]:
-    """What `timm.create_model` must be given beside the name for the weights to fit.
+    """Return the arguments of `timm.create_model`, beside the name, for which the weights fit.
 
     The dropout of the recipe is among them where the architecture's own is another, so that who
     trains on does so with the same.
@@ -101,7 +101,7 @@ def model_args(recipe: Recipe, *, num_classes: int) -> dict[str, float]:
 
 
 def loading_code(recipe: Recipe, *, num_classes: int, file: str = MODEL_FILE) -> str:
-    """Python that loads ``file``: three lines of timm and torch, besides the imports."""
+    """Write Python code that loads ``file`` with timm and torch."""
     args = ", ".join(
         f"{key}={value}" for key, value in model_args(recipe, num_classes=num_classes).items()
     )
@@ -121,5 +121,5 @@ def loading_code(recipe: Recipe, *, num_classes: int, file: str = MODEL_FILE) ->
 
 
 def _literal(text: str) -> str:
-    """A text as Python writes it, in double quotes; what JSON escapes Python does, too."""
+    """Format a text as a Python literal in double quotes, with JSON's escapes."""
     return json.dumps(text, ensure_ascii=False)

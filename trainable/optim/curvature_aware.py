@@ -1,4 +1,4 @@
-"""Sophia: the step is divided by a running estimate of the curvature."""
+"""Sophia, an optimizer that divides its step by a running estimate of the curvature."""
 
 from typing import Any
 
@@ -24,17 +24,17 @@ class SophiaG(SophiaH):
 
     @property
     def num_steps(self) -> int:
-        """Steps taken so far."""
+        """Number of steps taken so far."""
         return int(self.param_groups[0].get("step", 0))
 
     def step(self, closure: Any = None, hessian: Any = None) -> Any:
-        """One step, with the estimate if there is one."""
+        """Take one step, with the curvature estimate if there is one."""
         hessian, self.hessian = self.hessian, None
         return super().step(closure, hessian=hessian)
 
 
 class CurvatureAware(OptimizerSlot):
-    """Divides by a running estimate of the Hessian's diagonal (Sophia-G, Liu et al. 2023).
+    """Sophia-G (Liu et al. 2023): steps divided by an estimate of the Hessian's diagonal.
 
     The estimate is the Gauss-Newton-Bartlett one: ``B * g * g``, where ``g`` is the gradient of the
     plain log-loss on labels drawn from the model's own predictions. Unlike Hutchinson's it needs no
@@ -46,7 +46,7 @@ class CurvatureAware(OptimizerSlot):
     def gather_gradients(
         self, batch_pass: BatchPass, criterion: Criterion, precision: Precision
     ) -> Tensor:
-        """One pass; on every `SOPHIA_PERIOD_STEPS`-th step one for the curvature before it."""
+        """Run one pass, and every `SOPHIA_PERIOD_STEPS` steps one before it for the curvature."""
         if self.inner.num_steps % SOPHIA_PERIOD_STEPS == 0:
             self.inner.zero_grad()
             with no_batch_norm_statistics(self._model):

@@ -1,4 +1,4 @@
-"""The one face that every optimizer of a recipe shows to the training loop.
+"""The interface between the training loop and any optimizer of a recipe.
 
 `OptimizerSlot.gather_gradients`, `train` and `eval` are where an optimizer that wants more than
 ``backward(); step()`` gets it: a second pass, a curvature estimate, other weights for evaluation.
@@ -43,7 +43,7 @@ class OptimizerSlot:
     def gather_gradients(
         self, batch_pass: BatchPass, criterion: Criterion, precision: Precision
     ) -> Tensor:
-        """Leave in the parameters the gradient that the next step is to be taken with.
+        """Compute the gradient of the next step and leave it in the parameters.
 
         Args:
             batch_pass: Runs forward and `Precision.backward` over the step's batch with the
@@ -59,19 +59,19 @@ class OptimizerSlot:
         return batch_pass(criterion)
 
     def train(self) -> None:
-        """Put the weights in place that training goes on from."""
+        """Put the weights for training into the model."""
 
     def eval(self) -> None:
-        """Put the weights in place that are to be evaluated."""
+        """Put the weights for evaluation into the model."""
 
     def parameters(self) -> list[nn.Parameter]:
-        """All the parameters that it steps."""
+        """Return all parameters that the optimizer updates."""
         return [p for group in self.inner.param_groups for p in group["params"]]
 
     def state_dict(self) -> dict[str, Any]:
-        """The torch optimizer's state, loadable with ``weights_only=True``."""
+        """Return the torch optimizer's state, loadable with ``weights_only=True``."""
         return self.inner.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state of `state_dict`."""
+        """Load a state of `state_dict`."""
         self.inner.load_state_dict(dict(state))

@@ -1,4 +1,4 @@
-"""Every optimizer of a recipe: where to start with it, and how it is made.
+"""Creation of every optimizer of a recipe, with default rates and decays.
 
 Three of them want more than ``backward(); step()``: SAM a second pass at the worst point nearby
 (`trainable.optim.sharpness_aware`), Sophia a curvature estimate now and then
@@ -45,11 +45,11 @@ DEFAULTS: dict[str, tuple[float, float]] = {
     # The package's own default rate; no schedule lowers it.
     "adamw_schedulefree": (2.5e-3, 0.05),
 }
-"""Where to start with each optimizer: peak learning rate and weight decay."""
+"""Default peak learning rate and weight decay of each optimizer."""
 
 
 class ScheduleFree(OptimizerSlot):
-    """Evaluates an average of the weights it trains, instead of lowering the rate.
+    """Schedule-free AdamW, which evaluates an average of the trained weights at a constant rate.
 
     Defazio et al. 2024, arXiv 2405.15682. BatchNorm has seen the trained weights only; its
     statistics for the averaged ones have to be measured after `eval`.
@@ -60,16 +60,16 @@ class ScheduleFree(OptimizerSlot):
     inner: AdamWScheduleFree
 
     def train(self) -> None:
-        """Put the weights in place at which gradients are taken."""
+        """Put the weights at which gradients are taken into the model."""
         self.inner.train()
 
     def eval(self) -> None:
-        """Put the averaged weights in place."""
+        """Put the averaged weights into the model."""
         self.inner.eval()
 
 
 def create_optimizer(recipe: Recipe, model: nn.Module) -> OptimizerSlot:
-    """The optimizer of ``recipe`` over the parameter groups of ``model``.
+    """Create the optimizer of ``recipe`` over the parameter groups of ``model``.
 
     Where torch has a fused kernel it is used: on a CPU (one thread, 3.4 M parameters in 152
     tensors) AdamW takes 2.0 ms a step instead of 7.6, and on a CUDA device only fused kernels can

@@ -1,4 +1,4 @@
-"""Which parameters decay, and how fast each layer learns."""
+"""Parameter groups: weight decay and relative learning rate of each parameter."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from timm.optim._param_groups import auto_group_layers
 from torch import nn
 
 NO_DECAY = "no_decay"
-"""How the name of a group ends whose weight decay is always 0."""
+"""End of the name of a group whose weight decay is always 0."""
 
 
 def param_groups(
@@ -65,7 +65,7 @@ def param_groups(
 
 
 def decayed_vectors(model: nn.Module) -> dict[str, int]:
-    """How many parameters decay although each is one vector, by the last part of their names.
+    """Count the parameters that decay although each is one vector, by the last part of the name.
 
     Layer scales (``gamma`` of FastViT), gains, temperatures and tokens that are stored ready to be
     broadcast, as ``(channels, 1, 1)`` say, have more than one dimension, so that timm's rule takes
@@ -92,7 +92,7 @@ def has_layers(model: nn.Module) -> bool:
 
 
 def _spared_by_model(model: nn.Module) -> set[str]:
-    """Patterns of the names that the model itself wants spared from decay."""
+    """Return the patterns of names that the model itself excludes from weight decay."""
     no_weight_decay = getattr(model, "no_weight_decay", None)
     return set(no_weight_decay()) if no_weight_decay else set()
 
@@ -103,7 +103,7 @@ def _is_spared(name: str, parameter: torch.Tensor, patterns: Iterable[str]) -> b
 
 
 def _layers(model: nn.Module) -> dict[str, int]:
-    """Layer number by parameter name, 0 at the input; what timm's layer-wise decay goes by."""
+    """Return the layer number by parameter name, 0 at the input, as in timm's layer-wise decay."""
     if not has_layers(model):
         return dict(auto_group_layers(model))  # type: ignore[no-untyped-call]
     group_matcher: Any = model.group_matcher

@@ -32,14 +32,14 @@ WSD_DECAY_FRACTION = 0.2
 
 
 def warmup_steps_of(warmup_fraction: float, total_steps: int) -> int:
-    """Warmup steps nearest to ``warmup_fraction * total_steps``, leaving one step at the peak."""
+    """Round ``warmup_fraction * total_steps`` to steps, leaving at least one after the warmup."""
     return min(round(warmup_fraction * total_steps), total_steps - 1)
 
 
 def lr_factor(
     step: int, *, schedule: str, total_steps: int, warmup_steps: int, min_factor: float = 0.0
 ) -> float:
-    """The factor on the peak learning rate that optimizer step number ``step`` is taken with.
+    """Compute the factor on the peak learning rate of optimizer step number ``step``.
 
     Every schedule reaches the peak, 1, at step ``warmup_steps``. After it:
 
@@ -95,5 +95,5 @@ def lr_factor(
 
 
 def _half_cosine(start: float, end: float, share: float) -> float:
-    """Where a half cosine from ``start`` to ``end`` is after ``share`` of its length."""
+    """Evaluate a half cosine from ``start`` to ``end`` after ``share`` of its length."""
     return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * share))

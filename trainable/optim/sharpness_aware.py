@@ -1,4 +1,4 @@
-"""SAM: the step is taken with the gradient at the worst point nearby."""
+"""SAM, sharpness-aware minimization: steps with the gradient at the worst point nearby."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +11,11 @@ from trainable.optim.optimizer_slot import BatchPass, Criterion, OptimizerSlot
 from trainable.precision import Precision
 
 SAM_RADIUS = 0.05
-"""How far SAM looks, as a norm over all weights (Foret et al. 2021, arXiv 2010.01412)."""
+"""Distance of the worst point, as a norm over all weights (Foret et al. 2021, arXiv 2010.01412)."""
 
 
 class SharpnessAware(OptimizerSlot):
-    """Takes the step with the gradient at the worst point nearby (SAM, Foret et al. 2021).
+    """An optimizer that steps with the gradient at the worst point nearby (Foret et al. 2021).
 
     The way there is ``radius * g / |g|``, which the loss scale in ``g`` cancels out of: the first
     pass needs no unscaling, and the second is unscaled by `Precision.step` as for any optimizer. An
@@ -25,7 +25,7 @@ class SharpnessAware(OptimizerSlot):
     def gather_gradients(
         self, batch_pass: BatchPass, criterion: Criterion, precision: Precision
     ) -> Tensor:
-        """Two passes, the second at the worst point; the weights come back bit for bit."""
+        """Run two passes, the second at the worst point; the weights are restored bit for bit."""
         loss = super().gather_gradients(batch_pass, criterion, precision)
         with self._at_the_worst_point_nearby(), no_batch_norm_statistics(self._model):
             self.inner.zero_grad()

@@ -1,1 +1,1 @@
-"""Folders of images: which of them are classes, and which are the parts of a split."""
+"""Folders of images: detection of classes and of given splits."""

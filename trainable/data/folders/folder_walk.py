@@ -1,4 +1,4 @@
-"""What lies in a folder of images; hidden files and folders are passed over."""
+"""Listing of files and folders; hidden ones are skipped."""
 
 import os
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from trainable.data.pixels.image_decode import IMAGE_SUFFIXES
 
 
 def is_folder(path: Path) -> bool:
-    """Whether there is such a folder; there is none under a name that no folder can have."""
+    """Whether a folder exists; False also for names that no folder can have."""
     try:
         return path.is_dir()
     except OSError:
@@ -17,7 +17,7 @@ def is_folder(path: Path) -> bool:
 
 
 def entries(folder: Path) -> list[Path]:
-    """Everything in a folder, in the order of its names.
+    """List the files and folders in a folder, sorted by name.
 
     Raises:
         InputError: If it may not be read.
@@ -29,7 +29,7 @@ def entries(folder: Path) -> list[Path]:
 
 
 def subfolders(folder: Path) -> list[str]:
-    """Names of the folders in a folder.
+    """List the names of the visible folders in a folder.
 
     Raises:
         InputError: If it may not be read.
@@ -38,12 +38,12 @@ def subfolders(folder: Path) -> list[str]:
 
 
 def is_image(name: str) -> bool:
-    """Whether a file is called like an image."""
+    """Whether a file name has the ending of an image."""
     return Path(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 def files_below(root: Path, folder: str) -> Iterator[str]:
-    """Paths of the files below a folder, relative to ``root``; links are followed, once each.
+    """Yield the paths of all files below a folder, relative to ``root``; links are followed once.
 
     Raises:
         InputError: If a folder may not be read.

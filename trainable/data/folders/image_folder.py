@@ -1,4 +1,4 @@
-"""A folder of images as people keep them: one folder per class, already split or not."""
+"""Listing of an image folder: one folder per class, with or without a given split."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -21,8 +21,8 @@ from trainable.data.folders.split_names import part_of
 from trainable.data.image_sources import TEST, TRAIN, VAL, Collection, FileSource, printable
 
 SMALLEST_CLASS = 3
-"""Images that a class needs: one to train on, one to validate on, one to test on."""
-_ALL = -1  # Stands for the parts where folders of classes lie at the top.
+"""Smallest number of images of a class: one each for training, validation and test."""
+_ALL = -1  # Key in place of the parts if the folders of the classes are at the top.
 
 
 def list_image_folder(root: Path) -> Collection:
@@ -58,7 +58,7 @@ def list_image_folder(root: Path) -> Collection:
 
 
 def _listed(root: Path, folders: Mapping[int, Mapping[str, str]], notes: list[str]) -> Collection:
-    """Collect the images of each class, part by part."""
+    """Collect the images of each class and part into a collection."""
     class_names = tuple(next(iter(folders.values())))
     _check_names(root, class_names)
     paths: list[str] = []
@@ -105,7 +105,7 @@ def _listed(root: Path, folders: Mapping[int, Mapping[str, str]], notes: list[st
 def _within_classes(
     root: Path, class_names: tuple[str, ...], labels: Sequence[int], inside: Sequence[str]
 ) -> tuple[NDArray[np.int8] | None, list[str]]:
-    """The part of each image where the classes are split inside, and what is to be said of it."""
+    """Return the part of each image if the classes have folders of parts, and notes on that."""
     by_class: dict[str, list[str]] = defaultdict(list)
     for label, name in zip(labels, inside, strict=True):
         by_class[class_names[label]].append(name)
@@ -139,7 +139,7 @@ def _check_names(root: Path, class_names: tuple[str, ...]) -> None:
 
 
 def _check_classes(collection: Collection, where: str) -> None:
-    """Refuse classes that cannot be in every part."""
+    """Raise if a class has too few images for every part."""
     num_classes = len(collection.class_names)
     counts = np.bincount(collection.labels, minlength=num_classes)
     if counts.min() < SMALLEST_CLASS:

@@ -1,4 +1,4 @@
-"""A split that somebody gave with folders: found where it is one, asked about where it may be one.
+"""Detection of a split that is given by folders; an error where the folders are ambiguous.
 
 The parts lie above the classes (``Training/<class>/``) or inside them (``<class>/train/``).
 """
@@ -18,11 +18,11 @@ _MOST_NAMED = 6
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GivenSplit:
-    """A split whose parts lie above the classes.
+    """A split whose folders contain the folders of the classes.
 
     Attributes:
-        folders: Path of the folder of each class, relative to the root, by class and part.
-        notes: What the user should know about it, one sentence each.
+        folders: Path of the folder of each class, relative to the root, by part and class.
+        notes: Sentences on the split for the user.
     """
 
     folders: Mapping[int, Mapping[str, str]]
@@ -30,7 +30,7 @@ class GivenSplit:
 
 
 def given_split(root: Path, names: Sequence[str]) -> GivenSplit | None:
-    """Read the folders of ``root`` as the parts of a split, if that is what they are.
+    """Interpret the folders in ``root`` as the parts of a split, if their names say so.
 
     Returns:
         None if they are classes.
@@ -68,7 +68,7 @@ def given_split(root: Path, names: Sequence[str]) -> GivenSplit | None:
 def split_within(
     root: Path, inside: Mapping[str, Sequence[str]]
 ) -> tuple[Mapping[str, int], list[str]] | None:
-    """Read the folders inside the classes as the parts of a split, if that is what they are.
+    """Interpret the folders inside the classes as the parts of a split, if their names say so.
 
     Args:
         root: The folder of the classes.
@@ -97,7 +97,7 @@ def _said(found: NamedParts, what: str) -> str:
 
 
 def _check_no_lone_part(root: Path, names: Sequence[str]) -> None:
-    """Refuse a train folder of classes beside other folders, and a test folder of their names."""
+    """Raise if a folder with the name of a part is ambiguous beside the other folders."""
     for name in names:
         if (part := part_of(name)) is None:
             continue
@@ -114,7 +114,7 @@ def _check_no_lone_part(root: Path, names: Sequence[str]) -> None:
 def _check_split(
     root: Path, names: Sequence[str], found: NamedParts, classes: Mapping[str, list[str]]
 ) -> None:
-    """Refuse what is called like a split and is none, or is one in part only."""
+    """Raise if folders are named like a split but are none, or an incomplete one."""
     if len(found.parts) == len(names) and TRAIN not in found.parts.values():
         raise InputError(
             f"A given split must have folders of classes in `train`, but {root} has none."
@@ -140,7 +140,10 @@ def _doubtful(root: Path, names: Sequence[str]) -> InputError:
 
 
 def _below_wrapper(root: Path, name: str, part: int) -> str:
-    """The folder, or the only one in it where that is called like it: unpacking doubles some."""
+    """Return the folder of a part, or its only subfolder if that has the same name or part.
+
+    Unpacking an archive often doubles a folder.
+    """
     inside = subfolders(root / name)
     if len(inside) != 1 or not (inside[0] == name or part_of(inside[0]) == part):
         return name

@@ -1,4 +1,4 @@
-"""Which folders, by their names, are the parts of a split, and which only may be.
+"""Detection of names of folders that denote the parts of a split.
 
 People call them train and test, Training and Testing, Train, Valid and Test, seg_train and
 seg_test, train2017 and val2017. Read as classes they would train a model to tell one part from
@@ -18,7 +18,7 @@ _WORDS = {
     **dict.fromkeys(("test", "testing", "tst"), TEST),
 }
 _FILLERS = frozenset({"data", "dataset", "image", "images", "img", "imgs", "set", "split"})
-"""Words that may stand beside those above and mean nothing."""
+"""Words in a name that are ignored."""
 _WITHOUT_LABELS = frozenset(
     {"pred", "predict", "prediction", "predictions", "submission", "unlabeled", "unlabelled"}
 )
@@ -28,11 +28,11 @@ _BETWEEN = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NamedParts:
-    """Folders whose names look like parts of a split.
+    """Folders whose names denote parts of a split.
 
     Attributes:
         parts: `TRAIN`, `VAL` or `TEST` by name, in the order of the parts.
-        unlabelled: Folders beside them that are called what images without labels are called.
+        unlabelled: Folders beside them whose names denote images without labels.
         is_clear: Whether the names leave no doubt: each part once, `TRAIN` among them, and nothing
             beside them but ``unlabelled``.
     """
@@ -43,13 +43,13 @@ class NamedParts:
 
 
 def part_of(name: str) -> int | None:
-    """The part that a folder is called, if its name says nothing else, or None."""
+    """Return the part that a folder's name denotes if it has no other words, else None."""
     read = _read(name)
     return read[0] if read is not None and not read[1] else None
 
 
 def named_parts(names: Sequence[str]) -> NamedParts | None:
-    """Read the names of folders that lie side by side.
+    """Detect the parts of a split among the names of folders in one folder.
 
     Two of them look like parts if they are called so with the same words beside it, or if all of
     them are called so with any words: a train station beside a test tube and a car does not.
@@ -80,7 +80,7 @@ def named_parts(names: Sequence[str]) -> NamedParts | None:
 
 
 def _read(name: str) -> tuple[int, tuple[str, ...]] | None:
-    """The part in a name, and the words beside it; None if it holds no part, or two."""
+    """Return the part in a name and the other words; None if it has no part, or several."""
     words = _tokens(name)
     found = [_WORDS[word] for word in words if word in _WORDS]
     if len(found) != 1:
@@ -89,7 +89,7 @@ def _read(name: str) -> tuple[int, tuple[str, ...]] | None:
 
 
 def _tokens(name: str) -> list[str]:
-    """Words of a name in lower case, without numbers and fillers."""
+    """Split a name into words in lower case, without numbers and ignored words."""
     apart = _JOINED.sub(r"\1 \2", _BETWEEN.sub(" ", name).lower())
     return [word for word in _words(apart) if word not in _FILLERS]
 

@@ -1,1 +1,1 @@
-"""From the bytes of one image file to pixels as a person sees them."""
+"""Decoding of one image file to upright pixels."""

@@ -1,4 +1,4 @@
-"""An image file without its metadata, for the decoders that a broken block of it ends.
+"""Removal of an image file's metadata, for decoders that fail on broken metadata.
 
 Metadata says when, where and by whom a picture was taken; a decoder of pixels needs none of it.
 Some of Pillow's read it all the same while they open or load a file, and give up where it is
@@ -39,7 +39,7 @@ class BareFile:
 
 
 def without_metadata(content: bytes) -> BareFile | None:
-    """Take out of an image file what its pixels do not need.
+    """Remove the parts of an image file that its pixels do not depend on.
 
     Args:
         content: A whole file.
@@ -64,7 +64,7 @@ def without_metadata(content: bytes) -> BareFile | None:
 
 
 def _jpeg(content: bytes) -> tuple[bytes, bytes]:
-    """EXIF, and the file without application segments and comments up to its first scan."""
+    """Return EXIF data, and the JPEG file without application segments and comments."""
     exif, kept, at = b"", [content[:2]], 2
     while at + 4 <= len(content) and content[at] == 0xFF and content[at + 1] != _SCAN:
         marker, (length,) = content[at + 1], struct.unpack_from(">H", content, at + 2)
@@ -82,7 +82,7 @@ def _jpeg(content: bytes) -> tuple[bytes, bytes]:
 
 
 def _png(content: bytes) -> tuple[bytes, bytes]:
-    """EXIF, and the file with no chunks but those without which it cannot be shown."""
+    """Return EXIF data, and the PNG file with only the chunks that its pixels depend on."""
     exif, kept, at = b"", [content[:8]], 8
     while at + 12 <= len(content):
         length, name = struct.unpack_from(">L4s", content, at)
@@ -96,7 +96,7 @@ def _png(content: bytes) -> tuple[bytes, bytes]:
 
 
 def _tiff(content: bytes) -> bytes:
-    """The file with every other tag of its first directory made one of an unknown type."""
+    """Return the TIFF file with all unneeded tags of its first directory made invalid."""
     order = "<" if content[:2] == b"II" else ">"
     is_big = content[2:4] in (b"+\0", b"\0+")
     offset, number, length = ("Q", "Q", 20) if is_big else ("L", "H", 12)

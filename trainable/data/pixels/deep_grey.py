@@ -18,7 +18,7 @@ from PIL import Image
 
 INTEGERS, FLOATS = "integers", "floats"
 FEW_LEVELS = 32
-"""A picture that uses fewer of 256 grey levels has lost three of the eight bits."""
+"""Number of grey levels below which an image has lost more than three of its eight bits."""
 _KINDS = {"I": INTEGERS, "F": FLOATS}
 
 
@@ -27,8 +27,8 @@ class GreyRange:
     """The values between black and white, both included.
 
     Attributes:
-        low: What becomes 0; finite.
-        high: What becomes 255; finite, at least ``low``.
+        low: Value that becomes 0; finite.
+        high: Value that becomes 255; finite, at least ``low``.
     """
 
     low: float
@@ -53,8 +53,8 @@ class GreyScale:
 
     Attributes:
         black_to_white: The values that become 0 to 255.
-        num_images: How many pictures it is for, at least 1.
-        typical_levels: How many of the 256 grey levels the picture in the middle may use.
+        num_images: Number of images that it is made for, at least 1.
+        typical_levels: Number of the 256 grey levels within the range of the median image.
     """
 
     black_to_white: GreyRange
@@ -63,7 +63,7 @@ class GreyScale:
 
     @classmethod
     def of(cls, ranges: Iterable[GreyRange]) -> "GreyScale":
-        """The scale for pictures of these ranges, of which there must be one at least."""
+        """Make the scale for images of these ranges, at least one."""
         given = list(ranges)
         whole = GreyRange(low=min(r.low for r in given), high=max(r.high for r in given))
         shares = [(r.high - r.low) / whole.extent for r in given]
@@ -79,12 +79,12 @@ GreyScales = Mapping[str, GreyScale]
 
 
 def kind_of(image: Image.Image) -> str | None:
-    """`INTEGERS` or `FLOATS` for greyscale of more than 8 bits, None for everything else."""
+    """Return `INTEGERS` or `FLOATS` for greyscale of more than 8 bits, else None."""
     return _KINDS.get(image.mode.partition(";")[0])
 
 
 def range_of(image: Image.Image) -> GreyRange:
-    """Lowest and highest value of a deep picture; what is not finite does not count."""
+    """Return the lowest and highest finite value of a deep greyscale image."""
     values = np.asarray(image)
     finite = values[np.isfinite(values)]
     if finite.size == 0:
@@ -93,7 +93,7 @@ def range_of(image: Image.Image) -> GreyRange:
 
 
 def hash_of(image: Image.Image) -> bytes:
-    """Eight bytes, equal for two deep pictures exactly if their values are, whatever the file."""
+    """Hash the values of a deep greyscale image to eight bytes, independent of the file format."""
     wide = "<i4" if kind_of(image) == INTEGERS else "<f4"
     values = np.ascontiguousarray(np.asarray(image), wide)
     digest = hashlib.blake2b(f"{wide} {values.shape}".encode(), digest_size=8)
@@ -102,7 +102,7 @@ def hash_of(image: Image.Image) -> bytes:
 
 
 def to_grey(image: Image.Image, black_to_white: GreyRange) -> Image.Image:
-    """A deep picture in RGB; what lies beyond the range, or is not a number, is black or white."""
+    """Convert a deep greyscale image to RGB; values outside the range are clipped, NaN is black."""
     low, extent = black_to_white.low, black_to_white.extent
     # Floats of 64 bits hold every value of the files exactly.
     shares = (np.asarray(image).astype(np.float64) - low) / extent

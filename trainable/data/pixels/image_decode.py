@@ -1,4 +1,4 @@
-"""From an image as it is stored to square RGB bytes as a person sees it."""
+"""Decoding of an image file to an upright, square RGB array."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ IMAGE_SUFFIXES = frozenset(
 )
 """Endings of the files that count as images, in lower case."""
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
-"""What Pillow may take a file for, whatever its ending says; of all it knows, EPS runs programs."""
+"""Formats that Pillow may read, independent of the ending; others, like EPS, run programs."""
 _LONGEST_REASON = 200
 _WHITE = (255, 255, 255, 255)
 _CUT, _TURNED = "cut", "turned"  # Keys of `Image.info` that say what was done to a picture.
@@ -63,7 +63,7 @@ def read_file(path: Path, image_size: int) -> Image.Image:
 
 
 def size_of(path: Path) -> tuple[int, int]:
-    """Width and height as stored, in pixels, from the header of an image file.
+    """Read width and height as stored, in pixels, from the header of an image file.
 
     Raises:
         UnreadableImageError: If it is no image file.
@@ -83,14 +83,14 @@ def is_turned(image: Image.Image) -> bool:
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Keep Pillow from warning of odd metadata and large pictures; what it cannot read is named."""
+    """Silence Pillow's warnings of odd metadata and large images within the context."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         yield
 
 
 def _with_opened(path: Path, use: Callable[[Image.Image, int | None], _Kind]) -> _Kind:
-    """What a function makes of an opened file, or of the file without its metadata if that fails.
+    """Call a function with an opened image file, and if that fails, with the file without metadata.
 
     It gets the picture, and the orientation where that is known from elsewhere.
     """

@@ -1,4 +1,4 @@
-"""How a camera says it was held, and the picture turned upright by that alone.
+"""Reading of the orientation that a camera stored, and turning of an image upright.
 
 EXIF is written by cameras, phones and editors in every state of repair, and nothing but one tag of
 it says how a picture lies. That tag is read here and no other, so whatever the rest holds can
@@ -29,7 +29,7 @@ _IN_XMP = re.compile(rb"tiff:Orientation(?:=[\"']|>)([1-8])")
 
 
 def orientation_of(info: Mapping[Any, Any]) -> int:
-    """Read the orientation from what Pillow found beside the pixels, never failing.
+    """Read the orientation from the metadata that Pillow found; never raises.
 
     Args:
         info: ``Image.info`` of a loaded picture: EXIF as bytes, as the text in which ImageMagick
@@ -50,12 +50,12 @@ def orientation_of(info: Mapping[Any, Any]) -> int:
 
 
 def turned(image: Image.Image, orientation: int) -> Image.Image:
-    """The picture upright: turned or mirrored against what the camera did."""
+    """Return the image upright: rotated or mirrored according to the orientation."""
     return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
 def _in_exif(exif: bytes) -> int | None:
-    """The tag in the first directory of a block of EXIF, or None if it is not there or invalid."""
+    """Read the tag in the first directory of EXIF data, or return None if missing or invalid."""
     while exif.startswith(b"Exif\0\0"):
         exif = exif[6:]
     order = {b"II": "<", b"MM": ">"}.get(exif[:2])
@@ -75,7 +75,7 @@ def _in_exif(exif: bytes) -> int | None:
 
 
 def _unpacked(profile: object) -> bytes | None:
-    """The bytes of a profile that ImageMagick wrote as text: a name, a length, then hexadecimal."""
+    """Decode a profile that ImageMagick wrote as text: name, length, hexadecimal digits."""
     if not isinstance(profile, str):
         return None
     try:
