@@ -87,7 +87,8 @@ class Progress:
     def _summary(self, stage: str) -> str:
         of_stage = [t for t in self._trials.values() if t.spec.stage == stage]
         counts = Counter(t.status for t in of_stage)
-        parts = [f"{stage} {len(of_stage) - counts['running']}/{self._totals[stage]}"]
+        total = max(self._totals[stage], len(of_stage))
+        parts = [f"{stage} {len(of_stage) - counts['running']}/{total}"]
         parts += [f"{n} {status}" for status, n in sorted(counts.items())]
         best = self._best()
         if best is not None:

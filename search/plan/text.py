@@ -107,20 +107,21 @@ def _remarks(plan: Plan) -> list[str]:
 
 
 def _size_line(plan: Plan, config: RunConfig, estimate_s: float | None) -> str:
+    time = "" if estimate_s is None else f" About {duration(estimate_s)} in all."
+    confirmed = (
+        f"{config.confirm_seeds} fresh seeds of reference and advised recipe on the test split, "
+        "and at most one run of twice the length, where no recipe fits its training images"
+    )
     if "search" not in config.stages:
         return (
             f"No search: a factorial of at least {config.min_blocks} blocks between the reference "
-            f"and the other recipe, and {config.confirm_seeds} fresh seeds of reference and "
-            "advised recipe on the test split."
-            + ("" if estimate_s is None else f" About {duration(estimate_s)} in all.")
+            f"and the other recipe, and {confirmed}.{time}"
         )
     rungs = ", ".join(str(epoch) for epoch in plan.rungs) or "none"
-    time = "" if estimate_s is None else f" About {duration(estimate_s)} in all."
     return (
         f"{config.num_samples} trials (anchors first), stopped early at epochs: {rungs}; then the "
         f"best {config.rerun_top} again on fresh seeds, a factorial of at least "
-        f"{config.min_blocks} blocks against the reference, and {config.confirm_seeds} fresh seeds "
-        f"of reference and advised recipe on the test split.{time}"
+        f"{config.min_blocks} blocks against the reference, and {confirmed}.{time}"
     )
 
 

@@ -29,8 +29,9 @@ class TrialSpec:
         number: Number within its stage, from 0.
         role: Purpose of the run: ``anchor:reference``, ``anchor:scaled``, ``anchor:off``,
             ``proposed`` (search), ``rerun`` (top of the search on a fresh seed), ``cell``
-            (attribute), ``reference``, ``best`` or ``off`` (confirm), ``full`` or ``without ...``
-            (ablate), an optimizer's name (tune, contest).
+            (attribute), ``reference``, ``best``, ``off``, ``scaled``, ``advised`` or ``longer``
+            (everything off with twice the epochs) (confirm), ``full`` or ``without ...`` (ablate),
+            an optimizer's name (tune, contest).
         recipe: Recipe to train; ``recipe.seed`` determines every random choice of the run.
         split_seed: Seed of a fresh split of the labelled pool (train + validation), or None for the
             dataset's own split. The test images are the same whatever the seed.

@@ -17,9 +17,11 @@ def next_step(config: RunConfig, plan: Plan, analysis: Analysis) -> str:
     trials crowd; then the runs that would decide what is open.
     """
     verdict = analysis.verdict
-    if verdict.fit.reference in ("undertrained", "fit-limited"):
+    if verdict.fit.reference == "undertrained":
         longer = LONGER * plan.reference.epochs
         return f"the same search with EPOCHS={longer}, or a higher LR: these runs are too short"
+    if verdict.fit.reference == "fit-limited":
+        return "a larger MODEL, or a look at the labels: the training images are not fitted"
     if verdict.fit.reference == "diverged":
         return f"the same search with an LR below {plan.reference.lr:g}: the reference diverges"
     wider = {edge.name: edge.raw for edge in analysis.edges if edge.raw is not None}

@@ -182,7 +182,7 @@ def _stages_sentence(config: RunConfig, plan: Plan) -> str:
         "attribute": "a factorial experiment between reference and best in "
         f"{config.min_blocks} to {config.max_blocks} rounds, until every dial is decided",
         "confirm": f"{count(config.confirm_seeds, 'fresh seed')} of reference and advised recipe "
-        "on the test images",
+        "on the test images, and at most one run of twice the length",
     }
     return "; then ".join(said[stage] for stage in config.stages) + "."
 

@@ -1,32 +1,33 @@
 """Draw the verdict from the journal: pure functions of the plan and of the measurements."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
-from search.records.files import read_json
 from search.records.journal import Journal
-from search.records.metrics import NLL, TOP1, Metric, decided_by
+from search.records.metrics import decided_by
 from search.records.trials import Trial
 from search.stages.advice import Advice, advise
 from search.stages.experiment import confirm_roles, experiment_factors, same_role
+from search.stages.fresh_runs import (
+    confirmed,
+    evidence,
+    fit_evidence,
+    means,
+    on_validation,
+    runs_by_role,
+)
 from search.stages.selection import pick, ranked
-from search.verdict.confirmation import FREE_ROLES, SeedResult, choose_export, confirm
+from search.verdict.confirmation import choose_export
 from search.verdict.design import Factors
 from search.verdict.dials import decide
 from search.verdict.effects import Effect, Run
-from search.verdict.fit_evidence import ROLES as FIT_ROLES
-from search.verdict.fit_evidence import FitEvidence
+from search.verdict.fit_evidence import LONGER
 from search.verdict.fit_state import fit_state, is_undertrained
 from search.verdict.interactions import estimate_interactions, strong_interactions
 from search.verdict.looking import Schedule, looks_at, may_stop, runs_per_round
-from search.verdict.schema import Confirmed, Cost, Dial, Verdict
+from search.verdict.schema import Cost, Dial, Verdict
 from search.verdict.wording import verdict_sentence
 from spaces.edges import EdgeWarning, edge_warnings
 from spaces.recipe import Recipe
@@ -67,26 +68,26 @@ def analyse(journal: Journal, plan: Plan, config: RunConfig) -> Analysis:
     best = pick_best(journal, plan, config)
     what = experiment_factors(plan, best)
     runs = experiment_runs(journal.of_stage("attribute"))
-    run_roles = _by_role(journal.of_stage("confirm"))
     first = decided_by(config.metric)
     # As the confirmation ran it: before it was known whether the runs are long enough.
     advice = advise(plan, best, decide_dials(runs, plan, config, best)[1])
     stands_in = same_role(plan, best, advice.recipe)
-    by_role = {role: run_roles.get(run, []) for role, run in stands_in.items()}
+    by_role = runs_by_role(journal.of_stage("confirm"), plan, best, advice.recipe)
     by_role = {role: trials for role, trials in by_role.items() if role != "advised" or trials}
-    evidence = {role: _evidence(trials) for role, trials in by_role.items()}
-    of_fit = {role: of for role, of in evidence.items() if role in FIT_ROLES}
+    of_fit = fit_evidence(by_role)
     undertrained = is_undertrained(of_fit, metric=first)
     effects, dials = decide_dials(runs, plan, config, best, undertrained=undertrained)
     fit = fit_state(of_fit, dials=dials, metric=first)
-    confirmed = _confirmed(by_role, plan, config)
+    found = confirmed(by_role, plan, config)
+    compared = {role: trials for role, trials in by_role.items() if role != LONGER}
+    ran = {role: evidence(trials) for role, trials in compared.items()}
     exported, because = choose_export(
         {
-            role: _on_validation(by_role[role], first)
-            for role in by_role
+            role: on_validation(trials, first)
+            for role, trials in compared.items()
             if stands_in[role] != stands_in["advised"] or role == "advised"
         },
-        diverged={role for role, of in evidence.items() if of.has_diverged or not of.metrics},
+        diverged={role for role, of in ran.items() if of.has_diverged or not of.metrics},
         undertrained=undertrained,
     )
     if exported == "advised" and by_role and "advised" not in by_role:
@@ -107,7 +108,7 @@ def analyse(journal: Journal, plan: Plan, config: RunConfig) -> Analysis:
         total_steps=plan.task.total_steps,
         fit=fit,
         dials=dials,
-        confirmed=confirmed,
+        confirmed=found,
         cost=_cost(journal),
         exported=exported,
         exported_because=because,
@@ -116,7 +117,7 @@ def analyse(journal: Journal, plan: Plan, config: RunConfig) -> Analysis:
         sentence=verdict_sentence(
             dials=dials,
             fit=fit,
-            confirmed=confirmed,
+            confirmed=found,
             exported=exported,
             because=because,
             metric=first,
@@ -132,7 +133,7 @@ def analyse(journal: Journal, plan: Plan, config: RunConfig) -> Analysis:
         exported=recipes[exported],
         factors=what,
         effects=effects,
-        measured={role: _means(trials) for role, trials in by_role.items()},
+        measured={role: means(trials) for role, trials in compared.items()},
         edges=_edges(journal.of_stage("search"), plan, config),
         verdict=verdict,
     )
@@ -216,106 +217,6 @@ def _edges(trials: Sequence[Trial], plan: Plan, config: RunConfig) -> tuple[Edge
     order = ranked(trials, metric=config.metric, num_val=plan.data.num_val)
     best = [trial.spec.positions for trial in order[:NUM_BEST] if trial.spec.positions]
     return edge_warnings(plan.space, best) if best else ()
-
-
-def _by_role(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
-    """Group the confirmation runs that ran to full length or diverged by role."""
-    roles: dict[str, list[Trial]] = {}
-    for trial in trials:
-        if trial.is_full_length or trial.status == "diverged":
-            roles.setdefault(trial.spec.role, []).append(trial)
-    return roles
-
-
-def _evidence(trials: Sequence[Trial]) -> FitEvidence:
-    return FitEvidence(
-        metrics={t.spec.recipe.seed: t.records[-1].metrics for t in trials if t.is_full_length},
-        num_diverged=sum(t.status == "diverged" for t in trials),
-    )
-
-
-def _means(trials: Sequence[Trial]) -> dict[str, float]:
-    finished = [t.records[-1].metrics for t in trials if t.is_full_length]
-    return {m: float(np.mean([f[m] for f in finished])) for m in (finished[0] if finished else {})}
-
-
-def _on_validation(trials: Sequence[Trial], metric: Metric) -> dict[int, float]:
-    """Return the metric on validation images by seed, signed so that larger is better."""
-    return {
-        t.spec.recipe.seed: metric.sign * t.records[-1].metrics[metric.on("val")]
-        for t in trials
-        if t.is_full_length
-    }
-
-
-def _confirmed(by_role: dict[str, list[Trial]], plan: Plan, config: RunConfig) -> Confirmed | None:
-    """Compare the confirmed recipes on the test images; None if no run reached full length."""
-    results = {
-        role: {
-            trial.spec.recipe.seed: SeedResult(
-                metrics=trial.records[-1].metrics,
-                images=read_predictions(config.path, trial, plan.data.num_test),
-            )
-            for trial in trials
-            if trial.is_full_length
-        }
-        for role, trials in by_role.items()
-    }
-    if not any(results.values()):
-        return None
-    results["reference_raw"] = {
-        trial.spec.recipe.seed: SeedResult(
-            metrics=_without_average(trial.records[-1].metrics),
-            images=read_predictions(config.path, trial, plan.data.num_test, raw=True),
-        )
-        for trial in by_role["reference"]
-        if trial.is_full_length
-    }
-    first = decided_by(config.metric)
-    free = _best_of_free(by_role, first)
-    return confirm(results, num_images=plan.data.num_test, first=first, free=free)
-
-
-def _best_of_free(by_role: Mapping[str, Sequence[Trial]], metric: Metric) -> str:
-    """Return the role that does best on validation images among those that need no search."""
-    names = {role: (role, metric.on("val")) for role in FREE_ROLES}
-    names["reference_raw"] = ("reference", metric.on("val_raw"))
-    means = {
-        free: metric.sign * values[name]
-        for free, (role, name) in names.items()
-        if name in (values := _means(by_role.get(role, [])))
-    }
-    return max(means, key=lambda role: means[role]) if means else "reference"
-
-
-def _without_average(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Rename the test metrics of the raw weights: ``test_raw/top1`` becomes ``test/top1``."""
-    part = "test_raw/"
-    return {f"test/{m.removeprefix(part)}": v for m, v in metrics.items() if m.startswith(part)}
-
-
-def read_predictions(
-    run_dir: Path, trial: Trial, num_images: int, *, raw: bool = False
-) -> dict[str, NDArray[np.float64]]:
-    """Read top-1 (1 or 0) and log-loss of each test image, in the order of the dataset.
-
-    Args:
-        run_dir: The run's directory.
-        trial: A trial of its confirm stage.
-        num_images: Number of test images.
-        raw: Whether to read the raw weights' predictions instead of the average's; the result is
-            empty if the run was made by a version that did not keep them.
-    """
-    packed = read_json(run_dir / "predictions" / f"{trial.spec.trial_id}.json")
-    prefix = "raw_" if raw and trial.spec.recipe.strengths.ema_decay > 0.0 else ""
-    if f"{prefix}nll" not in packed:
-        return {}
-    bits = np.frombuffer(base64.b64decode(packed[f"{prefix}correct"]), dtype=np.uint8)
-    nll = np.frombuffer(base64.b64decode(packed[f"{prefix}nll"]), dtype="<f2")
-    return {
-        TOP1.on("test"): np.unpackbits(bits, count=num_images).astype(np.float64),
-        NLL.on("test"): nll.astype(np.float64),
-    }
 
 
 def _cost(journal: Journal) -> Cost:

@@ -12,6 +12,7 @@ from search.records.trials import TrialSpec
 from search.stages.fresh_seeds import fresh_seed
 from search.stages.listed_stage import ListedStage
 from search.verdict.design import Factors, blocks_per_look, cells, factors
+from search.verdict.fit_evidence import LONGER, TIMES_LONGER
 from spaces.recipe import Recipe
 
 NO_AVERAGE = "none"
@@ -102,14 +103,60 @@ def block_specs(
 
 
 def confirm_stage(
-    journal: Journal, plan: Plan, config: RunConfig, *, best: Recipe, advised: Recipe
+    journal: Journal,
+    plan: Plan,
+    config: RunConfig,
+    *,
+    best: Recipe,
+    advised: Recipe,
+    asks_for_longer: Callable[[], bool] = lambda: False,
 ) -> ListedStage:
-    """Make the stage that measures the recipes of `confirm_roles` on the test split."""
+    """Make the stage that measures the recipes of `confirm_roles` on the test split.
+
+    Args:
+        journal: Memory of the run.
+        plan: The plan.
+        config: What was asked.
+        best: Recipe that was held against the reference.
+        advised: Recipe that the dials describe.
+        asks_for_longer: Whether these runs leave open if the recipes are undertrained; called when
+            all have ended. Then one run of `longer_recipe` follows.
+    """
 
     def batch(number: int) -> Sequence[TrialSpec]:
-        return confirm_specs(plan, config, best=best, advised=advised) if number == 0 else []
+        specs = confirm_specs(plan, config, best=best, advised=advised)
+        if number == 0:
+            return specs
+        return (
+            [longer_spec(plan, config, number=len(specs))]
+            if number == 1 and asks_for_longer()
+            else []
+        )
 
     return ListedStage("confirm", journal, batch)
+
+
+def longer_recipe(plan: Plan) -> Recipe:
+    """Return everything off, which fits fastest, with `TIMES_LONGER` times the epochs."""
+    off = plan.anchors["off"]
+    return replace(off, epochs=TIMES_LONGER * off.epochs)
+
+
+def longer_spec(plan: Plan, config: RunConfig, *, number: int) -> TrialSpec:
+    """Return the run that tells whether longer training would help.
+
+    It has the first fresh seed and its split, so that it is paired with a run of every recipe, and
+    looks at validation images only: what it shows decides.
+    """
+    seed = fresh_seed(config.seed, stage="confirm", number=0)
+    return TrialSpec(
+        stage="confirm",
+        number=number,
+        role=LONGER,
+        recipe=replace(longer_recipe(plan), seed=seed),
+        split_seed=seed,
+        block=0,
+    )
 
 
 def confirm_specs(

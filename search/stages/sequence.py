@@ -8,12 +8,15 @@ from search.plan.config import RunConfig
 from search.plan.plan import Plan
 from search.plan.resources import usual_confirm_runs, usual_runs_per_block
 from search.records.journal import Journal
+from search.records.metrics import decided_by
 from search.stages.advice import advise
 from search.stages.analysis import decide_dials, experiment_runs, is_decided_by, pick_best
 from search.stages.experiment import attribute_stage, confirm_stage
+from search.stages.fresh_runs import fit_evidence, runs_by_role
 from search.stages.proposer import Proposer
 from search.stages.rungs import Rungs
 from search.stages.search_stage import SearchSettings, SearchStage
+from search.verdict.longer import is_mostly_unfit
 
 
 def expected_trials(config: RunConfig, plan: Plan) -> dict[str, int]:
@@ -60,7 +63,14 @@ def stage_makers(
         best = pick_best(journal, plan, config)
         runs = experiment_runs(journal.of_stage("attribute"))
         advised = advise(plan, best, decide_dials(runs, plan, config, best)[1]).recipe
-        return confirm_stage(journal, plan, config, best=best, advised=advised)
+
+        def asks_for_longer() -> bool:
+            by_role = runs_by_role(journal.of_stage("confirm"), plan, best, advised)
+            return is_mostly_unfit(fit_evidence(by_role), metric=decided_by(config.metric))
+
+        return confirm_stage(
+            journal, plan, config, best=best, advised=advised, asks_for_longer=asks_for_longer
+        )
 
     makers: dict[str, Callable[[], Stage]] = {
         "search": partial(_search_stage, config, plan, journal, deadline, say),

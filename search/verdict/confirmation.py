@@ -111,7 +111,7 @@ def choose_export(
 
     Only validation results count; test images are never selected on. Another recipe is exported if
 
-    - even everything off has not converged: then no dial is turned, and the reference stays;
+    - longer training is known to help: then no dial is turned, and the reference stays;
     - the advised recipe diverged on fresh seeds, or has no result there: then the first that
       trains of reference, size-scaled default, everything off and best;
     - another recipe is better on the validation images of the fresh seeds beyond noise, all
@@ -121,7 +121,7 @@ def choose_export(
         validation: By role, then by seed, the metric that decides on validation images, larger
             being better; equal recipes appear under one role.
         diverged: Roles of which at least half of the runs diverged, or none has a result.
-        undertrained: Whether even everything off has not converged.
+        undertrained: Whether longer training is known to help even everything off.
     """
     if undertrained and "reference" not in diverged:
         return "reference", "it has not converged: train longer before anything is turned"

@@ -13,7 +13,7 @@ from spaces.task import Task
 from spaces.units import to_effective, unit_of
 
 UNFINISHED = (
-    "even with everything off this run has not converged: "
+    "this run has not converged, for everything off does better with twice the epochs: "
     "train longer or raise the learning rate before touching this dial"
 )
 """End of the remark of a dial that must not be turned before the training is longer."""
@@ -59,8 +59,8 @@ def decide(
         best: Raw values of the best; the same names.
         task: Task that the effective units depend on.
         runs_per_round: Runs that one more round of blocks would add.
-        undertrained: Whether even everything-off has not converged. Then no dial is turned: a
-            change that helps an unfinished run need not help a finished one.
+        undertrained: Whether longer training is known to help even everything off. Then no dial is
+            turned: a change that helps an unfinished run need not help a finished one.
         first: The metric that decides first.
     """
     judged = judge_all(looks, runs_per_round=runs_per_round, first=first)

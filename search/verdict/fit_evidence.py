@@ -8,6 +8,8 @@ from search.records.metrics import TOP1, Metric
 from search.verdict.recipe_comparison import RecipeComparison
 
 ROLES = ("reference", "best", "scaled", "off")
+LONGER, TIMES_LONGER = "longer", 2
+"""Everything off for this many times the epochs, which tells whether time is what is missing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +36,8 @@ class FitEvidence:
 class FitComparison(RecipeComparison):
     """A comparison of recipes by one share (such as accuracy) and by the parts of its error.
 
+    The advised recipe is not judged: its runs show the noise, as all do.
+
     Attributes:
         metric: The share; 1 minus it is the error.
         clean: Name of the share on clean training images.
@@ -47,11 +51,11 @@ class FitComparison(RecipeComparison):
 
     def __init__(self, evidence: Mapping[str, FitEvidence], metric: Metric) -> None:
         missing = sorted({"reference", "best", "off"} - set(evidence))
-        unknown = sorted(set(evidence) - set(ROLES))
+        unknown = sorted(set(evidence) - {*ROLES, "advised", LONGER})
         if missing or unknown:
             raise ValueError(
                 "Evidence must be given for reference, best and off, and may be for scaled, "
-                f"but got {missing=} and {unknown=}."
+                f"advised and longer, but got {missing=} and {unknown=}."
             )
         self.metric = metric if metric.is_share else TOP1
         self.clean, self.val = self.metric.on("clean_train"), self.metric.on("val")
@@ -68,6 +72,10 @@ class FitComparison(RecipeComparison):
     def value(self, role: str, name: str) -> str:
         """Format the mean of one metric of a recipe, with its unit."""
         return self.metric.unit.value(self.mean(role, name))
+
+    def num_runs(self) -> int:
+        """Runs of the recipes that are judged."""
+        return sum(len(self._metrics.get(role, {})) for role in ROLES)
 
     def _with_parts(self, metrics: Mapping[str, float]) -> dict[str, float]:
         clean, val = metrics.get(self.clean, math.nan), metrics.get(self.val, math.nan)

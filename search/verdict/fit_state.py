@@ -1,4 +1,4 @@
-"""Judgement whether a recipe underfits, overfits or trains too briefly, against everything off.
+"""Judgement whether a recipe underfits, overfits, or is limited in what it can fit, and by what.
 
 Validation error is split in two: the error on clean training images (fit) and what validation
 images add to it (gap). Recipes are compared with each other by margins that come from the measured
@@ -10,18 +10,22 @@ reason that starts with ``ema_lag`` says so and what the raw weights reach, for 
 is to blame.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from search.records.metrics import NLL, TOP1, Metric
 from search.verdict.fit_evidence import ROLES, FitComparison, FitEvidence
-from search.verdict.schema import Dial, Fit
+from search.verdict.longer import LONGER_WORDS, is_mostly_unfit, longer_sentence, longer_training
+from search.verdict.schema import Dial, Fit, Longer
 from search.verdict.wording import change, listed, metric_words
 from spaces.strengths.registry import strength
 
 LARGE_GAP = 0.10
 """Gap that counts as overfitting even if no recipe that was tried validates better.
 
-It is a convention: noise can tell that a gap exists, not that it is large.
+The one convention here: noise can tell that a gap exists, not that it is much. A gap whose interval
+holds this value is said to be open.
 """
 
 _CLEAN_LOSS = NLL.on("clean_train")
@@ -40,18 +44,23 @@ def fit_state(
 
     The first that holds of these, for a recipe X:
 
-    - *diverged*: at least half of its runs diverged.
-    - *undertrained*: `is_undertrained`.
+    - *diverged*: at least half of its runs did.
+    - *undertrained*: `is_undertrained`, for all recipes at once.
     - *underfit*: another recipe fits the clean training images better than X (in the metric, or in
       log-loss) and validates better, both beyond noise; for the reference also: a dial turned down
-      by the deciding metric makes it fit better beyond noise.
+      by what decides the dials makes it fit better beyond noise.
+    - *fit-limited*: of every recipe most of the error is there in training already
+      (`search.verdict.longer.is_mostly_unfit`), and longer training is not known to help: what
+      limits the fit is the model's capacity, or labels that are wrong.
     - *overfit*: X has a gap beyond noise, and another recipe that fits no better than X validates
-      better beyond noise, or (for the reference) a regularizer is turned up by the deciding metric,
-      or the gap is above `LARGE_GAP` beyond noise and is more than half of the error.
+      better beyond noise, or (for the reference) a regularizer is turned up by what decides the
+      dials, or the interval of the gap lies above `LARGE_GAP` and the gap is more than half of the
+      error.
     - *balanced*: else.
 
     Args:
-        evidence: By role: ``reference``, ``best`` and ``off``, and ``scaled`` if it was run.
+        evidence: By role: ``reference``, ``best`` and ``off``; ``scaled`` and ``longer`` if they
+            were run.
         dials: Decided dials, for they rest on more runs than the recipes do.
         metric: The metric that decides the dials first.
 
@@ -60,7 +69,10 @@ def fit_state(
     """
     recipes = FitComparison(evidence, metric)
     states, reasons = {}, []
-    undertrained = is_undertrained(evidence, metric=metric)
+    limit = _Limit(
+        is_unfit=is_mostly_unfit(evidence, metric=metric),
+        longer=longer_training(evidence, metric=metric),
+    )
     turned = [dial for dial in dials if dial.decided_by == metric.on("val")]
     for role in ("reference", "best"):
         lost, kept = evidence[role].num_diverged, len(evidence[role].metrics)
@@ -69,42 +81,62 @@ def fit_state(
         if evidence[role].has_diverged:
             states[role] = "diverged"
             continue
-        state, reason = _state(role, recipes, undertrained, turned if role == "reference" else ())
+        state, reason = _state(role, recipes, limit, turned if role == "reference" else ())
         states[role] = state
         reasons += [reason, *_lag_reason(role, recipes)]
-    said = (*reasons, _noise_reason(recipes))
-    return Fit(reference=states["reference"], best=states["best"], reasons=said)
+    if limit.longer is not None:
+        reasons.append(longer_sentence(limit.longer, metric=recipes.metric))
+    return Fit(
+        reference=states["reference"],
+        best=states["best"],
+        reasons=(*reasons, _noise_reason(recipes)),
+        gap={
+            role: recipes.interval(role, recipes.gap)
+            for role in ROLES
+            if recipes.has(role, recipes.gap)
+        },
+        longer=limit.longer,
+    )
 
 
 def is_undertrained(evidence: Mapping[str, FitEvidence], *, metric: Metric = TOP1) -> bool:
-    """Whether no recipe has converged in this budget, not even everything off.
+    """Whether time is what is missing, so that what helps now need not help a finished run.
 
-    A recipe has not converged if, beyond noise, its error on clean training images is larger than
-    what validation images add to it, so that longer training would help.
+    Of every recipe most of the error is there in training already, and everything off fits and
+    validates better when it has twice the epochs, both beyond noise.
 
     Raises:
         ValueError: If a role is missing or unknown.
     """
-    recipes = FitComparison(evidence, metric)
-    judged = [role for role in ROLES if recipes.has(role, recipes.excess)]
-    return "off" in judged and all(recipes.is_above(role, recipes.excess) for role in judged)
+    if not is_mostly_unfit(evidence, metric=metric):
+        return False
+    longer = longer_training(evidence, metric=metric)
+    return longer is not None and longer.helps
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Limit:
+    """What limits the fit of all recipes alike.
+
+    Attributes:
+        is_unfit: `is_mostly_unfit`.
+        longer: `longer_training`.
+    """
+
+    is_unfit: bool
+    longer: Longer | None
 
 
 def _state(
-    role: str, recipes: FitComparison, undertrained: bool, dials: Sequence[Dial]
+    role: str, recipes: FitComparison, limit: _Limit, dials: Sequence[Dial]
 ) -> tuple[str, str]:
     clean, val = recipes.clean, recipes.val
     if not (recipes.has(role, clean) and recipes.has(role, val)):
         return "balanced", f"Nothing was measured that speaks against {_WORDS[role]}."
     both = _both(role, recipes)
-    if undertrained:
-        off = recipes.value("off", clean)
-        reached = f"{off} of the clean training images are"
-        if not recipes.metric.counts_images:
-            reached = f"{off} is reached on the clean training images"
+    if limit.is_unfit and limit.longer is not None and limit.longer.helps:
         return "undertrained", _sentence(
-            f"{both}, but even with everything off only {reached}: "
-            "train longer or raise the learning rate first"
+            f"{both}, and {LONGER_WORDS} does better: train longer or raise the learning rate first"
         )
     others = [r for r in ROLES if r != role and recipes.has(r, val) and recipes.has(r, clean)]
     better = [r for r in others if recipes.exceeds(r, role, val)]
@@ -116,6 +148,16 @@ def _state(
     down = [d for d in dials if d.turn == "down" and _helps_fit(d, clean)]
     if down:
         return "underfit", _sentence(f"{both}; {_turned(down)} makes it fit and validate better")
+    if limit.is_unfit:
+        same = f"{both}; most of that error is there in training already, whatever the recipe"
+        if limit.longer is None:
+            return "fit-limited", _sentence(
+                f"{same}; whether for want of time is not known: {LONGER_WORDS} has no result"
+            )
+        return "fit-limited", _sentence(
+            f"{same}, and {LONGER_WORDS} does no better beyond noise: not time, but the model's "
+            "capacity or wrong labels limit the fit"
+        )
     if recipes.is_above(role, recipes.gap):
         if better:
             return "overfit", _sentence(
@@ -125,13 +167,7 @@ def _state(
         up = [d for d in dials if d.turn == "up" and strength(d.strength).is_regularizer]
         if up:
             return "overfit", _sentence(f"{both}; {_turned(up)} makes it validate better")
-        is_most = recipes.mean(role, recipes.excess) < 0.0
-        if is_most and recipes.is_above(role, recipes.gap, LARGE_GAP):
-            return "overfit", _sentence(f"{both}, a gap that no recipe tried has closed")
-        return "balanced", _sentence(
-            f"{both}, and no recipe tried does better beyond noise; the gap is not called large: "
-            f"that takes {100 * LARGE_GAP:g} points beyond noise, and most of the error"
-        )
+        return _by_gap(role, recipes, both)
     if better:
         gained = change(val, recipes.gain(better[0], role, val))
         return "balanced", _sentence(
@@ -139,6 +175,27 @@ def _state(
             "there is no gap beyond noise that it could close"
         )
     return "balanced", _sentence(f"{both}, and no recipe tried does better beyond noise")
+
+
+def _by_gap(role: str, recipes: FitComparison, both: str) -> tuple[str, str]:
+    """Judge whether a gap that no recipe tried has closed is large, by its interval."""
+    estimate, unit = recipes.interval(role, recipes.gap), recipes.metric.unit
+    low, high = estimate.ci95
+    is_known = math.isfinite(low)
+    shown = f"a gap of {unit.change(estimate.mean).lstrip('+')}"
+    shown += f" {unit.interval(low, high)}" if is_known else ""
+    is_most = recipes.mean(role, recipes.excess) < 0.0
+    large = unit.amount(LARGE_GAP)
+    if is_most and recipes.is_above(role, recipes.gap, LARGE_GAP):
+        return "overfit", _sentence(f"{both}, {shown} that no recipe tried has closed")
+    same = f"{both}, and no recipe tried does better beyond noise; {shown}"
+    if not is_most:
+        return "balanced", _sentence(f"{same} is not called large: less than half of the error")
+    if is_known and high < LARGE_GAP:
+        return "balanced", _sentence(f"{same} is not called large: that takes {large}")
+    return "balanced", _sentence(
+        f"{same} may be large or not: that takes {large}, which these runs cannot tell it from"
+    )
 
 
 def _both(role: str, recipes: FitComparison) -> str:

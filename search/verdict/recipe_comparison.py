@@ -1,12 +1,16 @@
 """Comparison of recipes over seeds, with margins from the noise between their own runs."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from search.records.metrics import metric_of
 from search.verdict.blocked_model import t_quantile
+from search.verdict.schema import Estimate
+
+Floats = npt.NDArray[np.float64]
 
 
 class RecipeComparison:
@@ -68,29 +72,79 @@ class RecipeComparison:
         error = spread / math.sqrt(len(self._values(recipe, metric)))
         return self.mean(recipe, metric) - threshold > self._margin(metric, error, dof)
 
+    def interval(self, recipe: str, metric: str) -> Estimate:
+        """Return the mean of one recipe with its 95 % interval; infinite if noise is unknown."""
+        mean = self.mean(recipe, metric)
+        spread, dof = self.noise(metric, by_seed=False)
+        if not dof:
+            return Estimate(mean=mean, ci95=(-math.inf, math.inf))
+        half = t_quantile(0.05, dof) * spread / math.sqrt(len(self._values(recipe, metric)))
+        return Estimate(mean=mean, ci95=(mean - half, mean + half))
+
+    def paired_gain(self, recipe: str, other: str, metric: str) -> Estimate:
+        """Estimate `gain` with a 95 % interval where recipes share only some of their seeds.
+
+        Model: recipe + seed + noise over all runs, so that a seed that only one of them has does
+        not pass for a difference, and helps to tell what is noise. The interval is infinite where
+        that leaves nothing to tell the noise by, or the two share no seed with each other or with
+        a third.
+        """
+        runs = self._runs(metric)
+        first, second = (self._stands_for(name, metric) for name in (recipe, other))
+        model, values = _design(runs, by_seed=True)
+        names = list(runs)
+        contrast = np.zeros(model.shape[1])
+        contrast[names.index(first)] += 1.0
+        contrast[names.index(second)] -= 1.0
+        inverse = np.linalg.pinv(model.T @ model)
+        coefficients = inverse @ model.T @ values
+        dof = len(values) - int(np.linalg.matrix_rank(model))
+        mean = float(contrast @ coefficients)
+        is_estimable = np.allclose(inverse @ model.T @ model @ contrast, contrast)
+        if not is_estimable:
+            return Estimate(mean=self.gain(recipe, other, metric), ci95=(-math.inf, math.inf))
+        if dof == 0:
+            return Estimate(mean=mean, ci95=(-math.inf, math.inf))
+        spread = math.sqrt(float(((values - model @ coefficients) ** 2).sum()) / dof)
+        half = t_quantile(0.05, dof) * spread * math.sqrt(float(contrast @ inverse @ contrast))
+        return Estimate(mean=mean, ci95=(mean - half, mean + half))
+
     def noise(self, metric: str, *, by_seed: bool) -> tuple[float, int]:
         """Estimate one run's standard deviation and its degrees of freedom; both 0 if unknown."""
-        cells = [
-            (recipe, seed, value)
-            for recipe in self._metrics
-            for seed, value in self._values(recipe, metric).items()
-        ]
-        if not cells:
+        model, values = _design(self._runs(metric), by_seed=by_seed)
+        if not len(values):
             return 0.0, 0
-        columns = [[float(recipe == r) for recipe, _, _ in cells] for r in self._metrics]
-        if by_seed:
-            seeds = sorted({seed for _, seed, _ in cells})
-            columns += [[float(seed == s) for _, seed, _ in cells] for s in seeds]
-        model, values = np.array(columns).T, np.array([value for _, _, value in cells])
         coefficients, _, rank, _ = np.linalg.lstsq(model, values, rcond=None)
         dof = len(values) - int(rank)
         if dof == 0:
             return 0.0, 0
         return math.sqrt(float(((values - model @ coefficients) ** 2).sum()) / dof), dof
 
+    def mean_of_all(self, recipes: Sequence[str], metric: str) -> Estimate:
+        """Return the mean over several recipes with a 95 % interval.
+
+        Runs of one seed may have all of their noise in common, so each seed counts as one run.
+        """
+        spread, dof = self.noise(metric, by_seed=False)
+        mean = float(np.mean([self.mean(recipe, metric) for recipe in recipes]))
+        if not dof:
+            return Estimate(mean=mean, ci95=(-math.inf, math.inf))
+        num_seeds = len({seed for recipe in recipes for seed in self._values(recipe, metric)})
+        half = t_quantile(0.05, dof) * spread / math.sqrt(num_seeds)
+        return Estimate(mean=mean, ci95=(mean - half, mean + half))
+
     def num_runs(self) -> int:
         """Count the runs of all recipes together."""
         return sum(len(seeds) for seeds in self._metrics.values())
+
+    def _runs(self, metric: str) -> dict[str, dict[int, float]]:
+        """Return values by recipe and seed; runs that stand for two equal recipes count once."""
+        found = {recipe: self._values(recipe, metric) for recipe in self._metrics}
+        return {r: of for r, of in found.items() if of and self._stands_for(r, metric) == r}
+
+    def _stands_for(self, recipe: str, metric: str) -> str:
+        values = self._values(recipe, metric)
+        return next(other for other in self._metrics if self._values(other, metric) == values)
 
     def _margin(self, metric: str, error: float, dof: int) -> float:
         floor = metric_of(metric).margin
@@ -100,3 +154,13 @@ class RecipeComparison:
         seeds = self._metrics.get(recipe, {})
         found = {seed: named.get(metric, math.nan) for seed, named in seeds.items()}
         return {seed: value for seed, value in found.items() if math.isfinite(value)}
+
+
+def _design(runs: Mapping[str, Mapping[int, float]], *, by_seed: bool) -> tuple[Floats, Floats]:
+    """Return the model matrix, a column per recipe and then per seed, and the values by run."""
+    cells = [(recipe, seed, of[seed]) for recipe, of in runs.items() for seed in of]
+    columns = [[float(recipe == r) for recipe, _, _ in cells] for r in runs]
+    if by_seed:
+        seeds = sorted({seed for _, seed, _ in cells})
+        columns += [[float(seed == s) for _, seed, _ in cells] for s in seeds]
+    return np.array(columns).T, np.array([value for _, _, value in cells])

@@ -7,7 +7,7 @@ from typing import Any
 from search.records.metrics import ALWAYS, NLL, TOP1, Metric
 
 SCHEMA = "verdict/1"
-FIT_STATES = ("underfit", "overfit", "balanced", "undertrained", "diverged")
+FIT_STATES = ("underfit", "overfit", "balanced", "undertrained", "fit-limited", "diverged")
 TURNS = ("down", "up", "leave", "inconclusive")
 
 
@@ -45,12 +45,33 @@ class Estimate:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Longer:
+    """What one run of ``times`` as many epochs showed of ``recipe``, a role of the confirmation.
+
+    ``gain`` holds, per metric, what the longer run changes; ``helps`` says whether it fits and
+    validates better, both beyond noise.
+    """
+
+    recipe: str
+    times: int
+    gain: Mapping[str, Estimate]
+    helps: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Fit:
-    """Fit state of the reference and of the best, each one of `FIT_STATES`, with the reasons."""
+    """Fit state of the reference and of the best, each one of `FIT_STATES`, with the reasons.
+
+    ``gap`` holds, by recipe, how much less of the share that decides (top-1 unless another one
+    does) is reached on validation images than on clean training images. ``longer`` answers whether
+    longer training would help; None where that was not asked, or has no result.
+    """
 
     reference: str
     best: str
     reasons: tuple[str, ...]
+    gap: Mapping[str, Estimate] = field(default_factory=dict)
+    longer: Longer | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

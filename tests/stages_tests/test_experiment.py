@@ -233,6 +233,51 @@ def test_what_the_answer_is_about_has_more_seeds_than_what_it_is_compared_with(
     assert Counter(spec.role for spec in same)["best"] == 5
 
 
+def test_one_longer_run_of_everything_off_follows_only_where_it_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    asked: list[int] = []
+
+    def confirmed(is_asked: bool) -> list[TrialSpec]:
+        journal = Journal(tmp_path / str(is_asked))
+
+        def asks() -> bool:
+            # Only once all others have ended.
+            asked.append(sum(trial.status == "finished" for trial in journal.trials.values()))
+            return is_asked
+
+        stage = confirm_stage(
+            journal,
+            plan(),
+            config(tmp_path, confirm_seeds=2),
+            best=BEST,
+            advised=BEST,
+            asks_for_longer=asks,
+        )
+        specs = []
+        while isinstance(spec := stage.next(), TrialSpec):
+            journal.start(spec)
+            journal.end(spec.trial_id, "finished")
+            specs.append(spec)
+        journal.close()
+        return specs
+
+    for name in ("True", "False"):
+        (tmp_path / name).mkdir()
+    usual, with_longer = confirmed(False), confirmed(True)
+    assert with_longer[:-1] == usual
+    assert set(asked) == {len(usual)}
+    longer = with_longer[-1]
+    first_off = next(spec for spec in usual if spec.role == "off")
+    assert (longer.role, longer.recipe.epochs) == ("longer", 2 * first_off.recipe.epochs)
+    # It is paired with a run of every recipe, differs from it in length alone, and sees no test
+    # image.
+    assert longer.recipe == replace(first_off.recipe, epochs=longer.recipe.epochs)
+    assert (longer.split_seed, longer.evaluate_on) == (first_off.split_seed, "val")
+    assert longer.trial_id not in {spec.trial_id for spec in usual}
+    assert not longer.keep_weights
+
+
 def test_no_stage_shares_a_seed_with_another(tmp_path: Path) -> None:
     confirm = confirm_stage(
         Journal(tmp_path), plan(), config(tmp_path), best=BEST, advised=BEST

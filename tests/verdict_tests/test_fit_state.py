@@ -44,11 +44,17 @@ def roles(
     best: tuple[float, float],
     off: tuple[float, float],
     scaled: tuple[float, float] | None = None,
+    longer: tuple[float, float] | None = None,
 ) -> dict[str, FitEvidence]:
-    given = {"reference": reference, "best": best, "off": off, "scaled": scaled}
+    given = {"reference": reference, "best": best, "off": off, "scaled": scaled, "longer": longer}
     return {
-        role: evidence(*at, key=i) for i, (role, at) in enumerate(given.items()) if at is not None
+        role: evidence(*at, key=i, seeds=1 if role == "longer" else 3)
+        for i, (role, at) in enumerate(given.items())
+        if at is not None
     }
+
+
+ALIKE = ((0.60, 0.57), (0.60, 0.57), (0.60, 0.57), None)
 
 
 @pytest.mark.parametrize(
@@ -66,8 +72,32 @@ def roles(
         (roles((1.0, 0.75), (1.0, 0.75), (1.0, 0.75)), "overfit", "overfit"),
         # All alike and good.
         (roles((1.0, 0.96), (1.0, 0.96), (1.0, 0.955), (1.0, 0.96)), "balanced", "balanced"),
-        # Too short: even off is wrong on most of what it is wrong on in training already.
-        (roles((0.35, 0.33), (0.62, 0.58), (0.60, 0.57)), "undertrained", "undertrained"),
+        # Too short: wrong in training already, and off is better with twice the epochs.
+        (
+            roles((0.35, 0.33), (0.62, 0.58), (0.60, 0.57), None, (0.75, 0.70)),
+            "undertrained",
+            "undertrained",
+        ),
+        # As wrong, and no better with twice the epochs.
+        (roles(*ALIKE, (0.60, 0.57)), "fit-limited", "fit-limited"),
+        # Twice the epochs learn wrong labels by heart, which validates no better.
+        (roles(*ALIKE, (0.90, 0.57)), "fit-limited", "fit-limited"),
+        # Twice the epochs validate better without fitting better: one lucky run.
+        (roles(*ALIKE, (0.60, 0.70)), "fit-limited", "fit-limited"),
+        # Nothing longer was run.
+        (roles(*ALIKE), "fit-limited", "fit-limited"),
+        # The reference is held back by its strengths, and the best by what it can fit at all.
+        (
+            roles((0.35, 0.33), (0.62, 0.58), (0.60, 0.57), None, (0.60, 0.57)),
+            "underfit",
+            "fit-limited",
+        ),
+        # A longer run that is better counts only where the fit is what is missing.
+        (
+            roles((1.0, 0.90), (1.0, 0.90), (0.99, 0.90), None, (1.0, 0.99)),
+            "balanced",
+            "balanced",
+        ),
         # Off fails for want of warmup, but the best converges: not too short.
         (roles((0.60, 0.58), (1.0, 0.95), (0.50, 0.45)), "underfit", "balanced"),
     ],
@@ -77,6 +107,7 @@ def test_planted_states_are_found(
 ) -> None:
     found = fit_state(recipes)
     assert (found.reference, found.best) == (reference, best)
+    assert set(found.gap) == set(recipes) - {"longer"}
     assert is_undertrained(recipes) == (reference == "undertrained")
     for reason in found.reasons:
         assert reason[0].isupper() or reason.startswith("ema_lag")
@@ -92,7 +123,43 @@ def test_reasons_carry_the_numbers_they_rest_on() -> None:
 
 def test_a_balanced_recipe_with_a_gap_says_what_would_be_large() -> None:
     said = fit_state(roles((1.0, 0.95), (1.0, 0.95), (1.0, 0.95))).reasons[0]
-    assert "the gap is not called large: that takes 10 points beyond noise" in said
+    assert "a gap of 4.9 points [+4." in said
+    assert "is not called large: that takes 10 points." in said
+
+
+@pytest.mark.parametrize(
+    ("gap", "state", "words"),
+    [
+        (0.08, "balanced", "is not called large: that takes 10 points"),
+        (0.10, "balanced", "may be large or not: that takes 10 points, which these runs cannot"),
+        (0.105, "balanced", "may be large or not"),
+        (0.14, "overfit", "that no recipe tried has closed"),
+    ],
+)
+def test_a_gap_is_called_large_by_its_interval(gap: float, state: str, words: str) -> None:
+    found = fit_state(roles((1.0, 1.0 - gap), (1.0, 1.0 - gap), (1.0, 1.0 - gap)))
+    assert found.reference == state
+    assert words in found.reasons[0]
+    low, high = found.gap["reference"].ci95
+    assert low < found.gap["reference"].mean < high
+    assert found.gap["reference"].mean == pytest.approx(gap, abs=2 * NOISE)
+    # The words follow from the interval that stands beside them.
+    assert ("may be large" in words) == (low <= 0.10 <= high)
+
+
+def test_the_longer_run_is_told_with_its_numbers_and_judges_no_recipe() -> None:
+    found = fit_state(roles(*ALIKE, (0.75, 0.70)))
+    assert found.longer is not None
+    assert (found.longer.recipe, found.longer.times, found.longer.helps) == ("off", 2, True)
+    assert found.longer.gain["val/top1"].mean == pytest.approx(0.13, abs=4 * NOISE)
+    assert "train longer or raise the learning rate first" in found.reasons[0]
+    said = next(reason for reason in found.reasons if reason.startswith("Longer training"))
+    assert said.startswith("Longer training would help: everything off with twice the epochs")
+    assert "of top-1 on clean training images" in said
+    assert "longer" not in found.gap
+    assert found.reasons[-1].startswith("Margins rest on 9 full-length runs")
+    same = fit_state(roles(*ALIKE, (0.60, 0.57)))
+    assert any(r.startswith("Longer training is not seen to help") for r in same.reasons)
 
 
 def test_a_balanced_reason_never_denies_a_recipe_that_validates_better() -> None:

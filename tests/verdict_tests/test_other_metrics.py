@@ -15,6 +15,7 @@ from search.verdict.fit_evidence import FitEvidence
 from search.verdict.fit_state import fit_state, is_undertrained
 from search.verdict.interactions import estimate_interactions, strong_interactions
 from search.verdict.judgement import Look
+from search.verdict.longer import is_mostly_unfit
 from search.verdict.sequential import look_share, shares
 from tests.support.finished_run import BEST, REFERENCE, a_plan
 
@@ -153,9 +154,14 @@ def test_the_fit_is_told_by_the_share_that_decides() -> None:
 
 def test_a_budget_is_too_short_by_the_share_that_decides() -> None:
     slow = evidence(0.40, 0.38)
-    found = {"reference": slow, "best": slow, "off": slow}
+    found = {"reference": slow, "best": slow, "off": slow, "longer": evidence(0.60, 0.50)}
     assert is_undertrained(found, metric=GAIN)
     assert not is_undertrained(found, metric=TOP1)
-    assert "is reached on the clean training images" in fit_state(found, metric=GAIN).reasons[0]
+    assert is_mostly_unfit(found, metric=GAIN)
+    assert not is_mostly_unfit(found, metric=TOP1)
+    fit = fit_state(found, metric=GAIN)
+    assert fit.reference == "undertrained"
+    assert fit.longer is not None
+    assert fit.longer.gain["val/gain"].mean == pytest.approx(0.12)
     assert GAIN.is_share
     assert not replace(GAIN, unit=replace(POINTS, word="parts")).is_share

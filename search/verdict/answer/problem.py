@@ -5,10 +5,10 @@ from search.verdict.schema import Fit
 _LAG = "its weight average never caught up with its weights"
 _WRONG = {
     "diverged": "it diverges in at least half of its runs",
-    "undertrained": "it needs longer training, for even with everything off it does not fit the "
-    "training images yet",
-    "fit-limited": "it has not learnt the training images yet, so nothing is to be turned down "
-    "before it trains longer",
+    "undertrained": "it needs longer training, for even everything off does better with twice the "
+    "epochs",
+    "fit-limited": "no recipe fits the training images, and not for want of time: the model is too "
+    "small, or labels are wrong",
     "underfit": "it is over-regularized, for with less it fits the training images and validates "
     "better",
     "overfit": "it overfits, for what it has learnt on the training images does not carry over to "
@@ -26,6 +26,11 @@ def problem_sentence(fit: Fit) -> str:
         else:
             tail = ", and these are behind another recipe too"
         return f"What is wrong with the reference: {_LAG}{tail}."
+    if fit.reference == "fit-limited" and fit.longer is None:
+        return (
+            "What is wrong with the reference: no recipe fits the training images; whether for "
+            "want of time is not known."
+        )
     if fit.reference not in _WRONG:
         return "Nothing is clearly wrong with the reference: it neither underfits nor overfits."
     return f"What is wrong with the reference: {_WRONG[fit.reference]}."

@@ -1,0 +1,150 @@
+"""Collect what the confirmation runs measured: by role, for the fit state, and on test images."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.plan.config import RunConfig
+from search.plan.plan import Plan
+from search.records.files import read_json
+from search.records.metrics import NLL, TOP1, Metric, decided_by
+from search.records.trials import Trial
+from search.stages.experiment import confirm_roles, longer_recipe
+from search.verdict.confirmation import FREE_ROLES, SeedResult, confirm
+from search.verdict.fit_evidence import LONGER, ROLES, FitEvidence
+from search.verdict.schema import Confirmed
+from spaces.recipe import Recipe
+
+ByRole = Mapping[str, Sequence[Trial]]
+
+
+def runs_by_role(
+    trials: Sequence[Trial], plan: Plan, best: Recipe, advised: Recipe
+) -> dict[str, list[Trial]]:
+    """Group the confirmation runs that ran to full length or diverged by role.
+
+    A role has the runs of its recipe, whatever they were called when they were run; equal recipes
+    share them.
+
+    Args:
+        trials: Of the confirm stage.
+        plan: The plan.
+        best: Recipe that was held against the reference.
+        advised: Recipe that the dials describe.
+    """
+    ended = [(_seedless(t.spec.recipe), t) for t in trials]
+    ended = [(r, t) for r, t in ended if t.is_full_length or t.status == "diverged"]
+    recipes = {**confirm_roles(plan, best, advised), LONGER: longer_recipe(plan)}
+    return {
+        role: [trial for recipe, trial in ended if recipe == _seedless(asked)]
+        for role, asked in recipes.items()
+    }
+
+
+def fit_evidence(by_role: ByRole) -> dict[str, FitEvidence]:
+    """Return what the fit state is judged from, by role."""
+    found = {role: evidence(by_role.get(role, [])) for role in ROLES}
+    further = {role: evidence(by_role.get(role, [])) for role in ("advised", LONGER)}
+    return {**found, **{role: of for role, of in further.items() if of.metrics}}
+
+
+def _seedless(recipe: Recipe) -> Recipe:
+    return replace(recipe, seed=0)
+
+
+def evidence(trials: Sequence[Trial]) -> FitEvidence:
+    """Collect the final metrics of the runs of one recipe."""
+    return FitEvidence(
+        metrics={t.spec.recipe.seed: t.records[-1].metrics for t in trials if t.is_full_length},
+        num_diverged=sum(t.status == "diverged" for t in trials),
+    )
+
+
+def means(trials: Sequence[Trial]) -> dict[str, float]:
+    """Average the final metrics over the runs of one recipe."""
+    finished = [t.records[-1].metrics for t in trials if t.is_full_length]
+    return {m: float(np.mean([f[m] for f in finished])) for m in (finished[0] if finished else {})}
+
+
+def on_validation(trials: Sequence[Trial], metric: Metric) -> dict[int, float]:
+    """Return the metric on validation images by seed, signed so that larger is better."""
+    return {
+        t.spec.recipe.seed: metric.sign * t.records[-1].metrics[metric.on("val")]
+        for t in trials
+        if t.is_full_length
+    }
+
+
+def confirmed(by_role: ByRole, plan: Plan, config: RunConfig) -> Confirmed | None:
+    """Compare the confirmed recipes on the test images; None if no run reached full length."""
+    results = {
+        role: {
+            trial.spec.recipe.seed: SeedResult(
+                metrics=trial.records[-1].metrics,
+                images=read_predictions(config.path, trial, plan.data.num_test),
+            )
+            for trial in trials
+            if trial.is_full_length
+        }
+        for role, trials in by_role.items()
+        if role != LONGER
+    }
+    if not any(results.values()):
+        return None
+    results["reference_raw"] = {
+        trial.spec.recipe.seed: SeedResult(
+            metrics=_without_average(trial.records[-1].metrics),
+            images=read_predictions(config.path, trial, plan.data.num_test, raw=True),
+        )
+        for trial in by_role["reference"]
+        if trial.is_full_length
+    }
+    first = decided_by(config.metric)
+    free = _best_of_free(by_role, first)
+    return confirm(results, num_images=plan.data.num_test, first=first, free=free)
+
+
+def _best_of_free(by_role: Mapping[str, Sequence[Trial]], metric: Metric) -> str:
+    """Return the role that does best on validation images among those that need no search."""
+    names = {role: (role, metric.on("val")) for role in FREE_ROLES}
+    names["reference_raw"] = ("reference", metric.on("val_raw"))
+    found = {
+        free: metric.sign * values[name]
+        for free, (role, name) in names.items()
+        if name in (values := means(by_role.get(role, [])))
+    }
+    return max(found, key=lambda role: found[role]) if found else "reference"
+
+
+def _without_average(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Rename the test metrics of the raw weights: ``test_raw/top1`` becomes ``test/top1``."""
+    part = "test_raw/"
+    return {f"test/{m.removeprefix(part)}": v for m, v in metrics.items() if m.startswith(part)}
+
+
+def read_predictions(
+    run_dir: Path, trial: Trial, num_images: int, *, raw: bool = False
+) -> dict[str, NDArray[np.float64]]:
+    """Read top-1 (1 or 0) and log-loss of each test image, in the order of the dataset.
+
+    Args:
+        run_dir: The run's directory.
+        trial: Of its confirm stage.
+        num_images: Test images.
+        raw: Whether to read those of the raw weights; empty where a recipe with an average was run
+            before these were kept.
+    """
+    packed = read_json(run_dir / "predictions" / f"{trial.spec.trial_id}.json")
+    prefix = "raw_" if raw and trial.spec.recipe.strengths.ema_decay > 0.0 else ""
+    if f"{prefix}nll" not in packed:
+        return {}
+    bits = np.frombuffer(base64.b64decode(packed[f"{prefix}correct"]), dtype=np.uint8)
+    nll = np.frombuffer(base64.b64decode(packed[f"{prefix}nll"]), dtype="<f2")
+    return {
+        TOP1.on("test"): np.unpackbits(bits, count=num_images).astype(np.float64),
+        NLL.on("test"): nll.astype(np.float64),
+    }

@@ -1,0 +1,87 @@
+"""Answer whether longer training would help, from one run of everything off with twice the epochs.
+
+A schedule that ends at a learning rate of zero flattens every loss at its end, whether or not the
+run has converged, so the slope of the last epochs says little. A longer run of the recipe that fits
+fastest says it outright. It is asked for only where the answer matters: where of every recipe more
+of the error is there in training already than validation adds.
+
+Fitting more of the training images is no proof alone, for so does a model that learns wrong labels
+by heart; validating better is none either, for one run is noisy. Both are asked for, beyond noise:
+validation by what decides, or by what decides where that leaves it open (refined log-loss).
+"""
+
+import math
+from collections.abc import Mapping
+
+from search.records.metrics import NLL, TOP1, Metric, metric_of
+from search.verdict.fit_evidence import LONGER, ROLES, TIMES_LONGER, FitComparison, FitEvidence
+from search.verdict.schema import Longer
+from search.verdict.wording import change_with_interval, listed, metric_words
+
+LONGER_WORDS = "everything off with twice the epochs"
+
+
+def is_mostly_unfit(evidence: Mapping[str, FitEvidence], *, metric: Metric = TOP1) -> bool:
+    """Whether most of the error is there in training already, of every recipe.
+
+    More of the validation error is there on clean training images than is added by going to
+    validation images, so that fitting better is what would help: in the mean of every recipe, and
+    beyond noise in the mean of all of them.
+
+    Raises:
+        ValueError: If a role is missing or unknown.
+    """
+    recipes = FitComparison(evidence, metric)
+    judged = [role for role in ROLES if recipes.has(role, recipes.excess)]
+    if "off" not in judged or any(recipes.mean(role, recipes.excess) <= 0.0 for role in judged):
+        return False
+    low, _ = recipes.mean_of_all(judged, recipes.excess).ci95
+    # One run of each recipe shows no noise; then the means alone decide what is asked next.
+    return low > 0.0 or not math.isfinite(low)
+
+
+def longer_training(evidence: Mapping[str, FitEvidence], *, metric: Metric = TOP1) -> Longer | None:
+    """Compare everything off with twice the epochs to everything off; None without such a result.
+
+    Compared by seed, with the noise of all recipes (`RecipeComparison.paired_gain`).
+
+    Raises:
+        ValueError: If a role is missing or unknown.
+    """
+    recipes = FitComparison(evidence, metric)
+    clean_loss = NLL.on("clean_train")
+    then = [metric_of(name) for name in recipes.metric.then[:1]]
+    names = (recipes.clean, clean_loss, recipes.val, *(finer.on("val") for finer in then))
+    gain = {
+        name: recipes.paired_gain(LONGER, "off", name)
+        for name in names
+        if recipes.has(LONGER, name) and recipes.has("off", name)
+    }
+    if recipes.val not in gain or recipes.clean not in gain:
+        return None
+
+    def is_better(metric: Metric, where: str) -> bool:
+        """Beyond noise, and by more than is worth nothing."""
+        if metric.on(where) not in gain:
+            return False
+        better = gain[metric.on(where)].times(metric.sign)
+        return better.ci95[0] > 0.0 and better.mean > metric.margin
+
+    fits = is_better(recipes.metric, "clean_train") or is_better(NLL, "clean_train")
+    validates = is_better(recipes.metric, "val") or (
+        gain[recipes.val].mean > 0.0 and any(is_better(finer, "val") for finer in then)
+    )
+    return Longer(recipe="off", times=TIMES_LONGER, gain=gain, helps=fits and validates)
+
+
+def longer_sentence(longer: Longer, *, metric: Metric = TOP1) -> str:
+    """Say whether longer training would help, with the numbers."""
+    said = [
+        f"{change_with_interval(name, of)} of {metric_words(name)}"
+        for name, of in longer.gain.items()
+        if name != NLL.on("clean_train")
+    ]
+    answer = "would help" if longer.helps else "is not seen to help"
+    if not math.isfinite(longer.gain[metric.on("val")].ci95[0]):
+        answer = "is not known to help, for these runs do not show their noise"
+    return f"Longer training {answer}: {LONGER_WORDS} changes {listed(said)}."
