@@ -18,6 +18,7 @@ from benchmarks.planted.tables import (
     case_table,
     coverage_table,
     fit_table,
+    gain_table,
     gap_table,
     score_table,
     unplanted_table,
@@ -48,6 +49,7 @@ def main() -> None:
         calibration_table(cases),
         unplanted_table(cases),
         case_table(cases),
+        gain_table(cases),
     ]
     text = "\n\n".join("\n".join(rows) for rows in tables)
     page = args.docs / "planted.md"

@@ -1,6 +1,6 @@
 """Small culprits in simulated experiments: this project beside its alternatives, run for run.
 
-    python -m benchmarks.planted.rivals --experiments 300
+    python -m benchmarks.planted.rivals --experiments 200
 
 Every experiment of `benchmarks.planted.simulation` is gone through by the product, which stops
 after 16, 24 or 32 runs; each alternative then has as many runs on the same problem, with noise of
@@ -150,7 +150,7 @@ RIVALS: Mapping[str, Rival] = {
     "Optuna's best trial": partial(random_search, by_importance=False),
 }
 OURS = "this project"
-SLOW, NUM_SLOW = "Optuna's importances", 100
+SLOW, NUM_SLOW = "Optuna's importances", 60
 """Half a second an experiment: only so many experiments of each condition have it."""
 
 
@@ -247,7 +247,7 @@ def tables(num: int, conditions: Sequence[Condition] = CONDITIONS) -> None:
 def main() -> None:
     """Simulate all conditions and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--experiments", type=int, default=300, help="of each condition")
+    parser.add_argument("--experiments", type=int, default=200, help="of each condition")
     tables(parser.parse_args().experiments)
 
 

@@ -1,11 +1,14 @@
 """The tables of docs/planted.md, from the diagnoses that were drawn of each case."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from scipy import stats
 
+from benchmarks.planted.advised import advised_gain, recipe_gain
+from benchmarks.planted.alternatives import ablation_blocks, by_importance, one_at_a_time
 from benchmarks.planted.markdown import header, row
 from benchmarks.planted.record import METRICS
 from benchmarks.planted.scores import Evaluated, Score, turns_of
@@ -54,6 +57,38 @@ def case_table(cases: Sequence[Evaluated]) -> Iterator[str]:
                 *((other, said, f"{runs:.0f}") if i == 0 else ("", "", "")),
                 f"{turned} of {len(case.drawn)}",
             )
+
+
+def gain_table(cases: Sequence[Evaluated]) -> Iterator[str]:
+    """What the recipes gain over the reference that each way of judging would ship."""
+    ways = ("one at a time, 95 % intervals", "no intervals", "Optuna's importances and signs")
+    names = ("the advised recipe", *ways, "all of the default")
+    yield from header("points of top-1 over the reference", *names, numeric=len(names))
+    gains = [_gains(case) for case in cases]
+    for case, of_case in zip(cases, gains, strict=True):
+        yield row(case.recorded.name, *(_gained(gain) for gain in of_case))
+    whole = np.array([of_case for of_case in gains if np.isfinite(of_case).all()])
+    yield row(f"mean of the {len(whole)} that have all", *map(_gained, whole.mean(axis=0)))
+
+
+def _gains(case: Evaluated) -> tuple[float, ...]:
+    recorded = case.recorded
+    found = []
+    for number, drawn in enumerate(case.drawn):
+        blocks = ablation_blocks(recorded, drawn.num_runs, number)
+        ablated = [
+            recipe_gain(recorded, one_at_a_time(recorded, blocks, with_interval=at))
+            if len(recorded.singles) > 1
+            else math.nan
+            for at in (True, False)
+        ]
+        searched = recipe_gain(recorded, by_importance(recorded, drawn.num_runs, number))
+        found.append((advised_gain(recorded, drawn), *ablated, searched))
+    return (*np.mean(found, axis=0).tolist(), recipe_gain(recorded, recorded.names))
+
+
+def _gained(gain: float) -> str:
+    return f"{gain:+.1f}" if math.isfinite(gain) else ""
 
 
 def _dial(diagnosis: Diagnosis, name: str) -> Dial:
