@@ -1,1 +1,1 @@
-"""What a strength is, where it may lie, and what it means for this many images and steps."""
+"""Strengths of a recipe: their ranges, axes and effective units for a given task."""

@@ -1,4 +1,4 @@
-"""The three recipes that are always run first, to full length."""
+"""The three anchors: recipes that are always run first, to full length."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,7 +11,7 @@ from spaces.task import Task
 def anchors(
     reference: Recipe, task: Task, *, fixed: Mapping[str, float] | None = None
 ) -> dict[str, Recipe]:
-    """``reference``, ``scaled`` and ``off``: one recipe with three sets of strengths.
+    """Make the anchors ``reference``, ``scaled`` and ``off``: one recipe, three sets of strengths.
 
     What has nothing to act on in this task is off in all three. ``off`` trains without dropout too,
     where the other two have that of the reference.
@@ -34,26 +34,26 @@ def anchors(
 
 
 def size_scaled(recipe: Recipe, task: Task) -> Recipe:
-    """The recipe with the published strengths, scaled to the size and length of this task."""
+    """Return the recipe with the published strengths, scaled to the size and length of a task."""
     for strength in STRENGTHS.values():
         recipe = strength.put(recipe, strength.default(task))
     return without_idle(recipe, task)
 
 
 def everything_off(recipe: Recipe) -> Recipe:
-    """The recipe with every strength off, and without dropout."""
+    """Return the recipe with every strength off, and without dropout."""
     for strength in STRENGTHS.values():
         recipe = strength.switched_off(recipe)
     return replace(recipe, dropout=0.0)
 
 
 def idle_words(task: Task) -> dict[str, str]:
-    """What is said of a model that has nothing for a strength to act on, by name of these."""
+    """Return by strength that cannot act in this task the words that explain why."""
     return {name: s.idle_words for name, s in STRENGTHS.items() if not s.acts_in(task)}
 
 
 def without_idle(recipe: Recipe, task: Task) -> Recipe:
-    """The recipe with those strengths off that have nothing to act on in this task."""
+    """Return the recipe with those strengths off that cannot act in this task."""
     for strength in STRENGTHS.values():
         if not strength.acts_in(task):
             recipe = strength.switched_off(recipe)

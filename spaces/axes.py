@@ -1,4 +1,4 @@
-"""The scales on which a strength is searched: one position in ``[0, 1]`` per value.
+"""Axes on which strengths are searched: mappings between values and positions in ``[0, 1]``.
 
 Longer than most modules: one contract and its four scales, which are read side by side.
 """
@@ -11,8 +11,10 @@ from typing import final
 from spaces.errors import InputError
 
 _ROUNDING = 1e-8
-"""Relative slack at both ends: what a double loses of ``1 - decay`` when a window has 1e8 steps.
-Without it an end that was turned into a raw value and read back would count as outside."""
+"""Relative tolerance at both ends: the rounding of ``1 - decay`` for a window of 1e8 steps.
+
+Without it an end that was converted to a raw value and back would count as outside.
+"""
 
 
 class Axis(ABC):
@@ -35,7 +37,7 @@ class Axis(ABC):
         """The largest value, included: where position 1 lies."""
 
     def decode(self, position: float) -> float:
-        """The value at a position in ``[0, 1]``, both ends included.
+        """Convert a position in ``[0, 1]``, both ends included, to a value.
 
         Raises:
             InputError: If the position lies outside ``[0, 1]``.
@@ -45,7 +47,7 @@ class Axis(ABC):
         return self._decode(position)
 
     def encode(self, value: float) -> float:
-        """The position of a value; the inverse of `decode`.
+        """Convert a value to its position; the inverse of `decode`.
 
         Raises:
             InputError: If the axis does not contain the value.
@@ -58,11 +60,11 @@ class Axis(ABC):
         return math.isclose(value, self.clamp(value), rel_tol=_ROUNDING)
 
     def clamp(self, value: float) -> float:
-        """The value itself if the axis has it, else the nearest one above 0, or 0 for off."""
+        """Return the value itself if the axis has it, else the nearest one above 0, or 0 (off)."""
         return self._clamp(value)
 
     def spanning(self, low: float, high: float) -> "Axis":
-        """The same scale from ``low`` to ``high``, both included, inside this range or not.
+        """Return an axis with the same scale from ``low`` to ``high``, both included.
 
         A ``low`` of 0 on a scale that cannot come down to 0 makes 0 one separate value (off).
 
@@ -91,7 +93,7 @@ class Axis(ABC):
 @final
 @dataclass(frozen=True, slots=True)
 class LinearAxis(Axis):
-    """Equal steps of position add an equal amount; ``low < high``, both finite and included."""
+    """A linear axis from ``low`` to ``high``, both finite and included, ``low < high``."""
 
     # An explicit field() because an inherited property would be taken for the default value.
     low: float = field()
@@ -120,7 +122,7 @@ class LinearAxis(Axis):
 @final
 @dataclass(frozen=True, slots=True)
 class LogAxis(Axis):
-    """Equal steps of position multiply by an equal factor; ``0 < low < high``, both included."""
+    """A logarithmic axis from ``low`` to ``high``, both included, ``0 < low < high``."""
 
     low: float = field()
     high: float = field()

@@ -1,4 +1,4 @@
-"""Warnings that a range may be cut off where its best values lie."""
+"""Warnings that the best values of a strength may be outside of its range."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ of five there in fewer than one of a hundred cases."""
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EdgeWarning:
-    """The best trials crowd one end of an axis.
+    """A warning that many of the best trials are near one end of an axis.
 
     Attributes:
         name: The strength or extra.
@@ -42,7 +42,7 @@ class EdgeWarning:
 def edge_warnings(
     space: Space, best_positions: Sequence[Mapping[str, float]]
 ) -> tuple[EdgeWarning, ...]:
-    """Name every end that at least half of the best trials, and at least two, lie near.
+    """List every end of an axis that at least half of the best trials, and two or more, are near.
 
     An end that is exactly 0 or otherwise off is no edge: nothing lies beyond it. The range to try
     next reaches half as far again beyond the crowded end, on the axis's own scale, as far as the

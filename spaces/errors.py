@@ -1,8 +1,8 @@
-"""The one exception that means: what the user gave is wrong."""
+"""The exception for wrong input by the user."""
 
 
 class InputError(ValueError):
-    """What the user gave is wrong; the message is one line that says what must hold and what came.
+    """Error for wrong input by the user; its message, one line, says what must hold and was given.
 
     The command line turns it into exit code 2 without a traceback. Any other exception is a bug or
     a failure while running.

@@ -1,4 +1,4 @@
-"""A recipe as it was published, with where it comes from and what of it is lost here."""
+"""A published recipe with its source and the parts of it that cannot be expressed here."""
 
 from dataclasses import dataclass
 
@@ -19,19 +19,19 @@ TRANSFERABLE = (
     "erasing",
     "grad_clip_norm",
 )
-"""What is said of a published recipe as a whole, not of its model, data or hardware."""
+"""Fields of a published recipe that apply to other models and data."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Published:
-    """A recipe as it was published.
+    """A published recipe with its task and source.
 
     Attributes:
         recipe: The whole recipe, with the model, length and learning rate of the publication.
-        task: What it was run on, for its strengths in effective units.
+        task: Task that it was run on, for its strengths in effective units.
         source: Paper and repository.
         expect: The numbers that the source reports.
-        caveats: What cannot be said in a `Recipe`, was assumed, or could not be checked.
+        caveats: Settings that a `Recipe` cannot express, assumptions, and unchecked statements.
         transferable: Fields of the recipe that someone who copies it takes over.
         leaves_drop_path: Whether it leaves the drop path rate to the architecture, which may have
             one of its own; the recipe holds that of its model.

@@ -20,8 +20,10 @@ _TIMM_RANDAUGMENT = (
 
 
 def imagenet() -> Published:
-    """The six-staple recipe of the project's seed text: AdamW with split decay, warmup and cosine,
-    smoothing, stochastic depth, EMA, mixed precision. Copies the five strengths and nothing else.
+    """The six-staple recipe of the project's seed text, of which the five strengths are copied.
+
+    AdamW with split decay, warmup and cosine, label smoothing, stochastic depth, EMA, mixed
+    precision.
     """
     recipe = Recipe(
         model="convnext_tiny",
@@ -228,7 +230,7 @@ def torchvision() -> Published:
 
 
 def timm_defaults() -> Published:
-    """What timm's train.py does when told nothing: SGD, smoothing 0.1, crop, flip, and no more.
+    """Defaults of timm's train.py: SGD, label smoothing 0.1, crop and flip.
 
     huggingface/pytorch-image-models, train.py at aa4b5850: lr 0.1 * batch / 256, weight decay 2e-5,
     300 epochs with 5 of warmup, batch 128 per device, no EMA, no dropout, and the drop path that an
@@ -263,7 +265,7 @@ def _on_imagenet(recipe: Recipe, *, num_blocks: int) -> Task:
 
 
 def _with_deit_augmentation(recipe: Recipe) -> Recipe:
-    """What ConvNeXt and Swin took over from DeiT: MixUp 0.8, CutMix 1, rand-m9, erasing 0.25."""
+    """Add the augmentation of DeiT: MixUp 0.8, CutMix 1, rand-m9, erasing 0.25."""
     return replace(
         recipe,
         mixup_alpha=0.8,

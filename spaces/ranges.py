@@ -1,4 +1,4 @@
-"""Where each strength may lie for this many images and this many steps, in effective units."""
+"""Ranges of the strengths for a task, as axes in effective units."""
 
 from spaces.axes import Axis, FixedAxis
 from spaces.errors import InputError
@@ -7,11 +7,11 @@ from spaces.strengths.strength import Strength
 from spaces.task import Task
 
 MIN_STEPS = 10
-"""Fewest optimizer steps of a run in which a warmup, a peak and an average can be told apart."""
+"""Fewest optimizer steps of a run, so that warmup, peak and average are distinct."""
 
 
 def strength_axes(task: Task) -> dict[str, Axis]:
-    """The axis of each strength; what has nothing to act on in this task is fixed at off.
+    """Make the axis of each strength; strengths that cannot act in this task are fixed at off.
 
     Raises:
         InputError: If the run has fewer than `MIN_STEPS` steps.

@@ -1,4 +1,4 @@
-"""Everything one training run needs besides the data, and the only way to read it from outside."""
+"""The recipe: all settings of a training run besides the data, with its reading from a mapping."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -12,7 +12,7 @@ SCHEDULES = ("cosine", "one_cycle", "constant", "wsd")
 AMP_DTYPES = ("auto", "none", "bfloat16", "float16")
 OPTIMIZERS = ("adamw", "sgd", "lion", "muon", "sam", "sophia", "adamw_schedulefree", "adam")
 SGD_MOMENTUM = 0.9
-"""Momentum of ``sgd``; its weight decay enters before it and pulls 1 / (1 - 0.9) = 10 times."""
+"""Momentum of ``sgd``; as weight decay enters before it, its pull is 1 / (1 - 0.9) = 10 times."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,16 +127,16 @@ class Recipe:
                 raise InputError(f"`{name}` must be one of {', '.join(choices)}, got {value!r}.")
 
     def with_strengths(self, **values: float) -> Self:
-        """This recipe with some strengths replaced."""
+        """Return this recipe with some strengths replaced."""
         return replace(self, strengths=replace(self.strengths, **values))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values in the order of the recipe file, ``schema`` first."""
+        """Convert to the mapping of a recipe file, in its order, ``schema`` first."""
         return {"schema": SCHEMA, **asdict(self)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, defaults: "Recipe | None" = None) -> Self:
-        """Read a recipe; what is missing comes from ``defaults``, strength by strength.
+        """Convert back from a mapping; missing keys and strengths come from ``defaults``.
 
         Raises:
             InputError: If a key is unknown, or a value has the wrong type or lies outside its

@@ -37,11 +37,11 @@ _REFERENCES: dict[str, Callable[[], Published]] = {
     "timm_defaults": timm_defaults,
 }
 REFERENCE_NAMES = (*_REFERENCES, "bit_hyperrule")
-"""Names that `reference` and `published` know."""
+"""Names that `reference` and `published` accept."""
 
 
 def reference(name: str, base: Recipe, *, num_train: int) -> Recipe:
-    """The published recipe of this name, put over ``base``.
+    """Apply the published recipe of this name to ``base``.
 
     Where the published optimizer is another than the base's, the base's learning rate means
     nothing to it: the published peak is taken instead, scaled linearly with the batch size (Goyal
@@ -66,7 +66,7 @@ def reference(name: str, base: Recipe, *, num_train: int) -> Recipe:
 
 
 def published(name: str, *, num_train: int = 1) -> Published:
-    """The published recipe of this name.
+    """Look up the published recipe of this name.
 
     Args:
         name: One of `REFERENCE_NAMES`.

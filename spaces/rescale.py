@@ -1,4 +1,4 @@
-"""Moving strengths from a run of one size to a run of another, by what they amount to."""
+"""Rescaling of strengths from a run of one size to a run of another, by effective values."""
 
 import math
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from spaces.units import plain, to_effective, to_raw
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rescaled:
-    """A recipe for the other run, and one sentence by strength for each that moved."""
+    """A rescaled recipe, with a sentence on each strength that changed."""
 
     recipe: Recipe
     notes: dict[str, str]
@@ -23,7 +23,7 @@ class Rescaled:
 def rescale(
     recipe: Recipe, from_task: Task, to_task: Task, *, defaults_move: bool = True
 ) -> Rescaled:
-    """The recipe whose strengths mean for ``to_task`` what they mean for ``from_task``.
+    """Rescale a recipe so that its strengths have the same effect in ``to_task``.
 
     What stays of each strength is its own matter, see `spaces.strengths.strength.Keeps`; what is
     off stays off where an effective value is kept. Equal tasks move nothing.

@@ -1,11 +1,11 @@
 """Seeds for many draws from one seed of the user's, such that no two draws share one."""
 
 _STEP = 1_000_003
-"""Distance between the first draws of two seeds; more than any run of the tool draws."""
+"""Distance between the draws of two seeds; more than the number of draws of any run."""
 
 
 def drawn_seed(seed: int, number: int) -> int:
-    """The seed of draw ``number`` of a seed.
+    """Derive the seed of draw ``number`` from a seed.
 
     Args:
         seed: What the user gave, or what derives from it; at least 0.

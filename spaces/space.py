@@ -1,5 +1,6 @@
-"""What is searched for one task: an axis per strength, positions on one side, raw values on the
-other, effective values in between. Longer than most modules for what a user may change of it.
+"""The search space of a task: an axis per strength, between positions and raw values.
+
+The module is longer than most because of the changes that a user may make to a space.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,12 +18,12 @@ from spaces.units import limits, to_effective, to_raw, unit_of
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """What is searched for one task.
+    """The search space of one task.
 
     Attributes:
-        task: What the ranges scale with.
-        axes: By name of a strength or an extra, in effective units; a `FixedAxis` holds the raw
-            value instead, exactly as it was given.
+        task: Sizes that the ranges depend on.
+        axes: Axes in effective units, by name of a strength or an extra; a `FixedAxis` holds the
+            raw value instead, exactly as it was given.
     """
 
     task: Task
@@ -30,9 +31,9 @@ class Space:
 
     @classmethod
     def for_task(cls, task: Task) -> "Space":
-        """Every strength over the range of its file in `spaces.strengths`.
+        """Make the space with every strength over its range in `spaces.strengths`.
 
-        What has nothing to act on (drop path in a model without residual blocks) is fixed at off.
+        A strength that cannot act (drop path in a model without residual blocks) is fixed at off.
 
         Raises:
             InputError: If the run is too short to be searched.
@@ -57,11 +58,11 @@ class Space:
 
     @property
     def dial_names(self) -> tuple[str, ...]:
-        """All of `names` that get a dial: a nuisance such as the learning rate gets none."""
+        """Those of `names` that get a dial: a nuisance such as the learning rate gets none."""
         return tuple(name for name in self.names if strength(name).has_dial)
 
     def decode(self, positions: Mapping[str, float]) -> dict[str, float]:
-        """Raw values of all axes at the positions of the free ones.
+        """Convert positions on the free axes to raw values of all axes.
 
         A searched learning rate is decoded first: the same pull W is another weight decay under
         another learning rate. Where W asks for more than a weight decay of 10 it gets 10.
@@ -80,7 +81,7 @@ class Space:
         return {name: raw[name] for name in self.axes}
 
     def encode(self, raw: Mapping[str, float], *, clamped: bool = False) -> dict[str, float]:
-        """Positions of the free axes for raw values of at least those; inverse of `decode`.
+        """Convert raw values of at least the free axes to positions; inverse of `decode`.
 
         Args:
             raw: By name; a name without an axis is an error.
@@ -119,7 +120,7 @@ class Space:
         return axis.contains(to_effective(name, raw, self.task))
 
     def with_range(self, name: str, low: float, high: float) -> "Space":
-        """This space with another range of one axis, in raw units, both ends included.
+        """Return this space with another range of one axis, in raw units, both ends included.
 
         Narrower or wider. A ``low`` of 0 includes off; an extra is switched on by its range.
 
@@ -139,7 +140,7 @@ class Space:
         return replace(space, axes={**space.axes, name: axis.spanning(weak, strong)})
 
     def fixed(self, name: str, value: float) -> "Space":
-        """This space with one strength or extra fixed at a raw value, which may lie anywhere.
+        """Return this space with one strength or extra fixed at any raw value.
 
         Raises:
             InputError: If the name is unknown, a recipe may not hold the value, or the axis is
@@ -152,8 +153,9 @@ class Space:
         return replace(self, axes={**self.axes, name: FixedAxis(value)})
 
     def with_extra(self, name: str) -> "Space":
-        """This space with one more axis, one of `spaces.strengths.registry.EXTRAS`,
-        searched over its default range; a space that has it already is returned as it is.
+        """Return this space with one more axis, searched over its default range, if it lacks it.
+
+        The name is one of `spaces.strengths.registry.EXTRAS`.
 
         Raises:
             InputError: If there is no such extra.
@@ -163,7 +165,7 @@ class Space:
         return replace(self, axes={**self.axes, name: extra_axis(name, self.task)})
 
     def apply(self, recipe: Recipe, raw: Mapping[str, float]) -> Recipe:
-        """The recipe with raw values, as `decode` returns them, put in their places.
+        """Return the recipe with raw values, as `decode` returns them.
 
         Raises:
             InputError: If a name is unknown or a recipe may not hold a value.
@@ -173,18 +175,19 @@ class Space:
         return recipe
 
     def copied(self, recipe: Recipe, source: Recipe, names: Iterable[str]) -> Recipe:
-        """The recipe with the strengths and extras of these names as ``source`` has them."""
+        """Return the recipe with the strengths and extras of these names copied from ``source``."""
         for name in names:
             recipe = strength(name).copied(recipe, source)
         return recipe
 
     def raw_of(self, recipe: Recipe) -> dict[str, float]:
-        """The raw values that a recipe holds for the axes of this space; the inverse of `apply`."""
+        """Read a recipe's raw values of the axes of this space; the inverse of `apply`."""
         return {name: strength(name).read(recipe) for name in self.axes}
 
     def to_dict(self) -> dict[str, Any]:
-        """Each axis for ``plan.json``: its scale, its unit, and ``[weakest, strongest]`` in
-        effective and in raw units (at the task's own learning rate).
+        """Convert each axis for ``plan.json``: scale, unit and ends ``[weakest, strongest]``.
+
+        The ends are in effective and in raw units (at the task's own learning rate).
         """
         return {name: self._axis_dict(name, axis) for name, axis in self.axes.items()}
 
@@ -209,12 +212,12 @@ class Space:
         return self.axes[name]
 
     def _task_first(self) -> list[tuple[str, Axis]]:
-        """The axes, those first that the effective values of others depend on."""
+        """List the axes, those first on which effective values of others depend."""
         return sorted(self.axes.items(), key=lambda item: strength(item[0]).task_with is None)
 
 
 def parse_set(text: str) -> tuple[str, float, float]:
-    """Read ``label_smoothing=0:0.3``, as typed after ``--set``, as ``(name, low, high)``.
+    """Parse ``label_smoothing=0:0.3``, as given to ``--set``, into ``(name, low, high)``.
 
     Raises:
         InputError: If the text has another form or the name is unknown.
@@ -227,7 +230,7 @@ def parse_set(text: str) -> tuple[str, float, float]:
 
 
 def parse_fix(text: str) -> tuple[str, float]:
-    """Read ``drop_path_rate=0``, as typed after ``--fix``, as ``(name, value)``.
+    """Parse ``drop_path_rate=0``, as given to ``--fix``, into ``(name, value)``.
 
     Raises:
         InputError: If the text has another form or the name is unknown.
@@ -252,7 +255,7 @@ def _number(digits: str, text: str) -> float:
 
 
 def _task_with(name: str, value: float, task: Task) -> Task:
-    """The task in which others are measured, where they depend on this one."""
+    """Return the task with a value of this axis, if effective units of others depend on it."""
     change = strength(name).task_with
     return task if change is None else change(task, value)
 

@@ -1,4 +1,4 @@
-"""What the ranges of the strengths scale with."""
+"""The task: sizes of a training run that ranges and effective units depend on."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -7,14 +7,14 @@ from spaces.errors import InputError
 from spaces.recipe import SGD_MOMENTUM, Recipe
 
 SMALL_BELOW = 20_000
-"""Images below which BiT-HyperRule calls a dataset small (Kolesnikov et al. 2020, section 3.3)."""
+"""Number of images below which a dataset is small (BiT, Kolesnikov et al. 2020, section 3.3)."""
 MEDIUM_BELOW = 500_000
-"""Images below which BiT-HyperRule calls a dataset medium."""
+"""Number of images below which a dataset is medium in BiT-HyperRule."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
-    """The size of a training run: how many images, classes and optimizer steps.
+    """The size of a training run: numbers of images, classes and optimizer steps.
 
     Attributes:
         num_train: Training images, at least 1.
@@ -68,7 +68,7 @@ class Task:
         num_blocks: int,
         deepest_share: float = 1.0,
     ) -> "Task":
-        """The task that ``recipe`` poses on a dataset of this size."""
+        """Make the task of training ``recipe`` on a dataset of this size."""
         return cls(
             num_train=num_train,
             num_classes=num_classes,
@@ -107,7 +107,7 @@ class Task:
         return "medium" if self.num_train < MEDIUM_BELOW else "large"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values with the derived step counts, as written to ``plan.json``."""
+        """Convert to the mapping of ``plan.json``, with the derived numbers of steps."""
         return {
             **asdict(self),
             "steps_per_epoch": self.steps_per_epoch,

@@ -1,4 +1,4 @@
-"""What a raw value amounts to in a run of this length, and back.
+"""Conversion between raw and effective values of strengths.
 
 A raw value means nothing without the length of the run: ``ema_decay=0.9999`` remembers 10 000
 steps, which is 3 % of a DeiT run and 74 times a run on 300 images. Effective values say the same
@@ -12,7 +12,7 @@ from spaces.task import Task
 
 
 def to_effective(name: str, raw: float, task: Task) -> float:
-    """The effective value of a raw one; rises with it, except that ``layer_decay`` falls.
+    """Convert a raw value to an effective one, which rises with it except for ``layer_decay``.
 
     Any raw value that a recipe may hold is converted, however little sense it makes here: plans
     show the reference in effective units too.
@@ -26,7 +26,7 @@ def to_effective(name: str, raw: float, task: Task) -> float:
 
 
 def to_raw(name: str, effective: float, task: Task) -> float:
-    """The raw value of an effective one: the inverse of `to_effective` within `limits`.
+    """Convert an effective value to a raw one: the inverse of `to_effective` within `limits`.
 
     Raises:
         InputError: If the name is unknown, or the value is more than a run of this length can carry
@@ -45,7 +45,7 @@ def to_raw(name: str, effective: float, task: Task) -> float:
 
 
 def limits(name: str, task: Task) -> tuple[float, float]:
-    """The smallest and largest effective value, both included, that this run can carry out.
+    """Return the smallest and largest effective value, both included, possible in this run.
 
     Raises:
         InputError: If the name is unknown.
@@ -54,7 +54,7 @@ def limits(name: str, task: Task) -> tuple[float, float]:
 
 
 def unit_of(name: str) -> str:
-    """What an effective value counts.
+    """Return the unit of effective values.
 
     Raises:
         InputError: If the name is unknown.
@@ -63,7 +63,7 @@ def unit_of(name: str) -> str:
 
 
 def describe(name: str, raw: float, task: Task) -> str:
-    """A remark where a raw value makes no sense in this run, else an empty text.
+    """Write a remark if a raw value makes no sense in this run, else return an empty text.
 
     Raises:
         InputError: If the name is unknown or a recipe may not hold the value.
@@ -76,5 +76,5 @@ def describe(name: str, raw: float, task: Task) -> str:
 
 
 def plain(value: float) -> str:
-    """A number as a person writes it: three digits, and large ones without an exponent."""
+    """Format a number with three significant digits, and large ones without an exponent."""
     return f"{value:.0f}" if 1000 <= value < 1e15 else f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""What is worth trying next, in one sentence."""
+"""Advice on the next experiment, in one sentence."""
 
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
@@ -7,11 +7,11 @@ from search.stages.analysis import Analysis
 from search.verdict.wording import listed, runs_range
 
 LONGER = 2
-"""How many times as long a run is proposed where fitting the training images is what is missing."""
+"""Factor on the epochs of the proposed run if the training images are not fitted yet."""
 
 
 def next_step(config: RunConfig, plan: Plan, analysis: Analysis) -> str:
-    """The first of these that applies.
+    """Return the advice for the first problem that applies.
 
     Runs that are too short come first, for no turn holds in them; then ranges whose end the best
     trials crowd; then the runs that would decide what is open.

@@ -26,10 +26,10 @@ from search.verdict.wording import exported_sentence
 
 MOST_LINES = 15
 WIDTH = 80
-"""What fits the smallest terminal in use, and an issue; longer paths are not broken."""
+"""Width in columns that fits small terminals and issues; longer paths are not broken."""
 _INDENT = 8
 Form = Callable[[Sequence[Statement]], list[str]]
-"""How the settings of one group are told."""
+"""A function that formats the statements on the settings of one group as lines."""
 _COLOURS = {"Sure": "bold green", "Likely": "bold blue", "Open": "yellow", "Keep": "dim"}
 
 
@@ -126,7 +126,7 @@ def _on_test(verdict: Verdict) -> list[Entry]:
 
 
 def _exported(verdict: Verdict) -> list[Entry]:
-    """Which recipe best.yaml is, where it is not the advised one."""
+    """Note which recipe ``best.yaml`` has if it is not the advised one."""
     if verdict.exported == "advised" and not verdict.exported_because:
         return []
     return [_wrapped("Note", exported_sentence(verdict.exported, verdict.exported_because))]
@@ -184,7 +184,7 @@ _FORMS: Sequence[Sequence[Form]] = (
     (_together, _names, _names, _nothing),
     (_names, _names, _names, _nothing),
 )
-"""How each of `GROUPS` is told, the fullest way first."""
+"""Combinations of forms, one per group of `GROUPS`, from the longest to the shortest."""
 
 
 def _labelled(label: str, texts: Sequence[str]) -> list[Entry]:

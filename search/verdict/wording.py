@@ -145,7 +145,7 @@ def dial_sentence(dial: Dial) -> str:
 
 
 def pool_sentence(dials: Sequence[Dial]) -> str:
-    """What the intervals of effects hold for; empty where none is known."""
+    """Return the sentence on the scope of the effects' intervals; empty if none is known."""
     ends = (end for dial in dials for of in dial.effect.values() for end in of.ci95)
     return POOL_WORDS if any(map(math.isfinite, ends)) else ""
 

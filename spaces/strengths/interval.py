@@ -1,4 +1,4 @@
-"""The raw values that a recipe may hold."""
+"""Intervals of the raw values that a recipe may hold."""
 
 import math
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Interval:
     has_high: bool = False
 
     def require(self, name: str, value: object) -> None:
-        """Refuse what is no number or lies outside.
+        """Raise if a value is no number or outside the interval.
 
         Raises:
             InputError: With the name, the interval and the value.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from spaces.task import Task
 
 SMOOTHING_FROM = 2_000
-"""Images from which 0.1 is the default; below, there is none."""
+"""Number of images from which the default is 0.1; below it is 0."""
 
 
 def _remark(raw: float, task: "Task") -> str:

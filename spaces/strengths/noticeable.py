@@ -1,4 +1,4 @@
-"""From which difference on two effective values are worth telling apart by an experiment."""
+"""Rules for the smallest difference of two effective values that an experiment should test."""
 
 import math
 from collections.abc import Callable
@@ -13,14 +13,14 @@ Differs = Callable[[float, float, "Task"], bool]
 
 
 def by_a_quarter(*, beside: float = 0.0) -> Differs:
-    """Whether ``beside`` plus the value moves by a quarter or more.
+    """Return the rule that ``beside`` plus the value must change by a quarter or more.
 
-    Below ``beside`` that is about a difference, above it about a ratio, so that off can be compared
-    with a value.
+    Far below ``beside`` the rule compares differences, far above it ratios, so that a value of 0
+    (off) can be compared too.
     """
     return lambda a, b, task: abs(math.log((beside + a) / (beside + b))) >= _RATIO
 
 
 def by_at_least(amount: float) -> Differs:
-    """Whether the value moves by ``amount`` or more."""
+    """Return the rule that the value must change by ``amount`` or more."""
     return lambda a, b, task: abs(a - b) >= amount - 1e-12  # The slack keeps 0.1 and 0.12 apart.

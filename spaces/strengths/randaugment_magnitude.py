@@ -20,7 +20,7 @@ def _read(recipe: "Recipe") -> float:
 
 
 def _put(recipe: "Recipe", value: float) -> "Recipe":
-    """RandAugment with this magnitude and as many operations as it had; none at 0."""
+    """Return the recipe with this magnitude and the same number of operations; off at 0."""
     INTERVAL.require("randaugment_magnitude", value)
     magnitude = round(value)
     if magnitude == 0:

@@ -1,4 +1,4 @@
-"""Which numbers of a recipe are searched: the strengths always, the extras where a user asks.
+"""The registry of searched numbers: strengths always, extras at the user's request.
 
 A strength is added by a file beside this one and its name here; everything else loops over these
 two. Their order is that of tables and reports.
@@ -23,19 +23,19 @@ def _by_name(*strengths: Strength) -> dict[str, Strength]:
 
 
 STRENGTHS = _by_name(WEIGHT_DECAY, LABEL_SMOOTHING, DROP_PATH_RATE, EMA_DECAY, WARMUP_FRACTION)
-"""What every search covers, and every verdict has a dial for, by name."""
+"""Strengths, by name: every search covers them, and every verdict has a dial for each."""
 
 EXTRAS = _by_name(LR, MIXUP_ALPHA, CUTMIX_ALPHA, RANDAUGMENT_MAGNITUDE, LAYER_DECAY)
-"""What a user can have searched beside the strengths, with ``--set``, by name."""
+"""Extra axes, by name: a user can add them to a search with ``--set``."""
 
 
 def known() -> dict[str, Strength]:
-    """Strengths and extras by name."""
+    """Return all strengths and extras by name."""
     return STRENGTHS | EXTRAS
 
 
 def strength(name: str) -> Strength:
-    """The strength or extra of this name.
+    """Look up the strength or extra of this name.
 
     Raises:
         InputError: If there is none.

@@ -1,4 +1,4 @@
-"""What is said of one searched number, in one place: everything else asks this and no name."""
+"""The description of one searched number; the rest of the program uses it and no names."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,23 +12,23 @@ if TYPE_CHECKING:  # A recipe checks its strengths by their intervals, so it imp
     from spaces.task import Task
 
 Keeps = Literal["effect", "effect_in_range", "distance_from_default", "value"]
-"""What stays of a strength when its recipe moves to a run of another size.
+"""Quantity of a strength that is kept when its recipe is rescaled to a run of another size.
 
-``effect``: its effective value, as far as the new run can carry it out. ``effect_in_range``: the
-same, moved into the range that the new run is searched in. ``distance_from_default``: the distance
-from its size-scaled default, within 0 and the range. ``value``: its raw value.
+``effect``: its effective value, as far as it is possible in the new run. ``effect_in_range``: the
+same, clipped to the range of the new run's search. ``distance_from_default``: the distance from its
+size-scaled default, clipped to 0 and the range. ``value``: its raw value.
 """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """Where a recipe holds the raw value.
+    """Access to the raw value of a strength in a recipe.
 
     Attributes:
-        read: The raw value in a recipe.
-        put: A recipe with another raw value in its place.
-        copy: A recipe with all that ``source`` says of the strength, given ``(recipe, source)``;
-            None where the raw value is all.
+        read: Returns the raw value in a recipe.
+        put: Returns a recipe with another raw value.
+        copy: Returns ``recipe`` with all settings of the strength from ``source``, given
+            ``(recipe, source)``; None if the raw value is the only one.
     """
 
     read: "Callable[[Recipe], float]"
@@ -37,7 +37,7 @@ class Place:
 
 
 def under_strengths(name: str) -> Place:
-    """A number that a recipe file holds under ``strengths``."""
+    """Make the access to a number under ``strengths`` in a recipe file."""
     return Place(
         read=lambda recipe: getattr(recipe.strengths, name),
         put=lambda recipe, value: recipe.with_strengths(**{name: value}),
@@ -45,7 +45,7 @@ def under_strengths(name: str) -> Place:
 
 
 def beside_strengths(name: str) -> Place:
-    """A number with a key of its own in a recipe file."""
+    """Make the access to a number with a top-level key in a recipe file."""
     return Place(
         read=lambda recipe: getattr(recipe, name),
         put=lambda recipe, value: recipe.from_dict({name: value}, defaults=recipe),
@@ -53,7 +53,7 @@ def beside_strengths(name: str) -> Place:
 
 
 def as_it_is(value: float, task: "Task") -> float:
-    """Either conversion of a strength whose raw value says it all."""
+    """Return the value unchanged, as conversion for strengths without an effective unit."""
     return value
 
 
@@ -61,44 +61,44 @@ def as_it_is(value: float, task: "Task") -> float:
 class Strength:
     """One number of a recipe that can be searched.
 
-    A raw value is what a recipe holds; an effective value says what it amounts to in a run of this
+    A raw value is the number in a recipe; an effective value is its effect in a run of a given
     length (`spaces.units`). T below is the number of optimizer steps, ``task.total_steps``.
 
     Attributes:
-        name: In recipes, flags, tables, metrics and params.
-        label: In a sentence, as people call it.
-        short: In the name of a run: two or three letters.
-        unit: What an effective value counts.
-        place: Where a recipe holds it.
+        name: Name in recipes, flags, tables, metrics and params.
+        label: Name in sentences.
+        short: Name of two or three letters in the name of a run.
+        unit: Unit of effective values.
+        place: Access to its value in a recipe.
         interval: Raw values that a recipe may hold.
-        off: Raw value that switches it off; None for what cannot be switched off.
+        off: Raw value that switches it off; None if it cannot be switched off.
         to_effective: Effective value of a raw one; unchecked, see `spaces.units.to_effective`.
         to_raw: The inverse within ``limits``; unchecked, see `spaces.units.to_raw`.
-        limits: Smallest and largest effective value, both included, that a run can carry out.
-        axis: What a search covers, in effective units.
+        limits: Smallest and largest effective value, both included, that is possible in a run.
+        axis: Axis of a search, in effective units.
         default: Raw value of the size-scaled default.
         differs: Whether two effective values differ noticeably in a run, so that an experiment
             should tell them apart.
         remark: Why a raw value other than ``off`` makes no sense in a run, as the rest of a
             sentence that begins with name and value; empty where it does.
-        way_out: What to do about an effective value beyond ``limits``.
-        keeps: What stays when a recipe moves to a run of another size.
-        default_grows_with: What the size-scaled default depends on.
-        acts_in: Whether a run has anything for it to act on; else it is fixed at ``off``.
-        idle_words: What is said of a model that has nothing for it to act on.
+        way_out: Advice for an effective value beyond ``limits``.
+        keeps: Quantity that is kept when a recipe is rescaled to a run of another size.
+        default_grows_with: Quantity that the size-scaled default depends on.
+        acts_in: Whether it can act in a run; if not, it is fixed at ``off``.
+        idle_words: Words that explain why it cannot act in a model.
         is_regularizer: Whether more is simply stronger regularization, an answer to an overfit.
-        acts_back_on_training: Whether it changes how the weights move. What does not is measured at
-            several values within one run.
+        acts_back_on_training: Whether it changes how the weights move. If not, several values are
+            measured within one run.
         has_dial: Whether an experiment judges it; a nuisance such as the learning rate is searched
             so that the others are judged at a good value of it.
-        task_with: The task under a raw value of it, for what other strengths' effective units
-            depend on; its own effective value is its raw value.
-        usual_points: Points of ImageNet top-1 that a difference usually matters; for an order only.
+        task_with: Returns the task with a raw value of it, if effective units of other strengths
+            depend on it; its own effective value is its raw value.
+        usual_points: Usual effect of a difference in points of ImageNet top-1; for sorting only.
         is_ratio: Whether a difference is measured by the ratio of two values, not by their
             difference.
-        holds_for: What a raw value is right for, where it amounts to something else in a run in
-            which that differs; empty where it says the same everywhere.
-        is_near_one: Whether a short text must tell its distance to 1: 0.99996 is not 1.
+        holds_for: Property of a run for which a raw value is right, if its effect depends on it;
+            empty if it does not.
+        is_near_one: Whether short texts must show its distance to 1, as 0.99996 is not 1.
     """
 
     name: str
@@ -130,11 +130,11 @@ class Strength:
     holds_for: str = ""
 
     def read(self, recipe: "Recipe") -> float:
-        """The raw value that a recipe holds."""
+        """Read the raw value in a recipe."""
         return self.place.read(recipe)
 
     def put(self, recipe: "Recipe", value: float) -> "Recipe":
-        """The recipe with another raw value.
+        """Return the recipe with another raw value.
 
         Raises:
             InputError: If a recipe may not hold it.
@@ -142,11 +142,11 @@ class Strength:
         return self.place.put(recipe, value)
 
     def copied(self, recipe: "Recipe", source: "Recipe") -> "Recipe":
-        """The recipe with this strength as another one has it."""
+        """Return the recipe with this strength copied from ``source``."""
         if self.place.copy is not None:
             return self.place.copy(recipe, source)
         return self.put(recipe, self.read(source))
 
     def switched_off(self, recipe: "Recipe") -> "Recipe":
-        """The recipe without it; what cannot be switched off stays."""
+        """Return the recipe with this strength off, if it can be switched off."""
         return recipe if self.off is None else self.put(recipe, self.off)

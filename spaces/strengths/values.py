@@ -10,7 +10,7 @@ from spaces.strengths.registry import strength
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Strengths:
-    """Raw values, as they are handed to optimizer, loss, model and EMA.
+    """Raw values of the strengths, as optimizer, loss, model and EMA take them.
 
     Attributes:
         weight_decay: Decoupled decay of AdamW, in ``[0, inf)``; each step multiplies a decayed
@@ -36,12 +36,12 @@ class Strengths:
             strength(name).interval.require(name, getattr(self, name))
 
     def as_dict(self) -> dict[str, float]:
-        """The values by name, in the order of `STRENGTH_KEYS`."""
+        """Return the values by name, in the order of `STRENGTH_KEYS`."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, float]) -> Self:
-        """Read strengths by name; a missing one is 0 (off).
+        """Make strengths from values by name; a missing one is 0 (off).
 
         Raises:
             InputError: If a name is unknown or a value lies outside its interval.

@@ -1,4 +1,4 @@
-"""What the advised recipe gains on the test images, over the two recipes that count."""
+"""Sentences on the gains of the advised recipe on test images, over two other recipes."""
 
 from dataclasses import dataclass
 

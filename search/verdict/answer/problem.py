@@ -1,4 +1,4 @@
-"""What is wrong with the reference, in one sentence that a person remembers."""
+"""Description of the reference's main problem in one sentence."""
 
 from search.verdict.schema import Fit
 
@@ -18,7 +18,7 @@ _WRONG = {
 
 
 def problem_sentence(fit: Fit) -> str:
-    """What is wrong with the reference, from its fit state and from whether its average lags."""
+    """Describe the reference's problem by its fit state and the lag of its weight average."""
     of_reference = [r for r in fit.reasons if r.startswith("ema_lag:") and " the reference " in r]
     if of_reference and fit.reference in ("underfit", "balanced", "overfit"):
         if any(r.startswith("ema_lag: only ") for r in of_reference):

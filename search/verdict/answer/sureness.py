@@ -1,4 +1,4 @@
-"""How sure each turn is: what is proven, what is only likely, and what stays open, in words."""
+"""Statements on each setting, grouped by certainty: sure, likely, open, keep."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ GROUPS = {
     "open": "Not decided: your value stays.",
     "keep": "Shown to be no better elsewhere, or not varied: your value stays.",
 }
-"""What is meant by each group, in the order in which they are shown."""
+"""Meaning of each group, in the order in which they are shown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Statement:
-    """What is said of one setting.
+    """The statement on one setting.
 
     Attributes:
         strength: Its name.
@@ -44,7 +44,7 @@ class Statement:
 def statements(
     dials: Sequence[Dial], tried: Mapping[str, float] | None = None
 ) -> tuple[Statement, ...]:
-    """What is said of each setting, the surest group first.
+    """Make the statement on each setting, the surest group first.
 
     Args:
         dials: Of the verdict.
