@@ -79,6 +79,6 @@ def _why(strength: Strength, before: float, after: float, from_task: Task, to_ta
     was = to_effective(strength.name, before, from_task)
     becomes = to_effective(strength.name, after, to_task)
     if math.isclose(was, becomes, rel_tol=1e-6):
-        return f"stays at {plain(was)} {strength.unit}"
-    way = f"from {plain(was)} to {plain(becomes)} {strength.unit}"
+        return f"stays at {plain(was)} ({strength.unit})"
+    way = f"from {plain(was)} to {plain(becomes)} ({strength.unit})"
     return f"moves {way}, the nearest that suits {to_task.total_steps} steps"

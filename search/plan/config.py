@@ -73,7 +73,9 @@ class RunConfig:
         str | None,
         Option("A recipe file to hold against the reference instead of the scaled default."),
     ] = None
-    num_samples: Annotated[int, Option("Trials of the search, anchors included.", at_least=4)] = 16
+    num_samples: Annotated[int, Option("Trials of the search, baselines included.", at_least=4)] = (
+        16
+    )
     epochs: Annotated[int | None, Option("Epochs of every trial.", default_words=BY_DATASET)] = None
     batch_size: Annotated[
         int | None, Option("Images per optimizer step.", default_words=BY_DATASET)
@@ -138,8 +140,8 @@ class RunConfig:
     ranges: Annotated[
         tuple[str, ...],
         Option(
-            "Range of a strength, as label_smoothing=0:0.3, or of an extra axis, which then gets "
-            f"a dial too: {', '.join(_JUDGED)}; {' and '.join(_NUISANCES)} gets none.",
+            "Range of a strength, as label_smoothing=0:0.3, or of an extra setting, which is "
+            f"then judged too: {', '.join(_JUDGED)}; {' and '.join(_NUISANCES)} is not judged.",
             flag="set",
             is_repeated=True,
         ),

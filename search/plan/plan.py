@@ -111,7 +111,7 @@ class Plan:
         where = str(config.path / "plan.json")
         kept = build(_Kept, data, where=where)
         if missing := sorted({"reference", "scaled", "off"} - set(kept.anchors)):
-            raise InputError(f"{where}: the anchor {missing[0]!r} is missing.")
+            raise InputError(f"{where}: the baseline {missing[0]!r} is missing.")
         return cls(
             space=space_of(kept.task, config),
             **{f.name: getattr(kept, f.name) for f in fields(_Kept)},

@@ -119,7 +119,8 @@ def _size_line(plan: Plan, config: RunConfig, estimate_s: float | None) -> str:
         )
     rungs = ", ".join(str(epoch) for epoch in plan.rungs) or "none"
     return (
-        f"{config.num_samples} trials (anchors first), stopped early at epochs: {rungs}; then the "
+        f"{config.num_samples} trials (first the baselines: reference, size-scaled "
+        f"default, everything off), stopped early at epochs: {rungs}; then the "
         f"best {config.rerun_top} again on fresh seeds, a factorial of at least "
         f"{config.min_blocks} blocks against the reference, and {confirmed}.{time}"
     )

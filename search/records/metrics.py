@@ -186,7 +186,6 @@ NLL_REFINED = Metric(
     larger_is_better=False,
     margin=0.02,
     kind="log-loss",
-    short="refined log-loss",
     stands_for="top1",
 )
 

@@ -88,7 +88,7 @@ def answer_of(verdict: Verdict) -> Answer:
 def progress_of(config: RunConfig, plan: Plan, trials: Sequence[Trial]) -> Progress:
     """Build the top of the page of a run in progress from its trials so far."""
     ended = Counter(trial.spec.stage for trial in trials if trial.status != "running")
-    words = {"search": "search", "attribute": "experiment behind the dials", "confirm": "test"}
+    words = {"search": "search", "attribute": "experiment behind the turns", "confirm": "test"}
     parts = [
         f"{count(ended[stage], 'run')} of the {words[stage]} ended"
         for stage in config.stages

@@ -176,11 +176,12 @@ def _value(plan: Plan, name: str, raw: Mapping[str, float]) -> str:
 def _stages_sentence(config: RunConfig, plan: Plan) -> str:
     rungs = ", ".join(str(epoch) for epoch in plan.rungs)
     said = {
-        "search": f"{config.num_samples} trials, anchors first, optimising {config.metric}; the "
+        "search": f"{config.num_samples} trials, the baselines (reference, size-scaled "
+        f"default, everything off) first, optimising {config.metric}; the "
         f"weaker ones stopped after epoch {rungs or '(none)'}; the best {config.rerun_top} again "
         "on fresh seeds",
         "attribute": "a factorial experiment between reference and best in "
-        f"{config.min_blocks} to {config.max_blocks} rounds, until every dial is decided",
+        f"{config.min_blocks} to {config.max_blocks} rounds, until every setting is decided",
         "confirm": f"{count(config.confirm_seeds, 'fresh seed')} of reference and advised recipe "
         "on the test images, and at most one run of twice the length",
     }

@@ -93,7 +93,7 @@ def runs_table(
         _Column(head="epochs", value=lambda t: float(t.epoch), text="{:.0f}".format),
         *(_searched(name, space) for name in space.names),
         *(_metric(shown, "val", "val") for shown in dict.fromkeys((metric, *ALWAYS))),
-        *(_metric(shown, "clean_train", "clean-train") for shown in shares),
+        *(_metric(shown, "clean_train", "training") for shown in shares),
     ]
     if shows_test:
         columns += [_metric(shown, "test", "test") for shown in shares]
@@ -114,7 +114,7 @@ def what(trial: Trial) -> str:
     """Describe the purpose of a trial in words, such as its anchor, rerun or block."""
     spec = trial.spec
     if spec.role.startswith("anchor:"):
-        return f"anchor: {WORDS.get(spec.role.removeprefix('anchor:'), spec.role)}"
+        return f"baseline: {WORDS.get(spec.role.removeprefix('anchor:'), spec.role)}"
     if spec.rerun_of is not None:
         return f"{spec.rerun_of} again, fresh seed"
     if spec.levels:

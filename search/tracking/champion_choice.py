@@ -83,7 +83,7 @@ def _holds(model_file: Path, trial: Trial) -> bool:
 def _why(verdict: Verdict) -> str:
     name = ROLE_WORDS[verdict.exported]
     if verdict.exported == "advised":
-        name += ": the reference with what the dials recommend"
+        name += ": the reference with the turns of the verdict"
     return f"{name}; {verdict.exported_because}" if verdict.exported_because else name
 
 

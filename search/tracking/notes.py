@@ -117,7 +117,7 @@ def count(trials: Iterable[Trial]) -> str:
     said = ", ".join(f"{number} {status}" for status, number in ends.most_common())
     parts = [f"{ends.total()} trials of the search ({said})" if said else "No trial of the search"]
     if stages["attribute"]:
-        parts.append(f"{stages['attribute']} runs of the experiment behind the dials")
+        parts.append(f"{stages['attribute']} runs of the experiment behind the turns")
     if stages["confirm"]:
         parts.append(f"{stages['confirm']} confirmations")
     return ", ".join(parts) + "."
@@ -227,15 +227,15 @@ def experiment_note(
     """
     return (
         f"{answer} · newest search: [{title}]({verdict}), [charts]({charts}), [table]({table})\n\n"
-        "**How to read it.** Each search is one run with a description: the verdict, the dials, "
+        "**How to read it.** Each search is one run with a description: the verdict, the turns, "
         "how sure they are. Below it lies one run per training: `t…` are trials of the search, "
-        "`a…` runs of the experiment behind the dials, `c…` confirmations on the test split.\n\n"
+        "`a…` runs of the experiment behind the turns, `c…` confirmations on the test split.\n\n"
         "* In the charts, `position.<strength>` is where a strength lies on its axis: 0 is off or "
         "its weakest end, 1 its strongest. Lines that end high and start low say: turn it down.\n"
         "* Grey trials were stopped early (`✂6`: after epoch 6), orange ones diverged, red ones "
         "failed. Bright green is a full-length trial that ended well.\n"
         f"* `{final_name(metric)}` holds full-length trials only. `{RANK_METRIC}` compares a trial "
-        "with all others at the epoch where it stopped: a picture, not a proof. The dials rest on "
+        "with all others at the epoch where it stopped: a picture, not a proof. The turns rest on "
         "full-length runs alone.\n"
         "* MLflow opens some pages in its layout for agents; one click on *Model training*, top "
         "left, and this browser stays in this one."

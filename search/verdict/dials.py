@@ -14,7 +14,7 @@ from spaces.units import to_effective, unit_of
 
 UNFINISHED = (
     "this run has not converged, for everything off does better with twice the epochs: "
-    "train longer or raise the learning rate before touching this dial"
+    "train longer or raise the learning rate before touching this setting"
 )
 """End of the remark of a dial that must not be turned before the training is longer."""
 

@@ -202,10 +202,10 @@ def _both(role: str, recipes: FitComparison) -> str:
     """Say how well a recipe does on clean training images and on validation images."""
     clean, val = recipes.value(role, recipes.clean), recipes.value(role, recipes.val)
     if recipes.metric.counts_images:
-        fit = f"{_WORDS[role]} gets {clean} of the clean training images"
+        fit = f"{_WORDS[role]} gets {clean} of the training images (no augmentation)"
         return f"{fit} and {val} of the validation images right"
-    fit = f"{_WORDS[role]} reaches {clean} {recipes.metric.words} on the clean training images"
-    return f"{fit} and {val} on the validation images"
+    fit = f"{_WORDS[role]} reaches {clean} {recipes.metric.words} on the training images"
+    return f"{fit} (no augmentation) and {val} on the validation images"
 
 
 def _fits_better(role: str, other: str, recipes: FitComparison) -> bool:

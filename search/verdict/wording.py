@@ -8,8 +8,12 @@ from search.verdict.answer.problem import problem_sentence
 from search.verdict.schema import Confirmed, Dial, Estimate, Fit
 from spaces.strengths.registry import known, strength
 
-_ON = {"val": "validation {}", "test": "test {}", "clean_train": "{} on clean training images"}
-_SHORT_ON = {**_ON, "clean_train": "clean-train {}"}
+_ON = {
+    "val": "validation {}",
+    "test": "test {}",
+    "clean_train": "{} on training images, no augmentation",
+}
+_SHORT_ON = {**_ON, "clean_train": "{}, training images"}
 
 
 def metric_words(metric: str) -> str:

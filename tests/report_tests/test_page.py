@@ -259,7 +259,7 @@ def test_every_run_is_a_row_that_can_be_sorted_by_its_numbers(done: Page) -> Non
     columns = {head.text: i for i, head in enumerate(heads)}
     scaled = [n.text for n in done.find("td", "trials")][len(heads) - 1 :][: len(heads) - 1]
     shown_of = {name: scaled[i - 1] for name, i in columns.items() if i}
-    assert shown_of["what"] == "anchor: size-scaled default"
+    assert shown_of["what"] == "baseline: size-scaled default"
     assert shown_of["val top-1, %"] == "95.0"
     assert shown_of["val log-loss"] == "0.300"
     assert shown_of["ema_decay"] == "0.8"
@@ -274,7 +274,7 @@ def test_the_plan_names_ranges_anchors_stages_and_what_looks_odd(done: Page) -> 
     rows = [n for n in done.find("tr", "plan") if "tbody" in n.path]
     assert [row.text.split()[0] for row in rows] == list(STRENGTHS)
     assert "300 training, 100 validation and 500 test images of 2 classes (zero, one)" in said
-    assert "16 trials, anchors first" in said
+    assert "16 trials, the baselines (reference, size-scaled default, everything off) first" in said
     assert "stopped after epoch 5" in said
     assert "A note of the planner." in said
     assert "remembers 10000 steps; this run has 90" in said
@@ -379,7 +379,7 @@ def test_a_run_in_progress_says_so_and_shows_what_is_known(running: Page) -> Non
     assert head.text == "In progress: no verdict yet."
     (lead,) = running.find("p", css_class="lead")
     assert "23 runs of the search ended" in lead.text
-    assert "8 runs of the experiment behind the dials ended; 1 running now" in " ".join(
+    assert "8 runs of the experiment behind the turns ended; 1 running now" in " ".join(
         lead.text.replace(" and ", ", ").split(", ")
     )
     assert "in progress" in running.find("title")[0].text

@@ -80,7 +80,9 @@ def test_what_the_run_cannot_carry_out_is_not_proposed() -> None:
 
     assert pull.raw is None
     assert pull.effective is None
-    assert pull.message.endswith("total pull lr*wd*T 1.35, which is as far as 135 steps go.")
+    assert pull.message.endswith(
+        "decay over the whole run, lr*wd*T 1.35, which is as far as 135 steps go."
+    )
 
 
 def test_a_range_to_try_next_stops_at_what_the_run_can_carry_out() -> None:

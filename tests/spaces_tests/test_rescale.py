@@ -208,13 +208,15 @@ def test_each_moved_strength_has_one_sentence_with_both_units_before_and_after()
         "ema_decay",
         "warmup_fraction",
     ]
-    assert notes[0] == ("weight_decay 4 becomes 0.0213163: it stays at 8 total pull lr*wd*T.")
+    assert notes[0] == (
+        "weight_decay 4 becomes 0.0213163: it stays at 8 (decay over the whole run, lr*wd*T)."
+    )
     assert notes[1] == (
         "drop_path_rate 0.03 becomes 0.11: it keeps its distance from the defaults for 2000 and "
         "375300 steps, within 0 and the range."
     )
     assert notes[3] == (
-        "warmup_fraction 0.1 becomes 0.005: it moves from 200 to 1876 warmup steps, the nearest "
+        "warmup_fraction 0.1 becomes 0.005: it moves from 200 to 1876 (warmup steps), the nearest "
         "that suits 375300 steps."
     )
     assert all(note.endswith(".") and "\n" not in note for note in notes)
@@ -227,4 +229,4 @@ def test_steps_of_warmup_stay_where_they_suit_both_runs() -> None:
 
     assert moved.strengths.warmup_fraction == pytest.approx(0.05)
     assert math.isclose(moved.strengths.warmup_fraction * twice.total_steps, 200)
-    assert "stays at 200 warmup steps" in moved.notes[-1]
+    assert "stays at 200 (warmup steps)" in moved.notes[-1]

@@ -505,7 +505,7 @@ def test_the_plan_holds_each_axis_in_raw_and_effective_units() -> None:
     assert json.loads(json.dumps(plan)) == plan
     assert plan["weight_decay"] == {
         "scale": "0 or log",
-        "unit": "total pull lr*wd*T",
+        "unit": "decay over the whole run, lr*wd*T",
         "effective": [0.0, 1.35],
         "raw": [0.0, 10.0],
         "above_zero": 0.02,

@@ -122,7 +122,7 @@ def test_a_champion_that_is_not_the_advised_recipe_says_why(config: RunConfig) -
 @pytest.mark.parametrize(
     ("exported", "recipe", "why"),
     [
-        ("advised", ADVISED, "the reference with what the dials recommend"),
+        ("advised", ADVISED, "the reference with the turns of the verdict"),
         ("best", BEST, "It is the best recipe."),
         ("scaled", SCALED, "It is the size-scaled default."),
         ("off", OFF, "It is everything off."),

@@ -191,7 +191,7 @@ def test_runs_are_counted_by_stage_and_by_how_they_ended() -> None:
     trials = [a_trial("search", n, "stopped") for n in range(2)]
     trials += [a_trial("search", 2, "finished"), a_trial("attribute", 0, "finished")]
     assert notes.count(trials) == (
-        "3 trials of the search (2 stopped, 1 finished), 1 runs of the experiment behind the dials."
+        "3 trials of the search (2 stopped, 1 finished), 1 runs of the experiment behind the turns."
     )
     assert notes.count([]) == "No trial of the search."
 

@@ -146,7 +146,9 @@ def test_the_fit_is_told_by_the_share_that_decides() -> None:
     found = {"reference": strong, "best": good, "off": good}
     fit = fit_state(found, metric=GAIN)
     assert (fit.reference, fit.best) == ("underfit", "overfit")
-    assert "reaches 70.1 % gain on the clean training images and 65.1 %" in fit.reasons[0]
+    assert (
+        "reaches 70.1 % gain on the training images (no augmentation) and 65.1 %" in fit.reasons[0]
+    )
     assert fit_state(found, metric=TOP1).reference == "balanced"
     # What is no share of anything leaves the fit to top-1.
     assert fit_state(found, metric=LOSS) == fit_state(found, metric=TOP1)

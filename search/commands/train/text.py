@@ -52,7 +52,7 @@ def tell_result(console: Console, job: TrainJob, measured: Measured, path: Path)
             for metric in METRICS.values()
             if metric not in ALWAYS and metric.on("test") in metrics
         ),
-        ("clean-train top-1", f"{metrics['clean_train/top1']:.1%}"),
+        ("top-1 on training images, no augmentation", f"{metrics['clean_train/top1']:.1%}"),
     ]
     if search and search.is_exported and "test/top1" in search.confirmed:
         rows.append(

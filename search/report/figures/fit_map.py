@@ -86,7 +86,7 @@ def fit_map(
         y,
         x_ticks=tick_texts(x.ticks(8)),
         y_ticks=tick_texts(y.ticks(8)),
-        x_label=f"{error} on clean training images, %",
+        x_label=f"{error} on training images, no augmentation, %",
         y_label=f"{error} on validation images, %",
     )
     items += _diagonal(x, y)
@@ -96,7 +96,7 @@ def fit_map(
     for role, name in names.items():
         mean = _mean([(t, p) for t, p in points if role_by_id[t.spec.trial_id] == role])
         if mean is not None:
-            title = f"{name}: {mean[0]:.1f} % clean train, {mean[1]:.1f} % validation (mean)"
+            title = f"{name}: {mean[0]:.1f} % on training images, {mean[1]:.1f} % validation (mean)"
             at = (x(mean[0]), y(mean[1]))
             items.append(role_mark(role, at, kind="mean", size=7.0, title=title))
     if width >= WIDE:
@@ -143,7 +143,9 @@ def _run_mark(
     trial: Trial, point: tuple[float, float], role: str | None, x: Scale, y: Scale
 ) -> Mark:
     at = (x(point[0]), y(point[1]))
-    title = f"{trial.spec.trial_id}: {point[0]:.1f} % clean train, {point[1]:.1f} % validation"
+    title = (
+        f"{trial.spec.trial_id}: {point[0]:.1f} % on training images, {point[1]:.1f} % validation"
+    )
     if role is not None:
         return role_mark(role, at, kind="run", size=3.5, title=title)
     is_cell = trial.spec.stage == "attribute"
