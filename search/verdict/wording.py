@@ -11,9 +11,9 @@ from spaces.strengths.registry import known, strength
 _ON = {
     "val": "validation {}",
     "test": "test {}",
-    "clean_train": "{} on training images, no augmentation",
+    "clean_train": "{} on training images without augmentation",
 }
-_SHORT_ON = {**_ON, "clean_train": "{}, training images"}
+_SHORT_ON = {**_ON, "clean_train": "{}, training images, no augmentation"}
 
 
 def metric_words(metric: str) -> str:

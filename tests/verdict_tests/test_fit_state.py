@@ -155,7 +155,7 @@ def test_the_longer_run_is_told_with_its_numbers_and_judges_no_recipe() -> None:
     assert "train longer or raise the learning rate first" in found.reasons[0]
     said = next(reason for reason in found.reasons if reason.startswith("Longer training"))
     assert said.startswith("Longer training would help: everything off with twice the epochs")
-    assert "of top-1 on clean training images" in said
+    assert "of top-1 on training images without augmentation" in said
     assert "longer" not in found.gap
     assert found.reasons[-1].startswith("Margins rest on 9 full-length runs")
     same = fit_state(roles(*ALIKE, (0.60, 0.57)))
