@@ -15,10 +15,10 @@ import torch
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ratio:
-    """How long one side took against the other, over pairs of neighbours in time.
+    """The ratio of two sides' times, over pairs of neighbours in time.
 
     Attributes:
-        median: Of the ratios.
+        median: Median of the ratios.
         low: First quartile.
         high: Third quartile.
     """
@@ -29,7 +29,7 @@ class Ratio:
 
     @classmethod
     def of(cls, numerators: Sequence[float], denominators: Sequence[float]) -> "Ratio":
-        """Of paired seconds."""
+        """Compute the ratio from paired seconds."""
         ratios = [n / d for n, d in zip(numerators, denominators, strict=True)]
         low, median, high = statistics.quantiles(ratios, n=4)
         return cls(median=median, low=low, high=high)

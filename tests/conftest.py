@@ -1,4 +1,4 @@
-"""What several test files share."""
+"""Fixtures and settings that several test files share."""
 
 from pathlib import Path
 

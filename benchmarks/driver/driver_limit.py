@@ -1,4 +1,4 @@
-"""What the driver decides in a second, by replay: how many workers one driver can serve.
+"""Decisions of the driver per second, by replay, and the number of workers it can serve.
 
     python -m benchmarks.driver.driver_limit --trials 5000 --workers 1000
 

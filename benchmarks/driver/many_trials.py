@@ -151,7 +151,7 @@ def _memory_mb(pid: int) -> float:
 
 
 def ends_of(run: Path) -> list[float]:
-    """When each trial of the search ended, ascending; reruns are left out."""
+    """Return the times at which the search's trials ended, ascending, without reruns."""
     events = [json.loads(line) for line in (run / "trials.jsonl").read_text().splitlines()]
     searched = {
         event["trial_id"]

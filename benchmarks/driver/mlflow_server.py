@@ -17,7 +17,7 @@ _START_S = 120.0
 
 
 def postgres_binaries() -> Path | None:
-    """Where the newest PostgreSQL of the system keeps its programs, or None without one."""
+    """Find the folder of the newest PostgreSQL's programs, or return None without one."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=_version)
     return found[-1].parent if found else None
 

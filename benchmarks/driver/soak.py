@@ -32,7 +32,7 @@ _SETTLE_S = 3.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Left:
-    """What there is after a search.
+    """Resources that are in use after a search.
 
     Attributes:
         processes: Other processes with our mark.
@@ -101,7 +101,7 @@ def search_once(number: int, run_dir: Path) -> int:
 
 
 def grew(after: Sequence[Left]) -> list[str]:
-    """What the last search leaves more of than the second: the first warms everything up."""
+    """List the resources that grew from the second to the last search; the first warms up."""
     first, last = after[1], after[-1]
     searches = len(after) - 2
     found = []

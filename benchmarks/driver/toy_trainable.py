@@ -67,7 +67,7 @@ class ToyTrainable(tune.Trainable):
 
 
 def toy_top1(strengths: dict[str, float], seed: int) -> float:
-    """What a recipe reaches: less for strong regularizers and long averages, and a little luck."""
+    """Compute a toy accuracy: less for strong regularizers and long averages, plus some noise."""
     digest = hashlib.sha256(repr((seed, sorted(strengths.items()))).encode()).digest()
     luck = 0.02 * (digest[0] / 255 - 0.5)
     badness = sum(min(1.0, strengths[name]) for name in STRENGTHS[:3])

@@ -1,4 +1,4 @@
-"""What tracking adds to the wall-clock of a search, with stores that work and stores that do not.
+"""Wall-clock cost of tracking in a search, with working and with broken stores.
 
     python -m benchmarks.driver.tracking_cost --seconds 120
 

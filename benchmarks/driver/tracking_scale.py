@@ -41,11 +41,11 @@ _NAME = "scale"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Driven:
-    """What the driver did.
+    """The trials and times of a driven search.
 
     Attributes:
-        trials: As they ended.
-        seconds: Of each of its steps: a start, a report or an end, journal included.
+        trials: Trials in their final state.
+        seconds: Seconds of each step: a start, a report or an end, journal included.
         wall_s: Seconds from the first to the last.
         late_s: Most seconds by which a report was handled later than it came.
     """

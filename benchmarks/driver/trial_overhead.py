@@ -1,4 +1,4 @@
-"""What a trial costs beside its training: this project, stock Ray Tune, Syne Tune's local back end.
+"""Cost of a trial beside its training: this project, stock Ray Tune, Syne Tune's local back end.
 
     python -m benchmarks.driver.trial_overhead ours stock
     python -m benchmarks.driver.trial_overhead syne --python /path/of/an/environment/with/syne-tune
@@ -262,7 +262,7 @@ def measure_syne(num_trials: int, scratch: Path) -> dict[str, float]:
 
 
 def run_one_syne_trial(arguments: list[str]) -> None:
-    """What `LocalBackend` starts for each trial: this file with strengths as arguments."""
+    """Run one trial as `LocalBackend` starts it: this file with strengths as arguments."""
     from syne_tune import Reporter
 
     parser = argparse.ArgumentParser()

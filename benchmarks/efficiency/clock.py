@@ -12,7 +12,7 @@ from benchmarks.efficiency.table import METRICS
 from spaces.strengths.values import Strengths
 
 METRIC = "val/nll_refined"
-"""What every search minimises."""
+"""Metric that every search minimises."""
 NUM_WORKERS = 2
 
 
@@ -20,23 +20,23 @@ class Search(Protocol):
     """One search, seen from the clock."""
 
     def start(self) -> tuple[str, Strengths] | None:
-        """The next trial, or None if there is none to start now."""
+        """Return the next trial, or None if there is none to start now."""
 
     def report(self, trial_id: str, epoch: int, metrics: Mapping[str, float]) -> bool:
         """Take in an epoch of a trial and say whether it goes on."""
 
     def pick(self) -> Strengths:
-        """What the search would hand over if it ended now."""
+        """Return the strengths that the search would choose if it ended now."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Picked:
-    """What a search would hand over at a time.
+    """The choice of a search if it ended at a given time.
 
     Attributes:
-        time: On the clock, in epochs.
-        epochs: Trained so far by all workers.
-        strengths: The pick.
+        time: Time on the clock, in epochs.
+        epochs: Epochs trained so far by all workers.
+        strengths: The chosen strengths.
     """
 
     time: float

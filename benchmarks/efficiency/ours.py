@@ -62,7 +62,7 @@ class Ours:
         )
 
     def pick(self) -> Strengths:
-        """What the run would hold against its reference."""
+        """Return the strengths that the run would compare with its reference."""
         return pick_best(self._journal, self._plan, self._config).strengths
 
 

@@ -29,7 +29,7 @@ from benchmarks.efficiency.table import METRICS, PROBLEMS, Problem, load_table
 from spaces.strengths.values import Strengths
 
 BUDGETS = (4, 6, 8, 10, 12, 14, 16, 20, 24)
-"""When a search that can end at any moment is asked for its pick, in full-length runs."""
+"""Times at which a search is asked for its choice, in full-length runs."""
 NUM_SAMPLES = (4, 6, 8, 12, 16, 24, 32)
 """Sizes of our search, which ends by running its best few again."""
 SIDES: dict[str, Callable[[Problem, int], Search]] = {

@@ -63,7 +63,7 @@ class Measured:
 
 
 def measured(table: Table, num_val: int) -> Measured:
-    """What the recipes of one seed show on validation sets of one size, and on test."""
+    """The scores of one seed's recipes on validation sets of one size, and on test."""
     folds = table.folds[num_val]
 
     def scored(metric: str, values: Floats) -> float:
@@ -96,7 +96,7 @@ def correlation(scores: Floats, test: Floats) -> float:
 
 
 def regret(scores: Floats, test: Floats, draws: Index) -> float:
-    """What picking by scores costs on test, on average over validation sets and draws.
+    """Compute the mean loss on test of picking by scores, over validation sets and draws.
 
     Args:
         scores: ``[N, F]``.

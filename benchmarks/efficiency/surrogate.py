@@ -108,7 +108,7 @@ class Surrogate:
         return untransformed(self.transformed(strengths)[:, -2 * len(METRICS) :])
 
     def observed(self, strengths: Floats, rng: np.random.Generator) -> Floats:
-        """What one run of one recipe (``[5]``) shows after each epoch, ``[epochs, 3]``."""
+        """Draw the metrics of one run of a recipe (``[5]``) after each epoch, ``[epochs, 3]``."""
         fitted = self.transformed(strengths[None])[0]
         distance = np.abs(self.quality - fitted[-len(METRICS) - 1])
         chosen = rng.choice(np.argsort(distance)[:NEIGHBOURS])

@@ -41,14 +41,14 @@ REFERENCE = Strengths(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
-    """What is searched on.
+    """A task of the benchmark: data and recipe without strengths.
 
     Attributes:
-        name: Of the problem.
+        name: Name of the task.
         dataset: Name of the dataset.
         subset: Training images to keep, or None for all.
         recipe: Everything but the strengths.
-        task: What the scaled ranges scale with.
+        task: Sizes that the scaled ranges depend on.
         most_drop_path: Upper end of the recorded region; that of all ranges, like the others.
     """
 
@@ -61,7 +61,7 @@ class Problem:
 
     @property
     def anchors(self) -> dict[str, Strengths]:
-        """What every search of ours runs first."""
+        """Strengths of the anchors that every search of ours runs first, by role."""
         return {
             "reference": REFERENCE,
             "scaled": size_scaled(self.recipe, self.task).strengths,

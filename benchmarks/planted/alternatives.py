@@ -1,4 +1,4 @@
-"""What one would do without the designed experiment, on as many runs.
+"""Alternatives to the designed experiment, on as many runs.
 
 - One at a time: the reference and the reference with one strength changed, on the same splits and
   seeds; validation top-1 as the recipe ships. The average's own effect is read from the reference's

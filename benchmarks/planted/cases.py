@@ -169,7 +169,7 @@ CASES: Mapping[str, Case] = {
 
 
 def config_of(name: str, *, work_dir: Path, data_dir: Path) -> RunConfig:
-    """What ``make diagnose`` would be asked for this case; recipe files are written."""
+    """Write the recipe files and make the settings of ``make diagnose`` for this case."""
     case = CASES[name]
     folder = work_dir / name.replace("/", "-")
     folder.mkdir(parents=True, exist_ok=True)

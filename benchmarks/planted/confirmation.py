@@ -1,4 +1,4 @@
-"""What the confirmation sees on few and many test images: how often it covers, and what it finds.
+"""Coverage and power of the confirmation on few and many test images, by simulation.
 
     python -m benchmarks.planted.confirmation --draws 1000
 
@@ -43,7 +43,7 @@ IMAGE, ALIKE = 0.85, 0.95
 Of the whole deviation of 1. Two seeds of one recipe then differ on 12 % of the images.
 """
 STEEPNESS = 4.0
-"""What a score is multiplied with to be the logit of being right."""
+"""Factor that turns a score into the logit of being right."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -47,11 +47,11 @@ CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=len(TRAJECTORY))))
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Differences:
-    """How much effects differ.
+    """The variation of effects between images and between training sets.
 
     Attributes:
-        tastes: Deviation between images of what a strength does to their score.
-        trained: Deviation of an effect by what was trained on, in points.
+        tastes: Standard deviation between images of a strength's effect on their score.
+        trained: Standard deviation of an effect between training sets, in points.
     """
 
     tastes: float = 0.0
@@ -209,7 +209,7 @@ def _measured(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
-    """How often 95 % intervals of top-1 hold the effect on this pool, and that on all images.
+    """Coverage of 95 % intervals of top-1, for the effect on this pool and that on all images.
 
     Attributes:
         here: The effect on the pool of the experiment, of the four strengths.

@@ -74,7 +74,7 @@ class Run:
 
     @property
     def cell(self) -> str:
-        """Which run of its block: signs of the levels, or a role."""
+        """Name of the run within its block: signs of the levels, or a role."""
         if self.kind == "fresh":
             return self.spec.role
         return "".join("+" if level > 0 else "-" for level in self.spec.levels.values())

@@ -50,7 +50,7 @@ SINGLES = np.vstack([-np.ones(len(NAMES)), 2.0 * np.eye(len(NAMES)) - 1.0])
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Split:
-    """What is true of one split: its level, effects of the strengths, of the average."""
+    """The true values of one split: its level, and the effects of strengths and average."""
 
     level: float
     slopes: Floats
@@ -84,7 +84,7 @@ def measured(
 def one_at_a_time(
     condition: Condition, num_runs: int, rng: np.random.Generator, *, with_interval: bool
 ) -> tuple[frozenset[str], int]:
-    """What a one-at-a-time ablation turns, and the runs that it had."""
+    """Simulate a one-at-a-time ablation; return the turned strengths and the number of runs."""
     # The average needs no run of its own: the reference's run has both.
     size = len(SINGLES) - 1
     repeats = max(2, num_runs // size)
@@ -105,7 +105,7 @@ def one_at_a_time(
 def plain_factorial(
     condition: Condition, num_runs: int, rng: np.random.Generator
 ) -> tuple[frozenset[str], int]:
-    """What ordinary least squares turns on one replicate of a factorial on one split."""
+    """Simulate one replicate of a factorial on one split, judged by ordinary least squares."""
     others = CORNERS[CORNERS.prod(axis=1) < 0.0]
     # A quarter of the cells is added where 24 runs are made, the same for all: three in four cells
     # keep main effects apart.
@@ -125,7 +125,7 @@ def plain_factorial(
 def random_search(
     condition: Condition, num_runs: int, rng: np.random.Generator, *, by_importance: bool
 ) -> tuple[frozenset[str], int]:
-    """What importances and signs turn after random trials on one split, or their best trial."""
+    """Simulate random trials on one split, judged by importances and signs or the best trial."""
     levels = rng.choice([-1.0, 1.0], (num_runs, len(NAMES)))
     values = measured(condition, draw_split(condition, rng), levels, rng)
     if not by_importance:
@@ -156,7 +156,7 @@ SLOW, NUM_SLOW = "Optuna's importances", 60
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Said:
-    """What one side turned, what it ships at the other value, and its runs."""
+    """The strengths that one side turned, those it ships at the other value, and its runs."""
 
     turned: frozenset[str]
     shipped: frozenset[str]
@@ -176,7 +176,7 @@ def contest(condition: Condition, seed: int) -> dict[str, Said]:
 
 
 def gain(condition: Condition, shipped: Collection[str]) -> float:
-    """What a recipe gains over the reference in truth, in points; without interactions."""
+    """Compute the true gain of a recipe over the reference, in points, without interactions."""
     return sum(condition.truth(name) for name in shipped)
 
 

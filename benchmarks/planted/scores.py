@@ -1,4 +1,4 @@
-"""How the diagnosis and its alternatives did on all cases: culprits found, turns that are false."""
+"""Scores of the diagnosis and its alternatives on all cases: culprits found, false turns."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Evaluated:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Score:
-    """How one way of judging did; shares are means over cases of means over draws.
+    """The scores of one way of judging; shares are means over cases of means over draws.
 
     Attributes:
         num_cases: Cases it could be tried on.
@@ -57,7 +57,7 @@ def evaluate(recorded: Recorded) -> Evaluated:
 
 
 def turns_of(diagnosis: Diagnosis) -> Turns:
-    """What a diagnosis turns."""
+    """List the strengths that a diagnosis turns, with the deciding metrics."""
     return [(d.strength, d.decided_by) for d in diagnosis.dials if d.turn in ("down", "up")]
 
 

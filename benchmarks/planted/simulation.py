@@ -53,7 +53,7 @@ TURNED = ("down", "up")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Condition:
-    """What is true of simulated experiments; accuracy in points of top-1.
+    """The true values of simulated experiments, with accuracy in points of top-1.
 
     Attributes:
         name: For the table.
@@ -86,7 +86,7 @@ class Condition:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """What one experiment said.
+    """The result of one simulated experiment.
 
     Attributes:
         num_runs: Runs until it stopped.

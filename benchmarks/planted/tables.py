@@ -121,7 +121,7 @@ def _words(metric: str | None) -> str:
 
 
 def coverage_table(cases: Sequence[Evaluated]) -> Iterator[str]:
-    """How often 95 % intervals agree with the blocks that they did not see."""
+    """Write the table of how often 95 % intervals agree with the blocks that they did not see."""
     yield from header("metric", "intervals", "agree with the other blocks", numeric=2)
     everything: list[bool] = []
     for metric in METRICS:
@@ -145,7 +145,7 @@ def covered(cases: Sequence[Evaluated], metric: str) -> list[bool]:
 
 
 def fit_table(cases: Sequence[Evaluated]) -> Iterator[str]:
-    """How often the fit state is the one that was planted."""
+    """Write the table of how often the fit state is the one that was planted."""
     yield from header("should be", "said instead", "cases", "diagnoses", "right", numeric=3)
     groups: dict[tuple[str, ...], list[Evaluated]] = {}
     for case in cases:
@@ -163,7 +163,7 @@ def fit_table(cases: Sequence[Evaluated]) -> Iterator[str]:
 
 
 def gap_table(cases: Sequence[Evaluated]) -> Iterator[str]:
-    """What the references that should overfit leave open, and what was offered instead."""
+    """Write the table of the gaps of references that should overfit, and of their alternatives."""
     head = ("case", "recipe", "clean train", "validation", "gap, points")
     yield from header(*head, "most that one offered strength gains", numeric=4)
     for case in cases:
@@ -189,7 +189,7 @@ def gap_table(cases: Sequence[Evaluated]) -> Iterator[str]:
 
 
 def unplanted_table(cases: Sequence[Evaluated]) -> Iterator[str]:
-    """What was not planted, and would gain more than the practical margin beyond noise in truth."""
+    """Write the table of strengths that were not planted but gain more than the margin in truth."""
     yield from header("case", "strength", "gains in truth", "turned in", "held in", numeric=2)
     for case in cases:
         for name in case.recorded.names:
@@ -207,7 +207,7 @@ def unplanted_table(cases: Sequence[Evaluated]) -> Iterator[str]:
 
 
 def calibration_table(cases: Sequence[Evaluated]) -> Iterator[str]:
-    """What was said where plain log-loss decided, and whether the other blocks agree."""
+    """Write the table of decisions by plain log-loss, and whether the other blocks agree."""
     head = ("said where plain log-loss decides", "dials", "refined moves less than half as much")
     yield from header(*head, numeric=2)
     said: dict[str, list[bool]] = {words: [] for words in _CALIBRATION}

@@ -91,7 +91,7 @@ class Recorded:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Diagnosis:
-    """What one diagnosis says.
+    """The result of one diagnosis.
 
     Attributes:
         used: Blocks it rests on.

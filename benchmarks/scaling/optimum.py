@@ -1,4 +1,4 @@
-"""Where a noisy curve over a grid has its minimum, and how sure that is."""
+"""Estimation of the minimum of a noisy curve over a grid, with an interval."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ LEVEL = 0.9
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Optimum:
-    """Where the minimum lies, on the coordinate of the curve.
+    """The estimated position of the minimum, on the coordinate of the curve.
 
     Attributes:
         at: The estimate.
@@ -32,7 +32,7 @@ class Optimum:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Noise:
-    """How far single runs lie from what their value and their seed lead one to expect.
+    """The residuals of single runs after the means of their value and their seed.
 
     Attributes:
         residuals: Scaled up to the standard deviation that is left of it after the means.
@@ -87,7 +87,7 @@ class Curve:
 
     @property
     def half_width(self) -> float:
-        """How much two means must differ, in pairs, to be told apart."""
+        """Smallest difference of two paired means that is beyond noise."""
         quantile = student_t.ppf((1 + LEVEL) / 2, self.noise.freedom)
         return float(quantile * self.noise.sd * np.sqrt(2 / self.metric.shape[1]))
 

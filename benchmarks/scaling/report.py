@@ -36,7 +36,7 @@ Floats = NDArray[np.float64]
 
 
 def coordinate(name: str, effective: Floats) -> Floats:
-    """Where values lie on the scale on which a minimum is looked for."""
+    """Convert values to the scale on which a minimum is estimated."""
     if base_name(name) == "ema_decay":
         return np.log(effective)
     return np.log1p(effective / _SOFT_ZERO[name]) if name in _SOFT_ZERO else effective
@@ -117,7 +117,7 @@ def best_by_top1(rows: pd.DataFrame, name: str) -> list[float]:
 
 
 def sizes_table(rows: pd.DataFrame) -> Iterator[str]:
-    """How good the size-scaled default is at each size, and how much runs differ."""
+    """Write the table of the size-scaled default's accuracy at each size, and the noise."""
     yield "| images | steps | seeds | top-1 | log-loss | refined log-loss | clean train top-1 |"
     yield "| --: | --: | --: | --: | --: | --: | --: |"
     defaults = rows[rows["run"].str.endswith("-default") & (rows["strength"] == "weight_decay")]
@@ -132,7 +132,7 @@ def sizes_table(rows: pd.DataFrame) -> Iterator[str]:
 
 
 def optima_table(rows: pd.DataFrame, measured: Mapping[str, Sequence[Measured]]) -> Iterator[str]:
-    """Where the minima lie."""
+    """Write the table of the positions of the minima."""
     yield (
         "| strength | images | n | best, effective | within noise of it | by top-1 | best, raw "
         "| default, effective | it costs | noise of a run |"
@@ -161,7 +161,7 @@ def optima_table(rows: pd.DataFrame, measured: Mapping[str, Sequence[Measured]])
 
 
 def carried_table(measured: Mapping[str, Sequence[Measured]]) -> Iterator[str]:
-    """What the best value of one size costs at the others, carried in either unit."""
+    """Write the table of the loss by using one size's best value at others, in either unit."""
     yield (
         "| strength | carried as a raw value | as an effective value | the size-scaled default "
         "| the best raw value moves by | the effective one by |"

@@ -1,4 +1,4 @@
-"""How to fill one GPU with many small trainings: trials per hour against how many share it.
+"""Throughput of one GPU with many small trainings: trials per hour by number that share it.
 
     python -m benchmarks.steps.gpu_packing processes --packing 1 2 4 8
     python -m benchmarks.steps.gpu_packing stacked --packing 1 2 4 8 16
@@ -40,10 +40,10 @@ DTYPES = {"none": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.fl
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rate:
-    """What was measured of one packing.
+    """The speed and memory of one packing.
 
     Attributes:
-        packing: Trainings at once.
+        packing: Number of trainings at once.
         steps_per_s: Optimizer steps of all of them together.
         memory_bytes: Most that they reserved of the GPU, without the contexts of processes.
     """

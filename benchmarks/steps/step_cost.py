@@ -1,4 +1,4 @@
-"""What the whole recipe costs, beside the bare training step and beside a trainer of timm's parts.
+"""Cost of the whole recipe, beside the bare training step and a trainer of timm's parts.
 
     OMP_NUM_THREADS=1 python -m benchmarks.steps.step_cost steps
     OMP_NUM_THREADS=1 python -m benchmarks.steps.step_cost epochs --model resnet18 --image-size 32

@@ -53,7 +53,7 @@ def _block(step: Callable[[], None], number: int) -> Callable[[], None]:
 
 
 def count_host_waits(step: Callable[[], None]) -> int:
-    """How often the host waits for the device during one step, by torch's own detector."""
+    """Count how often the host waits for the device during one step, by torch's own detector."""
     torch.cuda.set_sync_debug_mode("warn")
     try:
         with warnings.catch_warnings(record=True) as caught:

@@ -116,7 +116,7 @@ def is_undertrained(evidence: Mapping[str, FitEvidence], *, metric: Metric = TOP
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Limit:
-    """What limits the fit of all recipes alike.
+    """Evidence that the length of training limits the fit of all recipes.
 
     Attributes:
         is_unfit: `is_mostly_unfit`.

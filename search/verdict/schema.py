@@ -46,9 +46,9 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Longer:
-    """What one run of ``times`` as many epochs showed of ``recipe``, a role of the confirmation.
+    """The result of one run of a confirmed recipe, a role, with ``times`` as many epochs.
 
-    ``gain`` holds, per metric, what the longer run changes; ``helps`` says whether it fits and
+    ``gain`` holds, per metric, the change by the longer run; ``helps`` says whether it fits and
     validates better, both beyond noise.
     """
 

@@ -45,7 +45,7 @@ def made(model: str, *, rate: float = 0.0, seed: int = 0, num_classes: int = 5) 
 
 
 def fresh_from_timm(model: str, rate: float, seed: int = 0) -> nn.Module:
-    """What timm itself makes, with nothing of ours in it."""
+    """Make the model by timm alone."""
     size: dict[str, Any] = {"img_size": FAMILIES[model]} if model.startswith("vit") else {}
     torch.manual_seed(seed)
     net: nn.Module = timm.create_model(model, num_classes=5, drop_path_rate=rate, **size)

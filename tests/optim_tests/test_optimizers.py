@@ -261,7 +261,7 @@ def test_decay_is_decoupled_and_takes_the_same_share_of_every_weight(name: str) 
 
 
 def pull_without_gradient(name: str, total_pull: float) -> float:
-    """What decay alone does to a weight over a run with warmup and cosine, ``-2 ln`` of the rest.
+    """Compute the pull of decay alone on a weight over a run, as ``-2 ln`` of the rest.
 
     Both halves of the schedule average half the peak, so a total pull W leaves ``exp(-W / 2)``.
     """

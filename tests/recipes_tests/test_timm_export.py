@@ -73,7 +73,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def train_py(export: TimmExport) -> Namespace:
-    """What train.py sees: the file over the defaults of its parser."""
+    """Return the arguments that train.py sees: the file over the defaults of its parser."""
     return Namespace(**deepcopy(dict(TRAIN_DEFAULTS)) | export.args)
 
 
@@ -331,7 +331,7 @@ def test_timm_trains_the_same_weights_and_the_same_average(changes: dict[str, An
 def timm_mixed(
     args: Namespace, images: Tensor, labels: Tensor, *, smoothing: float, seed: int
 ) -> tuple[Tensor, Tensor]:
-    """What train.py's Mixup makes of a micro-batch; labels stay labels where it makes none."""
+    """Apply train.py's Mixup to a micro-batch; without Mixup labels stay labels."""
     if args.mixup == 0 and args.cutmix == 0:
         return images, labels
     np.random.seed(seed)  # noqa: NPY002  It knows no other generator.

@@ -16,7 +16,7 @@ TEMPLATES = ROOT / "search" / "report" / "templates"
 
 
 def made(source: str, **values: object) -> str:
-    """What the environment of the pages makes of another template."""
+    """Render another template in the environment of the pages."""
     own = environment().overlay(loader=DictLoader({"t": source}))
     return own.get_template("t").render(values)
 

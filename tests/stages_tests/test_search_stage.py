@@ -214,7 +214,7 @@ def test_a_trial_that_starts_from_an_older_epoch_repeats_it_without_a_trace(
 
 
 def told(proposer: Proposer) -> list[tuple[str, object, object, object]]:
-    """What Optuna holds, in its order."""
+    """Return the trials that Optuna holds, in its order."""
     return [
         (str(t.user_attrs["trial_id"]), t.state, t.params, t.intermediate_values)
         for t in proposer.study.trials
@@ -326,7 +326,7 @@ def test_effects_are_those_of_full_length_though_early_ranks_say_the_opposite(
         }
 
     def planted(epoch: int) -> float:
-        """What more smoothing changes after so many epochs."""
+        """Compute the effect of more smoothing after so many epochs."""
         more, less = (
             heavy_is_better_late(finished_run.a_trial("attribute", 0, "cell", recipe, {}), epoch)
             for recipe in (candidate, REFERENCE)

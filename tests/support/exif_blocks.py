@@ -30,7 +30,7 @@ UPRIGHT_AGAIN: dict[int, Callable[[Bytes], Bytes]] = {
     7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
     8: lambda a: np.rot90(a, 1),
 }
-"""What is done to a stored picture, by its orientation, to see the scene."""
+"""Transposition of a stored picture that shows the scene upright, by orientation."""
 
 
 def directory(order: str, entries: list[Entry], following: int = 0) -> bytes:

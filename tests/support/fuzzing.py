@@ -124,7 +124,7 @@ def as_json(data: Any) -> bytes:
 
 
 SECONDS = 5.0
-"""What a reader may take for a file of a few kilobytes."""
+"""Largest time of a reader for a file of a few kilobytes, in seconds."""
 
 
 def examples(few: int, many: int = 20_000) -> pytest.MarkDecorator:
@@ -161,7 +161,7 @@ def is_one_line(message: str, *, longest: int = 1500) -> bool:
 
 
 def outcome(read: Callable[[], Any]) -> Any:
-    """What a reader returns, or None after an `InputError` of one line."""
+    """Return the result of a reader, or None after an `InputError` of one line."""
     said = "x"
     with in_time():
         try:

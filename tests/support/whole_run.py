@@ -1,4 +1,4 @@
-"""What must hold of every run that ended, whatever happened to it on the way."""
+"""Checks that must hold for every ended run, whatever happened to it on the way."""
 
 import csv
 import json

@@ -42,7 +42,7 @@ def store_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a search hands over: a page, a table, a figure."""
+    """Write the files that a search uploads: a page, a table, a figure."""
     path = tmp_path_factory.mktemp("run")
     (path / "report.html").write_text("<html></html>")
     (path / "trials.csv").write_text("trial_id\nsearch-0000\n")

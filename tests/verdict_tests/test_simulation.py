@@ -199,7 +199,7 @@ def simulated(name: str, num: int = 160) -> Summary:
 
 
 def at_most(share: float, num: int = 160) -> float:
-    """What a rate of ``share`` stays below in 98 of 100 samples."""
+    """Compute the bound that a rate of ``share`` stays below in 98 of 100 samples."""
     return share + 2.05 * math.sqrt(share * (1 - share) / num)
 
 

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """What the disturbed search left, and what was done to it."""
+    """The files of the disturbed search, and the disturbances."""
 
     search: Search
     killed_node: str

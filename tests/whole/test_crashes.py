@@ -111,7 +111,7 @@ def kill_cluster(driver: int) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Story:
-    """What happened to a run that lost a worker, then its cluster, and was resumed."""
+    """The history of a run that lost a worker, then its cluster, and was resumed."""
 
     toy: Toy
     victim: tuple[str, int]

@@ -130,7 +130,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 REWRITTEN = ("best.yaml", "export.json")
-"""What an export writes anew, or removes."""
+"""Files that an export writes anew or removes."""
 
 
 @contextmanager

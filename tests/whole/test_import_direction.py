@@ -58,7 +58,7 @@ MAY_IMPORT: Mapping[str, Sequence[str]] = {
     "benchmarks": SHIPPED,
     "tests": (*SHIPPED, "benchmarks"),
 }
-"""What may import what; a package may always import from itself. ``search`` is its own modules."""
+"""Allowed imports by package, which may always import itself; ``search`` is its own modules."""
 
 ONLY_WHEN_CALLED = {"search": ("search.engine", "search.tracking")}
 """Imported inside functions only, so that ``--help`` answers without Ray, torch and MLflow."""
@@ -76,7 +76,7 @@ LIVES_IN: Mapping[str, Sequence[str]] = {
     "click": ("search.cli", "search.flags"),
     "pyarrow": ("trainable", "search.engine"),
 }
-"""Where alone a library may be imported by what is shipped; tests and benchmarks may anywhere."""
+"""Only places where shipped code may import a library; tests and benchmarks may anywhere."""
 
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 
@@ -140,7 +140,7 @@ def package_of(module: str) -> str:
 
 
 def forbidden_in(file: str, source: str) -> list[str]:
-    """What a module imports and must not, in words."""
+    """List the imports of a module that are not allowed, in words."""
     module = module_of(file)
     package = package_of(module)
     found = []

@@ -60,7 +60,7 @@ ANGLE = Metric(name="angle", words="mean angle", unit=DEGREES, larger_is_better=
 
 
 def measure(spec: RunSpec, epoch: int) -> Mapping[str, float]:
-    """What the trainable reports, on every part of the data and with every average."""
+    """Return the reports of the trainable, on every part of the data and with every average."""
     strengths, seed = spec.recipe.strengths, spec.recipe.seed
     parts = ["val", "clean_train", *(["test"] if spec.is_tested_after(epoch) else [])]
     weights = ["", "_raw", "_ema", *(f".{level}" for level in spec.ema_levels)]

@@ -72,7 +72,7 @@ ERASING = Strength(
     usual_points=0.2,
 )
 TOO_MUCH, COST = 0.8, 0.1
-"""What the reference has, and the accuracy that one unit of it costs."""
+"""Value in the reference, and accuracy that one unit of it costs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
