@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from benchmarks.planted.verdicts import Diagnosis, Recorded
-from search.stages.advice import advised_value
+from search.verdict.answer.advised_value import advised_value
 from search.verdict.blocked_model import block_columns, pair_columns
 from search.verdict.design import EMA_FACTOR
 from search.verdict.effects import design_of, outcomes

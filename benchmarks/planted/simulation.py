@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.planted.markdown import row, share
-from search.stages.advice import advised_value
+from search.verdict.answer.advised_value import advised_value
 from search.verdict.design import Factors, cells
 from search.verdict.dials import decide
 from search.verdict.effects import Run
