@@ -27,7 +27,7 @@ def strength_axes(task: Task) -> dict[str, Axis]:
 
 
 def extra_axis(name: str, task: Task) -> Axis:
-    """The axis of an extra.
+    """Make the axis of an extra.
 
     Raises:
         InputError: If there is no such extra.

@@ -124,7 +124,7 @@ class EmaBank:
             self._swap(name)
 
     def state_dict(self) -> dict[str, Any]:
-        """Decays and averages, loadable with ``weights_only=True``."""
+        """Return decays and averages, loadable with ``weights_only=True``."""
         names = [slot_name for slot_name, _, _ in self._slots]
         return {
             "decays": self.decays,

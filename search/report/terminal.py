@@ -1,6 +1,6 @@
-"""The last screen of a run: what to change, how sure that is, what it gains, what to type next.
+"""The final output of a run: settings to change with their certainty, gains, next commands.
 
-All else is in the report. The words are the same in a terminal and in a file.
+All else is in the report. The text is the same in a terminal and in a file.
 """
 
 import textwrap
@@ -35,11 +35,11 @@ _COLOURS = {"Sure": "bold green", "Likely": "bold blue", "Open": "yellow", "Keep
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """A label, and what is said beside it.
+    """A label with the lines beside it.
 
     Attributes:
-        label: Empty where the label above still holds, or the text needs none.
-        lines: Whole lines without the label.
+        label: The label; empty to continue the entry above, or if the text needs none.
+        lines: Lines without the label.
     """
 
     label: str
@@ -49,14 +49,14 @@ class Entry:
 def print_verdict(
     console: Console, config: RunConfig, plan: Plan, analysis: Analysis, *, has_model: bool = True
 ) -> None:
-    """Print the end of a run.
+    """Print the final output of a run.
 
     Args:
-        console: Where to.
-        config: What was asked.
+        console: Console to print to.
+        config: The run's settings.
         plan: The plan.
         analysis: The verdict and its evidence.
-        has_model: Whether the model of the exported recipe lies in the run directory.
+        has_model: Whether the model of the exported recipe is in the run directory.
     """
     problem, entries = ending(config, plan, analysis, has_model=has_model)
     console.print()
@@ -70,17 +70,17 @@ def print_verdict(
 
 
 def _print(console: Console, line: Text) -> None:
-    # Without breaks of ours, so that a long path can be copied.
+    # No line breaks inside a long path, so that it can be copied.
     console.print(line, highlight=False, soft_wrap=True)
 
 
 def ending(
     config: RunConfig, plan: Plan, analysis: Analysis, *, has_model: bool = True
 ) -> tuple[list[str], list[Entry]]:
-    """The sentence and the entries below it: at most `MOST_LINES` lines in all.
+    """Make the lines of the sentence and the entries below it, at most `MOST_LINES` in all.
 
-    The settings get the lines that the rest leaves, and are told as fully as fits. More of them
-    than any search has by default may end in a pointer to the report.
+    The settings get the remaining lines, in the longest form that fits. If there are more settings
+    than a search has by default, the last line may point to the report.
     """
     verdict = analysis.verdict
     problem = textwrap.wrap(problem_sentence(verdict.fit), WIDTH)
@@ -105,7 +105,7 @@ def ending(
 
 
 def _ways(verdict: Verdict) -> Iterator[tuple[list[Entry], Sequence[Form]]]:
-    """Ways to tell the gains and the settings, the fullest first."""
+    """List the forms of the gains and the settings, from the longest to the shortest."""
     found = gains(verdict.confirmed, METRICS[verdict.metric])
     full = _labelled("Gain", [gain.text for gain in found])
     short = _labelled("Gain", [gain.short for gain in found])
@@ -113,7 +113,7 @@ def _ways(verdict: Verdict) -> Iterator[tuple[list[Entry], Sequence[Form]]]:
 
 
 def _on_test(verdict: Verdict) -> list[Entry]:
-    """Test results of all recipes, in columns under their names."""
+    """Make the entries with the test results of all recipes, in columns under their names."""
     metric = METRICS[verdict.metric]
     values = on_test_images(verdict.confirmed, metric)
     if not values:
@@ -138,7 +138,7 @@ def _files(path: Path, *, has_model: bool) -> str:
 
 
 def _near(path: Path) -> Path:
-    """The path as it is typed in the working directory, where it lies below that."""
+    """Make a path relative to the working directory if it is below that."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
 
@@ -152,7 +152,7 @@ def _settings(said: Sequence[Statement], forms: Sequence[Form]) -> list[Entry]:
 
 
 def _cut(entries: Sequence[Entry], most: int) -> list[Entry]:
-    """As many lines as fit; the last one says where the rest is."""
+    """Keep at most ``most`` lines, of which the last one points to the report."""
     lines = [(e.label if i == 0 else "", line) for e in entries for i, line in enumerate(e.lines)]
     kept = [*lines[: max(0, most - 1)], ("", "... and more, see report.html")]
     return [Entry(label=label, lines=(line,)) for label, line in kept]
@@ -201,7 +201,7 @@ def _num_lines(entries: Sequence[Entry]) -> int:
 
 
 def where_to_look(tracking_uri: str | None) -> str:
-    """The command that shows a run in MLflow, or what to open where none of ours does."""
+    """Return the command that shows a run in MLflow, or the store's address if there is none."""
     if tracking_uri is None or tracking_uri.startswith(("sqlite://", "http://", "https://")):
         return next_command("ui", TRACKING_URI=tracking_uri and without_passwords(tracking_uri))
     return f"MLflow over {without_passwords(tracking_uri)}"

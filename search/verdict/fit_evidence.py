@@ -74,7 +74,7 @@ class FitComparison(RecipeComparison):
         return self.metric.unit.value(self.mean(role, name))
 
     def num_runs(self) -> int:
-        """Runs of the recipes that are judged."""
+        """Count the runs of the recipes that are judged."""
         return sum(len(self._metrics.get(role, {})) for role in ROLES)
 
     def _with_parts(self, metrics: Mapping[str, float]) -> dict[str, float]:

@@ -100,7 +100,7 @@ def fit_state(
 
 
 def is_undertrained(evidence: Mapping[str, FitEvidence], *, metric: Metric = TOP1) -> bool:
-    """Whether time is what is missing, so that what helps now need not help a finished run.
+    """Whether training is too short, so that a change that helps now need not help a longer run.
 
     Of every recipe most of the error is there in training already, and everything off fits and
     validates better when it has twice the epochs, both beyond noise.

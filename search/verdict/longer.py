@@ -1,13 +1,13 @@
-"""Answer whether longer training would help, from one run of everything off with twice the epochs.
+"""Test whether longer training would help, by one run of everything off with twice the epochs.
 
 A schedule that ends at a learning rate of zero flattens every loss at its end, whether or not the
 run has converged, so the slope of the last epochs says little. A longer run of the recipe that fits
-fastest says it outright. It is asked for only where the answer matters: where of every recipe more
-of the error is there in training already than validation adds.
+fastest shows it directly. It is made only if the result matters: if the error of every recipe on
+clean training images is larger than what validation images add to it.
 
-Fitting more of the training images is no proof alone, for so does a model that learns wrong labels
-by heart; validating better is none either, for one run is noisy. Both are asked for, beyond noise:
-validation by what decides, or by what decides where that leaves it open (refined log-loss).
+A better fit of the training images is no proof alone, for a model that memorizes wrong labels has
+it too; better validation is none either, for one run is noisy. Both must be beyond noise:
+validation by the deciding metric, or by the next one (refined log-loss) if that is not decided.
 """
 
 import math
@@ -22,11 +22,10 @@ LONGER_WORDS = "everything off with twice the epochs"
 
 
 def is_mostly_unfit(evidence: Mapping[str, FitEvidence], *, metric: Metric = TOP1) -> bool:
-    """Whether most of the error is there in training already, of every recipe.
+    """Whether every recipe makes most of its error on clean training images already.
 
-    More of the validation error is there on clean training images than is added by going to
-    validation images, so that fitting better is what would help: in the mean of every recipe, and
-    beyond noise in the mean of all of them.
+    The error on clean training images is larger than what validation images add to it, so that a
+    better fit would help: in the mean of every recipe, and beyond noise in the mean of all of them.
 
     Raises:
         ValueError: If a role is missing or unknown.
@@ -36,14 +35,14 @@ def is_mostly_unfit(evidence: Mapping[str, FitEvidence], *, metric: Metric = TOP
     if "off" not in judged or any(recipes.mean(role, recipes.excess) <= 0.0 for role in judged):
         return False
     low, _ = recipes.mean_of_all(judged, recipes.excess).ci95
-    # One run of each recipe shows no noise; then the means alone decide what is asked next.
+    # One run of each recipe shows no noise; then only the means are used.
     return low > 0.0 or not math.isfinite(low)
 
 
 def longer_training(evidence: Mapping[str, FitEvidence], *, metric: Metric = TOP1) -> Longer | None:
-    """Compare everything off with twice the epochs to everything off; None without such a result.
+    """Compare everything off with twice the epochs to everything off; None if it was not run.
 
-    Compared by seed, with the noise of all recipes (`RecipeComparison.paired_gain`).
+    The comparison is by seed, with the noise of all recipes (`RecipeComparison.paired_gain`).
 
     Raises:
         ValueError: If a role is missing or unknown.
@@ -61,7 +60,7 @@ def longer_training(evidence: Mapping[str, FitEvidence], *, metric: Metric = TOP
         return None
 
     def is_better(metric: Metric, where: str) -> bool:
-        """Beyond noise, and by more than is worth nothing."""
+        """Whether the longer run is better beyond noise and by more than the metric's margin."""
         if metric.on(where) not in gain:
             return False
         better = gain[metric.on(where)].times(metric.sign)

@@ -67,7 +67,7 @@ class ResNet18Cifar(nn.Module):
         set_drop_path_rate(self, drop_path_rate)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits of a batch of channels, height, width."""
+        """Compute the logits of a batch of channels, height, width."""
         x = self.blocks(F.relu(self.bn1(self.conv1(x))))
         logits: Tensor = self.fc(x.mean(dim=(2, 3)))
         return logits

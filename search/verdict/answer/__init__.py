@@ -1,1 +1,1 @@
-"""The verdict as a person needs it: what is wrong, what to change, how sure, what it gains."""
+"""Sentences of the verdict: the problem, the settings to change, certainty, and gains."""

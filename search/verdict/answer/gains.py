@@ -21,18 +21,18 @@ _OVER = {
     "scaled": "the size-scaled default",
 }
 _SHORT = {**_OVER, "reference_raw": "its raw weights", "scaled": "size-scaled default"}
-"""The same where a line must do, below a sentence on the reference."""
+"""Short names of the recipes, for a single line below a sentence on the reference."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gain:
-    """One comparison.
+    """The gain of the advised recipe over one other recipe, as text.
 
     Attributes:
-        over: The other recipe, in words.
-        briefly: The same in fewer.
-        remark: What more there is to say of it.
-        shown: The difference with its interval; ``none`` where both are the same recipe.
+        over: Name of the other recipe.
+        briefly: Short name of the other recipe.
+        remark: Further remark on the comparison, or empty.
+        shown: The difference with its interval; ``none`` if both are the same recipe.
         is_clear: Whether the interval leaves out zero.
     """
 
@@ -44,12 +44,12 @@ class Gain:
 
     @property
     def text(self) -> str:
-        """All of it on one line."""
+        """The comparison on one line."""
         return f"{self.shown} over {self.over}{self.remark}{self._unclear}"
 
     @property
     def short(self) -> str:
-        """The same in fewer words, without the remark."""
+        """The comparison in fewer words, without the remark."""
         return f"{self.shown} over {self.briefly}{self._unclear}"
 
     @property
@@ -58,7 +58,7 @@ class Gain:
 
 
 def on_test_images(confirmed: Confirmed | None, metric: Metric) -> dict[str, str]:
-    """The mean on the test images by role of `ROLE_HEADS`, as written; what was not run is "-"."""
+    """Format each recipe's mean on test images, by role of `ROLE_HEADS`; "-" if it was not run."""
     if confirmed is None:
         return {}
     found = {role: getattr(confirmed, role).get(metric.on("test")) for role in ROLE_HEADS}
@@ -68,11 +68,11 @@ def on_test_images(confirmed: Confirmed | None, metric: Metric) -> dict[str, str
 
 
 def gains(confirmed: Confirmed | None, metric: Metric) -> tuple[Gain, ...]:
-    """The gain over the reference's raw weights, then over the best of what needs no search.
+    """Make the gains over the reference's raw weights and over the best recipe without a search.
 
-    A broken average makes any recipe look good; what the weights themselves can do is the measure.
-    Where the reference has no average, its raw weights are the reference. The advised recipe may be
-    one of those that it is compared with, and then gains nothing over that one.
+    A broken average of the reference makes any recipe look good, so its raw weights are compared.
+    Without an average these are the reference itself. The advised recipe may equal one of the
+    others, and then gains nothing over it.
     """
     if confirmed is None:
         return ()

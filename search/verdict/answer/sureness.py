@@ -24,10 +24,10 @@ class Statement:
     """The statement on one setting.
 
     Attributes:
-        strength: Its name.
+        strength: Name of the strength.
         group: One of `GROUPS`.
-        value: The value, or from which value to which.
-        why: The effect with its interval, or what else there is to say.
+        value: The value, or the old and the new one.
+        why: The effect with its interval, or another reason.
     """
 
     strength: str
@@ -37,7 +37,7 @@ class Statement:
 
     @property
     def text(self) -> str:
-        """All of it on one line."""
+        """The statement on one line."""
         return f"{self.strength} {self.value}: {self.why}"
 
 
@@ -47,8 +47,8 @@ def statements(
     """Make the statement on each setting, the surest group first.
 
     Args:
-        dials: Of the verdict.
-        tried: By name, the value that the experiment held against the reference's.
+        dials: Dials of the verdict.
+        tried: By name, the value that the experiment compared with the reference's.
     """
     said = [_statement(dial, (tried or {}).get(dial.strength, dial.recommended)) for dial in dials]
     return tuple(sorted(said, key=lambda statement: list(GROUPS).index(statement.group)))
@@ -81,7 +81,7 @@ def _turned(dial: Dial) -> str:
 
 
 def _only_here(dial: Dial) -> str:
-    """A warning where the raw value would say something else in a run of another length."""
+    """Write a warning if the effect of the raw value depends on the size of the run."""
     factor = known().get(dial.strength)
     if factor is None or not factor.holds_for or dial.recommended == factor.off:
         return ""
