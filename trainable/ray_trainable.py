@@ -42,7 +42,7 @@ class RecipeTrainable(tune.Trainable):
         checkpoint_every_s: float = 20.0,
     ) -> None:
         """Build the trainer for the first trial of this actor."""
-        # Ray starts actors with OMP_NUM_THREADS=1 whatever they were given.
+        # Ray starts actors with OMP_NUM_THREADS=1, independent of their number of cores.
         torch.set_num_threads(num_threads)
         self._reported = 0
         self._live: dict[str, float] = {}
@@ -82,7 +82,7 @@ class RecipeTrainable(tune.Trainable):
             epoch = self._reported + 1
             return {"epoch": epoch, "metrics": metrics, "node": self._node, "note": str(error)}
         self._reported = epoch
-        # The last epoch of most trials needs none: what it led to is reported.
+        # The last epoch of most trials needs no checkpoint, as its results are reported.
         is_due = time.monotonic() - self._saved_at > self._checkpoint_every_s
         is_due = spec.keep_weights if epoch == spec.recipe.epochs else is_due
         return {
@@ -128,7 +128,7 @@ class RecipeTrainable(tune.Trainable):
                 smaller = in_smaller_parts(self._trainer.recipe)
                 if smaller is None:
                     raise
-            # Out here, for the error held what the failed step had allocated.
+            # Outside of the except block, as the error keeps the memory of the failed step alive.
             del self._trainer
             free_cache(self._device)
             self._build(grad_accum_steps=smaller.grad_accum_steps)

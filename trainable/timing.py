@@ -52,7 +52,7 @@ def time_run(recipe: Recipe, dataset: Dataset, *, device: str, num_threads: int)
         except torch.OutOfMemoryError:
             if (smaller := in_smaller_parts(recipe)) is None:
                 raise
-        # Out here, for the error held what the failed step had allocated.
+        # Outside of the except block, as the error keeps the memory of the failed step alive.
         recipe = smaller
         free_cache(device)
 

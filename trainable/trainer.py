@@ -133,7 +133,7 @@ class Trainer:
         self._statistics = {}
         batch_size = min(self.recipe.batch_size, len(self._split.train))
         # Drawn anew for each epoch from seed and epoch alone, so that a checkpoint needs to hold no
-        # generator and runs with one seed see the same noise whatever ran in the process before.
+        # generator and runs with one seed see the same noise after any other run in the process.
         epoch_seed = drawn_seed(self.recipe.seed, self.epoch)
         torch.manual_seed(epoch_seed)
         self._augment_generator.manual_seed(epoch_seed)
@@ -159,7 +159,7 @@ class Trainer:
         """Take one optimizer step; return its loss, 0 if the scaler skipped it."""
         self.optimizer.set_lr(self.recipe.lr * self.lr_factor(self.precision.num_steps))
         # Augmented once and whole: an optimizer with a second pass must see the same images in it,
-        # and in how many parts a batch is pushed through must not change what is in it.
+        # and the number of parts in which a batch is trained must not change its images.
         images, targets = self._augmented(batch)
         pieces = self.recipe.grad_accum_steps
         micro_batches = list(

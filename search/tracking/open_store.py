@@ -19,7 +19,7 @@ from search.tracking.store import Store, refuse_deleted
 ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     # MLflow repeats a request after a time-out even if it creates a run; the search sends again
-    # itself, after asking the store what arrived.
+    # itself, after reading from the store which requests were carried out.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "PGCONNECT_TIMEOUT": "5",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",

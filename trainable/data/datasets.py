@@ -269,6 +269,6 @@ def _digest(readable: Readable, labels: NDArray[np.int64], class_names: tuple[st
     digest.update(readable.hashes.tobytes())
     digest.update(labels.tobytes())
     for kind, scale in sorted(readable.scales.items()):
-        # The hashes are of the values as stored; what is trained on hangs on the scale, too.
+        # The hashes are of the stored values, while the trained ones also depend on the scale.
         digest.update(f"{kind} {scale.black_to_white}".encode())
     return digest.hexdigest()

@@ -48,7 +48,7 @@ def architecture(name: str) -> Architecture:
     with torch.device("meta"):
         model = timm.create_model(name)
     rates = {n: float(m.drop_prob) for n, m in model.named_modules() if isinstance(m, DropPath)}
-    # A branch that is never called says nothing; rounding, because timm counts rates in float32.
+    # Branches that are never called are left out; rounded, as timm computes rates in float32.
     own = [rates.get(branch, 0.0) / share for branch, share in found.shares.items()]
     return Architecture(
         drop_path_rate=round(max(own, default=0.0), 6),

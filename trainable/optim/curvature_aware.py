@@ -66,7 +66,7 @@ class CurvatureAware(OptimizerSlot):
         batch_pass(on_own_labels)
         estimate = []
         for parameter in self.parameters():
-            # An estimate that overflowed, or that is missing, leaves the average as it is.
+            # An estimate that overflowed or is missing must not change the average.
             average = self.inner.state[parameter].get("hessian_moment")
             average = torch.zeros_like(parameter) if average is None else average
             if parameter.grad is not None:

@@ -91,7 +91,7 @@ def create_optimizer(recipe: Recipe, model: nn.Module) -> OptimizerSlot:
             torch.optim.SGD(groups, lr=lr, momentum=SGD_MOMENTUM, nesterov=True, fused=True), model
         ),
         "lion": lambda: OptimizerSlot(Lion(groups, lr=lr), model),
-        # Matrices and flattened kernels; AdamW for what has no two dimensions worth the name.
+        # Muon for matrices and flattened kernels, AdamW for vectors and the like.
         "muon": lambda: OptimizerSlot(Muon(groups, lr=lr), model),
         "sam": lambda: SharpnessAware(FusedAdamW(groups, lr=lr), model),
         "sophia": lambda: CurvatureAware(

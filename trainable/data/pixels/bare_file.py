@@ -55,7 +55,7 @@ def without_metadata(content: bytes) -> BareFile | None:
     elif content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         bare = _tiff(content)
     elif content[4:8] == b"ftyp":
-        # The item is no longer called what it was, so nobody looks for EXIF in it.
+        # Rename the item, so that no decoder looks for EXIF in it.
         bare = _AVIF_EXIF.sub(rb"\1free", content, count=1)
     if bare == content:
         return None
