@@ -9,7 +9,7 @@ from search.records.journal import Journal
 from search.records.metrics import decided_by
 from search.records.trials import Trial
 from search.stages.advice import Advice, advise
-from search.stages.experiment import confirm_roles, experiment_factors, same_role
+from search.stages.experiment import NO_AVERAGE, confirm_roles, experiment_factors, same_role
 from search.stages.fresh_runs import (
     confirmed,
     evidence,
@@ -19,13 +19,20 @@ from search.stages.fresh_runs import (
     runs_by_role,
 )
 from search.stages.selection import pick, ranked
+from search.stages.simpler import (
+    average_is_worth_it,
+    off_for_nearly_off,
+    with_average_off,
+    without_average,
+)
 from search.verdict.confirmation import choose_export
-from search.verdict.design import Factors
+from search.verdict.design import EMA_FACTOR, Factors
 from search.verdict.dials import decide
 from search.verdict.effects import Effect, Run
 from search.verdict.fit_evidence import LONGER
 from search.verdict.fit_state import fit_state, is_undertrained
 from search.verdict.interactions import estimate_interactions, strong_interactions
+from search.verdict.judgement import Look
 from search.verdict.looking import Schedule, looks_at, may_stop, runs_per_round
 from search.verdict.schema import Cost, Dial, Verdict
 from search.verdict.wording import verdict_sentence
@@ -175,20 +182,36 @@ def experiment_runs(trials: Sequence[Trial]) -> list[Run]:
 def decide_dials(
     runs: Sequence[Run], plan: Plan, config: RunConfig, best: Recipe, *, undertrained: bool = False
 ) -> tuple[dict[str, dict[str, Effect]], tuple[Dial, ...]]:
-    """Estimate the effects and decide the dials from the experiment's runs so far."""
+    """Estimate the effects and decide the dials from the experiment's runs so far.
+
+    Off is recommended where it does no worse than the best's value (`search.stages.simpler`).
+    """
     what = experiment_factors(plan, best)
     first = decided_by(config.metric)
-    looks = looks_at(runs, what, schedule_of(config), first)
-    dials = decide(
-        looks,
-        reference=plan.dial_values(plan.reference),
-        best=plan.dial_values(best),
-        task=plan.task,
-        runs_per_round=runs_per_round(what),
-        undertrained=undertrained,
-        first=first,
-    )
-    return {name: dict(of) for name, of in looks[-1].effects.items()}, dials
+
+    def decided(
+        of_runs: Sequence[Run], tried: Mapping[str, float]
+    ) -> tuple[tuple[Look, ...], tuple[Dial, ...]]:
+        looks = looks_at(of_runs, what, schedule_of(config), first)
+        return looks, decide(
+            looks,
+            reference=plan.dial_values(plan.reference),
+            best=tried,
+            task=plan.task,
+            runs_per_round=runs_per_round(what),
+            undertrained=undertrained,
+            first=first,
+        )
+
+    tried = plan.dial_values(best)
+    looks, dials = decided(runs, tried)
+    effects = {name: dict(of) for name, of in looks[-1].effects.items()}
+    has_both = best.strengths.ema_decay > 0.0 and any(NO_AVERAGE in run.metrics for run in runs)
+    if what.ema and has_both and not average_is_worth_it(runs, what.trajectory, first):
+        raw_weights = without_average(runs, instead_of="best")
+        _, off = decided(raw_weights, {**tried, EMA_FACTOR: 0.0})
+        dials = with_average_off(dials, {dial.strength: dial for dial in off})
+    return effects, tuple(off_for_nearly_off(dial, plan) for dial in dials)
 
 
 def is_decided_by(runs: Sequence[Run], plan: Plan, config: RunConfig, best: Recipe) -> bool:

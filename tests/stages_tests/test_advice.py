@@ -42,20 +42,23 @@ def test_every_value_is_what_its_dial_recommends_and_the_reason_says_so(seed: in
             assert "the reference's value" in reason
         else:
             assert held[dial.strength] == dial.recommended
-            assert reason.startswith("not decided; tried, and likely +")
+            assert reason.startswith(("not decided; tried, and likely +", "not decided; off did"))
     assert advice.recipe.seed == REFERENCE.seed
 
 
 def test_an_open_dial_moves_only_for_a_gain_that_is_likely_and_worth_it() -> None:
-    def value(mean: float, half: float) -> float:
+    def value(mean: float, half: float, tried: float = 0.05) -> float:
         effect = {"val/top1": Estimate(mean=mean, ci95=(mean - half, mean + half))}
         dial = a_dial("label_smoothing", "inconclusive", effect)
-        return advised_value(replace(dial, recommended=0.0))[0]
+        return advised_value(replace(dial, recommended=tried))[0]
 
-    assert value(0.02, 0.015) == 0.0
+    assert value(0.02, 0.015) == 0.05
     assert value(0.004, 0.001) == 0.1, "less than the margin of half a point"
     assert value(0.02, 0.10) == 0.1, "next to nothing is known"
     assert value(-0.02, 0.015) == 0.1
+    assert value(0.004, 0.001, tried=0.0) == 0.0, "off did no worse and is simpler"
+    assert value(0.02, 0.10, tried=0.0) == 0.0
+    assert value(-0.001, 0.015, tried=0.0) == 0.1, "off did worse, if only a little"
 
 
 def test_shrinking_keeps_the_sign_and_takes_more_where_there_is_more_noise() -> None:

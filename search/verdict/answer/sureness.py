@@ -91,7 +91,10 @@ def _only_here(dial: Dial) -> str:
 def _taken_over(dial: Dial) -> str:
     effect = dial.effect.get(dial.judged_by)
     shown = f"{change_with_interval(dial.judged_by, effect)}, " if effect else ""
-    return f"{shown}not decided{_only_here(dial)}"
+    factor = known().get(dial.strength)
+    is_off = factor is not None and dial.recommended == factor.off
+    simpler = ", off is simpler" if is_off else ""
+    return f"{shown}not decided{simpler}{_only_here(dial)}"
 
 
 def _open(dial: Dial) -> str:
