@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,10 @@ def diagnose(**given: Any) -> None:
 
 
 @cli.command()
-@flags("run", "run_dir", "tracking_uri", "storage", "ray_address", "dataset", "data_dir")
+@flags(
+    *("run", "run_dir", "tracking_uri", "storage", "ray_address", "dataset", "data_dir"),
+    "hang_timeout_s",
+)
 def resume(**given: Any) -> None:
     """Go on with an interrupted run, whichever stage it was in.
 
@@ -67,7 +71,7 @@ def resume(**given: Any) -> None:
     """
     from search.commands.pipeline import run_again
 
-    typed = ["tracking_uri", "storage", "ray_address", "dataset", "data_dir"]
+    typed = ["tracking_uri", "storage", "ray_address", "dataset", "data_dir", "hang_timeout_s"]
     places = {name: given[name] for name in typed if _was_typed(name)}
     run_again(_run_path(given), **_absolute(places))
 
@@ -141,7 +145,7 @@ def diff(**given: Any) -> None:
 @flags(
     *("dataset", "data_dir", "model", "pretrained", "reference", "seeds", "epochs", "batch_size"),
     *("lr", "optimizer", "optimizers", "lr_trials", "metric", "num_train", "image_size", "seed"),
-    *("cpus_per_trial", "gpus_per_trial", "amp_dtype", *PLACES),
+    *("cpus_per_trial", "gpus_per_trial", "hang_timeout_s", "amp_dtype", *PLACES),
 )
 def ablate(**given: Any) -> None:
     """Train the full recipe, then without one ingredient at a time: accuracy, time, ranked.
@@ -217,7 +221,8 @@ def _complain(message: str, code: int) -> int:
     # Spaces stay as they are: a command to type next may hold a path with two in a row.
     line = " ".join(part.strip() for part in without_passwords(message).splitlines())
     # A path may hold bytes that are no text; stderr as a test or a tool replaced it refuses them.
-    print(line.encode(errors="backslashreplace").decode(), file=sys.stderr)
+    with suppress(OSError):  # The terminal may be gone; what ended is in the log.
+        print(line.encode(errors="backslashreplace").decode(), file=sys.stderr)
     return code
 
 

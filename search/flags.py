@@ -19,9 +19,17 @@ PLACES = ("ray_address", "storage", "tracking_uri", "run_dir", "run_name")
 SEARCH = (
     *("dataset", "data_dir", "model", "pretrained", "reference", "num_samples", "epochs"),
     *("batch_size", "lr", "optimizer", "metric", "num_train", "image_size", "seed"),
-    *("cpus_per_trial", "gpus_per_trial", "patience", "time_budget_s", "amp_dtype", *PLACES),
+    *(
+        "cpus_per_trial",
+        "gpus_per_trial",
+        "patience",
+        "time_budget_s",
+        "hang_timeout_s",
+        "amp_dtype",
+        *PLACES,
+    ),
     *("ranges", "fixed", "min_blocks", "max_blocks", "confirm_seeds", "rerun_top"),
-    *("grace_period", "reduction_factor", "keep"),
+    *("grace_period", "reduction_factor", "keep", "no_example"),
 )
 """Fields that are flags of search, plan and diagnose."""
 
@@ -62,6 +70,15 @@ def flags(*names: str) -> Callable[[Command], Command]:
 
 
 def _flag(asked: Asked) -> click.Option:
+    if asked.default is False:  # Make passes a value with every flag: NO_EXAMPLE=1.
+        return click.Option(
+            [asked.name, f"--{asked.flag}"],
+            type=bool,
+            is_flag=False,
+            flag_value=True,
+            default=None,
+            help=asked.explanation,
+        )
     return click.Option(
         [asked.name, f"--{asked.flag}"],
         type=asked.kind,

@@ -6,17 +6,18 @@ The job determines the trials and the results: that of the main command is in
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from search.commands.ablation.comparison_run import comparison_job
-from search.commands.console import make_console, tell_of_tracking
+from search.commands.console import make_console, say, tell_of_tracking
 from search.commands.errors import RunFailed, RunInterrupted
 from search.commands.job import Job, Session
 from search.commands.progress import Progress
 from search.commands.search import SEARCH
-from search.commands.session import log_file, terminated_like_interrupted
+from search.commands.session import interruptible, log_file
 from search.engine import cluster
 from search.engine import run as tune_run
 from search.engine.cluster_watch import ClusterLost, leave
@@ -24,12 +25,13 @@ from search.engine.conductor import Conductor
 from search.engine.session_place import require_session_place
 from search.engine.storage import below, delete_probe, write_probe
 from search.plan.config import OF_INGREDIENTS, OF_OPTIMIZERS, PLACES, RunConfig
+from search.plan.config_file import FILE, read_config, write_config
 from search.plan.plan import Plan
 from search.plan.planning import load_images
 from search.records.command_line import next_command
-from search.records.files import make_writable, only_driver, read_json, require_closed, write_json
+from search.records.files import is_begun, make_writable, only_driver, read_json, write_json
 from search.records.journal import Journal
-from search.records.passwords import with_password
+from search.records.passwords import with_password, without_passwords
 from search.records.provenance import ROOT
 from search.records.run_names import require_run_name
 from search.records.trials import Trial
@@ -39,7 +41,7 @@ from trainable.data.datasets import Dataset, dataset_names
 
 STORE_DIR = ROOT / "mlflow" / "store"
 """Directory of the embedded tracking store."""
-STARTED_AT = time.time()
+STARTED_AT = time.monotonic()
 log = logging.getLogger("search")
 
 
@@ -51,21 +53,20 @@ def run_new(config: RunConfig) -> None:
     """
     require_run_name(config.run_name, flag="run_name")
     config = replace(config, tracking_uri=with_password(config.tracking_uri))
-    if config.path.exists() and any(config.path.iterdir()):
-        raise InputError(
-            f"{config.path} exists; choose another RUN_NAME, or go on with: "
-            f"{next_command('resume', RUN=config.path)}"
-        )
+    _require_unbegun(config)
+    _tell_servers(config)
     _reach(config)
     job = _job_of(config)
     plan, dataset = job.make_plan(config)
     _reach_images(config, dataset)
     estimate_s = job.show(make_console(), config, plan, dataset)
     make_writable(config.path)
-    write_json(config.path / "plan.json", {**plan.to_dict(), "estimate_s": estimate_s})
-    # Last, for a directory with a config is a run that can be resumed.
-    write_json(config.path / "config.json", config.to_dict())
-    _work(job, config, plan, dataset)
+    with only_driver(config.path):
+        _require_unbegun(config)  # Again: another start under this name may have come first.
+        write_json(config.path / "plan.json", {**plan.to_dict(), "estimate_s": estimate_s})
+        # Last, for a directory with a config is a run that can be resumed.
+        config = write_config(config, begins=True)
+        _work(job, config, plan, dataset)
 
 
 def run_again(path: Path, **places: Any) -> None:
@@ -80,20 +81,32 @@ def run_again(path: Path, **places: Any) -> None:
     Raises:
         InputError: If it is no run, its dataset has changed, or its cluster cannot be reached.
     """
-    require_closed(path)
-    asked = read_json(path / "config.json")
-    config = RunConfig.from_dict(asked, path=path)
-    config = replace(config, **{name: place for name, place in places.items() if place})
+    with only_driver(path):
+        _go_on(path, {name: place for name, place in places.items() if place})
+
+
+def _go_on(path: Path, places: Mapping[str, Any]) -> None:
+    found = read_config(path)
+    asked = read_json(path / FILE)
+    config = replace(found, **places)
     if config.ray_address == "local":
         config = replace(config, ray_address=None)
     config = replace(config, tracking_uri=with_password(config.tracking_uri))
     lost = [
         name
-        for name in PLACES
-        if asked.get(name) and not getattr(config, name) and not places.get(name)
+        for name in (*PLACES, "data_dir")
+        if asked.get(name) and asked[name] != getattr(found, name) and name not in places
     ]
+    if lost and found.home is None:
+        say(
+            make_console(),
+            f"{path} was not made here, so its {', '.join(lost)} no longer count: give them again "
+            "as flags if they should.",
+            style="yellow",
+        )
     job = _job_of(config)
     is_over = (path / job.result).exists()
+    _tell_servers(config)
     if not is_over:
         _reach(config)
     plan = Plan.from_dict(read_json(path / "plan.json"), config=config)
@@ -101,16 +114,27 @@ def run_again(path: Path, **places: Any) -> None:
     dataset = _same_images(config, plan)
     if not is_over:
         _reach_images(config, dataset)
-    if lost:
-        make_console().print(
-            f"{path} was not made here, so its {', '.join(lost)} no longer count: give them again "
-            "as flags if they should.",
-            style="yellow",
-        )
     if config.to_dict() != asked:
-        with only_driver(path):
-            write_json(path / "config.json", config.to_dict())
+        config = write_config(config)
     _work(job, config, plan, dataset)
+
+
+def _require_unbegun(config: RunConfig) -> None:
+    if is_begun(config.path):
+        raise InputError(
+            f"{config.path} exists; choose another RUN_NAME, or go on with: "
+            f"{next_command('resume', RUN=config.path)}"
+        )
+
+
+def _tell_servers(config: RunConfig) -> None:
+    """Say whom this run talks to, before it does."""
+    asked = {"MLflow": config.tracking_uri, "storage": config.storage}
+    found = {name: address for name, address in asked.items() if address and "://" in address}
+    found |= {"Ray": config.ray_address} if config.ray_address else {}
+    told = [f"{name} at {without_passwords(address)}" for name, address in found.items()]
+    if told:
+        say(make_console(), f"Talks to: {', '.join(told)}.")
 
 
 def _same_images(config: RunConfig, plan: Plan) -> Dataset:
@@ -176,14 +200,19 @@ def _reach_images(config: RunConfig, dataset: Dataset) -> None:
 
 
 def _work(job: Job, config: RunConfig, plan: Plan, dataset: Dataset) -> None:
-    """Train and report a planned run; however it ends, it can be resumed from its directory."""
+    """Train and report a planned run; however it ends, it can be resumed from its directory.
+
+    The caller holds the lock of the run (`only_driver`).
+    """
     console = make_console()
-    with (
-        only_driver(config.path),
-        log_file(config.path / "log.txt"),
-        terminated_like_interrupted(),
-    ):
+    go_on = f"Interrupted. Go on with: {next_command('resume', RUN=config.path)}"
+    with log_file(config.path / "log.txt"), interruptible() as interruption:
         journal = Journal(config.path)
+        result = config.path / job.result
+        if journal.damage:
+            say(console, journal.damage, style="yellow")
+            log.warning(journal.damage)
+            result.unlink(missing_ok=True)  # It rests on what is trained again.
         tracker = make_tracker(config, plan, store_dir=STORE_DIR)
         tell_of_tracking(console, tracker.problems)  # Early, so that the user can mend it.
         session = Session(
@@ -198,19 +227,20 @@ def _work(job: Job, config: RunConfig, plan: Plan, dataset: Dataset) -> None:
         try:
             open_search(tracker, config, plan, kind=job.kind)
             tracker.sync(journal.trials.values())
-            if not (config.path / job.result).exists():
+            if not result.exists():
                 _train(job, session)
             job.tell(session)
         except ClusterLost as lost:
             tracker.close_search("FAILED", verdict=None, artifacts=None)
             leave(lost)
         except KeyboardInterrupt:
+            interruption.closes(go_on)
+            log.warning(go_on)
             tracker.close_search("KILLED", verdict=None, artifacts=None)
-            raise RunInterrupted(
-                f"Interrupted. Go on with: {next_command('resume', RUN=config.path)}"
-            ) from None
+            raise RunInterrupted(go_on) from None
         except Exception as error:
             has_failed = True
+            interruption.closes()
             log.exception("the run failed")
             tracker.close_search("FAILED", verdict=None, artifacts=None)
             raise RunFailed(
@@ -218,6 +248,7 @@ def _work(job: Job, config: RunConfig, plan: Plan, dataset: Dataset) -> None:
                 f"go on with: {next_command('resume', RUN=config.path)}"
             ) from error
         finally:
+            interruption.closes()
             journal.close()
             tune_run.stop_ray(keeps_logs=has_failed)
 
@@ -230,10 +261,14 @@ def _train(job: Job, session: Session) -> None:
         gpus_per_trial=config.gpus_per_trial,
         ray_address=config.ray_address,
         storage=below(config.storage or config.run_dir, config.run_name, "ray"),
+        hang_timeout_s=config.hang_timeout_s,
+        run_s=read_json(config.path / "plan.json").get("estimate_s"),
     )
     num_cores = tune_run.start_ray(resources)
     journal.begin_session(
-        num_cores=num_cores, cores_per_trial=config.cpus_per_trial, started_at=STARTED_AT
+        num_cores=num_cores,
+        cores_per_trial=config.cpus_per_trial,
+        running_s=time.monotonic() - STARTED_AT,
     )
     deadline = None
     if config.time_budget_s is not None:
@@ -257,4 +292,10 @@ def _train(job: Job, session: Session) -> None:
     stages = job.stages(session, deadline, progress.say)
     conductor = Conductor(journal, stages, on_change=changed)
     with progress:
-        tune_run.run(conductor, dataset=session.dataset, resources=resources, run_dir=config.path)
+        tune_run.run(
+            conductor,
+            dataset=session.dataset,
+            resources=resources,
+            run_dir=config.path,
+            say=progress.say,
+        )

@@ -5,6 +5,7 @@ from collections import Counter
 
 from rich.console import Console
 from rich.status import Status
+from rich.text import Text
 
 from search.commands.console import say
 from search.plan.resources import in_parts
@@ -55,7 +56,7 @@ class Progress:
 
     def __enter__(self) -> "Progress":
         if self._console.is_terminal:
-            self._status = self._console.status("starting workers")
+            self._status = self._console.status(Text("starting workers"))
             self._status.start()
         return self
 
@@ -71,14 +72,14 @@ class Progress:
         if parts and not self._told_of_parts:  # Say it once: it concerns most trials.
             self._told_of_parts = True
             told = in_parts(trial.spec.trial_id, trial.spec.recipe.batch_size, int(parts))
-            self._console.print(f"{told} Each such trial reports {PARTS}.", style="yellow")
+            say(self._console, f"{told} Each such trial reports {PARTS}.", style="yellow")
         if self._status:
             # The summary looks at all trials, which may be thousands.
             if time.monotonic() >= self._due_at:
-                self._status.update(self._summary(trial.spec.stage))
+                self._status.update(Text(self._summary(trial.spec.stage)))
                 self._due_at = time.monotonic() + SHOWN_EVERY_S
         elif trial.status != "running" and (before is None or before.status == "running"):
-            self._console.print(self._line(trial), highlight=False, soft_wrap=True)
+            say(self._console, self._line(trial))
 
     def say(self, text: str) -> None:
         """Print a sentence above the changing line."""

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from search.commands.console import tell_of_tracking
+from search.commands.console import say, tell_of_tracking
 from search.commands.job import Job, Say, Session
 from search.commands.plan import show
 from search.engine.conductor import Stage
@@ -33,11 +33,12 @@ def _tell(session: Session) -> None:
     config, plan, journal = session.config, session.plan, session.journal
     analysis = analyse(journal, plan, config)
     write_outputs(config, plan, journal, analysis)
+    champion = None
     try:
         champion = make_champion(config, plan, session.dataset, journal, analysis)
     except OSError as error:  # The verdict does not depend on the model.
-        champion = None
         log.warning("no champion model: %s", error)
+        say(session.console, f"No champion model: {error}", style="yellow")
     session.tracker.close_search(
         "FINISHED", verdict=analysis.verdict, artifacts=config.path, champion=champion
     )

@@ -1,6 +1,7 @@
 """Log file and signal handling of commands that run for long."""
 
 import logging
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -38,15 +39,54 @@ def log_file(path: Path) -> Iterator[None]:
             handler.close()
 
 
+class Interruption:
+    """How a run is ended from outside: once to close it, twice more while it closes to leave it."""
+
+    def __init__(self) -> None:
+        self._is_closing = False
+        self._is_impatient = False
+        self._go_on = ""
+
+    def closes(self, go_on: str = "") -> None:
+        """Say that the run is being closed from now on, so that nothing must interrupt that.
+
+        Args:
+            go_on: The line that says how to go on, for who does not wait for the end.
+        """
+        self._is_closing = True
+        self._go_on = go_on or self._go_on
+
+    def __call__(self, number: int, frame: object) -> None:
+        """Handle a signal."""
+        if not self._is_closing:
+            raise KeyboardInterrupt
+        if self._is_impatient:
+            _tell(self._go_on or "Interrupted while it closed.")
+            os._exit(130)  # Ray's processes end with this one.
+        self._is_impatient = True
+        _tell("Closing what is open, which takes some seconds; once more leaves it as it is.")
+
+
+def _tell(text: str) -> None:
+    """Write a line from within a signal, which may have come in the middle of another write."""
+    with suppress(OSError):
+        os.write(2, f"{text}\n".encode(errors="backslashreplace"))
+
+
 @contextmanager
-def terminated_like_interrupted() -> Iterator[None]:
-    """Treat SIGTERM, by which job schedulers end processes, as an interrupt from the keyboard."""
+def interruptible() -> Iterator[Interruption]:
+    """Close runs properly however they are ended.
 
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
+    Ctrl-C, SIGTERM (a job scheduler) and SIGHUP (a terminal that is closed) all raise
+    `KeyboardInterrupt`; SIGHUP does not where it is ignored, as under nohup.
+    """
+    interruption = Interruption()
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, interruption) for number in numbers}
     try:
-        yield
+        yield interruption
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

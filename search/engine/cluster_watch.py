@@ -35,7 +35,7 @@ class ClusterWatch:
 
     It connects at intervals to the two parts that a driver needs: the control store (GCS) and the
     node manager of its own machine. SIGTERM must raise `KeyboardInterrupt` meanwhile
-    (`search.commands.session.terminated_like_interrupted`).
+    (`search.commands.session.interruptible`).
 
     Args:
         run_dir: Directory of the run, for the message.

@@ -29,6 +29,9 @@ class Stage(Protocol):
     def goes_on(self, trial: Trial) -> bool:
         """Whether a trial that has just reported an epoch before its last is trained further."""
 
+    def is_late(self, trial: Trial) -> bool:
+        """Whether a trial must end now, though it has not reported since it was let go on."""
+
     def ended(self, trial: Trial) -> None:
         """Take note that a trial of this stage ended."""
 
@@ -76,6 +79,8 @@ class Conductor:
     def next_trial(self) -> Trial | Wait:
         """Return the next trial to start, with its records if restarted, or why there is none."""
         if self._to_restart:
+            if not self._may_begin(self._to_restart[0].spec.stage):
+                return Wait.FOR_RUNNING
             trial = self._to_restart.pop(0)
             while self._stage is None or self._stage.name != trial.spec.stage:
                 self._begin_stage()
@@ -126,11 +131,34 @@ class Conductor:
         """Start a running trial again, before others, because its worker could not begin it."""
         self._to_restart.append(self._journal.trials[trial_id])
 
+    def tick(self) -> None:
+        """Do what time alone asks for; to be called about every second."""
+        self._journal.tick()
+
+    def late(self) -> list[str]:
+        """Names of the trials that run and must not, for the time of their stage is over."""
+        if self._stage is None:
+            return []
+        running = [self._journal.trials[trial_id] for trial_id in self._running]
+        return sorted(t.spec.trial_id for t in running if self._stage.is_late(t))
+
+    def stop(self, trial_id: str) -> None:
+        """Note that a trial was ended between two reports, for the time of its stage is over."""
+        epoch = self._journal.trials[trial_id].epoch
+        self._end(trial_id, "stopped", f"stopped in epoch {epoch + 1}: the time was up")
+
     def failed(self, trial_id: str, reason: str) -> None:
         """Record that a trial failed for good; the others go on."""
         if self._journal.trials[trial_id].is_full_length:
             return  # Its results are complete; only its weights are lost.
         self._end(trial_id, "failed", reason)
+
+    def _may_begin(self, stage: str) -> bool:
+        """Whether a stage is at work, or may be: of an earlier one nothing runs."""
+        if self._stage is None or self._stage.name == stage:
+            return True
+        waiting = {trial.spec.trial_id for trial in self._to_restart}
+        return not self._running - waiting
 
     def _begin_stage(self) -> None:
         self._stage = self._stages.pop(0)()

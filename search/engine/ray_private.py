@@ -5,6 +5,7 @@ names against the installed Ray, and pyproject.toml admits no version that it wa
 """
 
 import logging
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,19 @@ def start_cluster(temp_dir: Path) -> None:
     The public alternative is the environment variable `RAY_TMPDIR`, which workers would pass on to
     all processes that they start.
     """
-    ray.init(
-        address="local",
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        _temp_dir=str(temp_dir),
-    )
+    # A terminal that is closed tells its whole process group; Ray's processes, which inherit what
+    # is blocked, must outlive that, for this one closes what is open with their help.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            _temp_dir=str(temp_dir),
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def keep_keys_at_home() -> None:
@@ -80,6 +87,28 @@ def waiting_trials(scheduled: Any) -> list[Any]:
         for trial in controller.get_live_trials()
         if trial.status == Trial.PENDING and not has_worker(trial)
     ]
+
+
+def workers_of_trials(scheduled: Any) -> list[tuple[Any, Any]]:
+    """Each trial that has a worker, with it: one that trains, begins another trial or is starting.
+
+    A trial tells of its worker only while it trains.
+
+    Args:
+        scheduled: The controller as a scheduler is given it, in a wrapper.
+    """
+    controller = scheduled._tune_controller
+    live = controller._actor_manager._live_actors_to_ray_actors_resources
+    return [
+        (trial, live[actor][0])
+        for trial, actor in controller._trial_to_actor.items()
+        if actor in live and not trial.is_finished()
+    ]
+
+
+def end_for_good(trial: Any) -> None:
+    """Have Tune not start a trial again whose worker is about to be ended."""
+    trial.max_failures = 0
 
 
 def keep_newest_checkpoint(trial: Any) -> None:

@@ -7,10 +7,13 @@ crash a new Tune run resumes from the journal.
 
 import logging
 import os
+import secrets
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray import tune
@@ -21,8 +24,9 @@ from search.engine.border import trial_id_of
 from search.engine.cluster_watch import ClusterWatch
 from search.engine.conductor import Conductor
 from search.engine.scheduler import ConductedScheduler
-from search.engine.searcher import CheckpointNotes, ConductedSearcher
+from search.engine.searcher import CheckpointNotes, ConductedSearcher, NotPickled
 from search.engine.session_place import SessionPlace, make_session_place
+from search.engine.silence import Silence
 from trainable.data.datasets import Dataset
 from trainable.ray_trainable import RecipeTrainable
 
@@ -54,6 +58,9 @@ class Resources:
         storage: Directory or URI of the trials' checkpoints; every node must reach it.
         max_failures: Number of times that a trial whose worker died is started again.
         checkpoint_every_s: Seconds of training between checkpoints of a trial.
+        hang_timeout_s: Seconds after which a silent worker counts as hung; None for
+            `search.engine.silence`'s own.
+        run_s: Expected seconds of the whole run, or None if unknown.
     """
 
     cpus_per_trial: float
@@ -62,9 +69,29 @@ class Resources:
     storage: str
     max_failures: int = 2
     checkpoint_every_s: float = 20.0
+    hang_timeout_s: float | None = None
+    run_s: float | None = None
 
 
-def run(conductor: Conductor, *, dataset: Dataset, resources: Resources, run_dir: Path) -> None:
+class Looks(NotPickled, tune.Callback):
+    """Calls the scheduler between reports, about ten times a second."""
+
+    def __init__(self, scheduler: ConductedScheduler) -> None:
+        self._scheduler = scheduler
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Call the scheduler, at each round of Tune's loop."""
+        self._scheduler.look()
+
+
+def run(
+    conductor: Conductor,
+    *,
+    dataset: Dataset,
+    resources: Resources,
+    run_dir: Path,
+    say: Callable[[str], None] = lambda text: None,
+) -> None:
     """Train all trials of a conductor on Ray Tune.
 
     Args:
@@ -72,6 +99,7 @@ def run(conductor: Conductor, *, dataset: Dataset, resources: Resources, run_dir
         dataset: Dataset, put into the object store once; trials map it without a copy.
         resources: Resources of a trial.
         run_dir: Directory of the run, for the predictions on each test image.
+        say: Function that prints a line for the user, of what takes longer than it should.
 
     Raises:
         ClusterLost: If the cluster is lost.
@@ -89,14 +117,19 @@ def run(conductor: Conductor, *, dataset: Dataset, resources: Resources, run_dir
         {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},
     )
     places = _Places(resources)
+    scheduler = ConductedScheduler(
+        conductor,
+        run_dir,
+        num_own_workers=None if resources.ray_address else places,
+        silence=Silence(timeout_s=resources.hang_timeout_s, run_s=resources.run_s),
+        say=say,
+    )
     ray_private.keep_keys_at_home()
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
             search_alg=ConductedSearcher(conductor, places, storage=resources.storage),
-            scheduler=ConductedScheduler(
-                conductor, run_dir, num_own_workers=None if resources.ray_address else places
-            ),
+            scheduler=scheduler,
             num_samples=-1,
             # With a limit Tune starts workers in parallel, without one it waits for each before
             # it starts the next.
@@ -107,11 +140,12 @@ def run(conductor: Conductor, *, dataset: Dataset, resources: Resources, run_dir
         ),
         run_config=tune.RunConfig(
             # A new name for each session, so that a checkpoint of an earlier session is never
-            # overwritten while a trial may have to resume from it.
-            name=time.strftime("session-%Y%m%d-%H%M%S"),
+            # overwritten while a trial may have to resume from it. The time may come twice, as
+            # clocks are set back.
+            name=f"{time.strftime('session-%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}",
             storage_path=resources.storage,
             verbose=0,
-            callbacks=[CheckpointNotes(conductor, resources.storage)],
+            callbacks=[CheckpointNotes(conductor, resources.storage), Looks(scheduler)],
             failure_config=tune.FailureConfig(max_failures=resources.max_failures),
             # Trials save checkpoints by themselves; none is needed at the end. `CheckpointNotes`
             # sets the number that each trial keeps.

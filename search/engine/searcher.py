@@ -112,6 +112,11 @@ class CheckpointNotes(NotPickled, tune.Callback):
         if trial.checkpoint:
             delete_files_of(trial)
 
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Do the same where a trial is over because its worker was ended on purpose."""
+        if self._conductor.trial(trial_id_of(trial)).status == "stopped":
+            self.on_trial_complete(iteration, trials, trial)
+
     def _delete_earlier(self, trial: Any) -> None:
         """Delete a trial's checkpoints of an earlier session once a newer one exists."""
         location = location_gone_on_from(trial)

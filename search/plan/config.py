@@ -1,12 +1,12 @@
 """The user's settings of a run, with defaults filled in, as kept in ``config.json``."""
 
-import os
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Self
 from uuid import uuid4
 
 from search.plan.option import Option, asked_of
+from search.records.home import Home
 from search.records.metrics import METRICS, NLL_REFINED, searched_by
 from search.records.passwords import refuse_passwords, require_address, without_passwords
 from search.records.strict_json import build, require_text
@@ -41,6 +41,7 @@ class RunConfig:
         created: Time of the command, in local time.
         search_id: Identifier in the tracking store, independent of the directory's name.
         stages: Stages to run, in order.
+        home: Directory for which the places (`PLACES`) were given; None if the run lies elsewhere.
         ranges: Ranges that replace those of the space, as ``name=low:high``.
         fixed: Strengths taken out of the search, as ``name=value``.
         min_blocks: Number of rounds; small blocks are joined to rounds of eight runs
@@ -59,6 +60,7 @@ class RunConfig:
     created: str
     search_id: str = field(default_factory=_new_id)
     stages: tuple[str, ...] = SEARCH_STAGES
+    home: Home | None = None
     model: Annotated[
         str | None, Option("Any timm model, or resnet18_cifar.", default_words=BY_DATASET)
     ] = None
@@ -117,6 +119,15 @@ class RunConfig:
     ] = None
     time_budget_s: Annotated[
         float | None, Option("Seconds after which the search starts nothing new.", above=0)
+    ] = None
+    hang_timeout_s: Annotated[
+        float | None,
+        Option(
+            "Seconds without a report after which a worker counts as hung; its trial is started "
+            "again, three times in all.",
+            default_words="20 times the slowest epoch, at least 600",
+            above=0,
+        ),
     ] = None
     amp_dtype: Annotated[
         str | None,
@@ -180,6 +191,10 @@ class RunConfig:
         float,
         Option("Share of the trials that passes a rung, in (0, 1]; 0.33 is usual for ASHA."),
     ] = 0.9
+    no_example: Annotated[
+        bool,
+        Option("Register the champion without its example of up to 16 training images."),
+    ] = False
     seeds: Annotated[int, Option("Seeds of every recipe, each on a fresh split.", at_least=2)] = 3
     optimizers: Annotated[
         tuple[str, ...],
@@ -223,8 +238,9 @@ class RunConfig:
     def from_dict(cls, data: dict[str, Any], *, path: Path) -> Self:
         """Convert back from ``config.json``; ``path`` is the run's present directory.
 
-        A run that was moved may come from somebody else, so its places to write to and servers
-        (`PLACES`) are dropped. `search.commands.pipeline.run_again` takes new ones.
+        A run that was not made in this directory may come from somebody else, so its places to
+        write to and servers (`PLACES`) are dropped, and it has no home.
+        `search.commands.pipeline.run_again` takes new ones.
 
         Raises:
             InputError: If a key is unknown or missing, or a value has the wrong type or is outside
@@ -241,11 +257,10 @@ class RunConfig:
             raise InputError(f"{file} is of another version: its key {unknown[0]!r} is unknown.")
         asked = build(cls, values, where=str(file))
         now = replace(asked, run_dir=str(path.parent), run_name=path.name)
-        # Unlike this, Path.resolve raises where links lead in a circle.
-        if os.path.realpath(asked.path) == os.path.realpath(path):
+        if asked.home is not None and asked.home.is_at(path):
             return now
-        data_dir = str(Path("data").resolve())
-        return replace(now, storage=None, tracking_uri=None, ray_address=None, data_dir=data_dir)
+        nowhere: dict[str, Any] = {**dict.fromkeys(PLACES), "home": None}
+        return replace(now, **nowhere, data_dir=str(Path("data").resolve()))
 
 
 def _check_optimizers(names: tuple[str, ...]) -> None:

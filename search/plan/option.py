@@ -79,7 +79,7 @@ class Asked:
         option = self.option
         said = [f"at least {option.at_least:g}"] if option.at_least else []
         default = option.default_words
-        if not default and self.default not in (MISSING, None, ()):
+        if not default and self.default not in (MISSING, None, (), False):
             default = f"{self.default:g}" if isinstance(self.default, float) else f"{self.default}"
         said += [f"default: {default}"] if default else []
         return f"{option.help} [{', '.join(said)}]" if said else option.help

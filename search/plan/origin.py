@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from search.plan.config import SCHEMA, RunConfig
+from search.plan.config_file import read_config
 from search.plan.plan import Plan
 from search.records.files import exists, read_json
 from search.records.strict_json import build, one_line
@@ -58,7 +59,7 @@ def read_origin(run_dir: Path) -> Origin:
     Raises:
         InputError: If it holds no run of this version.
     """
-    config = RunConfig.from_dict(read_json(run_dir / "config.json"), path=run_dir)
+    config = read_config(run_dir)
     plan = Plan.from_dict(read_json(run_dir / "plan.json"), config=config)
     moved = _Moved()
     if (exported := run_dir / EXPORT_FILE).is_file():

@@ -1,6 +1,5 @@
 """Atomic writing of files, reading of JSON, and the lock on a run directory."""
 
-import fcntl
 import json
 import os
 import stat
@@ -11,7 +10,16 @@ from typing import Any
 
 from search.records.strict_json import parse_json
 from spaces.errors import InputError
-from trainable.whole_file import commit
+from trainable.whole_file import NoLocksError, commit, lock
+
+LOCK_FILE = ".lock"
+_PROBE = ".probe"
+_FIRST_FILES = ("plan.json", "config.json", "recipe.yaml", "train.json")
+"""What a start writes, of a search and of a training run; with the last of each it has begun."""
+_OF_A_START = {
+    *(LOCK_FILE, _PROBE, "plan.json", "recipe.yaml"),
+    *(f".{name}.partial" for name in _FIRST_FILES),
+}
 
 
 def write_text(path: Path, text: str) -> None:
@@ -57,7 +65,7 @@ def make_writable(directory: Path) -> None:
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        probe = directory / ".probe"
+        probe = directory / _PROBE
         probe.touch()
         probe.unlink()
     except OSError as error:
@@ -91,15 +99,39 @@ def only_driver(run_dir: Path) -> Iterator[None]:
     """Lock a run directory for this process; the lock ends with the context or the process.
 
     Raises:
-        InputError: If another process works on the run, or links lead out of it.
+        InputError: If another process works on the run, links lead out of it, or nothing can be
+            locked there.
     """
     require_closed(run_dir)
-    with (run_dir / ".lock").open("w") as file:
+    try:
+        file = (run_dir / LOCK_FILE).open("w")
+    except OSError as error:
+        raise InputError(f"{run_dir} cannot be written to: {error.strerror}.") from error
+    with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(file, waits=False)
         except BlockingIOError as error:
             raise InputError(f"Another process works on {run_dir}; wait or end it.") from error
+        except NoLocksError as error:
+            raise InputError(
+                f"A run directory must lie on a file system with locks (flock), but that of "
+                f"{run_dir} has none ({error.strerror}): give a --run-dir on another one, a local "
+                "disk or home, and --storage for checkpoints that all nodes must reach; or have "
+                "it mounted with locks (Lustre: -o flock)."
+            ) from error
         yield
+
+
+def is_begun(run_dir: Path) -> bool:
+    """Whether a directory holds anything but what a start leaves that was ended in its first lines.
+
+    A run that was killed before the last file of its start was written can be started again.
+    """
+    if not run_dir.is_dir():
+        return exists(run_dir)
+    found = {path.name for path in run_dir.iterdir()}
+    # A lock is taken before anything is written: without one, these files are somebody else's.
+    return bool(found - (_OF_A_START if LOCK_FILE in found else {_PROBE}))
 
 
 def _finite(data: Any) -> Any:

@@ -17,6 +17,7 @@ EVENTS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "restart": {"trial_id": str},
     "place": {"trial_id": str, "node": str, "host": str},
     "checkpoint": {"trial_id": str, "path": str},
+    "model": {"trial_id": str, "sha256": str},
     "end": {"trial_id": str, "status": str, "reason": str},
 }
 """Keys and types of each kind of event, besides ``time``."""
@@ -48,6 +49,9 @@ def read_event(line: bytes, trials: Mapping[str, Trial], *, where: str) -> dict[
         value = event.get(name)
         if not isinstance(value, accepted) or isinstance(value, bool):
             raise InputError(f"{where} must hold a `{name}`, but got {one_line(repr(value))}.")
+    session_s = event.get("session_s", 0.0)
+    if not isinstance(session_s, _NUMBER) or isinstance(session_s, bool) or session_s < 0.0:
+        raise InputError(f"{where}: `session_s >= 0` must hold, but got {session_s!r:.40}.")
     if kind == "start":
         spec = TrialSpec.from_dict(event["spec"], where=where)
         if spec.trial_id != event["trial_id"] or spec.trial_id in trials:

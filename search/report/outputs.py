@@ -1,5 +1,6 @@
 """Writing of a run's files for people: tables and report while it runs, the rest at its end."""
 
+import logging
 import time
 from collections.abc import Collection, Iterable, Mapping
 
@@ -20,6 +21,7 @@ from search.stages.analysis import Analysis
 from search.verdict.wording import raw
 from spaces.recipe import Recipe
 
+log = logging.getLogger("search")
 TABLES_EVERY_S = 5.0
 """Fewest seconds between two versions of the tables, which are rewritten as a whole."""
 REPORT_EVERY_S = 60.0
@@ -100,11 +102,22 @@ class SoFar:
     def __init__(self, config: RunConfig, plan: Plan) -> None:
         self._config = config
         self._plan = plan
+        self._is_off = False
         self._tables_due_at = 0.0
         self._report_due_at = 0.0
 
     def offer(self, trials: Collection[Trial]) -> None:
-        """Write the tables and the report if their interval has passed."""
+        """Write the tables and the report if their interval has passed, until writing fails."""
+        if self._is_off:
+            return
+        try:
+            self._write(trials)
+        # Whatever the error: a report of the run so far is no reason to end the search.
+        except Exception:
+            self._is_off = True
+            log.exception("tables and report of the run in progress are no longer written")
+
+    def _write(self, trials: Collection[Trial]) -> None:
         started = time.monotonic()
         if started >= self._tables_due_at:
             write_tables(self._config, self._plan, trials)

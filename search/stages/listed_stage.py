@@ -58,5 +58,9 @@ class ListedStage:
         """Return True: every listed trial runs to full length, as early values mislead."""
         return True
 
+    def is_late(self, trial: Trial) -> bool:
+        """Nothing that is listed may be missing."""
+        return False
+
     def ended(self, trial: Trial) -> None:
         """Do nothing: later batches read the results from the journal."""

@@ -121,6 +121,10 @@ class SearchStage:
         """Whether the trial passes the rung it is at and the deadline has not passed."""
         return not self._settings.is_late and self._climb(trial)
 
+    def is_late(self, trial: Trial) -> bool:
+        """Whether the clock has run out for a trial that may be stopped."""
+        return self._settings.is_late and not trial.spec.never_stop
+
     def ended(self, trial: Trial) -> None:
         """Record an ended trial's scores at the rungs and tell the proposer its result."""
         if trial.spec.role == RERUN:

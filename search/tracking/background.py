@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from search.records.passwords import without_passwords
 from search.records.trials import Trial
 from search.tracking.answer import Answer
 from search.tracking.store import DatasetInfo
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from search.tracking.champion import Champion
 
 _LOGGER = logging.getLogger(__name__)
+_MOST_CHARACTERS = 300
 EVERY_S = 0.25
 """Seconds between two writes; changes in between are written together."""
 
@@ -38,12 +40,13 @@ class BackgroundTracker:
         self._lock = threading.Lock()
         self._is_closing = threading.Event()
         self._thread: threading.Thread | None = None
-        self._bug: Exception | None = None
+        self._stopped_by = ""
 
     @property
     def problems(self) -> list[str]:
         """Failures that left the store incomplete, one line each; empty if it holds everything."""
-        return self._tracker.problems
+        stopped = [f"it was switched off: {self._stopped_by}"] if self._stopped_by else []
+        return [*self._tracker.problems, *stopped]
 
     def open_search(
         self, *, params: Mapping[str, str], tags: Mapping[str, str], dataset: DatasetInfo | None
@@ -58,7 +61,6 @@ class BackgroundTracker:
 
     def sync(self, trials: Iterable[Trial]) -> None:
         """Queue trials, so that what the store lacks of them is written soon."""
-        self._raise_bug()
         with self._lock:
             for trial in trials:
                 self._waiting[trial.spec.trial_id] = trial
@@ -84,29 +86,37 @@ class BackgroundTracker:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
-        if status == "FINISHED":
-            self._raise_bug()
-        elif self._bug is not None:  # Log it only: the error that ended the search matters more.
-            _LOGGER.error("tracking stopped early", exc_info=self._bug)
-            self._bug = None
-        if waiting := self._take():
-            self._tracker.sync(waiting)
-        self._tracker.close_search(
-            status, verdict=verdict, artifacts=artifacts, champion=champion, answer=answer
-        )
+        waiting = self._take()
+        try:
+            if waiting:
+                self._tracker.sync(waiting)
+            self._tracker.close_search(
+                status, verdict=verdict, artifacts=artifacts, champion=champion, answer=answer
+            )
+        except Exception as error:  # As in `_work`.
+            self._switch_off(error)
 
     def _work(self, begin: Callable[[], object]) -> None:
+        taken: Collection[Trial] = ()
         try:
             begin()
             while not self._is_closing.wait(EVERY_S):
-                self._tracker.sync(self._take())
-        except Exception as bug:  # Raised again in the main thread, where it is not lost.
-            self._bug = bug
+                taken = self._take()
+                self._tracker.sync(taken)
+        # Whatever the error, an answer that MLflow cannot read or a bug of ours: tracking copies
+        # what the journal holds, and is no reason to end a search.
+        except Exception as error:
+            self._switch_off(error)
+            with self._lock:  # It is tried once more at the end.
+                self._waiting = {t.spec.trial_id: t for t in taken} | self._waiting
 
-    def _raise_bug(self) -> None:
-        bug, self._bug = self._bug, None
-        if bug is not None:
-            raise bug
+    def _switch_off(self, error: Exception) -> None:
+        said = " ".join(without_passwords(f"{type(error).__name__}: {error}").split())
+        self._stopped_by = (
+            f"{said[:_MOST_CHARACTERS]}. The run directory holds everything; `make resume` brings "
+            "the store up to date. The log has the details."
+        )
+        _LOGGER.error("tracking is switched off", exc_info=error)
 
     def _take(self) -> Collection[Trial]:
         with self._lock:

@@ -49,7 +49,7 @@ class Champion:
     Attributes:
         model_file: Path of ``model.safetensors``, from `save_champion`.
         images: Some images as they lie in the dataset, shape image, height, width, 3, for the
-            example.
+            example; none for no example.
         name: Name of the registered model; characters that MLflow refuses are replaced.
         description: Description of this version, in Markdown.
         tags: Tags of this version.
@@ -219,7 +219,8 @@ def _build(folder: Path, described: object, model_file: Path, images: NDArray[np
         artifacts={"weights": str(model_file)},
         code_paths=[str(ROOT / name) for name in ("spaces", "trainable")] if ours else None,
         signature=signature,
-        input_example=np.ascontiguousarray(images[:num_shown]),
+        # Training images, visible to everybody who reads the store: --no-example leaves them out.
+        input_example=np.ascontiguousarray(images[:num_shown]) if len(images) else None,
         # Given explicitly, as MLflow would start a process that loads the model to find them.
         pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in _LIBRARIES],
         metadata={key: metadata[key] for key in ("recipe", "class_names", "metrics")},

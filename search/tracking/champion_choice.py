@@ -4,10 +4,10 @@ The champion is the recipe that the verdict *exports*: the advised one, unless a
 validation images. Loading it by its alias therefore gives the model that the verdict recommends.
 """
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
 
 from search.engine.storage import below, delete_folder, is_below
 from search.plan.config import RunConfig
@@ -21,7 +21,7 @@ from search.tracking.champion import Champion, champion_trial, save_champion
 from search.verdict.schema import Verdict
 from search.verdict.wording import ROLE_WORDS, count
 from trainable.data.datasets import Dataset
-from trainable.models.saved_model import MODEL_FILE, loading_code, read_metadata
+from trainable.models.saved_model import MODEL_FILE, loading_code
 
 _SHOWN = 16  # Number of images among which the model's example is chosen.
 
@@ -34,7 +34,7 @@ def make_champion(
     The checkpoints of the confirmation runs, three times as large, are deleted then.
 
     Raises:
-        OSError: If the weights were not kept, or are not on this machine.
+        OSError: If the weights were not kept, are not on this machine, or may be somebody else's.
     """
     exported = analysis.verdict.exported
     trials = journal.of_stage("confirm")
@@ -49,17 +49,24 @@ def make_champion(
     storage = below(config.storage or config.run_dir, config.run_name, "ray")
     ours = [t for t in trials if t.checkpoint is not None and is_below(storage, t.checkpoint)]
     model_file = config.path / MODEL_FILE
-    if not _holds(model_file, trial):
+    if not _holds(model_file, trial, journal):
         if trial not in ours:
             raise FileNotFoundError(f"{trial.checkpoint} does not lie in {storage}.")
         save_champion(config.path, trial, class_names=plan.data.class_names)
+        journal.wrote_model(trial.spec.trial_id, _sha256(model_file))
     for other in ours:
         delete_folder(str(other.checkpoint))
+    if config.home is None or not config.home.has_begun:
+        raise PermissionError(
+            f"{model_file} is not registered: the run was begun elsewhere, and whoever loads a "
+            "champion trusts it. Register it by hand if you do."
+        )
+    num_shown = 0 if config.no_example else _SHOWN
     metric = METRICS[analysis.verdict.metric]
     reached = trial.records[-1].metrics[metric.on("test")]
     return Champion(
         model_file=model_file,
-        images=np.asarray(dataset.images[dataset.split.train[:_SHOWN]]),
+        images=np.asarray(dataset.images[dataset.split.train[:num_shown]]),
         name=f"{plan.data.name}-{trial.spec.recipe.model}",
         description=_description(plan, trial, analysis),
         tags={
@@ -71,13 +78,20 @@ def make_champion(
     )
 
 
-def _holds(model_file: Path, trial: Trial) -> bool:
-    """Whether the file already has the weights of that trial, from an earlier call."""
+def _holds(model_file: Path, trial: Trial, journal: Journal) -> bool:
+    """Whether the file already has the weights of that trial, from an earlier call.
+
+    The file may have been changed since, so that only the hash in the journal is proof.
+    """
     try:
-        recipe: object = read_metadata(model_file)["recipe"]
-    except (OSError, SafetensorError, KeyError, ValueError):
-        return False  # The file is missing, or was not written by this project.
-    return recipe == trial.spec.recipe.to_dict()
+        return journal.model == (trial.spec.trial_id, _sha256(model_file))
+    except FileNotFoundError:
+        return False
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _why(verdict: Verdict) -> str:

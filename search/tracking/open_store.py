@@ -1,6 +1,5 @@
 """Opening of an MLflow tracking store: a server, or an embedded database made if missing."""
 
-import fcntl
 import logging
 import os
 import socket
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 from search.records.passwords import hand_to_mlflow
 from search.tracking.patience import PlainProblem
 from search.tracking.store import Store, refuse_deleted
+from trainable.whole_file import lock
 
 ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
@@ -169,7 +169,7 @@ def _locked(path: Path) -> Iterator[None]:
     with path.open("a") as file:
         while True:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock(file, waits=False)
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:

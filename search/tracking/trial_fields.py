@@ -219,5 +219,6 @@ def start_time(trial: Trial) -> float | None:
 def end_time(trial: Trial) -> float | None:
     """Return when a trial ended, in seconds since 1970, if it ended with its last report."""
     if trial.status in ("finished", "stopped", "diverged") and trial.records:
-        return trial.records[-1].time or None
+        # The latest: the clock may have been set back, and nothing ends before it began.
+        return max(record.time for record in trial.records) or None
     return None

@@ -56,6 +56,8 @@ def wrapped(controller: Any) -> Any:
         "_actor_cache.increase_max",
         "_trial_to_actor.get",
         "_actor_manager.is_actor_started",
+        "_actor_manager._live_actors_to_ray_actors_resources.get",
+        "_trial_to_actor.items",
         "get_live_trials",
     ],
 )
@@ -72,6 +74,7 @@ def test_the_controller_has_its_private_names(controller: Any, name: str) -> Non
     "name",
     [
         "placement_group_factory",
+        "max_failures",
         "evaluated_params",
         "_default_result_or_future",
         "run_metadata.metric_analysis",
@@ -123,6 +126,34 @@ def test_a_trial_waits_until_a_worker_starts_for_it(controller: Any, trial: Any)
     assert waiting() == {other}
     other.set_status(Trial.RUNNING)
     assert waiting() == set()
+
+
+def test_every_trial_with_a_worker_is_found_with_it_also_before_it_trains(
+    controller: Any, trial: Any
+) -> None:
+    other: Any = Trial("toy", stub=True, storage=trial.storage)
+    for added, actor in ((trial, "tracked 1"), (other, "tracked 2")):
+        controller.add_trial(added)
+        controller._trial_to_actor[added] = actor
+    assert ray_private.workers_of_trials(wrapped(controller)) == []
+    live = controller._actor_manager._live_actors_to_ray_actors_resources
+    live["tracked 1"] = ("worker 1", "resources")
+    assert ray_private.workers_of_trials(wrapped(controller)) == [(trial, "worker 1")]
+    trial.set_status(Trial.TERMINATED)
+    assert ray_private.workers_of_trials(wrapped(controller)) == []
+
+
+def test_what_a_trial_needs_can_be_told() -> None:
+    needs = tune.PlacementGroupFactory([{"CPU": 2.0, "GPU": 0.5}]).required_resources
+    assert needs == {"CPU": 2.0, "GPU": 0.5}, gone("PlacementGroupFactory.required_resources")
+
+
+def test_a_trial_that_is_ended_for_good_is_not_started_again(trial: Any) -> None:
+    trial.max_failures = 2
+    trial.run_metadata.num_failures = 1
+    assert trial.should_recover(), gone("Trial.should_recover as it was")
+    ray_private.end_for_good(trial)
+    assert not trial.should_recover(), gone("Trial.max_failures as it was")
 
 
 def test_a_trial_keeps_its_newest_checkpoint(trial: Any, tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def test_a_trial_keeps_one_checkpoint_without_the_run_asking_for_it(
     config = asked["run_config"].checkpoint_config
     assert config.num_to_keep is None
     trial: Any = tune.experiment.Trial("toy", stub=True, checkpoint_config=copy.copy(config))
-    (notes,) = asked["run_config"].callbacks
+    notes, _ = asked["run_config"].callbacks
     notes.on_trial_start(0, [], trial)
     for number in (1, 2):
         folder = tmp_path / f"checkpoint_{number}"

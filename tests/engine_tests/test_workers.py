@@ -143,6 +143,9 @@ class UntilUsed:
     def goes_on(self, trial: Trial) -> bool:
         return True
 
+    def is_late(self, trial: Trial) -> bool:
+        return False
+
     def ended(self, trial: Trial) -> None:
         if not self.joined and trial.spec.number >= 2:
             self.joined = self._nodes.add()

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from search.plan.config import RunConfig
+from search.plan.config_file import read_config, write_config
 from search.plan.origin import read_origin
 from spaces.errors import InputError
 from tests.support.finished_run import a_config
@@ -32,7 +33,9 @@ def test_a_run_from_before_there_was_an_id_keeps_the_one_its_store_has(tmp_path:
     del asked["search_id"]
     config = RunConfig.from_dict(asked, path=tmp_path / "renamed")
     assert config.search_id == "r1 of 2026-11-24 02:00:00"
-    assert RunConfig.from_dict(config.to_dict(), path=config.path) == config
+    config.path.mkdir()
+    written = write_config(config)
+    assert read_config(config.path) == written
 
 
 @pytest.mark.parametrize(
@@ -52,4 +55,7 @@ def test_a_config_of_another_version_is_refused(
 
 def test_what_was_asked_survives_being_written(tmp_path: Path) -> None:
     config = replace(a_config(tmp_path), ranges=("weight_decay=0:1",), stages=("confirm",))
-    assert RunConfig.from_dict(config.to_dict(), path=config.path) == config
+    config.path.mkdir()
+    written = write_config(config, begins=True)
+    assert read_config(config.path) == written
+    assert replace(written, home=None) == config

@@ -43,3 +43,26 @@ def test_writing_takes_its_share_of_the_time_and_no_more(
         gaps = [later - earlier for earlier, later in pairwise(times)]
         assert min(gaps) >= max(every_s, cost_s / MOST_SHARE)
         assert len(times) >= 7200.0 / (max(every_s, cost_s / MOST_SHARE) + 2 * cost_s + 2.0)
+
+
+@pytest.mark.parametrize("error", [OSError("no such directory"), KeyError("a bug")])
+def test_a_report_that_cannot_be_written_ends_no_search(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+) -> None:
+    calls: list[str] = []
+
+    def refuse(*given: object) -> None:
+        calls.append("report")
+        raise error
+
+    monkeypatch.setattr("search.report.outputs.write_tables", lambda *_: calls.append("tables"))
+    monkeypatch.setattr("search.report.outputs.write_report", refuse)
+    so_far = SoFar(a_config(tmp_path), a_plan())
+    for _ in range(3):
+        so_far.offer([])
+    assert calls == ["tables", "report"], "it is tried once, and then left"
+    assert "no longer written" in caplog.text
+    assert str(error) in caplog.text

@@ -55,6 +55,9 @@ class FixedTrials:
     def goes_on(self, trial: Trial) -> bool:
         return True
 
+    def is_late(self, trial: Trial) -> bool:
+        return False
+
     def ended(self, trial: Trial) -> None:
         pass
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import os
+import signal
 import sys
 import time
 from dataclasses import replace
@@ -23,8 +24,12 @@ from trainable.run_spec import RunSpec
 
 BROKEN = "TOY_BROKEN"
 """Trials that raise in their second epoch each time, joined by commas."""
+HUNG = "TOY_HUNG"
+"""Trials that stop their whole process in their second epoch each time, joined by commas."""
 EPOCH_S = "TOY_EPOCH_S"
 """Seconds of an epoch."""
+ASKED = "TOY_ASKED"
+"""What else is asked for, as JSON: fields of the config by name."""
 EPOCHS = 4
 TRAINED = "TOY_TRAINED"
 """File to which every epoch is added when it begins: what was trained, reported or not."""
@@ -52,6 +57,8 @@ class Toy(tune.Trainable):
         time.sleep(float(os.environ[EPOCH_S]))
         if self._epoch == 1 and self._trial_id in os.environ.get(BROKEN, "").split(","):
             raise RuntimeError(f"planted failure of {self._trial_id}")
+        if self._epoch == 1 and self._trial_id in os.environ.get(HUNG, "").split(","):
+            os.kill(os.getpid(), signal.SIGSTOP)  # As a driver that waits for its device.
         self._epoch += 1
         is_test = self._spec.is_tested_after(self._epoch)
         metrics = {"train/loss": 1.0, "cost/train_s": 0.01}
@@ -112,6 +119,7 @@ def main(command: str, path: Path, tracking_uri: str) -> int:
     from search import cli
     from search.commands import pipeline
     from search.engine import run as tune_run
+    from search.plan.config_file import write_config
     from search.records.files import make_writable, write_json
     from tests.support import finished_run
     from tests.support.toy_training import toy_dataset
@@ -124,13 +132,14 @@ def main(command: str, path: Path, tracking_uri: str) -> int:
         rerun_top=2,
         max_blocks=2,
         confirm_seeds=2,
+        **json.loads(os.environ.get(ASKED, "{}")),
     )
     plan = a_plan()
     dataset = replace(toy_dataset(), digest=plan.data.digest)
     if command == "run":
         make_writable(path)
         write_json(path / "plan.json", plan.to_dict())
-        write_json(path / "config.json", config.to_dict())
+        write_config(config, begins=True)
     with (
         mock.patch.object(tune_run, "RecipeTrainable", Toy),
         mock.patch.object(pipeline, "load_images", return_value=dataset),

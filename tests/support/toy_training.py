@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from search.plan.config_file import write_config
 from search.recipes.yaml_file import write_recipe
 from search.records.files import write_json
 from search.records.journal import Journal
@@ -61,7 +62,7 @@ def write_run(root: Path, *, exported: str = "best", name: str = "r1") -> Path:
     config = finished_run.a_config(root, run_name=name)
     plan = finished_run.a_plan()
     config.path.mkdir(parents=True)
-    write_json(config.path / "config.json", config.to_dict())
+    write_config(config, begins=True)
     write_json(config.path / "plan.json", plan.to_dict())
     journal = Journal(config.path)
     for trial in finished_run.search_trials(2):

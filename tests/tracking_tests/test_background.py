@@ -102,21 +102,52 @@ def test_before_a_search_is_open_it_may_be_closed(tracker: BackgroundTracker, sl
     assert slow.calls == ["close FINISHED"]
 
 
-def test_a_bug_on_the_thread_is_raised_where_the_search_calls(
+@pytest.mark.parametrize("error", [TypeError("an odd answer [/]"), RuntimeError("a bug")])
+def test_an_answer_that_nobody_expects_switches_tracking_off_and_ends_no_search(
+    tracker: BackgroundTracker,
+    slow: Slow,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+) -> None:
+    def odd(trials: Iterable[Trial]) -> None:
+        slow.called.set()
+        raise error
+
+    slow.may_go.set()
+    monkeypatch.setattr(slow, "sync", odd)
+    begin(tracker)
+    tracker.trial_changed(a_trial(0, 1))
+    assert slow.called.wait(timeout=30)
+    tracker.trial_changed(a_trial(1, 1))
+    (told,) = wait_for_problems(tracker)
+    assert str(error) in told
+    assert "make resume" in told
+    assert "Traceback" in caplog.text
+    monkeypatch.undo()
+    close(tracker)
+    assert slow.rounds[-1] == {"search-0000": 1, "search-0001": 1}, "tried again at the end"
+    assert slow.calls == ["open", "close FINISHED"]
+
+
+def test_a_store_that_answers_oddly_at_the_end_costs_no_answer(
     tracker: BackgroundTracker, slow: Slow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def buggy(trials: Iterable[Trial]) -> None:
-        slow.called.set()
-        raise TypeError("a bug")
+    def odd(*given: object, **more: object) -> None:
+        raise AttributeError("no such thing")
 
-    monkeypatch.setattr(slow, "sync", buggy)
+    slow.may_go.set()
     begin(tracker)
-    assert slow.called.wait(timeout=30)
-    with pytest.raises(TypeError, match="a bug"):
-        close(tracker)
-    monkeypatch.undo()
-    close(tracker)  # As a run that failed does.
-    assert slow.calls == ["open", "close FINISHED"]
+    monkeypatch.setattr(slow, "close_search", odd)
+    close(tracker)
+    assert any("AttributeError: no such thing" in told for told in tracker.problems)
+
+
+def wait_for_problems(tracker: BackgroundTracker) -> list[str]:
+    deadline = time.monotonic() + 30.0
+    while not tracker.problems and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return tracker.problems
 
 
 def test_a_bug_on_the_thread_never_hides_how_the_search_ended(

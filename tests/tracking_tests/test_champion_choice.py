@@ -2,14 +2,18 @@
 
 import hashlib
 import shutil
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from search.plan.config import RunConfig
+from search.plan.config_file import read_config, write_config
 from search.plan.plan import Plan
 from search.records.journal import Journal
 from search.records.trials import Record, TrialSpec
@@ -22,7 +26,7 @@ from spaces.recipe import Recipe
 from tests.support.finished_run import a_config, a_plan, an_analysis
 from tests.support.toy_training import TOY, toy_dataset
 from trainable import checkpoint
-from trainable.models.saved_model import read_metadata
+from trainable.models.saved_model import MODEL_FILE, read_metadata
 from trainable.trainer import Trainer
 
 BEST = TOY.with_strengths(label_smoothing=0.0)
@@ -74,16 +78,16 @@ def config(template: Path, tmp_path: Path) -> RunConfig:
     """A copy of the run, whose checkpoints lie where its journal says: in the template."""
     found = a_config(tmp_path, confirm_seeds=2)
     shutil.copytree(template, found.path)
+    found = write_config(found, begins=True)
     text = (found.path / "trials.jsonl").read_text().replace(str(template), str(found.path))
     (found.path / "trials.jsonl").write_text(text)
     return found
 
 
 def champion_of(config: RunConfig, exported: str = "best", **changes: Any) -> Champion:
-    found = an_analysis(exported=exported, **changes)
-    return make_champion(
-        config, a_toy_plan(), toy_dataset(), Journal(config.path), _with_best(found)
-    )
+    found = _with_best(an_analysis(exported=exported, **changes))
+    with closing(Journal(config.path)) as journal:
+        return make_champion(config, a_toy_plan(), toy_dataset(), journal, found)
 
 
 def _with_best(analysis: Analysis) -> Analysis:
@@ -155,6 +159,35 @@ def test_what_it_was_made_of_is_deleted_and_not_missed(config: RunConfig) -> Non
     assert again.description == first.description
 
 
+def test_a_changed_file_is_not_registered_though_its_metadata_is_right(config: RunConfig) -> None:
+    file = champion_of(config).model_file
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1  # One bit of a weight.
+    file.write_bytes(content)
+    assert read_metadata(file)["model"] == TOY.model
+    with pytest.raises(FileNotFoundError, match="There is no checkpoint in"):
+        champion_of(config)
+
+
+def test_a_run_that_was_begun_elsewhere_writes_its_weights_and_registers_nothing(
+    config: RunConfig,
+) -> None:
+    came = write_config(replace(config, home=None))
+    with pytest.raises(PermissionError, match="not registered: the run was begun elsewhere"):
+        champion_of(came)
+    assert read_metadata(came.path / "model.safetensors")["model"] == TOY.model
+    # Going on with it here does not make it one that was begun here.
+    again = write_config(read_config(came.path))
+    assert again.home is not None
+    with pytest.raises(PermissionError, match="begun elsewhere"):
+        champion_of(again)
+
+
+def test_an_example_can_be_left_out(config: RunConfig) -> None:
+    assert len(champion_of(config).images) == 16
+    assert len(champion_of(replace(config, no_example=True)).images) == 0
+
+
 def test_a_file_of_another_recipe_is_not_taken_for_the_champion(config: RunConfig) -> None:
     champion_of(config, "scaled")
     with pytest.raises(FileNotFoundError, match=r"There is no checkpoint in .*confirm-0001"):
@@ -176,6 +209,23 @@ def test_a_checkpoint_of_another_model_is_told_and_not_used(config: RunConfig) -
     other.rename(file.with_name(f"run-000009-{digest}.pt"))
     with pytest.raises(OSError, match=r"confirm-0001 cannot be used: .*Missing key"):
         champion_of(config)
+
+
+def test_a_model_file_of_somebody_else_is_written_over(
+    config: RunConfig, template: Path, tmp_path: Path
+) -> None:
+    """Its metadata is right, and none of its weights."""
+    right = load_file(champion_of(config).model_file)
+    with safe_open(config.path / MODEL_FILE, "pt") as file:
+        metadata = file.metadata()
+    again = replace(config, run_name="again")
+    shutil.copytree(template, again.path)
+    events = (again.path / "trials.jsonl").read_text().replace(str(template), str(again.path))
+    (again.path / "trials.jsonl").write_text(events)
+    wrong = {name: torch.zeros_like(tensor) for name, tensor in right.items()}
+    save_file(wrong, again.path / MODEL_FILE, metadata)
+    written = load_file(champion_of(write_config(again, begins=True)).model_file)
+    assert all(torch.equal(written[name], tensor) for name, tensor in right.items())
 
 
 def test_a_broken_model_file_is_written_again(config: RunConfig) -> None:

@@ -59,7 +59,7 @@ class Toy:
         rows = [line.split() for line in whole_lines(self.home / "trained.txt")]
         return [(trial_id, int(epoch), int(pid)) for trial_id, epoch, pid in rows]
 
-    def start(self, command: str, *, epoch_s: float) -> subprocess.Popen[str]:
+    def start(self, command: str, *, epoch_s: float, **more: str) -> subprocess.Popen[str]:
         told = {
             "TOY_EPOCH_S": str(epoch_s),
             "TOY_TRAINED": str(self.home / "trained.txt"),
@@ -71,7 +71,7 @@ class Toy:
         return subprocess.Popen(
             [sys.executable, "-m", "tests.support.toy_driver", command, str(self.run), self.uri],
             cwd=ROOT,
-            env=os.environ | told,
+            env=os.environ | told | more,
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

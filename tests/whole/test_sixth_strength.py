@@ -10,7 +10,6 @@ import csv
 import hashlib
 import io
 import json
-import time
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from rich.console import Console
 from search.commands.progress import Progress
 from search.engine.conductor import Conductor
 from search.plan.config import RunConfig
+from search.plan.config_file import write_config
 from search.plan.plan import Plan
 from search.plan.planning import make_plan
 from search.plan.text import plan_text
@@ -138,10 +138,10 @@ def _run(sixth: Strength, home: Path, ranges: tuple[str, ...]) -> Whole:
     plan, _ = make_plan(config)
     config.path.mkdir()
     # What is resumed later is read from these two.
-    write_json(config.path / "config.json", config.to_dict())
+    write_config(config, begins=True)
     write_json(config.path / "plan.json", plan.to_dict())
     journal = Journal(config.path)
-    journal.begin_session(num_cores=1, cores_per_trial=1, started_at=time.time())
+    journal.begin_session(num_cores=1, cores_per_trial=1)
     console = Console(file=io.StringIO(), width=200)
     totals = {"search": 10, "attribute": 32, "confirm": 8}
     progress = Progress(

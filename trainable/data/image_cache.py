@@ -5,7 +5,6 @@ hashes (in numpy's format), and a JSON file that is written last. Nothing is tru
 last file, so a build that was killed at any moment is simply built again.
 """
 
-import fcntl
 import hashlib
 import math
 import os
@@ -25,7 +24,7 @@ from trainable.data.bulk_decode import Readable, decode_all
 from trainable.data.cache_facts import facts_text, read_facts
 from trainable.data.image_sources import ImageSource
 from trainable.data.streamed_images import StreamedImages
-from trainable.whole_file import commit
+from trainable.whole_file import NoLocksError, commit, lock
 
 LAYOUT = 2
 """Version of the cache, increased when decoding changes; other versions are not read."""
@@ -136,8 +135,10 @@ class _Cache:
 
     def build(self) -> None:
         """Decode into temporary files, then rename them, the JSON file last."""
-        for leftover in self._folder.glob("*.tmp"):
-            leftover.unlink()  # Left by a killed build; because of the lock none is running.
+        # Left by a killed build of these images; because of the lock none is running. Other files
+        # belong to somebody else, as the folder may be any.
+        for leftover in self._folder.glob(f"{self._key}.*tmp"):
+            leftover.unlink()
         images, hashes, facts = (
             path.with_suffix(f"{path.suffix}.tmp")
             for path in (self._images, self._hashes, self._facts)
@@ -188,7 +189,14 @@ class _Cache:
                 f"but it is not ({error.strerror})."
             ) from error
         with file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                lock(file, waits=True)
+            except NoLocksError as error:
+                raise InputError(
+                    f"Decoded images are kept in {self._folder}, which must lie on a file system "
+                    f"with locks (flock), but its has none ({error.strerror}): give a --data-dir "
+                    "on another one, a local disk or home, or have it mounted with locks."
+                ) from error
             yield
 
 

@@ -17,15 +17,15 @@ from rich.console import Console
 
 from search.commands.console import make_console, say, tell_of_tracking
 from search.commands.errors import RunFailed, RunInterrupted
-from search.commands.session import log_file, terminated_like_interrupted
-from search.commands.train.job import JOB_FILE, Asked, TrainJob, read_job
+from search.commands.session import Interruption, interruptible, log_file
+from search.commands.train.job import JOB_FILE, Asked, TrainJob, read_job, write_job
 from search.commands.train.model_card import Measured, summary
 from search.commands.train.plan import check_same, device, load_data, make_job
 from search.commands.train.run import CARD_FILE, METRICS_FILE, RECIPE_FILE, TrainRun, shown_epochs
 from search.commands.train.text import tell_plan, tell_result
 from search.recipes.yaml_file import write_recipe
 from search.records.command_line import next_command
-from search.records.files import exists, make_writable, only_driver, write_json
+from search.records.files import exists, is_begun, make_writable, only_driver
 from search.records.passwords import require_address, with_password, without_passwords
 from search.records.provenance import made_with
 from search.records.run_names import plain_name, require_run_name
@@ -89,30 +89,44 @@ def train(asked: Asked | None, place: Place) -> None:
     path = place.run_dir / name
     console = make_console()
     if exists(path / JOB_FILE):
-        job = read_job(path)
-        if asked is not None:
-            check_same(asked, job)
-        else:
-            job = _where_it_lies(job, place)
-        is_over = (path / METRICS_FILE).is_file()
-        trainer = None if is_over else _trainer(job, _same_images(job, place, name))
-    elif exists(path) and any(path.iterdir()):
-        raise InputError(f"{path} holds something else; choose another RUN_NAME.")
-    elif asked is None:
+        with only_driver(path):
+            job = read_job(path)
+            if asked is not None:
+                check_same(asked, job)
+            if job.home is None and not place.data_dir:
+                say(console, _NOT_MADE_HERE.format(path=path, data_dir=job.data_dir))
+            settled = _where_it_lies(job, place) if asked is None or job.home is None else job
+            is_over = (path / METRICS_FILE).is_file()
+            trainer = None if is_over else _trainer(settled, _same_images(settled, place, name))
+            if settled != job or job.home is None:
+                write_job(settled, path)
+            _work(settled, trainer, path, place, console)
+        return
+    _require_unbegun(path)
+    if asked is None:
         raise InputError(
             f"`--config` must be given: a recipe file. There is no training run {path} to go on "
             "with."
         )
-    else:
-        job, dataset = make_job(asked, name=name)
-        trainer = _trainer(job, dataset)
-        make_writable(path)
+    job, dataset = make_job(asked, name=name)
+    trainer = _trainer(job, dataset)
+    make_writable(path)
+    with only_driver(path):
+        _require_unbegun(path)  # Again: another start under this name may have come first.
         write_recipe(path / RECIPE_FILE, job.recipe, comments=[f"Trained as {name}."])
-        write_json(path / JOB_FILE, job.to_dict())
-    with only_driver(path), log_file(path / "log.txt"), terminated_like_interrupted():
-        if trainer is not None and (place.dataset or place.data_dir):
-            write_json(path / JOB_FILE, job.to_dict())
+        write_job(job, path, begins=True)  # Last: with it, the run can be gone on with.
         _work(job, trainer, path, place, console)
+
+
+_NOT_MADE_HERE = (
+    "{path} was not made here, so its data_dir no longer counts: {data_dir} does; give --data-dir "
+    "if another one should."
+)
+
+
+def _require_unbegun(path: Path) -> None:
+    if is_begun(path):
+        raise InputError(f"{path} holds something else; choose another RUN_NAME.")
 
 
 def _where_it_lies(job: TrainJob, place: Place) -> TrainJob:
@@ -141,7 +155,22 @@ def _same_images(job: TrainJob, place: Place, name: str) -> Dataset:
 def _work(
     job: TrainJob, trainer: Trainer | None, path: Path, place: Place, console: Console
 ) -> None:
-    """Train, test and track a run; unless it diverges, it can be resumed however it ends."""
+    """Train, test and track a run; unless it diverges, it can be resumed however it ends.
+
+    The caller holds the lock of the run (`only_driver`).
+    """
+    with log_file(path / "log.txt"), interruptible() as interruption:
+        _finish(job, trainer, path, place, console, interruption)
+
+
+def _finish(
+    job: TrainJob,
+    trainer: Trainer | None,
+    path: Path,
+    place: Place,
+    console: Console,
+    interruption: Interruption,
+) -> None:
     run = TrainRun(job, path)
     tracker = TrainTracker(
         place.tracking_uri,
@@ -159,8 +188,11 @@ def _work(
             tell_plan(console, job, run.trial.epoch)
             measured = _train(run, trainer, tracker, console, job)
     except KeyboardInterrupt:
+        go_on = f"Interrupted. Go on with: {again}"
+        interruption.closes(go_on)
+        log.warning(go_on)
         tracker.close("KILLED", run.trial)
-        raise RunInterrupted(f"Interrupted. Go on with: {again}") from None
+        raise RunInterrupted(go_on) from None
     except Diverged as error:
         tracker.close("FAILED", run.trial)
         raise RunFailed(

@@ -1,11 +1,13 @@
 """Settings of one full training run, as kept in ``train.json``."""
 
+import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from search.records.files import read_json
+from search.records.files import read_json, write_json
+from search.records.home import Home
 from search.records.strict_json import build
 from spaces.errors import InputError
 from spaces.recipe import Recipe
@@ -87,6 +89,7 @@ class TrainJob:
         num_test: Number of test images.
         class_names: Name of each class.
         from_search: The search that the recipe comes from, or None.
+        home: The directory that ``data_dir`` was given for; None where the run lies elsewhere.
     """
 
     train_id: str
@@ -103,6 +106,7 @@ class TrainJob:
     num_test: int
     class_names: tuple[str, ...]
     from_search: FromSearch | None
+    home: Home | None = None
 
     @property
     def task(self) -> Task:
@@ -132,13 +136,26 @@ class TrainJob:
 def read_job(run_dir: Path) -> TrainJob:
     """Read the job of a training run.
 
+    One that was not made in this very directory may be somebody else's: the data directory that it
+    names, which is written to, does not count any more.
+
     Raises:
         InputError: If the directory has no ``train.json`` of this version.
     """
     data = read_json(run_dir / JOB_FILE)
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise InputError(f"{run_dir / JOB_FILE} is not a {SCHEMA} file of this version.")
-    return TrainJob.from_dict(data, where=str(run_dir / JOB_FILE))
+    job = TrainJob.from_dict(data, where=str(run_dir / JOB_FILE))
+    if job.home is not None and job.home.is_at(run_dir):
+        return job
+    return replace(job, data_dir=os.path.realpath("data"), home=None)
+
+
+def write_job(job: TrainJob, run_dir: Path, *, begins: bool = False) -> None:
+    """Write a job into the directory of its run, which must exist; it is at home there then."""
+    has_begun = begins or (job.home is not None and job.home.has_begun)
+    settled = replace(job, home=Home.at(run_dir, has_begun=has_begun))
+    write_json(run_dir / JOB_FILE, settled.to_dict())
 
 
 def task_of(recipe: Recipe, *, num_train: int, num_classes: int) -> Task:
