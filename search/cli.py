@@ -79,7 +79,7 @@ def resume(**given: Any) -> None:
 @cli.command()
 @flags(
     *("config", "dataset", "data_dir", "num_train", "epochs", "batch_size", "lr", "seed"),
-    *("amp_dtype", "run_dir", "run_name", "tracking_uri"),
+    *("amp_dtype", "max_image_pixels", "run_dir", "run_name", "tracking_uri"),
 )
 def train(**given: Any) -> None:
     """Train a recipe once, in full, on train + validation; test it once; save the model.
@@ -95,7 +95,7 @@ def train(**given: Any) -> None:
     from search.commands.train.job import Asked
     from search.tracking.run_info import EXPERIMENT
 
-    names = ("num_train", "epochs", "batch_size", "lr", "seed", "amp_dtype")
+    names = ("num_train", "epochs", "batch_size", "lr", "seed", "amp_dtype", "max_image_pixels")
     data_dir = given["data_dir"] if _was_typed("data_dir") else None
     asked = None
     if given["config"] or not given["run_name"] or any(given[n] is not None for n in names):
@@ -144,7 +144,8 @@ def diff(**given: Any) -> None:
 @cli.command()
 @flags(
     *("dataset", "data_dir", "model", "pretrained", "reference", "seeds", "epochs", "batch_size"),
-    *("lr", "optimizer", "optimizers", "lr_trials", "metric", "num_train", "image_size", "seed"),
+    *("lr", "optimizer", "optimizers", "lr_trials", "metric", "num_train", "image_size"),
+    *("max_image_pixels", "seed"),
     *("cpus_per_trial", "gpus_per_trial", "hang_timeout_s", "amp_dtype", *PLACES),
 )
 def ablate(**given: Any) -> None:

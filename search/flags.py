@@ -18,17 +18,18 @@ PLACES = ("ray_address", "storage", "tracking_uri", "run_dir", "run_name")
 """Fields for a run's directory, name and machines."""
 SEARCH = (
     *("dataset", "data_dir", "model", "pretrained", "reference", "num_samples", "epochs"),
-    *("batch_size", "lr", "optimizer", "metric", "num_train", "image_size", "seed"),
+    *("batch_size", "lr", "optimizer", "metric", "num_train", "image_size", "max_image_pixels"),
+    *("seed", "cpus_per_trial", "gpus_per_trial", "patience", "time_budget_s", "hang_timeout_s"),
     *(
-        "cpus_per_trial",
-        "gpus_per_trial",
-        "patience",
-        "time_budget_s",
-        "hang_timeout_s",
         "amp_dtype",
         *PLACES,
+        "ranges",
+        "fixed",
+        "min_blocks",
+        "max_blocks",
+        "confirm_seeds",
+        "rerun_top",
     ),
-    *("ranges", "fixed", "min_blocks", "max_blocks", "confirm_seeds", "rerun_top"),
     *("grace_period", "reduction_factor", "keep", "no_example"),
 )
 """Fields that are flags of search, plan and diagnose."""

@@ -13,7 +13,9 @@ from pyarrow.fs import FileType
 from ray import tune
 
 from trainable import checkpoint
+from trainable.data.bulk_decode import num_cores
 from trainable.data.datasets import Dataset
+from trainable.data.decode_budget import BUDGET
 from trainable.data.device_images import DeviceImages
 from trainable.data.splits import resplit
 from trainable.evaluation import WORST
@@ -44,6 +46,7 @@ class RecipeTrainable(tune.Trainable):
         """Build the trainer for the first trial of this actor."""
         # Ray starts actors with OMP_NUM_THREADS=1, independent of their number of cores.
         torch.set_num_threads(num_threads)
+        BUDGET.leave(min(1.0, num_threads / num_cores()))
         self._reported = 0
         self._live: dict[str, float] = {}
         self._dataset = dataset

@@ -103,6 +103,15 @@ class RunConfig:
     image_size: Annotated[
         int | None, Option("Side of the input in pixels.", default_words=BY_DATASET)
     ] = None
+    max_image_pixels: Annotated[
+        int | None,
+        Option(
+            "Pixels of the largest picture that is decoded; files of larger ones count as "
+            "unreadable.",
+            default_words="200 million",
+            above=0,
+        ),
+    ] = None
     seed: Annotated[int, Option("Seed of everything.", at_least=0)] = 0
     cpus_per_trial: Annotated[float, Option("CPU cores per trial.", above=0)] = 1.0
     gpus_per_trial: Annotated[

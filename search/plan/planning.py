@@ -148,6 +148,7 @@ def load_images(config: RunConfig, *, image_size: int) -> Dataset:
         data_dir=Path(config.data_dir),
         num_train=config.num_train,
         seed=config.seed,
+        max_pixels=config.max_image_pixels,
     )
 
 

@@ -111,12 +111,12 @@ class BackgroundTracker:
                 self._waiting = {t.spec.trial_id: t for t in taken} | self._waiting
 
     def _switch_off(self, error: Exception) -> None:
+        _LOGGER.error("tracking is switched off", exc_info=error)
         said = " ".join(without_passwords(f"{type(error).__name__}: {error}").split())
         self._stopped_by = (
             f"{said[:_MOST_CHARACTERS]}. The run directory holds everything; `make resume` brings "
             "the store up to date. The log has the details."
         )
-        _LOGGER.error("tracking is switched off", exc_info=error)
 
     def _take(self) -> Collection[Trial]:
         with self._lock:

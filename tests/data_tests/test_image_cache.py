@@ -18,8 +18,9 @@ from PIL import Image
 from spaces.errors import InputError
 from trainable.data import image_cache
 from trainable.data.bulk_decode import decode_all
-from trainable.data.image_cache import DecodedImages, load_images, memory_of_machine
+from trainable.data.image_cache import DecodedImages, load_images
 from trainable.data.image_sources import ArraySource, FileSource
+from trainable.data.memory import memory_of_machine
 from trainable.data.pixels.image_decode import UnreadableImageError, read_file, to_rgb, to_square
 from trainable.data.streamed_images import StreamedImages
 from trainable.whole_file import commit

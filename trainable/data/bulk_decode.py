@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
+from trainable.data.decode_budget import BUDGET
 from trainable.data.image_sources import ImageSource
 from trainable.data.pixels.deep_grey import (
     GreyRange,
@@ -122,7 +123,8 @@ def _each(indices: Iterable[int], look: Callable[[int], None], failures: dict[in
     def look_at(chunk: list[int]) -> int:
         for index in chunk:
             try:
-                look(index)
+                with BUDGET.picture():
+                    look(index)
             except UnreadableImageError as error:
                 failures[index] = str(error)
         return len(chunk)

@@ -18,7 +18,7 @@ from trainable.data.file_facts import FileFacts
 from trainable.data.folders.folder_walk import is_folder
 from trainable.data.folders.image_folder import list_image_folder
 from trainable.data.image_cache import load_images
-from trainable.data.image_sources import TEST, TRAIN, VAL, Collection, printable
+from trainable.data.image_sources import TEST, TRAIN, VAL, Collection, FileSource, printable
 from trainable.data.notes import (
     notes_on_duplicates,
     notes_on_files,
@@ -127,6 +127,7 @@ def load_dataset(
     data_dir: Path,
     num_train: int | None,
     seed: int,
+    max_pixels: int | None = None,
 ) -> Dataset:
     """Find, decode and split a dataset.
 
@@ -139,6 +140,8 @@ def load_dataset(
         data_dir: Where datasets are kept and decoded images are cached.
         num_train: Training images to keep, class by class; None keeps all.
         seed: Seed of the division between train and validation and of the subset, at least 0.
+        max_pixels: Pixels of the largest picture of a file that counts as readable; None for
+            `trainable.data.decode_budget.MOST_PIXELS`.
 
     Raises:
         InputError: If the dataset is not there and cannot be downloaded, or breaks a rule: too few
@@ -152,6 +155,8 @@ def load_dataset(
     # Of ImageNet and a small subset, only the subset is decoded.
     used = np.sort(np.concatenate([split.train, split.val, split.test]))
     source = collection.source.pick(used)
+    if max_pixels is not None and isinstance(source, FileSource):
+        source = source.with_most_pixels(max_pixels)
     # The digits are decoded faster than a cache of them is opened.
     is_tiny = named is not None and named.sizes is not None
     decoded = load_images(

@@ -7,7 +7,6 @@ last file, so a build that was killed at any moment is simply built again.
 
 import hashlib
 import math
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from spaces.errors import InputError
 from trainable.data.bulk_decode import Readable, decode_all
 from trainable.data.cache_facts import facts_text, read_facts
 from trainable.data.image_sources import ImageSource
+from trainable.data.memory import memory_of_machine
 from trainable.data.streamed_images import StreamedImages
 from trainable.whole_file import NoLocksError, commit, lock
 
@@ -82,14 +82,6 @@ def load_images(
                 found = cache.read()
     assert found is not None
     return found
-
-
-def memory_of_machine() -> int:
-    """Return the bytes of memory for this process: the machine's or its container's, if less."""
-    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = Path("/sys/fs/cgroup/memory.max")
-    text = limit.read_text().strip() if limit.is_file() else "max"
-    return physical if text == "max" else min(physical, int(text))
 
 
 class _Cache:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from trainable.data.decode_budget import MOST_PIXELS
 from trainable.data.file_facts import FileFacts
 from trainable.data.pixels.image_decode import read_file, size_of
 
@@ -63,9 +64,11 @@ class FileSource:
     Args:
         root: The folder that names are relative to.
         paths: Relative to it, with forward slashes.
+        max_pixels: Pixels of the largest picture that counts as readable.
     """
 
-    def __init__(self, root: Path, paths: Sequence[str]) -> None:
+    def __init__(self, root: Path, paths: Sequence[str], *, max_pixels: int = MOST_PIXELS) -> None:
+        self._max_pixels = max_pixels
         # Trials run in another working directory.
         self._root = root.absolute()
         self._paths = tuple(paths)
@@ -75,7 +78,8 @@ class FileSource:
 
     def read(self, index: int, image_size: int) -> Image.Image:
         """Decode one file."""
-        return read_file(self._root / self._paths[index], image_size)
+        path = self._root / self._paths[index]
+        return read_file(path, image_size, max_pixels=self._max_pixels)
 
     def size(self, index: int) -> tuple[int, int]:
         """Read width and height from a file's header."""
@@ -87,7 +91,12 @@ class FileSource:
 
     def pick(self, indices: NDArray[np.int64]) -> "FileSource":
         """Some of the files."""
-        return FileSource(self._root, [self._paths[i] for i in indices.tolist()])
+        picked = [self._paths[i] for i in indices.tolist()]
+        return FileSource(self._root, picked, max_pixels=self._max_pixels)
+
+    def with_most_pixels(self, max_pixels: int) -> "FileSource":
+        """The same files, of which larger or fewer are readable."""
+        return FileSource(self._root, self._paths, max_pixels=max_pixels)
 
     def fingerprint(self) -> str:
         """Hash paths, sizes and times of last change; the place of the root does not matter.
@@ -103,6 +112,8 @@ class FileSource:
             except OSError:  # A link to nowhere, which decoding names.
                 facts = "unreadable"
             digest.update(os.fsencode(path) + f"\0{facts}\n".encode())
+        if self._max_pixels != MOST_PIXELS:
+            digest.update(f"{self._max_pixels}".encode())
         return digest.hexdigest()
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainable.data.bulk_decode import num_cores
+from trainable.data.decode_budget import BUDGET
 from trainable.data.image_sources import ImageSource
 from trainable.data.pixels.deep_grey import GreyScales
 from trainable.data.pixels.image_decode import UnreadableImageError, to_square
@@ -64,12 +65,13 @@ class StreamedImages:
         return out
 
     def _decode(self, index: int) -> NDArray[np.uint8]:
-        try:
-            image = self._source.read(index, self._image_size)
-        except UnreadableImageError as error:
-            name = self._source.name(index)
-            raise RuntimeError(f"Image {name!r} was readable before: {error}") from error
-        return to_square(image, self._image_size, scales=self._scales)
+        with BUDGET.picture():
+            try:
+                image = self._source.read(index, self._image_size)
+            except UnreadableImageError as error:
+                name = self._source.name(index)
+                raise RuntimeError(f"Image {name!r} was readable before: {error}") from error
+            return to_square(image, self._image_size, scales=self._scales)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without threads, as each process starts its own."""

@@ -33,6 +33,7 @@ class Asked:
         lr: Peak learning rate.
         seed: Seed of the training run.
         amp_dtype: Precision of mixed-precision training.
+        max_image_pixels: Pixels of the largest picture that is decoded.
     """
 
     config: Path
@@ -44,6 +45,7 @@ class Asked:
     lr: float | None = None
     seed: int | None = None
     amp_dtype: str | None = None
+    max_image_pixels: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,6 +91,7 @@ class TrainJob:
         num_test: Number of test images.
         class_names: Name of each class.
         from_search: The search that the recipe comes from, or None.
+        max_image_pixels: Pixels of the largest picture that is decoded, or None for the default.
         home: The directory that ``data_dir`` was given for; None where the run lies elsewhere.
     """
 
@@ -107,6 +110,7 @@ class TrainJob:
     class_names: tuple[str, ...]
     from_search: FromSearch | None
     home: Home | None = None
+    max_image_pixels: int | None = None
 
     @property
     def task(self) -> Task:

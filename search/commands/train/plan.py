@@ -65,6 +65,7 @@ def make_job(asked: Asked, *, name: str) -> tuple[TrainJob, Dataset]:
         data_dir=where.data_dir,
         subset=where.subset,
         data_seed=where.seed,
+        max_image_pixels=where.max_image_pixels,
         digest=dataset.digest,
         num_train=len(pooled.split.train),
         num_val=len(dataset.split.val),
@@ -81,7 +82,7 @@ def load_data(job: TrainJob) -> Dataset:
     Raises:
         InputError: If it is missing or has changed.
     """
-    where = _Where(job.dataset, job.data_dir, job.subset, job.data_seed)
+    where = _Where(job.dataset, job.data_dir, job.subset, job.data_seed, job.max_image_pixels)
     dataset = where.load(image_size=job.recipe.image_size)
     if dataset.digest != job.digest:
         raise InputError(
@@ -131,6 +132,7 @@ class _Where:
     data_dir: str
     subset: int | None
     seed: int
+    max_image_pixels: int | None
 
     def load(self, *, image_size: int) -> Dataset:
         return load_dataset(
@@ -139,6 +141,7 @@ class _Where:
             data_dir=Path(self.data_dir),
             num_train=self.subset,
             seed=self.seed,
+            max_pixels=self.max_image_pixels,
         )
 
 
@@ -146,7 +149,7 @@ def _where(asked: Asked, origin: Origin | None) -> _Where:
     data_dir = os.path.realpath(asked.data_dir or "data")
     if asked.dataset is not None:
         found = os.path.realpath(asked.dataset) if exists(asked.dataset) else asked.dataset
-        return _Where(found, data_dir, asked.num_train, asked.seed or 0)
+        return _Where(found, data_dir, asked.num_train, asked.seed or 0, asked.max_image_pixels)
     if origin is None and not exists(asked.config):
         raise InputError(f"{asked.config}: there is no such file.")
     if origin is None:
@@ -161,7 +164,8 @@ def _where(asked: Asked, origin: Origin | None) -> _Where:
         )
     subset = config.num_train if asked.num_train is None else asked.num_train
     kept = data_dir if asked.data_dir or not Path(config.data_dir).is_dir() else config.data_dir
-    return _Where(config.dataset, kept, subset, config.seed)
+    most = asked.max_image_pixels or config.max_image_pixels
+    return _Where(config.dataset, kept, subset, config.seed, most)
 
 
 def _as_written(asked: Asked, dataset: str) -> Described:

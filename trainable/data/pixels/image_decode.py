@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from trainable.data.decode_budget import BUDGET, MOST_PIXELS, bytes_of
 from trainable.data.pixels.bare_file import without_metadata
 from trainable.data.pixels.deep_grey import GreyScales, kind_of, range_of, to_grey
 from trainable.data.pixels.orientation import UPRIGHT, orientation_of, turned
@@ -23,6 +24,7 @@ IMAGE_SUFFIXES = frozenset(
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 """Formats that Pillow may read, independent of the ending; others, like EPS, run programs."""
 _LONGEST_REASON = 200
+_STRIP_PIXELS = 2**20
 _WHITE = (255, 255, 255, 255)
 _CUT, _TURNED = "cut", "turned"  # Keys of `Image.info` that say what was done to a picture.
 _Kind = TypeVar("_Kind")
@@ -32,7 +34,7 @@ class UnreadableImageError(OSError):
     """A file that cannot be decoded; the message is the reason, in one line."""
 
 
-def read_file(path: Path, image_size: int) -> Image.Image:
+def read_file(path: Path, image_size: int, *, max_pixels: int = MOST_PIXELS) -> Image.Image:
     """Open an image file and turn it upright.
 
     A JPEG much larger than ``image_size`` is decoded at a fraction of its size, but never at less
@@ -45,12 +47,21 @@ def read_file(path: Path, image_size: int) -> Image.Image:
     Raises:
         UnreadableImageError: If the pixels cannot be decoded to the end.
     """
+    _admit(max_pixels)
 
     def decoded(image: Image.Image, orientation: int | None) -> Image.Image:
         is_cut = _has_deep_colour(image)  # Before loading, which forgets how the pixels were coded.
-        if 0 in image.size:
+        stored = image.size
+        if 0 in stored:
             raise ValueError("the picture has no pixels")
+        if stored[0] * stored[1] > max_pixels:
+            raise ValueError(
+                f"its {stored[0]} x {stored[1]} pixels are more than the {max_pixels:,} that an "
+                "image may have (--max-image-pixels)"
+            )
         image.draft("RGB", (2 * image_size, 2 * image_size))
+        is_progressive = bool(image.info.get("progressive"))
+        BUDGET.take(bytes_of(image.size, stored, is_progressive=is_progressive))
         image.load()
         if orientation is None:
             # Pillow turns TIFF itself.
@@ -60,6 +71,13 @@ def read_file(path: Path, image_size: int) -> Image.Image:
         return upright
 
     return _with_opened(path, decoded)
+
+
+def _admit(max_pixels: int) -> None:
+    """Have Pillow open pictures up to that size: what is larger is told in our words."""
+    least = max_pixels + 1
+    if Image.MAX_IMAGE_PIXELS is not None and least > 2 * Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = least
 
 
 def size_of(path: Path) -> tuple[int, int]:
@@ -131,10 +149,16 @@ def to_rgb(image: Image.Image) -> Image.Image:
     Transparency lies over white. Not for greyscale of more than 8 bits, which Pillow's own
     conversion clips: `deep_grey.to_grey` scales it.
     """
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, _WHITE), layer).convert("RGB")
-    return image.convert("RGB")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    width, height = image.size
+    whole = Image.new("RGB", image.size)
+    rows = max(1, _STRIP_PIXELS // width)
+    for top in range(0, height, rows):  # At once, it would take four copies of the picture.
+        strip = image.crop((0, top, width, min(height, top + rows))).convert("RGBA")
+        white = Image.new("RGBA", strip.size, _WHITE)
+        whole.paste(Image.alpha_composite(white, strip).convert("RGB"), (0, top))
+    return whole
 
 
 def to_square(
