@@ -32,12 +32,14 @@ class Timing:
         evaluated_image_s: Seconds per evaluated image.
         grad_accum_steps: Parts that a batch had to be trained in to fit into the GPU's memory.
         memory: GPU memory; None on a CPU.
+        state_bytes: Size of a checkpoint; 0 if it was not measured.
     """
 
     step_s: float
     evaluated_image_s: float
     grad_accum_steps: int = 1
     memory: GpuMemory | None = None
+    state_bytes: int = 0
 
 
 def time_run(recipe: Recipe, dataset: Dataset, *, device: str, num_threads: int) -> Timing:
@@ -74,7 +76,17 @@ def _time_run(recipe: Recipe, dataset: Dataset, *, device: str, num_threads: int
         evaluated_image_s=evaluated_s,
         grad_accum_steps=recipe.grad_accum_steps,
         memory=measure(device, more_bytes=MOST_LEVELS * weights),
+        state_bytes=_size_of(trainer.state_dict()),
     )
+
+
+def _size_of(state: object) -> int:
+    """Add up the bytes of all tensors in nested containers."""
+    if isinstance(state, torch.Tensor):
+        return state.numel() * state.element_size()
+    if isinstance(state, dict):
+        return sum(map(_size_of, state.values()))
+    return sum(map(_size_of, state)) if isinstance(state, (list, tuple)) else 0
 
 
 def amp_dtype_of(recipe: Recipe, dataset: Dataset, *, device: str, num_threads: int) -> str:

@@ -2,8 +2,9 @@
 
 from rich.console import Console
 
-from search.commands.console import make_console
+from search.commands.console import make_console, say
 from search.plan.config import RunConfig
+from search.plan.holdings import holdings, this_machine
 from search.plan.plan import Plan
 from search.plan.planning import make_plan
 from search.plan.resources import (
@@ -11,6 +12,7 @@ from search.plan.resources import (
     estimate_s,
     in_parts,
     num_threads,
+    num_workers,
     require_fitting,
     where_trials_run,
 )
@@ -53,15 +55,21 @@ def show(console: Console, config: RunConfig, plan: Plan, dataset: Dataset) -> f
             num_threads=num_threads(config),
         )
     except Diverged as error:
-        console.print(f"The reference diverges at once: {error}", style="yellow")
-        seconds = None
+        say(console, f"The reference diverges at once: {error}", style="yellow")
+        seconds, state_bytes = None, 0
     else:
         require_fitting(timing.memory, gpus_per_trial=config.gpus_per_trial)
         if timing.grad_accum_steps > 1:
-            console.print(
-                in_parts("The reference", plan.reference.batch_size, timing.grad_accum_steps),
-                style="yellow",
-            )
-        seconds = estimate_s(plan, config, timing)
+            parts = in_parts("The reference", plan.reference.batch_size, timing.grad_accum_steps)
+            say(console, parts, style="yellow")
+        seconds, state_bytes = estimate_s(plan, config, timing), timing.state_bytes
     console.print(plan_text(console, plan, config, estimate_s=seconds))
+    for line in holdings(
+        dataset,
+        config,
+        this_machine(config),
+        state_bytes=state_bytes,
+        num_workers=num_workers(config),
+    ):
+        say(console, line)
     return seconds

@@ -72,7 +72,9 @@ def load_images(
         readable = decode_all(source, image_size=image_size, out=squares)
         return DecodedImages(images=squares[readable.kept], readable=readable)
     memory = memory_of_machine() if memory_bytes is None else memory_bytes
-    cache = _Cache(cache_dir, source, image_size, has_images=math.prod(shape) <= memory / 4)
+    cache = _Cache(
+        cache_dir, source, image_size, has_images=not is_streamed(shape, memory_bytes=memory)
+    )
     found = cache.read()
     if found is None:
         with cache.lock():
@@ -82,6 +84,11 @@ def load_images(
                 found = cache.read()
     assert found is not None
     return found
+
+
+def is_streamed(shape: tuple[int, ...], *, memory_bytes: int) -> bool:
+    """Whether images of that shape, in bytes, take more than a quarter of memory."""
+    return math.prod(shape) > memory_bytes / 4
 
 
 class _Cache:
