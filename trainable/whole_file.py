@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO, Any
 
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
-"""What file systems without locks answer: Lustre without ``-o flock``, some of NFS."""
+"""Errors of file systems without locks: Lustre without ``-o flock``, some of NFS."""
 
 
 class NoLocksError(OSError):

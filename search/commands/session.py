@@ -40,7 +40,7 @@ def log_file(path: Path) -> Iterator[None]:
 
 
 class Interruption:
-    """How a run is ended from outside: once to close it, twice more while it closes to leave it."""
+    """Handler of signals that end a run: the first closes it, two more in that time leave it."""
 
     def __init__(self) -> None:
         self._is_closing = False
@@ -48,10 +48,10 @@ class Interruption:
         self._go_on = ""
 
     def closes(self, go_on: str = "") -> None:
-        """Say that the run is being closed from now on, so that nothing must interrupt that.
+        """Note that the run is being closed, which no signal must interrupt.
 
         Args:
-            go_on: The line that says how to go on, for who does not wait for the end.
+            go_on: Line with the command to resume, printed if the user does not wait for the end.
         """
         self._is_closing = True
         self._go_on = go_on or self._go_on

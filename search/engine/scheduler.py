@@ -33,9 +33,9 @@ from search.records.trials import Record
 
 log = logging.getLogger("search")
 LOOKED_EVERY_S = 0.5
-"""Seconds between two looks at what no report tells."""
+"""Seconds between two looks at the workers."""
 LATE_GRACE_S = 10.0
-"""Seconds after its deadline that a trial may still report in, about what a new worker costs."""
+"""Seconds after its deadline in which a trial may still report, about what a new worker costs."""
 WAITED_S = 30.0
 """Seconds that nothing may run before the user is told what is waited for."""
 
@@ -153,9 +153,9 @@ class ConductedScheduler(NotPickled, FIFOScheduler):
         self._conductor.failed(trial_id, last or "the worker died without a message")
 
     def look(self) -> None:
-        """What must happen though no worker reports anything: to be called several times a second.
+        """End workers that hang or whose trial is out of time, and tell what is waited for.
 
-        Ends workers that hang, and those of trials whose time is up; says what is waited for.
+        To be called several times a second, as no report triggers any of this.
         """
         now = time.monotonic()
         if self._controller is None or now - self._looked_at < LOOKED_EVERY_S:
@@ -190,7 +190,7 @@ class ConductedScheduler(NotPickled, FIFOScheduler):
         ray.kill(worker)
 
     def _tell_of_waiting(self, has_workers: bool, now: float) -> None:
-        """Say once what is waited for where nothing runs for long."""
+        """Print once what is waited for, if nothing has run for long."""
         waiting = [] if has_workers else waiting_trials(self._controller)
         if not waiting:
             self._idle_since = None

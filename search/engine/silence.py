@@ -1,18 +1,18 @@
-"""How long a worker may be silent before it counts as hung."""
+"""Detection of hung workers by the time since their last report."""
 
 import time
 from collections.abc import Callable, Collection
 
 LEAST_S = 600.0
-"""Seconds of silence that every worker may have: imports, a cold disk, a slow first batch."""
+"""Least limit in seconds: imports, a cold disk, a slow first batch."""
 TIMES_SLOWEST = 20.0
-"""Epochs, of the slowest that any worker took, that a worker may be silent for."""
+"""Limit as a multiple of the slowest epoch of any worker."""
 UNKNOWN_S = 3600.0
-"""Seconds that a run without an estimate is given for its first epoch."""
+"""Limit of the first epoch in seconds, for a run without an estimate."""
 
 
 class Silence:
-    """Knows since when each worker has said nothing.
+    """The time of each worker's last report.
 
     Args:
         timeout_s: Seconds of silence after which a worker counts as hung; None for `TIMES_SLOWEST`
@@ -45,23 +45,23 @@ class Silence:
         return max(LEAST_S, TIMES_SLOWEST * self._slowest_s)
 
     def work(self, names: Collection[str]) -> None:
-        """Say who works now: who is new begins to be silent, who is gone is forgotten."""
+        """Update the set of workers: new ones count as silent from now, others are forgotten."""
         now = self._clock()
         self._since = {name: self._since.get(name, now) for name in names}
 
     def heard(self, name: str) -> None:
-        """Note that a worker reported an epoch."""
+        """Record that a worker reported an epoch."""
         now = self._clock()
         if name in self._since:
             self._slowest_s = max(self._slowest_s or 0.0, now - self._since[name])
         self._since[name] = now
 
     def restart(self, name: str) -> None:
-        """Let a worker begin again to be silent: another one has its work."""
+        """Forget the silence of a worker whose work another one takes over."""
         self._since.pop(name, None)
 
     def too_long(self) -> dict[str, float]:
-        """Who has been silent for too long, and for how many seconds."""
+        """Return the seconds of silence of each worker that was silent beyond the limit."""
         now = self._clock()
         silent = {name: now - since for name, since in self._since.items()}
         return {name: seconds for name, seconds in silent.items() if seconds > self.limit_s}

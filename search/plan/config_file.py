@@ -11,7 +11,7 @@ FILE = "config.json"
 
 
 def read_config(run_dir: Path) -> RunConfig:
-    """What was asked of the run that lies there; see `RunConfig.from_dict`.
+    """Read the settings of the run in a directory; see `RunConfig.from_dict`.
 
     Raises:
         InputError: If there is no such file of this version.
@@ -20,15 +20,15 @@ def read_config(run_dir: Path) -> RunConfig:
 
 
 def write_config(config: RunConfig, *, begins: bool = False) -> RunConfig:
-    """Write what was asked into the run's directory, which must exist.
+    """Write the settings into the run's directory, which must exist.
 
     Args:
-        config: What was asked.
-        begins: Whether the run begins with it. A directory that is gone on with without having
-            been made here stays one that did not begin here.
+        config: The run's settings.
+        begins: Whether the run begins with it. A run that was resumed in a directory in which it
+            did not begin stays one that began elsewhere.
 
     Returns:
-        The same, at home there.
+        The same settings, with the directory as their home.
     """
     has_begun = begins or (config.home is not None and config.home.has_begun)
     settled = replace(config, home=Home.at(config.path, has_begun=has_begun))

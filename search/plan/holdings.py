@@ -1,4 +1,4 @@
-"""What a run holds in memory, in Ray's object store and on disk, told before it starts."""
+"""Description of what a run holds in memory, in Ray's object store and on disk."""
 
 import math
 import os

@@ -15,7 +15,7 @@ from trainable.whole_file import NoLocksError, commit, lock
 LOCK_FILE = ".lock"
 _PROBE = ".probe"
 _FIRST_FILES = ("plan.json", "config.json", "recipe.yaml", "train.json")
-"""What a start writes, of a search and of a training run; with the last of each it has begun."""
+"""First files of a search and of a training run; with the last of each, the run has begun."""
 _OF_A_START = {
     *(LOCK_FILE, _PROBE, "plan.json", "recipe.yaml"),
     *(f".{name}.partial" for name in _FIRST_FILES),
@@ -123,9 +123,9 @@ def only_driver(run_dir: Path) -> Iterator[None]:
 
 
 def is_begun(run_dir: Path) -> bool:
-    """Whether a directory holds anything but what a start leaves that was ended in its first lines.
+    """Whether a directory holds more than the first files of a start that was killed.
 
-    A run that was killed before the last file of its start was written can be started again.
+    Such a start can be made again.
     """
     if not run_dir.is_dir():
         return exists(run_dir)

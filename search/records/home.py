@@ -1,7 +1,7 @@
-"""Where a run directory was made: what its files say of other places counts there alone.
+"""The directory in which a run was made: places named in its files are trusted there only.
 
-A directory that was unpacked, copied or moved may be somebody else's, and its files may name any
-server. A path can be guessed by whoever packed it; the inode that it gets on this machine cannot.
+A directory that was unpacked, copied or moved may come from somebody else, and its files may name
+any server. Its path could be guessed by its maker, its inode on this machine could not.
 """
 
 import os

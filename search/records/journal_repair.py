@@ -1,6 +1,6 @@
-"""A journal that lost lines in its middle, as power loss or a bad disk leaves it: what of it holds.
+"""Repair of a journal that lost lines in its middle, by power loss or a bad disk.
 
-What was read before the first lost line holds. After it, what rests on a lost line goes too:
+Lines before the first lost one are kept. After it, those that rest on a lost line go too:
 
 - A trial that lost an epoch is trained again from its beginning. The epochs that are known are not
   noted again: they have the same numbers.
@@ -24,12 +24,12 @@ _RESTS_ON_RECORDS = ("checkpoint", "model", "end", "restart")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Repaired:
-    """What holds of a damaged journal.
+    """The intact part of a damaged journal.
 
     Attributes:
-        events: Each line of ``trials.jsonl`` that holds, and what it says.
-        records: The same of ``records.jsonl``.
-        told: What was dropped, in a sentence.
+        events: Kept lines of ``trials.jsonl``, each with its event.
+        records: Kept lines of ``records.jsonl``, each with its record.
+        told: Description of what was dropped.
     """
 
     events: list[tuple[bytes, dict[str, Any]]]
@@ -38,7 +38,7 @@ class Repaired:
 
 
 def repair(events_path: Path, records_path: Path) -> Repaired:
-    """Read what holds of a journal of which a line does not.
+    """Read the intact part of a damaged journal.
 
     Raises:
         InputError: If no trial of it can be read: it is of another version, or no journal.

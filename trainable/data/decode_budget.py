@@ -1,4 +1,4 @@
-"""How much memory pictures may take that are decoded at once.
+"""Limit on the memory of all pictures that are decoded at once.
 
 A picture takes what its pixels take, however small its file is; as many threads decode as there are
 cores. Threads that would take more together than there is wait for each other.
@@ -17,7 +17,7 @@ SHARE = 0.25
 _BYTES_PER_PIXEL = 12
 """Pillow keeps four bytes a pixel: as stored, in RGB, and turned upright."""
 _BYTES_PER_COEFFICIENT = 3
-"""What a progressive JPEG takes for each of its pixels, at whatever size it is decoded."""
+"""Memory of a progressive JPEG for each stored pixel, at whatever size it is decoded."""
 
 
 class DecodeBudget:
@@ -35,7 +35,7 @@ class DecodeBudget:
 
     @contextmanager
     def picture(self) -> Iterator[None]:
-        """Surround all that is done with one picture; what it took is given back at the end."""
+        """Surround all work on one picture, and give back its bytes at the end."""
         self._of_thread.taken = 0
         try:
             yield
@@ -84,4 +84,4 @@ def bytes_of(size: tuple[int, int], stored: tuple[int, int], *, is_progressive: 
 
 
 BUDGET = DecodeBudget(int(SHARE * memory_of_machine()))
-"""That of this process."""
+"""The budget of this process."""

@@ -1,4 +1,4 @@
-"""How much memory there is: of the machine, and of the group that this process may be held to."""
+"""The memory that this process may use, by the machine and by its control groups."""
 
 import os
 from collections.abc import Iterator
