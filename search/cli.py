@@ -15,7 +15,7 @@ import click
 from click.core import ParameterSource
 
 from search.commands.errors import RunFailed, RunInterrupted
-from search.flags import PLACES, SEARCH, flags
+from search.flags import DIAGNOSIS, PLACES, SEARCH, Grouped, flags
 from search.plan.config import OF_INGREDIENTS, OF_OPTIMIZERS, RunConfig
 from search.records.command_line import next_command
 from search.records.files import exists
@@ -26,7 +26,16 @@ from spaces.errors import InputError
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Commands(click.Group):
+    """Commands whose help is grouped."""
+
+    command_class = Grouped
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 def cli() -> None:
     """Which regularizers of a training recipe to turn down, to what, and how sure you can be."""
 
@@ -50,7 +59,7 @@ def plan(**given: Any) -> None:
 
 
 @cli.command()
-@flags(*SEARCH, "best")
+@flags(*DIAGNOSIS)
 def diagnose(**given: Any) -> None:
     """Judge a recipe without a search, against the size-scaled default or --best."""
     from search.commands.pipeline import run_new
@@ -62,6 +71,8 @@ def diagnose(**given: Any) -> None:
 @flags(
     *("run", "run_dir", "tracking_uri", "storage", "ray_address", "dataset", "data_dir"),
     "hang_timeout_s",
+    dataset="Where its images lie now. [default: where they were]",
+    data_dir="Where its dataset lies now. [default: where it was]",
 )
 def resume(**given: Any) -> None:
     """Go on with an interrupted run, whichever stage it was in.
@@ -80,6 +91,12 @@ def resume(**given: Any) -> None:
 @flags(
     *("config", "dataset", "data_dir", "num_train", "epochs", "batch_size", "lr", "seed"),
     *("amp_dtype", "max_image_pixels", "run_dir", "run_name", "tracking_uri"),
+    num_train="Train on a stratified subset of this many images. [default: as its run]",
+    epochs="Epochs of the training. [default: the recipe's]",
+    batch_size="Images per optimizer step. [default: the recipe's]",
+    lr="Peak learning rate. [default: the recipe's]",
+    amp_dtype="Precision: auto, none, bfloat16 or float16. [default: the recipe's]",
+    seed="Seed of weights and batch order. [default: the recipe's]",
 )
 def train(**given: Any) -> None:
     """Train a recipe once, in full, on train + validation; test it once; save the model.
@@ -118,9 +135,17 @@ def train(**given: Any) -> None:
 
 
 @cli.command()
-@flags("run", "run_dir", "num_train", "epochs", "batch_size")
+@flags(
+    *("run", "run_dir", "num_train", "epochs", "batch_size"),
+    num_train="Rescale the recipe to so many training images. [default: the run's]",
+    epochs="Rescale it to so many epochs. [default: the run's]",
+    batch_size="Rescale it to so many images a step. [default: the run's]",
+)
 def export(**given: Any) -> None:
-    """Write the best recipe for other trainers again, optionally rescaled to another size."""
+    """Write the recipe of a run for other trainers again, or rescaled to another size.
+
+    best.yaml and its like are written again; a rescaled recipe gets files of its own.
+    """
     from search.commands.export import export_run
 
     path = _run_path(given)
@@ -128,7 +153,10 @@ def export(**given: Any) -> None:
 
 
 @cli.command()
-@flags("config", "reference", "num_train", "json")
+@flags(
+    *("config", "reference", "num_train", "json"),
+    num_train="Training images that the recipe is for. [default: those of its run]",
+)
 def diff(**given: Any) -> None:
     """What a recipe, own or timm's args.yaml, lacks against a reference, most important first."""
     from search.commands.diff import print_diff
@@ -172,7 +200,10 @@ def ablate(**given: Any) -> None:
 
 
 @cli.command()
-@flags("config", "num_train", "run_dir", "out")
+@flags(
+    *("config", "num_train", "run_dir", "out"),
+    num_train="Training images that the recipe is for. [default: those of its run]",
+)
 def schedule(**given: Any) -> None:
     """Draw the learning rate of a recipe, and the same without warmup; nothing is trained."""
     from search.commands.schedule import draw_schedule

@@ -14,6 +14,33 @@ from search.plan.option import Asked, asked_of
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+GROUPS = {
+    "What is trained, on what": (
+        *(
+            "config",
+            "run",
+            "dataset",
+            "data_dir",
+            "num_train",
+            "image_size",
+            "max_image_pixels",
+            "model",
+            "pretrained",
+        ),
+        *("model", "pretrained", "reference", "best", "epochs", "batch_size", "lr", "optimizer"),
+        *("amp_dtype", "seed"),
+    ),
+    "The search": (
+        *("num_samples", "metric", "time_budget_s", "patience", "ranges", "fixed", "rerun_top"),
+        *("grace_period", "reduction_factor", "keep"),
+    ),
+    "The experiment and the test": ("min_blocks", "max_blocks", "confirm_seeds"),
+    "The comparison": ("seeds", "optimizers", "lr_trials"),
+    "Machines": ("cpus_per_trial", "gpus_per_trial", "hang_timeout_s", "ray_address", "storage"),
+    "What is written, where": ("run_dir", "run_name", "tracking_uri", "no_example", "out", "json"),
+    "The server": ("host", "port"),
+}
+"""Headings of ``--help`` in their order, with the flags below each."""
 PLACES = ("ray_address", "storage", "tracking_uri", "run_dir", "run_name")
 """Fields for a run's directory, name and machines."""
 SEARCH = (
@@ -32,7 +59,10 @@ SEARCH = (
     ),
     *("grace_period", "reduction_factor", "keep", "no_example"),
 )
-"""Fields that are flags of search, plan and diagnose."""
+"""Fields that are flags of search and plan."""
+_OF_SEARCH = ("num_samples", "patience", "rerun_top", "grace_period", "reduction_factor", "keep")
+DIAGNOSIS = (*(name for name in SEARCH if name not in _OF_SEARCH), "best")
+"""Fields that are flags of diagnose, which does not search."""
 
 _OTHERS = {
     "run": click.Option(["--run"], help="A run: its name under --run-dir, or its path."),
@@ -57,20 +87,40 @@ _OTHERS = {
 """Flags of single commands that are no settings of a run."""
 
 
-def flags(*names: str) -> Callable[[Command], Command]:
-    """Return a decorator that gives a click command these flags, in this order."""
+class Grouped(click.Command):
+    """A command whose ``--help`` has its flags under the headings of `GROUPS`."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the flags, heading by heading."""
+        params = {str(param.name): param for param in self.get_params(ctx)}
+        grouped = {name for names in GROUPS.values() for name in names}
+        rest = tuple(name for name in params if name not in grouped)
+        for heading, names in {**GROUPS, "Help": rest}.items():
+            found = [params[name].get_help_record(ctx) for name in names if name in params]
+            if records := [record for record in found if record is not None]:
+                with formatter.section(heading):
+                    formatter.write_dl(records)
+
+
+def flags(*names: str, **words: str) -> Callable[[Command], Command]:
+    """Return a decorator that gives a click command these flags, in this order.
+
+    Args:
+        names: Names of the fields.
+        words: By field, the help text of the flag if it means something else to this command.
+    """
     asked = asked_of(RunConfig)
 
     def decorate(command: Command) -> Command:
         for name in reversed(names):
-            option = _OTHERS[name] if name in _OTHERS else _flag(asked[name])
+            option = _OTHERS[name] if name in _OTHERS else _flag(asked[name], words.get(name))
             command.__dict__.setdefault("__click_params__", []).append(option)
         return command
 
     return decorate
 
 
-def _flag(asked: Asked) -> click.Option:
+def _flag(asked: Asked, words: str | None) -> click.Option:
     if asked.default is False:  # Make passes a value with every flag: NO_EXAMPLE=1.
         return click.Option(
             [asked.name, f"--{asked.flag}"],
@@ -78,12 +128,12 @@ def _flag(asked: Asked) -> click.Option:
             is_flag=False,
             flag_value=True,
             default=None,
-            help=asked.explanation,
+            help=words or asked.explanation,
         )
     return click.Option(
         [asked.name, f"--{asked.flag}"],
         type=asked.kind,
         multiple=asked.option.is_repeated,
         default=asked.default if asked.option.is_filled_in else None,
-        help=asked.explanation,
+        help=words or asked.explanation,
     )

@@ -1,6 +1,7 @@
 """Rescaling of strengths from a run of one size to a run of another, by effective values."""
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from spaces.axes import Axis, FixedAxis
@@ -21,7 +22,12 @@ class Rescaled:
 
 
 def rescale(
-    recipe: Recipe, from_task: Task, to_task: Task, *, defaults_move: bool = True
+    recipe: Recipe,
+    from_task: Task,
+    to_task: Task,
+    *,
+    defaults_move: bool = True,
+    kept: Collection[str] = (),
 ) -> Rescaled:
     """Rescale a recipe so that its strengths have the same effect in ``to_task``.
 
@@ -34,6 +40,7 @@ def rescale(
         to_task: The run it is wanted for.
         defaults_move: Whether what keeps its distance from a size-scaled default moves with it, or
             stays as it is.
+        kept: Names of strengths that stay as they are in the same way, for there is evidence.
 
     Raises:
         InputError: If the new run is too short for strengths to mean anything.
@@ -43,7 +50,7 @@ def rescale(
         return Rescaled(recipe=recipe, notes={})
     for name, strength in STRENGTHS.items():
         before = strength.read(recipe)
-        stays = strength.keeps == "distance_from_default" and not defaults_move
+        stays = strength.keeps == "distance_from_default" and (not defaults_move or name in kept)
         after = before if stays else _moved(strength, before, axes[name], from_task, to_task)
         recipe = strength.put(recipe, after)
         if not math.isclose(before, after, rel_tol=1e-9):

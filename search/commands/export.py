@@ -8,7 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from search.commands.console import make_console
-from search.plan.origin import EXPORT_FILE, EXPORTED_RECIPES, Origin, read_origin
+from search.plan.origin import (
+    EXPORT_FILE,
+    EXPORTED_RECIPES,
+    RESCALED_RECIPES,
+    Origin,
+    decided_by_evidence,
+    read_origin,
+)
 from search.recipes.data_remarks import timm_remarks, torchvision_remarks
 from search.recipes.rescale import rescaled_recipe
 from search.records.command_line import next_command
@@ -22,6 +29,7 @@ from spaces.task import Task
 
 SCHEMA = "export/1"
 FILES = (*EXPORTED_RECIPES, "best.torchvision.txt")
+RESCALED_FILES = (*RESCALED_RECIPES, "rescaled.torchvision.txt")
 
 
 def export_run(
@@ -33,7 +41,8 @@ def export_run(
 ) -> None:
     """Write the exported recipe of a finished run again, rescaled to another size if one is given.
 
-    A rescaled recipe replaces the original one, which an export without sizes restores.
+    A rescaled recipe gets files of its own. What the experiment decided is kept: its effective
+    value where that is what a strength keeps in a run of another size, else its value.
 
     Args:
         run_dir: Directory of the run.
@@ -58,20 +67,24 @@ def export_run(
     is_moved = any(value is not None for value in wanted.values())
     notes: tuple[str, ...] = ()
     if is_moved:
-        recipe, notes = rescaled_recipe(recipe, _task(origin, recipe), **wanted)
+        recipe, notes = rescaled_recipe(
+            recipe,
+            _task(origin, recipe),
+            **wanted,
+            decided=decided_by_evidence(origin.verdict, plan.dial_values(recipe)),
+        )
         plan = replace(plan, data=replace(plan.data, num_train=num_train or plan.data.num_train))
-        sentence = "\n".join((sentence, "", "Moved to another size:", *notes))
+        sentence = "\n".join((sentence, "", "Rescaled to another size:", *notes))
         reasons = {}  # They are about the values before rescaling.
     make_writable(run_dir)
     with only_driver(run_dir):
-        write_recipes(origin.config, plan, recipe, sentence=sentence, reasons=reasons)
+        stem = "rescaled" if is_moved else "best"
+        write_recipes(origin.config, plan, recipe, sentence=sentence, reasons=reasons, stem=stem)
         if is_moved:
             # `train` needs the number of images, which a recipe file does not hold.
             sizes = {"epochs": recipe.epochs, "batch_size": recipe.batch_size}
             moved_to = {"schema": SCHEMA, "num_train": plan.data.num_train, **sizes}
             write_json(run_dir / EXPORT_FILE, moved_to)
-        else:
-            (run_dir / EXPORT_FILE).unlink(missing_ok=True)
     _tell(run_dir, origin, notes)
 
 
@@ -112,11 +125,9 @@ def _tell(run_dir: Path, origin: Origin, notes: tuple[str, ...]) -> None:
     lines += [f"  {note}" for note in notes]
     lines += [f"  timm: {remark}" for remark in timm_remarks(data.files, data.class_names)]
     lines += [f"  torchvision: {remark}" for remark in torchvision_remarks(data.files)]
-    lines += [str(run_dir / name) for name in FILES]
+    lines += [str(run_dir / name) for name in (RESCALED_FILES if notes else FILES)]
     if notes:
-        lines.append(
-            "They now hold the moved recipe; for the original one: "
-            f"{next_command('export', RUN=run_dir)}"
-        )
+        train = next_command("train", CONFIG=run_dir / RESCALED_FILES[0])
+        lines.append(f"best.yaml is as it was. Train the rescaled recipe: {train}")
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -17,8 +17,10 @@ EXPORTED_RECIPES = ("best.yaml", "best.timm.yaml")
 """Files of a run directory with the recipe that its search exports."""
 EXPORTED_ROLES = ("advised", "best", "scaled", "reference", "off")
 """Roles of the recipes that a verdict can export."""
+RESCALED_RECIPES = ("rescaled.yaml", "rescaled.timm.yaml")
+"""Files of a run directory with that recipe for a run of another size."""
 EXPORT_FILE = "export.json"
-"""Name of the file with the size that `export` has rescaled the recipe files for."""
+"""Name of the file with the size that `export` has written `RESCALED_RECIPES` for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,11 +52,15 @@ def origin_of(recipe_file: Path) -> Origin | None:
     asked = read_json(folder / "config.json")
     if not isinstance(asked, dict) or asked.get("schema") != SCHEMA:
         return None  # Other tools also write files named config.json.
-    return read_origin(folder)
+    return read_origin(folder, is_rescaled=recipe_file.name in RESCALED_RECIPES)
 
 
-def read_origin(run_dir: Path) -> Origin:
+def read_origin(run_dir: Path, *, is_rescaled: bool = False) -> Origin:
     """Read a run directory, wherever it is now.
+
+    Args:
+        run_dir: The directory.
+        is_rescaled: Whether the recipe in question is one of `RESCALED_RECIPES`.
 
     Raises:
         InputError: If it holds no run of this version.
@@ -62,7 +68,7 @@ def read_origin(run_dir: Path) -> Origin:
     config = read_config(run_dir)
     plan = Plan.from_dict(read_json(run_dir / "plan.json"), config=config)
     moved = _Moved()
-    if (exported := run_dir / EXPORT_FILE).is_file():
+    if is_rescaled and (exported := run_dir / EXPORT_FILE).is_file():
         moved = build(_Moved, read_json(exported), where=str(exported))
     return Origin(
         config=config,
@@ -88,6 +94,37 @@ class _Said:
     confirmed: Mapping[str, Any] | None
     advised: Mapping[str, Any] = field(default_factory=dict)
     advised_because: Mapping[str, str] = field(default_factory=dict)
+
+
+def decided_by_evidence(verdict: Mapping[str, Any], held: Mapping[str, float]) -> dict[str, str]:
+    """Return, by strength, what the experiment decided of the value that a recipe holds.
+
+    What it left open, or recommends another value for, is not there.
+
+    Raises:
+        InputError: If a dial of the verdict is not one.
+    """
+    found = {}
+    for number, said in enumerate(verdict.get("dials", ())):
+        dial = build(_Dial, said, where=f"dial {number} of verdict.json")
+        if held.get(dial.strength) != dial.recommended:
+            continue
+        if dial.turn in ("down", "up"):
+            found[dial.strength] = f"the verdict turned it {dial.turn} from {dial.reference:.6g}"
+        elif dial.turn == "leave" and dial.effect:
+            found[dial.strength] = "the verdict found no better value"
+    return found
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Dial:
+    """The part of a dial whose types are checked."""
+
+    strength: str
+    turn: str
+    reference: float
+    recommended: float
+    effect: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _verdict(path: Path) -> Mapping[str, Any] | None:

@@ -1,10 +1,12 @@
 """Rescaling of a recipe to another number of images, epochs or batch size, with explanations."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from spaces.recipe import Recipe
 from spaces.rescale import rescale
 from spaces.strengths.registry import STRENGTHS
+from spaces.strengths.strength import Strength
 from spaces.task import Task
 
 
@@ -16,6 +18,7 @@ def rescaled_recipe(
     epochs: int | None = None,
     batch_size: int | None = None,
     lr: float | None = None,
+    decided: Mapping[str, str] | None = None,
 ) -> tuple[Recipe, tuple[str, ...]]:
     """Rescale a recipe so that its strengths keep their effective values in another run.
 
@@ -26,6 +29,9 @@ def rescaled_recipe(
         epochs: Its epochs; None keeps them.
         batch_size: Its images per step; None keeps them.
         lr: Its peak learning rate; None keeps it, as a search measures nothing on how it scales.
+
+        decided: By strength, why its value is known to be right; such a value does not follow its
+            size-scaled default, and one that is kept by its effective value keeps that.
 
     Returns:
         The recipe, and lines for the user: one for each change, and one for unchanged strengths.
@@ -48,7 +54,8 @@ def rescaled_recipe(
         batch_size=moved.batch_size,
         lr=moved.lr,
     )
-    rescaled = rescale(moved, from_task, to_task)
+    decided = decided or {}
+    rescaled = rescale(moved, from_task, to_task, kept=decided)
     lines = [
         f"{name} {old} becomes {new}, as asked."
         for name, old, new in (
@@ -63,7 +70,13 @@ def rescaled_recipe(
     stays = [
         f"{name} {strength.read(recipe):.6g}"
         for name, strength in STRENGTHS.items()
-        if name not in rescaled.notes
+        if name not in rescaled.notes and name not in decided
+    ]
+    lines += [
+        f"{name} {STRENGTHS[name].read(recipe):.6g} stays: {why}"
+        + _default_words(STRENGTHS[name], recipe, from_task, to_task)
+        for name, why in decided.items()
+        if name in STRENGTHS and name not in rescaled.notes
     ]
     if stays:
         lines.append(f"{', '.join(stays)}: unchanged.")
@@ -76,3 +89,11 @@ def rescaled_recipe(
             "weight_decay is set for the lr that is used."
         )
     return rescaled.recipe, tuple(lines)
+
+
+def _default_words(strength: Strength, recipe: Recipe, from_task: Task, to_task: Task) -> str:
+    """Say what the other size would have changed a decided value to, if anything."""
+    there = strength.default(to_task)
+    if strength.keeps != "distance_from_default" or there == strength.default(from_task):
+        return "."
+    return f"; {there:.6g} is the default there, which nothing in this run speaks for."

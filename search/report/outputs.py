@@ -69,6 +69,7 @@ def write_recipes(
     *,
     sentence: str,
     reasons: Mapping[str, str] | None = None,
+    stem: str = "best",
 ) -> None:
     """Write a recipe for this project, for timm and for torchvision.
 
@@ -78,20 +79,21 @@ def write_recipes(
         recipe: The recipe.
         sentence: The verdict's sentence, written as a comment above the recipe.
         reasons: By strength, the reason for its value; also comments.
+        stem: Begin of the names of the three files.
     """
     sizes = {"num_train": plan.data.num_train, "num_classes": plan.task.num_classes}
     held = plan.dial_values(recipe)
     comments = [f"{config.run_name}: {sentence}"]
     comments += [f"{name} {raw(held[name])}: {why}" for name, why in (reasons or {}).items()]
-    write_recipe(config.path / "best.yaml", recipe, comments=comments)
+    write_recipe(config.path / f"{stem}.yaml", recipe, comments=comments)
     files, class_names = plan.data.files, plan.data.class_names
     write_timm(
-        config.path / "best.timm.yaml",
+        config.path / f"{stem}.timm.yaml",
         timm_args(recipe, **sizes),
         of_data=timm_remarks(files, class_names),
     )
     write_text(
-        config.path / "best.torchvision.txt",
+        config.path / f"{stem}.torchvision.txt",
         torchvision_flags(recipe, **sizes, of_data=torchvision_remarks(files)),
     )
 

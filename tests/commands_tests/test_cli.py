@@ -201,7 +201,8 @@ def test_a_run_is_exported_by_name_or_path_and_moved_as_asked(
     sizes = ["--num-train", "1281167", "--epochs", "300", "--batch-size", "1024"]
     assert main(["export", "--run", str(run), *sizes]) == 0
     assert "epochs 10 becomes 300, as asked." in capsys.readouterr().out
-    assert read_recipe(run / "best.yaml", defaults=None).batch_size == 1024
+    assert read_recipe(run / "best.yaml", defaults=None).batch_size == 32
+    assert read_recipe(run / "rescaled.yaml", defaults=None).batch_size == 1024
 
 
 def test_differences_are_no_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from search.commands.export import FILES, export_run, exported_recipe
-from search.plan.origin import origin_of, read_origin
+from search.plan.origin import decided_by_evidence, origin_of, read_origin
 from search.recipes.rescale import rescaled_recipe
 from search.recipes.yaml_file import read_recipe
 from search.records.files import only_driver
@@ -63,56 +63,86 @@ def test_the_exported_recipe_is_the_one_that_the_verdict_names(tmp_path: Path) -
     }
 
 
+def rescaled(run: Path) -> Recipe:
+    return read_recipe(run / "rescaled.yaml", defaults=None)
+
+
 def test_a_rescaled_export_keeps_what_the_strengths_amount_to_and_says_what_moved(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     original = read_recipe(run / "best.yaml", defaults=None)
+    before = contents(run)
     export_run(run, **IMAGENET)
-    moved = read_recipe(run / "best.yaml", defaults=None)
+    assert contents(run) == before
+    moved = rescaled(run)
     assert (moved.epochs, moved.batch_size) == (300, 1024)
     old, new = task_of(original, 300), task_of(moved, 1_281_167)
     for name in ("weight_decay", "ema_decay"):
         then = to_effective(name, getattr(original.strengths, name), old)
         assert to_effective(name, getattr(moved.strengths, name), new) == pytest.approx(then)
-    _, notes = rescaled_recipe(original, old, **IMAGENET)
+    verdict = read_origin(run).verdict
+    assert verdict is not None
+    decided = decided_by_evidence(verdict, original.strengths.as_dict())
+    _, notes = rescaled_recipe(original, old, **IMAGENET, decided=decided)
     out = capsys.readouterr().out
-    text = (run / "best.yaml").read_text()
+    text = (run / "rescaled.yaml").read_text()
     assert notes
     for note in notes:
         assert note in out
         assert f"# {note}" in text
-    assert f"make export RUN={run}" in out
+    assert f"make train CONFIG={run / 'rescaled.yaml'}" in out
+
+
+def test_what_the_verdict_turned_down_is_not_turned_up_again_by_more_images(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_run(tmp_path / "runs", exported="scaled")
+    path = run / "verdict.json"
+    verdict = json.loads(path.read_text())
+    assert read_recipe(run / "best.yaml", defaults=None).strengths.label_smoothing == 0.0
+    for turn, kept in (("down", 0.0), ("inconclusive", 0.1), ("leave", 0.0)):
+        said = {"turn": turn, "reference": 0.1, "recommended": 0.0, "effect": {"val/top1": {}}}
+        verdict["dials"] = [{"strength": "label_smoothing", **said}]
+        path.write_text(json.dumps(verdict))
+        export_run(run, num_train=3000)
+        assert rescaled(run).strengths.label_smoothing == kept, turn
+        out = capsys.readouterr().out
+        assert ("label_smoothing 0 stays: the verdict" in out) == (kept == 0.0)
+        assert ("; 0.1 is the default there" in out) == (kept == 0.0)
 
 
 def test_timm_and_torchvision_get_the_moved_recipe_too(run: Path) -> None:
     export_run(run, **IMAGENET)
-    args = yaml.safe_load((run / "best.timm.yaml").read_text())
-    moved = read_recipe(run / "best.yaml", defaults=None)
+    args = yaml.safe_load((run / "rescaled.timm.yaml").read_text())
+    moved = rescaled(run)
     assert args["batch_size"] == 1024
     assert args["epochs"] + args["warmup_epochs"] == 300
     assert args["weight_decay"] == pytest.approx(moved.strengths.weight_decay)
     # The rate of the first step hangs on the steps of an epoch of ImageNet.
     steps = args["warmup_epochs"] * (1_281_167 // 1024)
     assert args["warmup_lr"] == pytest.approx(moved.lr / (steps + 1))
-    assert "--batch-size 1024" in (run / "best.torchvision.txt").read_text()
+    assert "--batch-size 1024" in (run / "rescaled.torchvision.txt").read_text()
 
 
-def test_exporting_without_sizes_brings_the_original_back(run: Path) -> None:
-    before = contents(run)
+def test_each_rescaling_begins_with_the_original(run: Path) -> None:
+    export_run(run, epochs=30)
+    once = (run / "rescaled.yaml").read_bytes()
     export_run(run, **IMAGENET)
-    export_run(run, epochs=30)  # From the original too, not from what was moved already.
-    assert contents(run) != before
-    export_run(run)
-    assert contents(run) == before
-    assert not (run / "export.json").exists()
+    assert (run / "rescaled.yaml").read_bytes() != once
+    export_run(run, epochs=30)
+    assert (run / "rescaled.yaml").read_bytes() == once
 
 
-def test_whoever_trains_a_moved_recipe_learns_for_how_many_images_it_is(run: Path) -> None:
+def test_whoever_trains_a_rescaled_recipe_learns_for_how_many_images_it_is(run: Path) -> None:
     for sizes, expected in (({}, 300), (IMAGENET, 1_281_167), ({"epochs": 30}, 300), ({}, 300)):
         export_run(run, **sizes)
-        origin = origin_of(run / "best.yaml")
+        origin = origin_of(run / ("rescaled.yaml" if sizes else "best.yaml"))
         assert origin is not None
         assert origin.num_train == expected
+    export_run(run, **IMAGENET)
+    original = origin_of(run / "best.yaml")
+    assert original is not None
+    assert original.num_train == 300
 
 
 def test_files_that_other_trainers_read_otherwise_are_said_in_their_recipe_and_printed(

@@ -9,6 +9,7 @@ import click
 import pytest
 
 from search.cli import cli
+from search.flags import GROUPS
 from search.plan.config import RunConfig
 from search.plan.option import Asked, Option, asked_of
 from spaces.errors import InputError
@@ -16,6 +17,11 @@ from tests.support.finished_run import a_config
 
 ROOT = Path(__file__).resolve().parents[2]
 ASKED = asked_of(RunConfig)
+OWN_WORDS = ("train", "resume", "export", "diff", "schedule")
+"""Commands to which some flags mean something of their own."""
+OF_SEARCH_ALONE = (
+    *("num_samples", "patience", "rerun_top", "grace_period", "reduction_factor", "keep"),
+)
 FLAGS = {option.opts[-1] for command in cli.commands.values() for option in command.params}
 
 
@@ -98,10 +104,46 @@ def test_a_flag_of_a_field_has_its_type_and_help_and_leaves_its_default_to_the_r
         asked: Asked = ASKED[str(option.name)]
         assert option.opts == [f"--{asked.flag}"]
         assert option.type is types[asked.kind]
-        assert option.help == asked.explanation
+        assert option.help == asked.explanation or command in OWN_WORDS
         assert option.multiple == asked.option.is_repeated
         if not asked.option.is_filled_in:
             assert option.get_default(click.Context(cli.commands[command])) in (None, ())
+
+
+@pytest.mark.parametrize("command", sorted(cli.commands))
+def test_every_flag_stands_under_a_heading_and_help_alone_under_none(command: str) -> None:
+    asked = cli.commands[command]
+    text = asked.get_help(click.Context(asked, info_name=command))
+    before, _, rest = text.partition("\nHelp:\n")
+    assert [line.split()[0] for line in rest.splitlines() if line.startswith("  -")] == ["-h,"]
+    for option in asked.params:
+        assert option.opts[-1] in before
+    headings = [line[:-1] for line in before.splitlines() if re.fullmatch(r"\S.*:", line)]
+    assert headings == [heading for heading in GROUPS if heading in headings]
+
+
+def test_a_diagnosis_offers_nothing_of_the_search_that_it_does_not_do() -> None:
+    offered = {
+        name: {str(p.name) for p in cli.commands[name].params} for name in ("run", "diagnose")
+    }
+    assert offered["run"] - offered["diagnose"] == set(OF_SEARCH_ALONE)
+    assert offered["diagnose"] - offered["run"] == {"best"}
+
+
+@pytest.mark.parametrize(
+    ("command", "flag", "words"),
+    [
+        ("export", "--num-train", "Rescale the recipe"),
+        ("diff", "--num-train", "Training images that the recipe is for"),
+        ("schedule", "--num-train", "Training images that the recipe is for"),
+        ("train", "--epochs", "Epochs of the training"),
+        ("resume", "--dataset", "Where its images lie now"),
+    ],
+)
+def test_a_flag_says_what_it_means_to_its_command(command: str, flag: str, words: str) -> None:
+    (option,) = (p for p in cli.commands[command].params if p.opts == [flag])
+    assert isinstance(option, click.Option)
+    assert str(option.help).startswith(words)
 
 
 def test_make_passes_on_every_flag_and_no_other() -> None:
