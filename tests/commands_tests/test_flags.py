@@ -115,7 +115,7 @@ def test_every_flag_stands_under_a_heading_and_help_alone_under_none(command: st
     asked = cli.commands[command]
     text = asked.get_help(click.Context(asked, info_name=command))
     before, _, rest = text.partition("\nHelp:\n")
-    assert [line.split()[0] for line in rest.splitlines() if line.startswith("  -")] == ["-h,"]
+    assert sum(line.startswith("  -") for line in rest.splitlines()) == 1
     for option in asked.params:
         assert option.opts[-1] in before
     headings = [line[:-1] for line in before.splitlines() if re.fullmatch(r"\S.*:", line)]
