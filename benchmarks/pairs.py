@@ -75,4 +75,6 @@ def print_machine() -> None:
     if torch.cuda.is_available():
         print(f"{torch.cuda.get_device_name()}; ", end="")
     print(f"Python {platform.python_version()}, torch {torch.__version__}, timm {timm.__version__}")
-    print(f"`python -m benchmarks.steps.step_cost {' '.join(sys.argv[1:])}`\n", flush=True)
+    # `python -m` says so here, and only the path of the file in `sys.argv`.
+    program = sys.modules["__main__"].__spec__.name
+    print(f"`python -m {program} {' '.join(sys.argv[1:])}`\n", flush=True)

@@ -28,6 +28,8 @@ from trainable.optim.optimizer_slot import Criterion
 from trainable.optim.optimizers import create_optimizer
 from trainable.optim.schedule import lr_factor, warmup_steps_of
 from trainable.precision import Precision, resolve_amp_dtype
+from trainable.speed.convolutions import use_fast_kernels
+from trainable.speed.memory import keep_freed_memory
 
 ASK_EVERY_STEPS = 200
 """Number of steps between two checks for divergence on an accelerator.
@@ -81,8 +83,10 @@ class Trainer:
             deepest_share=info.deepest_share,
         )
         self.model = create_model(recipe, num_classes=num_classes).to(self.device)
-        # Faster on every device for convolutions, and nothing to a transformer.
         self.model = self.model.to(memory_format=torch.channels_last)
+        if self.device.type == "cpu":
+            keep_freed_memory()
+            use_fast_kernels(self.model)
         self.loss = ForwardLoss(
             self.model, recipe.strengths.label_smoothing, self.device, compile=recipe.compile
         )

@@ -55,7 +55,8 @@ class OptimizerSlot:
         Returns:
             The loss at the weights of now.
         """
-        self.inner.zero_grad()
+        for parameter in self.parameters():  # A third of what `zero_grad` takes.
+            parameter.grad = None
         return batch_pass(criterion)
 
     def train(self) -> None:
