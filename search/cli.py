@@ -70,12 +70,17 @@ def diagnose(**given: Any) -> None:
 @cli.command()
 @flags(
     *("run", "run_dir", "tracking_uri", "storage", "ray_address", "dataset", "data_dir"),
-    "hang_timeout_s",
+    *("hang_timeout_s", "max_blocks", "num_samples", "time_budget_s"),
     dataset="Where its images lie now. [default: where they were]",
     data_dir="Where its dataset lies now. [default: where it was]",
 )
 def resume(**given: Any) -> None:
-    """Go on with an interrupted run, whichever stage it was in.
+    """Go on with an interrupted run, whichever stage it was in, or top up a finished one.
+
+    --max-blocks and --num-samples above what was planned add blocks to the experiment and trials to
+    the search, what was run included: what was turned stays, and false turns stay as rare. The
+    experiment stays about the recipe it began with; a better one that the search finds is confirmed
+    beside it.
 
     --dataset and --data-dir say where its images lie now, if they have moved; they must be the
     same.
@@ -84,7 +89,8 @@ def resume(**given: Any) -> None:
 
     typed = ["tracking_uri", "storage", "ray_address", "dataset", "data_dir", "hang_timeout_s"]
     places = {name: given[name] for name in typed if _was_typed(name)}
-    run_again(_run_path(given), **_absolute(places))
+    more = {n: given[n] for n in ("max_blocks", "num_samples", "time_budget_s") if _was_typed(n)}
+    run_again(_run_path(given), more=more, **_absolute(places))
 
 
 @cli.command()

@@ -15,8 +15,9 @@ at all of them; they are 0.055 nats from run to run, as recorded on small-transf
 import argparse
 import multiprocessing
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ from search.verdict.answer.advised_value import advised_value
 from search.verdict.design import Factors, cells
 from search.verdict.dials import decide
 from search.verdict.effects import Run
+from search.verdict.judgement import Look
 from search.verdict.looking import Schedule, looks_at, may_stop, runs_per_round
 from search.verdict.schema import Dial
 from spaces.task import Task
@@ -105,24 +107,49 @@ class Outcome:
     advised: frozenset[str]
 
 
-def experiment(condition: Condition, seed: int, *, schedule: Schedule = SCHEDULE) -> Outcome:
-    """Simulate one experiment from its first block to its dials."""
+def experiment(
+    condition: Condition,
+    seed: int,
+    *,
+    schedule: Schedule = SCHEDULE,
+    top_ups: Sequence[int] = (),
+) -> Outcome:
+    """Simulate one experiment from its first block to its dials.
+
+    Args:
+        condition: What is true.
+        seed: Of all numbers.
+        schedule: When it is looked at, as first planned.
+        top_ups: Most blocks after each top-up; somebody asks for it while a dial is open.
+    """
     rng = np.random.default_rng([seed, 7])
     runs: list[Run] = []
-    for block in range(schedule.plans[-1]):
-        runs += _block(condition, block, rng)
-        if block + 1 < schedule.first:
-            continue
-        dials = decide(
-            looks_at(runs, FACTORS, schedule),
-            reference=REFERENCE,
-            best=BEST,
-            task=TASK,
-            runs_per_round=runs_per_round(FACTORS),
-        )
-        if may_stop(runs, FACTORS, schedule, dials):
-            break
+    looks: list[Look] = []
+    dials: tuple[Dial, ...] = ()
+    rounds = 0  # A round is one block of eight runs here.
+    for plans in accumulate([schedule.plans, *((most,) for most in top_ups)]):
+        now = Schedule(first=schedule.first, plans=plans)
+        while rounds < now.plans[-1] and not (looks and may_stop(runs, FACTORS, now, dials)):
+            until = max(now.first, rounds + 1)
+            for block in range(rounds, until):
+                runs += _block(condition, block, rng)
+            rounds = until
+            looks.append(newest_look(runs, now))
+            dials = decide(
+                looks,
+                reference=REFERENCE,
+                best=BEST,
+                task=TASK,
+                runs_per_round=runs_per_round(FACTORS),
+            )
     return _outcome(condition, len(runs), dials)
+
+
+def newest_look(runs: Sequence[Run], schedule: Schedule) -> Look:
+    """Return the last of `looks_at`, without estimating all earlier ones again."""
+    rounds = len({run.block for run in runs})
+    (look,) = looks_at(runs, FACTORS, replace(schedule, first=rounds))
+    return replace(look, share=schedule.share(rounds))
 
 
 def _block(condition: Condition, block: int, rng: np.random.Generator) -> Iterable[Run]:

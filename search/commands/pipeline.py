@@ -28,6 +28,7 @@ from search.plan.config import OF_INGREDIENTS, OF_OPTIMIZERS, PLACES, RunConfig
 from search.plan.config_file import FILE, read_config, write_config
 from search.plan.plan import Plan
 from search.plan.planning import load_images
+from search.plan.top_up import num_top_ups, topped_up
 from search.records.command_line import next_command
 from search.records.files import is_begun, make_writable, only_driver, read_json, write_json
 from search.records.journal import Journal
@@ -69,23 +70,25 @@ def run_new(config: RunConfig) -> None:
         _work(job, config, plan, dataset)
 
 
-def run_again(path: Path, **places: Any) -> None:
-    """Resume an interrupted run; of a finished one, only the result files are written again.
+def run_again(path: Path, *, more: Mapping[str, Any] | None = None, **places: Any) -> None:
+    """Resume an interrupted run, or top up a finished one; else only write its results again.
 
     Args:
         path: Directory of the run.
+        more: What more is asked of the run, see `search.plan.top_up.topped_up`.
         places: New values, by name of a field of the config, for the tracking store, the places of
             data and checkpoints, and the cluster (``local`` for this machine). None keeps the old
             value.
 
     Raises:
-        InputError: If it is no run, its dataset has changed, or its cluster cannot be reached.
+        InputError: If it is no run, its dataset has changed, its cluster cannot be reached, or less
+            is asked of it than before.
     """
     with only_driver(path):
-        _go_on(path, {name: place for name, place in places.items() if place})
+        _go_on(path, more or {}, {name: place for name, place in places.items() if place})
 
 
-def _go_on(path: Path, places: Mapping[str, Any]) -> None:
+def _go_on(path: Path, more: Mapping[str, Any], places: Mapping[str, Any]) -> None:
     found = read_config(path)
     asked = read_json(path / FILE)
     config = replace(found, **places)
@@ -105,7 +108,9 @@ def _go_on(path: Path, places: Mapping[str, Any]) -> None:
             style="yellow",
         )
     job = _job_of(config)
-    is_over = (path / job.result).exists()
+    if more:
+        config = topped_up(config, Journal(path), **more)
+    is_over = _is_over(job, config)
     _tell_servers(config)
     if not is_over:
         _reach(config)
@@ -135,6 +140,15 @@ def _tell_servers(config: RunConfig) -> None:
     told = [f"{name} at {without_passwords(address)}" for name, address in found.items()]
     if told:
         say(make_console(), f"Talks to: {', '.join(told)}.")
+
+
+def _is_over(job: Job, config: RunConfig) -> bool:
+    """Whether every trial that was asked for has ended.
+
+    A run that was topped up keeps the result of before until the next one is whole.
+    """
+    path = config.path / job.result
+    return path.exists() and num_top_ups(path) == len(config.top_ups)
 
 
 def _same_images(config: RunConfig, plan: Plan) -> Dataset:
@@ -227,7 +241,7 @@ def _work(job: Job, config: RunConfig, plan: Plan, dataset: Dataset) -> None:
         try:
             open_search(tracker, config, plan, kind=job.kind)
             tracker.sync(journal.trials.values())
-            if not result.exists():
+            if not _is_over(job, config):
                 _train(job, session)
             job.tell(session)
         except ClusterLost as lost:

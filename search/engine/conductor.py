@@ -78,26 +78,25 @@ class Conductor:
 
     def next_trial(self) -> Trial | Wait:
         """Return the next trial to start, with its records if restarted, or why there is none."""
-        if self._to_restart:
-            if not self._may_begin(self._to_restart[0].spec.stage):
-                return Wait.FOR_RUNNING
-            trial = self._to_restart.pop(0)
-            while self._stage is None or self._stage.name != trial.spec.stage:
-                self._begin_stage()
-            return trial
         while True:
             if self._stage is None:
                 if not self._stages:
                     return Wait.NO_MORE
                 self._begin_stage()
             assert self._stage is not None
-            answer = self._stage.next()
+            stage = self._stage
+            # Those of a later stage wait for it: a run that is topped up goes back to earlier ones.
+            restarted = next((t for t in self._to_restart if t.spec.stage == stage.name), None)
+            if restarted is not None:
+                self._to_restart.remove(restarted)
+                return restarted
+            answer = stage.next()
             if isinstance(answer, TrialSpec):
                 trial = self._journal.start(answer)
                 self._running.add(answer.trial_id)
                 self._on_change(trial)
                 return trial
-            if answer is Wait.FOR_RUNNING or self._running:
+            if answer is Wait.FOR_RUNNING or self._has_running(stage.name):
                 return Wait.FOR_RUNNING
             self._stage = None
 
@@ -140,7 +139,8 @@ class Conductor:
         if self._stage is None:
             return []
         running = [self._journal.trials[trial_id] for trial_id in self._running]
-        return sorted(t.spec.trial_id for t in running if self._stage.is_late(t))
+        here = [t for t in running if t.spec.stage == self._stage.name]
+        return sorted(t.spec.trial_id for t in here if self._stage.is_late(t))
 
     def stop(self, trial_id: str) -> None:
         """Note that a trial was ended between two reports, for the time of its stage is over."""
@@ -153,12 +153,8 @@ class Conductor:
             return  # Its results are complete; only its weights are lost.
         self._end(trial_id, "failed", reason)
 
-    def _may_begin(self, stage: str) -> bool:
-        """Whether a stage is at work, or may be: of an earlier one nothing runs."""
-        if self._stage is None or self._stage.name == stage:
-            return True
-        waiting = {trial.spec.trial_id for trial in self._to_restart}
-        return not self._running - waiting
+    def _has_running(self, stage: str) -> bool:
+        return any(self._journal.trials[trial_id].spec.stage == stage for trial_id in self._running)
 
     def _begin_stage(self) -> None:
         self._stage = self._stages.pop(0)()

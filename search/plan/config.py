@@ -1,6 +1,7 @@
 """The user's settings of a run, with defaults filled in, as kept in ``config.json``."""
 
 from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Self
 from uuid import uuid4
@@ -31,6 +32,21 @@ def _new_id() -> str:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TopUp:
+    """One time that more was asked of a run; what was asked then is in the config.
+
+    Attributes:
+        max_blocks: Most blocks before that.
+        num_samples: Trials of the search before that.
+        num_trials: Trials of any stage that the run had by then.
+    """
+
+    max_blocks: int
+    num_samples: int
+    num_trials: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunConfig:
     """The settings of one run; None takes the default of the dataset.
 
@@ -47,6 +63,7 @@ class RunConfig:
         min_blocks: Number of rounds; small blocks are joined to rounds of eight runs
             (`search.verdict.design.blocks_per_look`).
         optimizers: Names of the optimizers that a contest compares, the base first.
+        top_ups: The times that more was asked of the run, oldest first.
     """
 
     dataset: Annotated[
@@ -212,6 +229,7 @@ class RunConfig:
     lr_trials: Annotated[
         int, Option("Learning rates tried for each of --optimizers.", at_least=3)
     ] = 5
+    top_ups: tuple[TopUp, ...] = ()
 
     def __post_init__(self) -> None:
         require_text(asdict(self))
@@ -224,6 +242,11 @@ class RunConfig:
             raise InputError(
                 f"`max_blocks >= {self.min_blocks}` must hold, but got {self.max_blocks!r}."
             )
+        blocks = (*(t.max_blocks for t in self.top_ups), self.max_blocks)
+        samples = (*(t.num_samples for t in self.top_ups), self.num_samples)
+        for numbers in (blocks, samples):
+            if any(before > after for before, after in pairwise(numbers)):
+                raise InputError("`top_ups` must only raise what was asked for.")
         if not 0 < self.keep <= 1:
             raise InputError(f"`0 < keep <= 1` must hold, but got {self.keep!r}.")
         if not self.stages or set(self.stages) - set(STAGES):
@@ -235,6 +258,22 @@ class RunConfig:
     def path(self) -> Path:
         """Directory of this run."""
         return Path(self.run_dir) / self.run_name
+
+    @property
+    def planned_blocks(self) -> tuple[int, ...]:
+        """Most blocks as first planned, then as each top-up raised it."""
+        return tuple(dict.fromkeys((*(t.max_blocks for t in self.top_ups), self.max_blocks)))
+
+    @property
+    def search_topped_up_at(self) -> int:
+        """Trials of any stage that there were when more samples were asked for; 0 if never."""
+        samples = [*(t.num_samples for t in self.top_ups), self.num_samples]
+        raised = [
+            t.num_trials
+            for t, after in zip(self.top_ups, samples[1:], strict=True)
+            if t.num_samples < after
+        ]
+        return raised[-1] if raised else 0
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to the mapping of ``config.json``, without the password of the store."""

@@ -50,7 +50,8 @@ class DialTable:
         metrics: Heads of the columns of effects.
         rows: One row per dial, in the order of the verdict.
         remarks: Remarks on dials, each after the names of the strengths that it applies to.
-        sentences: Sentences on interactions, and on best trials that lie at one end of an axis.
+        sentences: Sentences on the looks at the experiment, on interactions, and on best trials
+            that lie at one end of an axis.
         holds_for: Sentence on what the intervals hold for; empty without any.
     """
 
@@ -72,7 +73,11 @@ def dial_table(analysis: Analysis) -> DialTable:
         metrics=_heads(shown),
         rows=tuple(_dial_row(dial, analysis.tried[dial.strength], shown) for dial in verdict.dials),
         remarks=tuple(f"{listed(names)}: {text}." for text, names in by_remark.items() if text),
-        sentences=(*verdict.interactions, *(warning.message for warning in analysis.edges)),
+        sentences=(
+            *filter(None, [verdict.experiment]),
+            *verdict.interactions,
+            *(warning.message for warning in analysis.edges),
+        ),
         holds_for=pool_sentence(verdict.dials),
     )
 

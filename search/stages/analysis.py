@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
@@ -35,7 +36,7 @@ from search.verdict.interactions import estimate_interactions, strong_interactio
 from search.verdict.judgement import Look
 from search.verdict.looking import Schedule, looks_at, may_stop, runs_per_round
 from search.verdict.schema import Cost, Dial, Verdict
-from search.verdict.wording import verdict_sentence
+from search.verdict.wording import experiment_sentence, verdict_sentence
 from spaces.edges import EdgeWarning, edge_warnings
 from spaces.recipe import Recipe
 
@@ -48,8 +49,9 @@ class Analysis:
     """The verdict together with the recipes, effects and means that it was drawn from.
 
     Attributes:
-        best: Recipe that was compared with the reference.
-        tried: Its raw values by strength; the effects are those of going to these values.
+        best: Pick of the search, or the recipe that was given instead.
+        tried: Raw values by strength of the recipe that the experiment compared with the reference,
+            which was the pick when the experiment began; the effects are those of going to these.
         advice: The recipe that follows the dials, with the reason for each value.
         exported: Recipe that is written for training.
         factors: Strengths that the experiment varied.
@@ -72,18 +74,18 @@ class Analysis:
 
 def analyse(journal: Journal, plan: Plan, config: RunConfig) -> Analysis:
     """Draw the verdict from all trials that the run has measured so far."""
-    best = pick_best(journal, plan, config)
-    what = experiment_factors(plan, best)
+    best, tried = pick_best(journal, plan, config), tried_best(journal, plan, config)
+    what = experiment_factors(plan, tried)
     runs = experiment_runs(journal.of_stage("attribute"))
     first = decided_by(config.metric)
     # As the confirmation ran it: before it was known whether the runs are long enough.
-    advice = advise(plan, best, decide_dials(runs, plan, config, best)[1])
+    advice = advise(plan, tried, decide_dials(runs, plan, config, tried)[1])
     stands_in = same_role(plan, best, advice.recipe)
     by_role = runs_by_role(journal.of_stage("confirm"), plan, best, advice.recipe)
     by_role = {role: trials for role, trials in by_role.items() if role != "advised" or trials}
     of_fit = fit_evidence(by_role)
     undertrained = is_undertrained(of_fit, metric=first)
-    effects, dials = decide_dials(runs, plan, config, best, undertrained=undertrained)
+    effects, dials = decide_dials(runs, plan, config, tried, undertrained=undertrained)
     fit = fit_state(of_fit, dials=dials, metric=first)
     found = confirmed(by_role, plan, config)
     compared = {role: trials for role, trials in by_role.items() if role != LONGER}
@@ -104,9 +106,10 @@ def analyse(journal: Journal, plan: Plan, config: RunConfig) -> Analysis:
         estimate_interactions(runs, what.trajectory, ema=what.ema, metric=first),
         effects,
         reference=plan.dial_values(plan.reference),
-        best=plan.dial_values(best),
+        best=plan.dial_values(tried),
         metric=first,
     )
+    looks = looks_at(runs, what, schedule_of(config), first) if runs else ()
     verdict = Verdict(
         run=config.run_name,
         dataset=plan.data.name,
@@ -130,12 +133,19 @@ def analyse(journal: Journal, plan: Plan, config: RunConfig) -> Analysis:
             metric=first,
         ),
         interactions=interactions,
-        looks=len(looks_at(runs, what, schedule_of(config), first)) if runs else 0,
+        looks=len(looks),
+        top_ups=len(config.top_ups),
+        experiment=experiment_sentence(
+            looks=len(looks),
+            num_runs=len(runs),
+            top_ups=len(config.top_ups),
+            is_pick=plan.dial_values(best) == plan.dial_values(tried),
+        ),
         metric=first.name,
     )
     return Analysis(
         best=best,
-        tried=plan.dial_values(best),
+        tried=plan.dial_values(tried),
         advice=advice,
         exported=recipes[exported],
         factors=what,
@@ -158,6 +168,23 @@ def pick_best(journal: Journal, plan: Plan, config: RunConfig) -> Recipe:
         return plan.anchors["scaled"]
     return pick(
         journal.of_stage("search"),
+        top=config.rerun_top,
+        metric=config.metric,
+        num_val=plan.data.num_val,
+    )
+
+
+def tried_best(journal: Journal, plan: Plan, config: RunConfig) -> Recipe:
+    """The recipe that the experiment holds against the reference: the pick when it began.
+
+    A search that is topped up later may pick another; the runs and the error that the experiment
+    has spent are about this one.
+    """
+    if plan.candidate is not None or "search" not in config.stages:
+        return pick_best(journal, plan, config)
+    before = takewhile(lambda t: t.spec.stage != "attribute", journal.trials.values())
+    return pick(
+        [trial for trial in before if trial.spec.stage == "search"],
         top=config.rerun_top,
         metric=config.metric,
         num_val=plan.data.num_val,
@@ -223,7 +250,7 @@ def is_decided_by(runs: Sequence[Run], plan: Plan, config: RunConfig, best: Reci
 
 def schedule_of(config: RunConfig) -> Schedule:
     """Return the schedule of the looks at the experiment, counted in rounds of blocks."""
-    return Schedule(first=config.min_blocks, plans=(config.max_blocks,))
+    return Schedule(first=config.min_blocks, plans=config.planned_blocks)
 
 
 def _at_level(trial: Trial, level: str) -> dict[str, float]:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import count
 
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
@@ -124,16 +125,29 @@ def confirm_stage(
     """
 
     def batch(number: int) -> Sequence[TrialSpec]:
-        specs = confirm_specs(plan, config, best=best, advised=advised)
         if number == 0:
-            return specs
-        return (
-            [longer_spec(plan, config, number=len(specs))]
-            if number == 1 and asks_for_longer()
-            else []
-        )
+            specs = confirm_specs(plan, config, best=best, advised=advised)
+        elif number == 1 and asks_for_longer():
+            specs = [longer_spec(plan, config)]
+        else:
+            return []
+        return numbered(specs, [trial.spec for trial in journal.of_stage("confirm")])
 
     return ListedStage("confirm", journal, batch)
+
+
+def numbered(specs: Sequence[TrialSpec], known: Sequence[TrialSpec]) -> list[TrialSpec]:
+    """Those runs that are known already as they were, and the others numbered after them.
+
+    A run that is topped up may change its mind on a recipe: what was run of others stays, and no
+    number means two runs.
+    """
+    by_recipe = {spec.recipe: spec for spec in known}
+    numbers = count(1 + max((spec.number for spec in known), default=-1))
+    return [
+        by_recipe[spec.recipe] if spec.recipe in by_recipe else replace(spec, number=next(numbers))
+        for spec in specs
+    ]
 
 
 def longer_recipe(plan: Plan) -> Recipe:
@@ -142,7 +156,7 @@ def longer_recipe(plan: Plan) -> Recipe:
     return replace(off, epochs=TIMES_LONGER * off.epochs)
 
 
-def longer_spec(plan: Plan, config: RunConfig, *, number: int) -> TrialSpec:
+def longer_spec(plan: Plan, config: RunConfig) -> TrialSpec:
     """Return the run that tells whether longer training would help.
 
     It has the first fresh seed and its split, so that it is paired with a run of every recipe, and
@@ -151,7 +165,7 @@ def longer_spec(plan: Plan, config: RunConfig, *, number: int) -> TrialSpec:
     seed = fresh_seed(config.seed, stage="confirm", number=0)
     return TrialSpec(
         stage="confirm",
-        number=number,
+        number=0,
         role=LONGER,
         recipe=replace(longer_recipe(plan), seed=seed),
         split_seed=seed,

@@ -1,8 +1,9 @@
 """The search stage: anchors first, then proposals that rungs may stop, then reruns."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from search.engine.conductor import Wait
 from search.records.journal import Journal
@@ -32,6 +33,8 @@ class SearchSettings:
             stop at their next report, or None.
         patience: Proposals in a row without a gain beyond noise after which the search stops
             proposing (`search.stages.plateau`), or None to use all samples.
+        topped_up_at: Trials of any stage that the run had when more samples were asked for; 0 if
+            they never were.
     """
 
     num_samples: int
@@ -42,6 +45,7 @@ class SearchSettings:
     seed: int
     deadline: float | None = None
     patience: int | None = None
+    topped_up_at: int = 0
 
     @property
     def is_late(self) -> bool:
@@ -107,7 +111,7 @@ class SearchStage:
             if spec.positions:
                 self.proposer.enqueue(spec.trial_id, spec.positions)
             return spec
-        is_full = number >= self._settings.num_samples
+        is_full = sum(t.spec.role != RERUN for t in trials) >= self._settings.num_samples
         if is_full or self._settings.is_late or self._is_closed() or self._is_stuck():
             return self._rerun(trials)
         trial_id = TrialSpec(
@@ -134,7 +138,14 @@ class SearchStage:
 
     def _is_stuck(self) -> bool:
         settings = self._settings
-        return settings.patience is not None and is_on_plateau(
+        if settings.patience is None:
+            return False
+        if settings.topped_up_at:
+            # Whoever asks for more after a plateau wants to see whether it goes on.
+            new = [t for t in self._since_asked() if t.spec.role == "proposed"]
+            if len(new) < settings.patience:
+                return False
+        return is_on_plateau(
             self._journal.ended_of_stage(self.name),
             patience=settings.patience,
             metric=settings.metric,
@@ -144,12 +155,17 @@ class SearchStage:
     def _is_closed(self) -> bool:
         """Whether reruns or later stages have begun, so that no further trial may be proposed.
 
-        That happens when the time budget ended the search and the run is resumed later.
+        That happens when the time budget ended the search and the run is resumed later. A top-up
+        with more samples opens the search again.
         """
         return any(
             trial.spec.stage != self.name or trial.spec.role == RERUN
-            for trial in self._journal.trials.values()
+            for trial in self._since_asked()
         )
+
+    def _since_asked(self) -> Iterable[Trial]:
+        """Trials of any stage since the samples were asked for."""
+        return islice(self._journal.trials.values(), self._settings.topped_up_at, None)
 
     def _rerun(self, trials: Sequence[Trial]) -> TrialSpec | Wait:
         if any(t.status == "running" and t.spec.role != RERUN for t in trials):

@@ -10,7 +10,13 @@ from search.plan.resources import usual_confirm_runs, usual_runs_per_block
 from search.records.journal import Journal
 from search.records.metrics import decided_by
 from search.stages.advice import advise
-from search.stages.analysis import decide_dials, experiment_runs, is_decided_by, pick_best
+from search.stages.analysis import (
+    decide_dials,
+    experiment_runs,
+    is_decided_by,
+    pick_best,
+    tried_best,
+)
 from search.stages.experiment import attribute_stage, confirm_stage
 from search.stages.fresh_runs import fit_evidence, runs_by_role
 from search.stages.proposer import Proposer
@@ -49,7 +55,7 @@ def stage_makers(
     """
 
     def attribute() -> Stage:
-        best = pick_best(journal, plan, config)
+        best = tried_best(journal, plan, config)
 
         def is_decided() -> bool:
             runs = experiment_runs(journal.of_stage("attribute"))
@@ -60,9 +66,9 @@ def stage_makers(
         )
 
     def confirm() -> Stage:
-        best = pick_best(journal, plan, config)
+        best, tried = pick_best(journal, plan, config), tried_best(journal, plan, config)
         runs = experiment_runs(journal.of_stage("attribute"))
-        advised = advise(plan, best, decide_dials(runs, plan, config, best)[1]).recipe
+        advised = advise(plan, tried, decide_dials(runs, plan, config, tried)[1]).recipe
 
         def asks_for_longer() -> bool:
             by_role = runs_by_role(journal.of_stage("confirm"), plan, best, advised)
@@ -111,6 +117,7 @@ def _search_stage(
             seed=config.seed,
             deadline=deadline,
             patience=config.patience,
+            topped_up_at=config.search_topped_up_at,
         ),
         say=say,
     )

@@ -28,6 +28,7 @@ from search.engine.storage import local_checkpoint
 from search.records.provenance import ROOT
 from search.records.strict_json import one_line
 from search.records.trials import Trial
+from spaces.recipe import Recipe
 from trainable import checkpoint
 from trainable.ema import EmaBank
 from trainable.models.build import RESNET18_CIFAR, create_model
@@ -71,17 +72,19 @@ class Registered:
     uri: str
 
 
-def champion_trial(trials: Iterable[Trial], *, role: str) -> Trial | None:
+def champion_trial(trials: Iterable[Trial], recipe: Recipe) -> Trial | None:
     """Return the confirmation run whose weights become the champion, or None if none were kept.
 
     Args:
         trials: Trials of the confirm stage.
-        role: Role under which the exported recipe was run.
+        recipe: The exported recipe; its seed does not matter.
     """
     kept = [
         trial
         for trial in trials
-        if trial.spec.role == role and trial.is_full_length and trial.checkpoint is not None
+        if replace(trial.spec.recipe, seed=recipe.seed) == recipe
+        and trial.is_full_length
+        and trial.checkpoint is not None
     ]
     return min(kept, key=lambda trial: trial.spec.block or 0, default=None)
 

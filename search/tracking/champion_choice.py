@@ -16,7 +16,7 @@ from search.records.journal import Journal
 from search.records.metrics import METRICS
 from search.records.trials import Trial
 from search.stages.analysis import Analysis
-from search.stages.experiment import same_role
+from search.stages.experiment import confirm_roles
 from search.tracking.champion import Champion, champion_trial, save_champion
 from search.verdict.schema import Verdict
 from search.verdict.wording import ROLE_WORDS, count
@@ -38,9 +38,8 @@ def make_champion(
     """
     exported = analysis.verdict.exported
     trials = journal.of_stage("confirm")
-    trial = champion_trial(
-        trials, role=same_role(plan, analysis.best, analysis.advice.recipe)[exported]
-    )
+    recipes = confirm_roles(plan, analysis.best, analysis.advice.recipe)
+    trial = champion_trial(trials, recipes[exported])
     if trial is None:
         raise FileNotFoundError(
             f"No confirmation run of the exported recipe ({exported}) left its weights."

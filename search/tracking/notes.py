@@ -275,7 +275,7 @@ def _how(verdict: Verdict, counts: str) -> str:
         f"{pool_sentence(verdict.dials)}".rstrip(),
         f"* The reference is **{verdict.fit.reference}**, the best **{verdict.fit.best}**.",
         *(f"* {reason}" for reason in verdict.fit.reasons),
-        *(f"* {text}" for text in verdict.interactions),
+        *(f"* {text}" for text in (verdict.experiment, *verdict.interactions) if text),
         *(f"* {', '.join(names)}: {remark}" for remark, names in _remarks(verdict).items()),
         f"* Cost: {verdict.cost.wall_s / 60:.1f} minutes, {verdict.cost.core_s / 60:.1f} "
         f"core-minutes, {verdict.cost.train_share:.0%} of them training.",

@@ -76,9 +76,9 @@ def may_stop(
     """Whether the experiment may stop because further runs would hardly turn another dial.
 
     Either every dial is decided, or the open ones would need more than `FUTILE` times the runs that
-    are left to turn, by an estimate that is itself uncertain. Stopping never makes a false turn
-    more likely: it only leaves open what could have been turned. That a change hurts needs no
-    further runs, for the reference's value stays either way.
+    are left to turn, by an estimate that is itself uncertain; only the former ends a top-up.
+    Stopping never makes a false turn more likely: it only leaves open what could have been turned.
+    That a change hurts needs no further runs, for the reference's value stays either way.
     """
     is_open = [dial.strength for dial in dials if dial.turn == "inconclusive"]
     size = runs_per_round(what)
@@ -87,6 +87,8 @@ def may_stop(
     )
     if not is_open or rounds_left <= 0:
         return True
+    if len(schedule.plans) > 1:
+        return False  # A person who asks for more runs has seen how many it would take.
     num_dials = len(what.names) - sum(dial.turn in ("down", "up") for dial in dials)
     # Take the model with the smaller noise: a strong interaction must not pass for noise.
     models = [

@@ -146,7 +146,8 @@ class Verdict:
     ``advised`` is the recipe of ``best.yaml`` as a mapping. ``advised_because`` gives by strength
     the reason for its value; if another recipe than the advised one is exported, that is empty and
     ``exported_because`` gives the reason. ``looks`` counts the looks at the experiment, for all of
-    which its error control allows. ``metric`` is the name of the metric that decides first, in
+    which its error control allows, ``top_ups`` the times that more was asked of the run, and
+    ``experiment`` says both in words. ``metric`` is the name of the metric that decides first, in
     `search.records.metrics.METRICS`.
     """
 
@@ -163,6 +164,8 @@ class Verdict:
     sentence: str = ""
     interactions: tuple[str, ...] = field(default_factory=tuple)
     looks: int = 0
+    top_ups: int = 0
+    experiment: str = ""
     advised: Mapping[str, Any] = field(default_factory=dict)
     advised_because: Mapping[str, str] = field(default_factory=dict)
     exported_because: str = ""

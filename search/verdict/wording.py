@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from search.records.metrics import METRICS, NLL, POINTS, TOP1, Metric, Unit, metric_of
 from search.verdict.answer.problem import problem_sentence
 from search.verdict.schema import Confirmed, Dial, Estimate, Fit
+from search.verdict.sequential import FAMILY_ALPHA
 from spaces.strengths.registry import known, strength
 
 _ON = {
@@ -191,6 +192,36 @@ def verdict_sentence(
             exported_sentence(exported, because),
         ]
     )
+
+
+def experiment_sentence(*, looks: int, num_runs: int, top_ups: int, is_pick: bool = True) -> str:
+    """Say how often the experiment was looked at, and with which error; empty without any look.
+
+    Args:
+        looks: Looks taken.
+        num_runs: Runs of the experiment.
+        top_ups: How often more was asked of the run.
+        is_pick: Whether it is about the recipe that is called the best now.
+    """
+    if not looks:
+        return ""
+    again = f", with {count(top_ups, 'top-up')}" if top_ups else ""
+    said = (
+        f"The {num_runs} runs of the experiment were looked at {times(looks)}{again}; "
+        f"{'all looks together' if looks > 1 else 'this'} may make a false turn in at most "
+        f"{100 * FAMILY_ALPHA:g} % of experiments."
+    )
+    if is_pick:
+        return said
+    return (
+        f"{said} It is about the recipe that was best when it began; the search has picked another "
+        "one since, which is confirmed as the best."
+    )
+
+
+def times(number: int) -> str:
+    """Write a number of times: ``once``, ``twice``, ``3 times``."""
+    return {1: "once", 2: "twice"}.get(number, f"{number} times")
 
 
 def confirmed_sentence(confirmed: Confirmed | None, metric: Metric = TOP1) -> str:

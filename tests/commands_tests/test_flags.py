@@ -87,7 +87,7 @@ def test_a_run_checks_what_a_value_must_lie_above(name: str, tmp_path: Path) -> 
 
 
 def test_only_what_nobody_asks_for_has_no_flag() -> None:
-    unasked = {"created", "home", "search_id", "stages"}
+    unasked = {"created", "home", "search_id", "stages", "top_ups"}
     assert {f.name for f in fields(RunConfig)} - set(ASKED) == unasked
     assert {f"--{asked.flag}" for asked in ASKED.values()} <= FLAGS
 

@@ -83,16 +83,16 @@ def test_the_first_seed_is_taken_and_not_the_best_one() -> None:
     trials = [
         a_trial("best", 2, metrics={"test/top1": 0.9}),
         a_trial("best", 1, metrics={"test/top1": 0.2}),
-        a_trial("off", 0, metrics={"test/top1": 0.8}),
+        a_trial("off", 0, recipe=replace(TOY, lr=1.0), metrics={"test/top1": 0.8}),
     ]
-    chosen = champion_trial(trials, role="best")
+    chosen = champion_trial(trials, replace(TOY, seed=7))
     assert chosen is trials[1]
 
 
 def test_a_run_without_weights_or_without_an_end_is_none() -> None:
     trials = [a_trial("best", 0, at=None), a_trial("best", 1, status="diverged")]
-    assert champion_trial(trials, role="best") is None
-    assert champion_trial([*trials, kept := a_trial("best", 2)], role="best") is kept
+    assert champion_trial(trials, TOY) is None
+    assert champion_trial([*trials, kept := a_trial("best", 2)], TOY) is kept
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adamw_schedulefree"])

@@ -14,6 +14,7 @@ from search.verdict.wording import (
     confirmed_sentence,
     count,
     dial_sentence,
+    experiment_sentence,
     exported_sentence,
     listed,
     percent,
@@ -235,3 +236,28 @@ def test_a_verdict_without_turns_says_so() -> None:
         "Nothing is clearly wrong with the reference: it neither underfits nor overfits. "
         "Nothing is to be turned; leave ema_decay."
     )
+
+
+@pytest.mark.parametrize(
+    ("looks", "top_ups", "words"),
+    [
+        (1, 0, "were looked at once; this may make"),
+        (2, 0, "were looked at twice; all looks together may make"),
+        (5, 1, "were looked at 5 times, with 1 top-up; all looks together may make"),
+        (9, 3, "were looked at 9 times, with 3 top-ups; all"),
+    ],
+)
+def test_the_looks_are_told_with_the_error_of_all_of_them(
+    looks: int, top_ups: int, words: str
+) -> None:
+    said = experiment_sentence(looks=looks, num_runs=16, top_ups=top_ups)
+    assert said.startswith("The 16 runs of the experiment ")
+    assert words in said
+    assert said.endswith("a false turn in at most 5 % of experiments.")
+    other = experiment_sentence(looks=looks, num_runs=16, top_ups=top_ups, is_pick=False)
+    assert other.startswith(said)
+    assert other.endswith("which is confirmed as the best.")
+
+
+def test_an_experiment_without_a_look_has_nothing_to_tell() -> None:
+    assert experiment_sentence(looks=0, num_runs=0, top_ups=0) == ""

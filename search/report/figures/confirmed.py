@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from search.plan.plan import Plan
@@ -18,6 +19,7 @@ from search.report.figures.axes import (
 )
 from search.report.figures.drawing import Drawing, Item, Mark, Stroke, Text
 from search.report.figures.marks import interval_text, role_mark, roles
+from search.stages.experiment import confirm_roles
 from search.verdict.schema import Confirmed, Estimate
 from search.verdict.wording import ROLE_WORDS
 from spaces.recipe import Recipe
@@ -29,15 +31,26 @@ _GAIN_ROW = 40.0
 Scores = Mapping[str, Mapping[int, float]]
 
 
-def scores_on_test(trials: Sequence[Trial], metric: Metric = TOP1) -> dict[str, dict[int, float]]:
-    """Collect the metric on test images by role and by seed, in the unit it is displayed in."""
+def scores_on_test(
+    trials: Sequence[Trial], recipes: Mapping[str, Recipe], metric: Metric = TOP1
+) -> dict[str, dict[int, float]]:
+    """Collect the metric on test images by role and by seed, in the unit it is displayed in.
+
+    Args:
+        trials: Trials of any stage.
+        recipes: Recipes by role; of equal ones the first has the runs. Runs of other recipes, from
+            before a top-up, are left out.
+        metric: The metric.
+    """
+    role_of = {replace(recipe, seed=0): role for role, recipe in reversed(list(recipes.items()))}
     scores: dict[str, dict[int, float]] = {}
     for trial in trials:
-        if trial.spec.stage == "confirm" and trial.is_full_length:
+        role = role_of.get(replace(trial.spec.recipe, seed=0))
+        if role is not None and trial.spec.stage == "confirm" and trial.is_full_length:
             reported = trial.records[-1].metrics.get(metric.on("test"), math.nan)
             value = metric.unit.scale * reported
             if math.isfinite(value):
-                scores.setdefault(trial.spec.role, {})[trial.spec.recipe.seed] = value
+                scores.setdefault(role, {})[trial.spec.recipe.seed] = value
     return scores
 
 
@@ -56,7 +69,7 @@ def confirmation(
     if "best" not in names:  # It is the reference itself, under another name.
         names = {"best" if role == "reference" else role: name for role, name in names.items()}
     unit = metric.unit
-    scores = scores_on_test(trials, metric)
+    scores = scores_on_test(trials, confirm_roles(plan, best, advised), metric)
     shown = {role: name for role, name in names.items() if scores.get(role)}
     left = 168.0 if width >= WIDE else 8.0
     row = _ROW if width >= WIDE else _ROW + 14
