@@ -112,10 +112,10 @@ def train(**given: Any) -> None:
     --run-name that was interrupted goes on; it then needs no --config, and --dataset and --data-dir
     say where its images lie now, if they have moved.
     """
-    from search.commands.pipeline import STORE_DIR
     from search.commands.train.command import Place
     from search.commands.train.command import train as train_once
     from search.commands.train.job import Asked
+    from search.tracking.open_store import STORE_DIR
     from search.tracking.run_info import EXPERIMENT
 
     names = ("num_train", "epochs", "batch_size", "lr", "seed", "amp_dtype", "max_image_pixels")
@@ -226,9 +226,9 @@ def schedule(**given: Any) -> None:
 @flags("host", "port", "tracking_uri")
 def ui(**given: Any) -> None:
     """Serve MLflow and print the address of the newest search."""
-    from search.commands.pipeline import STORE_DIR
+    # Nothing that imports torch or Ray: the address is to be there within seconds.
     from search.commands.ui import serve
-    from search.tracking.open_store import embedded_uri
+    from search.tracking.open_store import STORE_DIR, embedded_uri
 
     uri = with_password(given["tracking_uri"]) or embedded_uri(STORE_DIR)
     serve(uri, given["host"], given["port"])

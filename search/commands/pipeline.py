@@ -33,15 +33,13 @@ from search.records.command_line import next_command
 from search.records.files import is_begun, make_writable, only_driver, read_json, write_json
 from search.records.journal import Journal
 from search.records.passwords import with_password, without_passwords
-from search.records.provenance import ROOT
 from search.records.run_names import require_run_name
 from search.records.trials import Trial
+from search.tracking.open_store import STORE_DIR
 from search.tracking.run_info import make_tracker, open_search
 from spaces.errors import InputError
 from trainable.data.datasets import Dataset, dataset_names
 
-STORE_DIR = ROOT / "mlflow" / "store"
-"""Directory of the embedded tracking store."""
 STARTED_AT = time.monotonic()
 log = logging.getLogger("search")
 

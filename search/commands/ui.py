@@ -34,6 +34,8 @@ page.
 def serve(uri: str, host: str, port: int) -> None:
     """Run an MLflow server until it is interrupted, and print the address of the newest search.
 
+    The address is printed while the server starts, and a last line once it answers.
+
     Args:
         uri: Address of an SQLite database. For a server's address, nothing is served and only the
             newest search's address is printed.
@@ -58,15 +60,17 @@ def serve(uri: str, host: str, port: int) -> None:
     # Ending this process must end the server, also where `kill` does it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _server(database, host, port) as server:
-        _wait_until_up(server, base_url)
+        # Looked up while the server starts: both take seconds to import MLflow.
         address = newest_search_url(uri, f"http://{_shown(host)}:{port}")
-        print(f"MLflow serves {database} at {base_url}\n")
+        print(f"MLflow starts at {base_url} and serves {database}\n")
         if exposure := exposed(host, port):
             print(exposure + "\n")
         print(f"Newest search:\n  {address}\n")
         if _NAME in address:
             print(f"Where the browser does not know {_NAME}, put 127.0.0.1 in its place.")
-        print("Ctrl-C ends the server.", flush=True)
+        print("The server starts ...", flush=True)
+        _wait_until_up(server, base_url)
+        print("It answers now. Ctrl-C ends the server.", flush=True)
         if _has_desktop():
             webbrowser.open(address)
         try:

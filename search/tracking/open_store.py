@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from search.records.passwords import hand_to_mlflow
+from search.records.provenance import ROOT
 from search.tracking.patience import PlainProblem
 from search.tracking.store import Store, refuse_deleted
 from trainable.whole_file import lock
@@ -28,6 +29,8 @@ ENVIRONMENT = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 SQLITE = "sqlite:///"
+STORE_DIR = ROOT / "mlflow" / "store"
+"""Directory of the embedded database, unless another store is asked for."""
 _LOCK_S = 60.0
 
 

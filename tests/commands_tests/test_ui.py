@@ -44,6 +44,18 @@ def test_an_address_of_another_machine_is_refused(host: str) -> None:
         ui.free_port(host, 5000)
 
 
+def test_the_command_begins_without_what_takes_seconds_to_import() -> None:
+    code = (
+        "import sys; from search import cli; from search.commands import ui\n"
+        "ui.serve = lambda uri, host, port: print(host, port)\n"
+        "assert cli.main(['ui']) == 0\n"
+        "costly = ('torch', 'ray', 'optuna', 'timm', 'mlflow')\n"
+        "print([name for name in costly if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["127.0.0.1 5000", "[]"], done.stderr
+
+
 @pytest.mark.slow
 def test_the_server_names_the_newest_search_and_ends_with_ctrl_c(tmp_path: Path) -> None:
     code = (
@@ -72,11 +84,12 @@ def test_the_server_names_the_newest_search_and_ends_with_ctrl_c(tmp_path: Path)
     )
     try:
         assert server.stdout is not None
-        lines = [server.stdout.readline().strip() for _ in range(8)]
+        lines = [server.stdout.readline().strip() for _ in range(9)]
         base_url = re.findall(r" at (http://127\.0\.0\.1:\d+)", lines[1])[0]
         named = base_url.replace("127.0.0.1", "recipe.localhost")
         assert lines[4] in {lines[0].replace("http://expected", url) for url in (base_url, named)}
-        with urllib.request.urlopen(base_url, timeout=10) as page:
+        assert lines[-1] == "It answers now. Ctrl-C ends the server."
+        with urllib.request.urlopen(base_url, timeout=60) as page:
             assert page.status == 200
     finally:
         server.send_signal(signal.SIGINT)

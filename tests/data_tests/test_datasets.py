@@ -313,7 +313,8 @@ def test_without_a_network_the_error_names_files_and_folder_at_once(
     started = time.monotonic()
     with pytest.raises(InputError, match=f"`{name}` is not in .*Put {files[name]}"):
         load(name, tmp_path)
-    assert time.monotonic() - started < 5
+    # Whoever asks a network that is away tries again for a minute.
+    assert time.monotonic() - started < 30
     assert list(tmp_path.iterdir()) == []
 
 
@@ -391,7 +392,12 @@ def test_fashion_mnist_is_read_from_the_debian_package_or_from_torchvisions_fold
     assert data.class_names[9] == "Ankle boot"
 
 
-@pytest.mark.parametrize("content", [gzip.compress(b"nothing"), b"no gzip", gzip.compress(b"")[:5]])
+@pytest.mark.parametrize(
+    "content",
+    [gzip.compress(b"nothing"), b"no gzip", gzip.compress(b"")[:5]],
+    # By name: compressed bytes hold the time, and the name of a test must not.
+    ids=["other bytes", "no gzip", "cut off"],
+)
 def test_a_damaged_fashion_mnist_file_is_named(
     content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -214,9 +214,9 @@ def test_what_is_known_of_the_default_model() -> None:
 
 def test_a_description_is_made_once() -> None:
     describe_model("convnext_atto")
-    started = time.perf_counter()
+    started = time.process_time()
     assert describe_model("convnext_atto") is describe_model("convnext_atto")
-    assert time.perf_counter() - started < 0.01
+    assert time.process_time() - started < 0.01
 
 
 @pytest.mark.parametrize("model", ["resnet18_cifar", "resnet10t", "vit_tiny_patch16_224"])

@@ -252,10 +252,10 @@ def test_a_bad_file_is_one_line_that_names_the_file(
     tmp_path: Path, content: str | bytes, message: str
 ) -> None:
     path = written(tmp_path, content)
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(InputError, match=message) as caught:
         read_recipe(path, defaults=None)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 800

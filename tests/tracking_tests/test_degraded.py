@@ -23,6 +23,7 @@ from tests.support.finished_run import (
     confirm_trials,
     search_trials,
 )
+from tests.support.no_hurry import no_hurry
 
 set_environment()
 
@@ -53,7 +54,9 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def searched(store_dir: Path, run_dir: Path, search_id: str, *, run_name: str = "r1") -> Tracker:
     """A whole search, from its first call to its last."""
-    tracker = Tracker(None, store_dir=store_dir, experiment="mine", run_name=run_name)
+    tracker = Tracker(
+        None, store_dir=store_dir, experiment="mine", run_name=run_name, patience=no_hurry()
+    )
     tags = {"search_id": search_id, "search": f"m on digits, {run_name}", "dataset": "digits"}
     tracker.open_search(params={"seed": "0"}, tags=tags, dataset=DATASET)
     tracker.sync(TRIALS)
@@ -137,7 +140,9 @@ def test_a_version_that_logs_models_otherwise_costs_the_model_and_nothing_else(
         raise TypeError("log_champion() got an unexpected keyword argument")
 
     monkeypatch.setattr("search.tracking.champion.log_champion", changed)
-    tracker = Tracker(None, store_dir=store_dir, experiment="mine", run_name="r1")
+    tracker = Tracker(
+        None, store_dir=store_dir, experiment="mine", run_name="r1", patience=no_hurry()
+    )
     tracker.open_search(params={}, tags={"search_id": "no model"}, dataset=DATASET)
     tracker.sync(TRIALS)
     champion: Any = object()  # Nobody looks at it before it is logged.
@@ -195,7 +200,9 @@ def test_runs_that_a_person_put_under_a_search_stay_as_they_are(
 def test_a_search_that_died_without_a_word_is_closed_by_the_next_process(
     store_dir: Path, run_dir: Path
 ) -> None:
-    tracker = Tracker(None, store_dir=store_dir, experiment="mine", run_name="r1")
+    tracker = Tracker(
+        None, store_dir=store_dir, experiment="mine", run_name="r1", patience=no_hurry()
+    )
     tracker.open_search(params={}, tags={"search_id": "died"}, dataset=DATASET)
     half = replace(TRIALS[0], status="running", records=TRIALS[0].records[:2])
     tracker.sync([half, TRIALS[1]])

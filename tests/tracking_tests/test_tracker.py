@@ -7,6 +7,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from search.tracking.trial_fields import Values
 from search.verdict.schema import Confirmed, Cost, Dial, Estimate, Fit, Verdict
 from spaces.recipe import Recipe
 from spaces.strengths.registry import STRENGTHS
+from tests.support.no_hurry import no_hurry
 
 set_environment()
 
@@ -79,6 +81,7 @@ def open_tracker(
             experiment="mine",
             run_name=request.node.name,
             told=Values(positions=positions),
+            patience=no_hurry(),
         )
         tracker.open_search(
             params={"budget": "24"},
@@ -187,6 +190,7 @@ def test_a_report_looks_at_its_own_trial_and_not_at_all_others(
     """A search of thousands of trials reports as fast as one of ten."""
     tracker = open_tracker()
     tracker.sync([a_trial(number, 1, "stopped") for number in range(12)])
+    assert tracker.problems == []
     looked: list[str] = []
     whole = Mirror.lags
 
@@ -377,7 +381,13 @@ def test_two_searches_in_one_store_do_not_mix(
     ids = [f"{name} {number}" for number in range(2)]
     trackers = []
     for search_id in ids:
-        tracker = Tracker(None, store_dir=store_dir, experiment="mine", run_name="same name")
+        tracker = Tracker(
+            None,
+            store_dir=store_dir,
+            experiment="mine",
+            run_name="same name",
+            patience=no_hurry(),
+        )
         tracker.open_search(params={}, tags={"search_id": search_id}, dataset=None)
         trackers.append(tracker)
     trackers[0].sync([a_trial(0, 1)])
@@ -464,15 +474,15 @@ def test_a_broken_store_costs_one_warning_and_little_time(
         tracker.close_search("FINISHED", verdict=a_verdict(), artifacts=tmp_path)
     assert [r.levelname for r in caplog.records if r.name.startswith("search")] == ["WARNING"]
     assert tracker.problems
-    assert time.monotonic() - started < 3.0
+    # MLflow itself would try for minutes; a busy machine has seconds to import and to log.
+    assert time.monotonic() - started < 30.0
 
 
 def test_a_server_that_does_not_answer_is_asked_four_times_at_most(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-    started = time.monotonic()
-    with socket.create_server(("127.0.0.1", 0)) as silent:
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as silent:
         uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
         tracker = Tracker(uri, store_dir=tmp_path, experiment="mine", run_name="silent")
         tracker.open_search(params={}, tags={}, dataset=None)
@@ -480,8 +490,19 @@ def test_a_server_that_does_not_answer_is_asked_four_times_at_most(
             tracker.trial_changed(a_trial(number, 0))
             tracker.trial_changed(a_trial(number, EPOCHS, "finished"))
         tracker.close_search("FINISHED", verdict=None, artifacts=None)
-    assert 0.9 < time.monotonic() - started < 6.0
+        assert 1 <= num_waiting(silent) <= 4
     assert tracker.problems
+
+
+def num_waiting(server: socket.socket) -> int:
+    """Count the connections to a server that has accepted none yet."""
+    server.setblocking(False)
+    number = 0
+    with suppress(BlockingIOError):
+        while True:
+            server.accept()[0].close()
+            number += 1
+    return number
 
 
 def test_a_store_that_comes_back_gets_everything(
