@@ -163,7 +163,8 @@ class ConductedScheduler(NotPickled, FIFOScheduler):
         self._looked_at = now
         self._conductor.tick()
         workers = {trial_id_of(t): (t, w) for t, w in workers_of_trials(self._controller)}
-        self._silence.work(workers.keys())
+        training = {name for name, (trial, _) in workers.items() if trial.status == Trial.RUNNING}
+        self._silence.work(training, starting=workers.keys() - training)
         for trial_id, silent_s in self._silence.too_long().items():
             self._end_hung(trial_id, workers[trial_id][1], silent_s)
         late = [trial_id for trial_id in self._conductor.late() if trial_id in workers]

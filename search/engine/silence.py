@@ -34,6 +34,7 @@ class Silence:
         self._clock = clock
         self._slowest_s: float | None = None
         self._since: dict[str, float] = {}
+        self._starting: frozenset[str] = frozenset()
 
     @property
     def limit_s(self) -> float:
@@ -44,10 +45,20 @@ class Silence:
             return max(LEAST_S, self._run_s)
         return max(LEAST_S, TIMES_SLOWEST * self._slowest_s)
 
-    def work(self, names: Collection[str]) -> None:
-        """Update the set of workers: new ones count as silent from now, others are forgotten."""
+    def work(self, training: Collection[str], starting: Collection[str] = ()) -> None:
+        """Update the sets of workers: new ones count as silent from now, others are forgotten.
+
+        Args:
+            training: Workers that train.
+            starting: Workers that do not train yet. On a busy machine imports alone may take
+                longer than a limit that was typed with epochs in mind.
+        """
         now = self._clock()
-        self._since = {name: self._since.get(name, now) for name in names}
+        known = {name: at for name, at in self._since.items() if name not in self._starting}
+        begun = {name: at for name, at in self._since.items() if name in self._starting}
+        self._since = {name: known.get(name, now) for name in training}
+        self._since |= {name: begun.get(name, now) for name in starting}
+        self._starting = frozenset(starting)
 
     def heard(self, name: str) -> None:
         """Record that a worker reported an epoch."""
@@ -62,6 +73,10 @@ class Silence:
 
     def too_long(self) -> dict[str, float]:
         """Return the seconds of silence of each worker that was silent beyond the limit."""
-        now = self._clock()
+        now, limit_s = self._clock(), self.limit_s
         silent = {name: now - since for name, since in self._since.items()}
-        return {name: seconds for name, seconds in silent.items() if seconds > self.limit_s}
+        return {
+            name: seconds
+            for name, seconds in silent.items()
+            if seconds > (max(LEAST_S, limit_s) if name in self._starting else limit_s)
+        }

@@ -62,6 +62,23 @@ def test_a_limit_that_was_typed_is_the_limit() -> None:
     assert silence.too_long() == {}, "it works no more"
 
 
+def test_a_worker_that_still_starts_has_ten_minutes_whatever_was_typed() -> None:
+    clock = Clock()
+    silence = Silence(timeout_s=3.0, run_s=None, clock=clock)
+    silence.work(["a"], starting=["b"])
+    clock.now += LEAST_S
+    assert silence.too_long() == {"a": LEAST_S}
+    silence.work(["b"])
+    assert silence.too_long() == {}, "it begins to train"
+    clock.now += 4.0
+    assert silence.too_long() == {"b": 4.0}
+    silence.work([], starting=["b"])  # Another trial on the same worker.
+    clock.now += LEAST_S
+    assert silence.too_long() == {}
+    clock.now += 1.0
+    assert silence.too_long() == {"b": LEAST_S + 1.0}
+
+
 def test_a_run_without_an_estimate_gives_its_first_epoch_an_hour() -> None:
     assert Silence(timeout_s=None, run_s=None).limit_s == 3600.0
 

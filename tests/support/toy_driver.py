@@ -30,6 +30,8 @@ EPOCH_S = "TOY_EPOCH_S"
 """Seconds of an epoch."""
 ASKED = "TOY_ASKED"
 """What else is asked for, as JSON: fields of the config by name."""
+SCALE = "TOY_SCALE"
+"""Times as many images as usual, to be held by Ray's object store."""
 EPOCHS = 4
 TRAINED = "TOY_TRAINED"
 """File to which every epoch is added when it begins: what was trained, reported or not."""
@@ -135,7 +137,8 @@ def main(command: str, path: Path, tracking_uri: str) -> int:
         **json.loads(os.environ.get(ASKED, "{}")),
     )
     plan = a_plan()
-    dataset = replace(toy_dataset(), digest=plan.data.digest)
+    dataset = toy_dataset(int(os.environ.get(SCALE, "1")))
+    dataset = replace(dataset, digest=plan.data.digest)
     if command == "run":
         make_writable(path)
         write_json(path / "plan.json", plan.to_dict())

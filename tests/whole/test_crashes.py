@@ -59,7 +59,9 @@ class Toy:
         rows = [line.split() for line in whole_lines(self.home / "trained.txt")]
         return [(trial_id, int(epoch), int(pid)) for trial_id, epoch, pid in rows]
 
-    def start(self, command: str, *, epoch_s: float, **more: str) -> subprocess.Popen[str]:
+    def start(
+        self, command: str, *within: str, epoch_s: float, **more: str
+    ) -> subprocess.Popen[str]:
         told = {
             "TOY_EPOCH_S": str(epoch_s),
             "TOY_TRAINED": str(self.home / "trained.txt"),
@@ -68,8 +70,9 @@ class Toy:
             "OMP_NUM_THREADS": "1",
             "RAY_worker_niceness": "0",  # Else a busy machine lets workers wait for minutes.
         }
+        driver = [sys.executable, "-m", "tests.support.toy_driver", command, str(self.run)]
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.support.toy_driver", command, str(self.run), self.uri],
+            [*within, *driver, self.uri],
             cwd=ROOT,
             env=os.environ | told | more,
             text=True,

@@ -2,9 +2,12 @@
 
 import json
 import os
+import random
 import signal
+import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -98,3 +101,54 @@ def test_a_second_ctrl_c_while_a_run_closes_costs_nothing(tmp_path: Path) -> Non
     assert output.splitlines()[-1] == f"Interrupted. Go on with: make resume RUN={it.run}"
     assert "Traceback" not in output
     wait_until_gone(below, time.monotonic())
+
+
+SMALL_SHM = (
+    "unshare",
+    "--mount",
+    "sh",
+    "-c",
+    'mount -t tmpfs -o size=64m none /dev/shm && exec "$@"',
+    "sh",
+)
+"""Begins a command that has 64 MB of shared memory, as a container has by default."""
+
+
+def test_a_dataset_larger_than_dev_shm_is_trained_on(tmp_path: Path) -> None:
+    """The plan has told that Ray's store lies on disk; see `search.plan.holdings`."""
+    if os.geteuid() or subprocess.run([*SMALL_SHM, "true"], check=False).returncode != 0:
+        pytest.skip("only root may mount a file system")
+    it = toy(tmp_path)
+    process = it.start("run", *SMALL_SHM, epoch_s=0.01, TOY_SCALE="3000")
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, output
+    require_whole(it.run)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_five_kills_without_warning_cost_epochs_and_no_result(tmp_path: Path, seed: int) -> None:
+    """Twenty in all: SIGKILL of the driver, at records that are drawn."""
+    rng = random.Random(seed)
+    it = toy(tmp_path)
+    command, most = "run", 90
+    kills = sorted(rng.sample(range(4, most), 5))
+    for kill_at in kills:
+        process = it.start(command, epoch_s=0.05)
+        wait_for(lambda at=kill_at: len(it.records) >= at, process)
+        below = list(children(process.pid))
+        process.kill()
+        process.communicate(timeout=60)
+        wait_until_gone(below, time.monotonic())
+        command = "resume"
+    process = it.start("resume", epoch_s=0.01)
+    output, _ = process.communicate(timeout=400)
+    assert process.returncode == 0, output
+    require_whole(it.run)
+    require_mirrored(it.run, it.uri)
+    begun = Counter((trial_id, epoch) for trial_id, epoch, _ in it.trained)
+    doubled = sum(begun.values()) - len(begun)
+    failing = sum(count - 1 for (trial_id, _), count in begun.items() if trial_id == BROKEN)
+    places = os.cpu_count() or 1
+    # Each kill may cost the epochs of every place since its last checkpoint, one old here.
+    print(f"kills {kills}: {doubled - failing} of {len(begun)} epochs twice")
+    assert doubled - failing <= len(kills) * places * 2
