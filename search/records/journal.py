@@ -43,7 +43,7 @@ class Journal:
         damage: What was dropped because lines were lost or changed, in a sentence; else nothing.
 
     Raises:
-        InputError: If there are lines, but no trial can be read from them.
+        InputError: If trials are there but none can be read, as in a journal of another version.
     """
 
     def __init__(self, run_dir: Path) -> None:

@@ -41,7 +41,7 @@ def repair(events_path: Path, records_path: Path) -> Repaired:
     """Read the intact part of a damaged journal.
 
     Raises:
-        InputError: If no trial of it can be read: it is of another version, or no journal.
+        InputError: If no trial can be read though one is there: it is of another version.
     """
     events, num_bad, first_bad, has_lost_start = _sound_events(events_path)
     known = {e["trial_id"]: e for _, e in events if e["event"] == "start"}
@@ -83,26 +83,35 @@ def _sound_events(path: Path) -> tuple[list[tuple[bytes, dict[str, Any]]], int, 
     sound: list[tuple[bytes, dict[str, Any]]] = []
     trials: dict[str, Trial] = {}
     num_bad, first_bad, has_lost_start = 0, -1, False
-    error: InputError | None = None
+    refused: InputError | None = None
     for where, line in read_lines(path):
         try:
             event = read_event(line, trials, where=where)
         except InputError as bad:
             num_bad += 1
-            error = error or bad
+            if b'"start"' in line and _is_json(line):
+                refused = refused or bad
             first_bad = len(sound) if first_bad < 0 else first_bad
             has_lost_start = has_lost_start or _tells_of_unknown(line, trials)
             continue
         sound.append((line, event))
         if event["event"] == "start":
             trials[event["trial_id"]] = Trial(spec=TrialSpec.from_dict(event["spec"]))
-    if error is not None and not trials:
-        raise error
+    if refused is not None and not trials:
+        raise refused
     numbers: dict[str, set[int]] = {}
     for trial in trials.values():
         numbers.setdefault(trial.spec.stage, set()).add(trial.spec.number)
     has_gap = any(found != set(range(len(found))) for found in numbers.values())
     return sound, num_bad, first_bad, num_bad > 0 and (has_lost_start or has_gap)
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        parse_json(line, where="")
+    except InputError:
+        return False
+    return True
 
 
 def _tells_of_unknown(line: bytes, trials: Container[str]) -> bool:

@@ -423,6 +423,24 @@ def test_a_run_that_lost_its_last_epochs_repeats_them_and_reports_each_once(
     assert [r["epoch"] for r in records_of(path)] == [1, 2, 3, 4]
 
 
+def test_a_run_whose_journal_lost_an_epoch_starts_over_and_reports_each_once(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its checkpoint is ahead of what is known."""
+    monkeypatch.setattr("search.commands.train.run.CHECKPOINT_EVERY_S", 0.0)
+    with monkeypatch.context() as patch:
+        interrupt_in_epoch(patch, 3, KeyboardInterrupt)
+        with pytest.raises(RunInterrupted, match="Go on with"):
+            trained(run, "lost")
+    records = run.parent / "lost" / "records.jsonl"
+    first, *rest = records.read_bytes().splitlines(keepends=True)
+    records.write_bytes(bytes(len(first) - 1) + b"\n" + b"".join(rest))
+    seen = epochs_trained(monkeypatch)
+    path = trained(run, "lost")
+    assert seen == [0, 1, 2, 3]
+    assert [r["epoch"] for r in records_of(path)] == [1, 2, 3, 4]
+
+
 def test_being_terminated_is_being_interrupted(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Trainer, "train_epoch", lambda self: signal.raise_signal(signal.SIGTERM))
     with pytest.raises(RunInterrupted, match="Go on with"):

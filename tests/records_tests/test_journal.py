@@ -323,6 +323,19 @@ def test_a_crash_while_the_journal_is_mended_loses_nothing_more(
     assert (tmp_path / "records.jsonl.damaged").read_bytes() == damaged
 
 
+def test_a_journal_of_which_nothing_is_left_begins_anew(tmp_path: Path) -> None:
+    whole_run(tmp_path, num_trials=2)
+    path = tmp_path / "trials.jsonl"
+    path.write_bytes(bytes(path.stat().st_size - 1) + b"\n")
+    journal = Journal(tmp_path)
+    assert journal.trials == {}
+    assert "damaged" in journal.damage
+    journal.start(spec())
+    journal.close()
+    again = Journal(tmp_path)
+    assert (again.damage, list(again.trials)) == ("", ["search-0000"])
+
+
 def test_a_journal_of_another_version_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     whole_run(tmp_path, num_trials=2)
     path = tmp_path / "trials.jsonl"

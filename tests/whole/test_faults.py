@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,10 @@ def test_a_dataset_larger_than_dev_shm_is_trained_on(tmp_path: Path) -> None:
     require_whole(it.run)
 
 
+def has_records(it: Toy, number: int) -> bool:
+    return len(it.records) >= number
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_five_kills_without_warning_cost_epochs_and_no_result(tmp_path: Path, seed: int) -> None:
     """Twenty in all: SIGKILL of the driver, at records that are drawn."""
@@ -134,7 +139,7 @@ def test_five_kills_without_warning_cost_epochs_and_no_result(tmp_path: Path, se
     kills = sorted(rng.sample(range(4, most), 5))
     for kill_at in kills:
         process = it.start(command, epoch_s=0.05)
-        wait_for(lambda at=kill_at: len(it.records) >= at, process)
+        wait_for(partial(has_records, it, kill_at), process)
         below = list(children(process.pid))
         process.kill()
         process.communicate(timeout=60)

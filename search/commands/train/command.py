@@ -172,6 +172,9 @@ def _finish(
     interruption: Interruption,
 ) -> None:
     run = TrainRun(job, path)
+    if run.damage:
+        say(console, run.damage, style="yellow")
+        log.warning(run.damage)
     tracker = TrainTracker(
         place.tracking_uri,
         store_dir=place.store_dir,

@@ -41,6 +41,10 @@ class TrainRun:
         self._job = job
         self._run_dir = run_dir
         self._journal = Journal(run_dir)
+        if self._journal.damage:
+            # A checkpoint may be ahead of the epochs that are left: the run starts over, and
+            # reports the same numbers again.
+            shutil.rmtree(run_dir / _CHECKPOINTS, ignore_errors=True)
         spec = TrialSpec(
             stage="train", number=0, role="train", recipe=job.recipe, evaluate_on=_PART
         )
@@ -52,6 +56,11 @@ class TrainRun:
     def trial(self) -> Trial:
         """The run with its epochs, in the form of a search's trial."""
         return self._journal.trials[self._trial_id]
+
+    @property
+    def damage(self) -> str:
+        """Description of what the journal has lost, or empty."""
+        return self._journal.damage
 
     @property
     def measured(self) -> Measured | None:
