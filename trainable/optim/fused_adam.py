@@ -20,7 +20,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Lists:
-    """What the kernel takes of a group beside parameters and gradients.
+    """Arguments of the kernel for a group, beside its parameters and gradients.
 
     Attributes:
         params: In the order of the group.
