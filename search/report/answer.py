@@ -1,4 +1,4 @@
-"""The top of the report: the verdict's sentence and all dials in a strip, or the run's progress."""
+"""The top of the report: what is wrong, test results and turns, or the progress of the run."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,56 +8,76 @@ from markupsafe import Markup
 
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
-from search.records.metrics import METRICS, Metric, decided_by, metric_of
+from search.records.metrics import METRICS, Metric, decided_by
 from search.records.trials import Trial
 from search.report.figures.drawing import Drawing, svg
-from search.report.figures.marks import TURN_WORDS, interval_text, turn_mark, values_text
+from search.report.figures.marks import TURN_WORDS, turn_mark
+from search.stages.analysis import Analysis
 from search.stages.selection import ranked
-from search.verdict.schema import Dial, Verdict
+from search.verdict.answer.gains import ROLE_HEADS, gains, on_test_images
+from search.verdict.answer.problem import problem_sentence
+from search.verdict.answer.sureness import GROUPS, Statement, statements
+from search.verdict.schema import Confirmed, Dial, Verdict
 from search.verdict.wording import (
     confirmed_sentence,
     count,
     exported_sentence,
     listed,
     metric_words,
-    raw,
 )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StripCell:
-    """One dial in the strip at the top of the report.
+class Bar:
+    """The test result of one recipe as a bar.
 
     Attributes:
-        strength: Name of the strength.
-        turn: The dial's turn, which sets the colour.
-        words: The turn in words.
-        icon: Mark of the turn as SVG.
-        value: The reference's value and, if it is turned, the new one.
-        sure: The effect with its interval.
+        role: Role of the recipe, which colours it.
+        words: The recipe in words.
+        value: The result as text.
+        share: Length of the bar as a share of the longest one possible, in percent.
     """
 
-    strength: str
-    turn: str
+    role: str
     words: str
-    icon: Markup
     value: str
-    sure: str
+    share: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TurnRow:
+    """One setting in the table of turns.
+
+    Attributes:
+        said: How sure it is, from which value to which, and why.
+        turn: Its turn, which colours the row.
+        icon: Its mark as SVG.
+        group: The group in words where it begins, else empty.
+    """
+
+    said: Statement
+    turn: str
+    icon: Markup
+    group: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """The top of the page of a run that has ended.
+    """The top of the page of a finished run.
 
     Attributes:
-        sentence: The verdict's sentence.
-        basis: Sentence on the confirmation, empty if ``sentence`` holds it.
-        strip: One cell per dial.
+        sentence: Sentence on what is wrong with the reference.
+        bars: Test results of four recipes.
+        gains: What the advised recipe gains, the exported recipe if it is another one.
+        rows: All settings, the surest first.
+        groups: Meaning of the words for how sure a turn is.
     """
 
     sentence: str
-    basis: str
-    strip: tuple[StripCell, ...]
+    bars: tuple[Bar, ...]
+    gains: str
+    rows: tuple[TurnRow, ...]
+    groups: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,14 +95,58 @@ class Progress:
     best: str
 
 
-def answer_of(verdict: Verdict) -> Answer:
-    """Build the top of the page from the verdict: its sentence, the confirmation and the dials."""
+def answer_of(analysis: Analysis) -> Answer:
+    """Build the top of the page: what is wrong, test results, gains, and every setting."""
+    verdict = analysis.verdict
     metric = METRICS[verdict.metric]
-    exported = exported_sentence(verdict.exported, verdict.exported_because)
-    basis = f"{confirmed_sentence(verdict.confirmed, metric)} {exported}"
-    head = verdict.sentence.replace(basis, "").strip()
-    strip = tuple(_strip_cell(dial, metric) for dial in verdict.dials)
-    return Answer(sentence=head or verdict.sentence, basis=basis if head else "", strip=strip)
+    dials = {dial.strength: dial for dial in verdict.dials}
+    said = statements(verdict.dials, analysis.tried)
+    firsts = {one.group: one.strength for one in reversed(said)}
+    return Answer(
+        sentence=problem_sentence(verdict.fit),
+        bars=_bars(verdict.confirmed, metric),
+        gains=_gains(verdict, metric),
+        rows=tuple(
+            TurnRow(
+                said=one,
+                turn=dials[one.strength].turn,
+                icon=_icon(dials[one.strength]),
+                group=one.group if firsts[one.group] == one.strength else "",
+            )
+            for one in said
+        ),
+        groups=tuple((group, GROUPS[group]) for group in GROUPS if group in firsts),
+    )
+
+
+def _bars(found: Confirmed | None, metric: Metric) -> tuple[Bar, ...]:
+    """Reference, its raw weights, the advised recipe and the best of what needs no search."""
+    values = on_test_images(found, metric)
+    if found is None or not values:
+        return ()
+    free = found.free if found.free not in ("reference", "reference_raw") else "scaled"
+    roles = ("reference", "reference_raw", "advised", free)
+    numbers = {role: getattr(found, role).get(metric.on("test")) for role in roles}
+    most = 1.0 if metric.is_share else max(x for x in numbers.values() if x is not None)
+    return tuple(
+        Bar(
+            role=role,
+            words=ROLE_HEADS[role],
+            value=values[role],
+            share=100.0 * (number or 0.0) / most if most > 0.0 else 0.0,
+        )
+        for role, number in numbers.items()
+    )
+
+
+def _gains(verdict: Verdict, metric: Metric) -> str:
+    found = gains(verdict.confirmed, metric)
+    if not found:
+        return confirmed_sentence(verdict.confirmed, metric)
+    said = f"The advised recipe gains {'; '.join(gain.text for gain in found)}."
+    if verdict.exported == "advised" and not verdict.exported_because:
+        return said
+    return f"{said} {exported_sentence(verdict.exported, verdict.exported_because)}"
 
 
 def progress_of(config: RunConfig, plan: Plan, trials: Sequence[Trial]) -> Progress:
@@ -115,17 +179,6 @@ def _best_so_far(config: RunConfig, plan: Plan, trials: Sequence[Trial]) -> str:
     )
 
 
-def _strip_cell(dial: Dial, first: Metric) -> StripCell:
-    is_turned = dial.turn in ("down", "up")
-    effect = dial.effect.get(dial.decided_by or first.on("val"))
-    metric = metric_of(str(dial.decided_by)) if dial.decided_by in dial.effect else first
+def _icon(dial: Dial) -> Markup:
     drawing = Drawing(width=16, height=16, items=(turn_mark(dial, (8.0, 8.0)),))
-    mean, _, interval = interval_text(metric.name, effect).partition(" ")
-    return StripCell(
-        strength=dial.strength,
-        turn=dial.turn,
-        words=TURN_WORDS[dial.turn],
-        icon=Markup(svg(drawing, label=TURN_WORDS[dial.turn], css_class="icon")),
-        value=values_text(dial, 0.0) if is_turned else raw(dial.reference),
-        sure=f"{mean} {metric.unit.word} {interval}" if mean else "not varied",
-    )
+    return Markup(svg(drawing, label=TURN_WORDS[dial.turn], css_class="icon"))

@@ -80,7 +80,7 @@ def report(
         run_name=config.run_name,
         about=f"{config.run_name} · {plan.data.name}, {plan.data.num_train} training images · "
         f"{plan.reference.model}, {plan.task.total_steps} steps · reference: {config.reference}",
-        answer=answer_of(verdict) if verdict else None,
+        answer=answer_of(analysis) if analysis else None,
         progress=None if verdict else progress_of(config, plan, trials),
         figures=figures(plan, trials, analysis, metric),
         dials=dial_table(analysis) if analysis else None,

@@ -13,8 +13,10 @@ from search.cli import cli
 from search.records.trials import Trial
 from search.report.page import report, write_report
 from search.report.plan_section import flags_of, versions_of
+from search.verdict.answer.sureness import statements
 from spaces.recipe import Recipe
 from spaces.strengths.registry import STRENGTHS
+from tests.support.any_verdict import any_analysis
 from tests.support.finished_run import (
     BEST,
     DIALS,
@@ -29,9 +31,9 @@ from tests.support.finished_run import (
 )
 
 SECTIONS = (
+    "confirmed",
     "dials",
     "fit_map",
-    "confirmed",
     "ema_ladder",
     "responses",
     "learning_curves",
@@ -136,29 +138,46 @@ def running() -> Page:
     return a_page(trials=[*trials, late], analysis=None)
 
 
-def test_the_sentence_comes_first_and_what_is_confirmed_right_under_it(done: Page) -> None:
+def test_what_is_wrong_comes_first_and_outcomes_before_how_sure_each_turn_is(done: Page) -> None:
     (head,) = done.find("h1")
-    assert head.text == "Turn down label_smoothing from 0.1 to 0."
+    assert head.text.startswith("What is wrong with the reference: it is over-regularized")
+    (bars,) = done.find("div", css_class="bars")
+    values = {"reference": "11.0 %", "without average": "88.0 %", "advised": "93.0 %"}
+    assert " ".join(bars.text.split()) == " ".join(
+        f"{name} {value}" for name, value in {**values, "size-scaled default": "93.0 %"}.items()
+    )
+    lengths = [str(node.attributes["style"]) for node in done.find("i") if "div" in node.path]
+    assert lengths == ["width:11.0%", "width:88.0%", "width:93.0%", "width:93.0%"]
     (lead,) = done.find("p", css_class="lead")
-    said = "On 500 test images with 3 fresh seeds the advised recipe gets 93.0 %"
-    assert lead.text.startswith(said)
-    assert done.nodes.index(head) < done.nodes.index(lead) < done.nodes.index(done.find("h2")[0])
+    assert lead.text.startswith("The advised recipe gains +5.0 points [+2.0, +8.0] over the")
+    (turns,) = done.find("table", css_class="turns")
+    places = [done.nodes.index(node) for node in (head, bars, lead, turns, done.find("h2")[0])]
+    assert places == sorted(places)
 
 
-def test_a_sentence_that_holds_the_confirmation_is_split_not_repeated() -> None:
-    whole = a_page(
-        analysis=an_analysis(
-            sentence="Turn nothing. Nothing is confirmed on test images yet. The reference as it "
-            "ships is exported.",
-            confirmed=None,
-            exported="reference",
-        )
-    )
-    assert whole.find("h1")[0].text == "Turn nothing."
-    (lead,) = whole.find("p", css_class="lead")
-    assert lead.text == (
-        "Nothing is confirmed on test images yet. The reference as it ships is exported."
-    )
+def test_a_page_without_a_confirmation_has_no_bars_and_says_so() -> None:
+    page = a_page(analysis=an_analysis(confirmed=None))
+    assert page.find("div", css_class="bars") == []
+    (lead,) = page.find("p", css_class="lead")
+    assert lead.text == "Nothing is confirmed on test images yet."
+
+
+def test_a_recipe_that_is_exported_instead_of_the_advised_one_is_named_with_the_reason() -> None:
+    page = a_page(analysis=an_analysis(exported="off", exported_because="it is better"))
+    (lead,) = page.find("p", css_class="lead")
+    assert lead.text.endswith("Everything off is exported; it is better.")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_table_of_turns_says_what_the_terminal_says(seed: int) -> None:
+    analysis = any_analysis(seed)
+    page = a_page(analysis=analysis)
+    rows = [n for n in page.find("tr", "") if "tbody" in n.path and "table" in n.path]
+    said = statements(analysis.verdict.dials, analysis.tried)
+    assert len(rows) == len(said)
+    for row, one in zip(rows, said, strict=True):
+        cells = " ".join(row.text.replace("→", "->").split())
+        assert cells.endswith(f"{one.strength} {one.value} {one.why}")
 
 
 def test_the_sections_stand_in_the_order_of_a_reader(done: Page) -> None:
@@ -166,19 +185,13 @@ def test_the_sections_stand_in_the_order_of_a_reader(done: Page) -> None:
     assert [node.attributes["href"] for node in done.find("a")] == [f"#{name}" for name in SECTIONS]
 
 
-def test_every_dial_is_in_the_strip_and_in_the_table_with_its_turn_and_numbers(done: Page) -> None:
-    cells = [n for n in done.find("li") if n.path[-1] == "ul" and "strip" not in n.path]
-    strip = [n.text for n in cells if n.section == ""]
+def test_every_dial_is_in_the_table_with_its_turn_and_numbers(done: Page) -> None:
     rows = [n.text for n in done.find("tr", "dials") if "tbody" in n.path]
-    assert len(strip) == len(rows) == len(DIALS)
-    for dial, cell, row in zip(DIALS, strip, rows, strict=True):
+    assert len(rows) == len(DIALS)
+    for dial, row in zip(DIALS, rows, strict=True):
         words = {"down": "turn down", "leave": "leave", "inconclusive": "not decided"}[dial.turn]
-        assert dial.strength in cell
         assert dial.strength in row
-        assert words in cell
         assert words in row
-    assert "0.1 → 0 " in strip[1]
-    assert "+3.0 points [+2.0, +4.0]" in strip[1]
     assert "+3.0 [+2.0, +4.0]" in rows[1]
     assert "−0.200 [−0.210, −0.190]" in rows[1]
     assert "8 runs; 16 to 900 more runs would decide" in rows[4]

@@ -29,7 +29,8 @@ from search.verdict.wording import raw as typed
 from search.verdict.wording import short_raw
 from spaces.axes import FixedAxis
 from spaces.recipe import Recipe
-from spaces.units import limits, to_raw
+from spaces.strengths.registry import strength
+from spaces.units import limits, to_effective, to_raw
 
 _HEIGHT = 118.0
 _HEAD = 30.0
@@ -143,8 +144,11 @@ def _panel(
     items += _curve(evidence.curves[name], unit.scale, ends, x, y)
     for trial in dotted:
         value = evidence.value(trial)
-        at = (x(trial.spec.positions[name]), y(value))
-        title = f"{trial.spec.trial_id}: {typed(plan.space.raw_of(trial.spec.recipe)[name])}"
+        raw = plan.space.raw_of(trial.spec.recipe)[name]
+        # A part of the axis is off, and what was drawn there is off whatever its position.
+        position = 0.0 if raw == strength(name).off else trial.spec.positions[name]
+        at = (x(position), y(value))
+        title = f"{trial.spec.trial_id}: {typed(raw)}"
         title += f", {unit.number(value)}{unit.mark}"
         role = role_of(trial, plan, best)
         if role in ("reference", "best"):
@@ -209,6 +213,8 @@ def _outside(plan: Plan, name: str, x: Scale, box: Box) -> list[Item]:
     """Draw an arrow at the end of the axis if the reference lies beyond it."""
     raw, axis = plan.space.raw_of(plan.reference)[name], plan.space.axes[name]
     assert not isinstance(axis, FixedAxis)
+    if axis.low <= to_effective(name, raw, plan.task) <= axis.high:
+        return []  # Between off and the weakest value that was searched, perhaps.
     if plan.space.contains(name, raw):
         return []
     position = plan.space.encode(plan.space.raw_of(plan.reference), clamped=True)[name]

@@ -23,3 +23,12 @@ document.querySelectorAll("table.sortable").forEach(table => {
     show();
   });
 });
+document.querySelectorAll(".scroll").forEach(box => {
+  const hint = document.createElement("p");
+  hint.className = "hint";
+  hint.textContent = "More columns: scroll sideways \u2192";
+  box.before(hint);
+  const show = () => { hint.hidden = box.scrollWidth <= box.clientWidth + 1; };
+  addEventListener("resize", show);
+  show();
+});
