@@ -8,6 +8,8 @@ VENV := .venv
 RUN_PYTHON := $(VENV)/bin/python
 # uv takes a fraction of pip's time and installs the same; `make setup UV=` goes without. pip always works.
 UV ?= $(shell command -v uv 2>/dev/null)
+# Processes that the tests are dealt out to; 0 runs them in one, as a debugger needs it.
+TEST_PROCESSES ?= 2
 BY_PIP = $(VENV)/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 BY_UV = $(UV) pip install --quiet --compile-bytecode --python $(RUN_PYTHON) --editable '.[dev]'
 # Sizes of what the package index had in November 2026; on Linux its torch is the one with CUDA, GPU or not.
@@ -69,7 +71,7 @@ $(COMMANDS):
 	@$(RUN_PYTHON) -m search $@ $(FLAGS)
 
 test: setup  ## The tests, one small search on real data among them
-	@$(RUN_PYTHON) -m pytest -m 'not stress'
+	@$(RUN_PYTHON) -m pytest -m 'not stress' -n $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder
 
 lint: setup
 	@$(VENV)/bin/ruff check .

@@ -1,10 +1,36 @@
-"""Fixtures and settings that several test files share."""
+"""What several test files share, and how the tests are dealt out to the processes that run them."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support.small_search import SMALL, command, finish
+
+
+@pytest.hookimpl(tryfirst=True)  # Before pytest-xdist reads the groups.
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep in one process what shares a costly fixture, and begin with what takes longest.
+
+    A file's fixtures are made once, and so is the small search; `--dist loadgroup` of pytest-xdist
+    does the rest. Searches and servers come first, so that at the end nobody waits for one of them;
+    then folders from verdict_tests, which simulates, to augment_tests, which is quick.
+    """
+    for item in items:
+        shares_search = "finished" in getattr(item, "fixturenames", ())
+        group = "finished" if shares_search else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: (_is_long(item), item.path.parent.name), reverse=True)
+
+
+def _is_long(item: pytest.Item) -> bool:
+    return item.path.parent.name == "whole" or item.get_closest_marker("slow") is not None
+
+
+def pytest_collection_finish() -> None:
+    """Have torch use one thread: two processes with two each are too many for two cores."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
