@@ -70,7 +70,7 @@ def predict(
     return logits.clone()  # Outside inference mode: an ordinary tensor that autograd may touch.
 
 
-def quick_metrics(logits: Tensor, labels: Tensor) -> dict[str, float]:
+def quick_metrics(logits: Tensor, labels: Tensor, *, with_errors: bool = False) -> dict[str, float]:
     """Compute the metrics of each evaluation: top-1, log-loss and refined log-loss (`refined_nll`).
 
     A metric that is added here gets a value in `WORST` and, if a run is to be searched or judged by
@@ -79,27 +79,24 @@ def quick_metrics(logits: Tensor, labels: Tensor) -> dict[str, float]:
     Args:
         logits: ``[N, K]``, ``N`` at least 1.
         labels: Class indices, ``[N]``.
+        with_errors: Whether to add the standard errors of both log-losses over images, the refined
+            one's at the fitted temperature: ``nll_se`` and ``nll_refined_se``.
 
     Raises:
         NonFiniteError: If a logit is NaN or infinite.
     """
     require_finite(logits)
-    return {
+    refined, temperature = refined_nll(logits, labels)
+    metrics = {
         "top1": float((logits.argmax(dim=1) == labels).double().mean()),
         # In float64: a float32 mean of a log-loss near 1e-8 would round to zero.
         "nll": float(F.cross_entropy(logits.double(), labels)),
-        "nll_refined": refined_nll(logits, labels)[0],
+        "nll_refined": refined,
     }
+    return metrics | (_nll_errors(logits, labels, temperature) if with_errors else {})
 
 
-def nll_errors(logits: Tensor, labels: Tensor) -> dict[str, float]:
-    """Compute the standard errors of both log-losses over images, at the fitted temperature.
-
-    Args:
-        logits: Finite, ``[N, K]``, ``N`` at least 1.
-        labels: Class indices, ``[N]``.
-    """
-    temperature = refined_nll(logits, labels)[1]
+def _nll_errors(logits: Tensor, labels: Tensor, temperature: float) -> dict[str, float]:
     return {
         name: float(
             F.cross_entropy(z, labels, reduction="none").std(correction=0) / len(labels) ** 0.5
@@ -111,7 +108,7 @@ def nll_errors(logits: Tensor, labels: Tensor) -> dict[str, float]:
     }
 
 
-def full_metrics(logits: Tensor, labels: Tensor) -> dict[str, float]:
+def full_metrics(logits: Tensor, labels: Tensor, *, with_errors: bool = False) -> dict[str, float]:
     """Compute `quick_metrics`, top-5, Brier score, calibration error and worst class accuracy.
 
     A run reports them after its last epoch. With fewer than five classes top-5 accuracy is 1;
@@ -120,7 +117,7 @@ def full_metrics(logits: Tensor, labels: Tensor) -> dict[str, float]:
     Raises:
         NonFiniteError: If a logit is NaN or infinite.
     """
-    quick = quick_metrics(logits, labels)
+    quick = quick_metrics(logits, labels, with_errors=with_errors)
     top5 = logits.topk(min(5, logits.shape[1]), dim=1).indices
     probs = logits.double().softmax(dim=1)
     return quick | {

@@ -16,7 +16,6 @@ from trainable.data.splits import Split
 from trainable.ema import OWN, EmaBank
 from trainable.evaluation import (
     full_metrics,
-    nll_errors,
     per_class_accuracy,
     predict,
     quick_metrics,
@@ -135,9 +134,8 @@ class Measurement:
             measured = {}
             for part, indices in parts.items():
                 logits, labels = self._logits(name, indices), self._labels[indices]
-                measured[part] = metrics_of(logits, labels)
-                if part == "val":  # How far a search may trust a gain.
-                    measured[part] |= nll_errors(logits, labels)
+                # With errors where a search must know how far it may trust a gain.
+                measured[part] = metrics_of(logits, labels, with_errors=part == "val")
             return measured
         except NonFiniteError as error:
             raise Diverged(self._precision.num_steps, str(error)) from error

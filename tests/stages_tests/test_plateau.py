@@ -12,7 +12,7 @@ from search.records.metrics import error_over_images
 from search.records.trials import Trial
 from search.stages.plateau import is_on_plateau
 from tests.support import finished_run
-from trainable.evaluation import nll_errors, quick_metrics
+from trainable.evaluation import quick_metrics
 
 NUM_VAL = 200
 
@@ -94,7 +94,7 @@ def test_noise_of_a_log_loss_is_measured_on_the_images() -> None:
         logits = 2.0 * torch.randn(NUM_VAL, 5, generator=generator)
         logits[torch.arange(NUM_VAL), labels] += 2.0
         sets.append(logits)
-    errors = nll_errors(sets[0], labels)
+    errors = quick_metrics(sets[0], labels, with_errors=True)
     for name in ("nll", "nll_refined"):
         spread = statistics.stdev(quick_metrics(logits, labels)[name] for logits in sets)
         assert errors[f"{name}_se"] == pytest.approx(spread, rel=0.25), name

@@ -1,6 +1,7 @@
 """Prediction leaves the model as it was; metrics of planted logits."""
 
 import math
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -140,6 +141,33 @@ def test_quick_metrics_of_a_planted_case() -> None:
     assert metrics["nll"] == pytest.approx(slow_nll, abs=1e-9)
     assert metrics["nll_refined"] == refined_nll(logits, labels)[0]
     assert metrics["nll_refined"] < metrics["nll"]
+
+
+def test_errors_of_both_log_losses_are_those_over_images() -> None:
+    logits, labels = planted()
+    metrics = quick_metrics(logits, labels, with_errors=True)
+    _, temperature = refined_nll(logits, labels)
+    for name, scaled in (("nll_se", logits), ("nll_refined_se", logits / temperature)):
+        losses = [
+            math.log(sum(math.exp(z) for z in row)) - row[label]
+            for row, label in zip(scaled.tolist(), labels.tolist(), strict=True)
+        ]
+        expected = statistics.pstdev(losses) / math.sqrt(len(labels))
+        assert metrics[name] == pytest.approx(expected, rel=1e-5)
+    full = full_metrics(logits, labels, with_errors=True)
+    assert {name: full[name] for name in metrics} == metrics
+
+
+def test_the_temperature_of_a_measurement_is_fitted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    fits = []
+
+    def counted(logits: Tensor, labels: Tensor) -> tuple[float, float]:
+        fits.append(len(labels))
+        return refined_nll(logits, labels)
+
+    monkeypatch.setattr("trainable.evaluation.refined_nll", counted)
+    full_metrics(*planted(), with_errors=True)
+    assert fits == [4]
 
 
 def test_full_metrics_add_to_the_quick_ones() -> None:
