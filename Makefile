@@ -10,8 +10,10 @@ RUN_PYTHON := $(VENV)/bin/python
 UV ?= $(shell command -v uv 2>/dev/null)
 # Processes that the tests are dealt out to; 0 runs them in one, as a debugger needs it.
 TEST_PROCESSES ?= 2
-BY_PIP = $(VENV)/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]'
-BY_UV = $(UV) pip install --quiet --compile-bytecode --python $(RUN_PYTHON) --editable '.[dev]'
+by_pip = $(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable $(1)
+by_uv = $(UV) pip install --quiet --compile-bytecode --python $(RUN_PYTHON) --constraint constraints.txt --editable $(1)
+install = $(if $(UV),$(call by_uv,$(1)) || \
+  { echo "uv could not; pip has settings of its own and tries now." >&2; $(call by_pip,$(1)); },$(call by_pip,$(1)))
 # Sizes of what the package index had in November 2026; on Linux its torch is the one with CUDA, GPU or not.
 ifeq ($(shell uname -s),Linux)
 DOWNLOAD := about 3.5 GB (torch with CUDA is 3 GB of it, also without a GPU), 7 GB on disk
@@ -21,7 +23,8 @@ endif
 
 VARIABLES := DATASET DATA_DIR MODEL PRETRAINED REFERENCE BEST NUM_SAMPLES EPOCHS BATCH_SIZE LR \
   OPTIMIZER METRIC NUM_TRAIN IMAGE_SIZE MAX_IMAGE_PIXELS SEED CPUS_PER_TRIAL GPUS_PER_TRIAL \
-  PATIENCE TIME_BUDGET_S HANG_TIMEOUT_S AMP_DTYPE RAY_ADDRESS STORAGE TRACKING_URI RUN_DIR RUN_NAME SET FIX MIN_BLOCKS MAX_BLOCKS CONFIRM_SEEDS \
+  PATIENCE TIME_BUDGET_S HANG_TIMEOUT_S AMP_DTYPE RAY_ADDRESS STORAGE TRACKING_URI RUN_DIR RUN_NAME \
+  SET FIX MIN_BLOCKS MAX_BLOCKS CONFIRM_SEEDS \
   RERUN_TOP GRACE_PERIOD REDUCTION_FACTOR KEEP NO_EXAMPLE RUN CONFIG OUT HOST PORT JSON \
   SEEDS OPTIMIZERS LR_TRIALS
 
@@ -35,7 +38,7 @@ lower = $(shell echo '$(1)' | tr 'A-Z_' 'a-z-')
 FLAGS = $(strip $(foreach variable,$(TYPED),--$(call lower,$(variable))="$$$(variable)"))
 COMMANDS := plan diagnose resume ablate train export diff schedule ui
 
-.PHONY: help setup search $(COMMANDS) test check lint types clean
+.PHONY: help setup search $(COMMANDS) test check lint types newest clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,15 +46,20 @@ help:  ## Show this list
 	@echo "Variables, each explained by: .venv/bin/python -m search <command> --help"
 	@echo "  $(VARIABLES)" | fold -s -w 96
 
-setup: $(VENV)/.ready  ## Make .venv from pyproject.toml; every other target does it by itself
+setup: $(VENV)/.ready  ## Make .venv as constraints.txt has it; every other target does it by itself
 
-$(VENV)/.ready: pyproject.toml
+$(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer must be there, but $(PYTHON) is older; set PYTHON=python3.12." >&2; exit 2; }
 	@echo "Setting up $(VENV) with $(if $(UV),uv,pip): downloads $(if $(wildcard $@),what is new in $<,$(DOWNLOAD))."
 	@$(if $(UV)$(wildcard $@),,echo "That takes some minutes; with uv installed it would take fewer.")
 	@$(PYTHON) -m venv $(VENV)
-	@$(if $(UV),$(BY_UV) || { echo "uv could not; pip has settings of its own and tries now." >&2; $(BY_PIP); },$(BY_PIP))
+	@$(call install,.)
+	@touch $@
+
+# Who only searches needs no browser, no linters and no stubs of types.
+$(VENV)/.developer: $(VENV)/.ready
+	@$(call install,'.[dev]')
 	@touch $@
 
 search: setup  ## Which strengths to turn, to what, and how sure: DATASET=small-transfer or a folder
@@ -70,17 +78,24 @@ ui: setup  ## Look at all searches in MLflow
 $(COMMANDS):
 	@$(RUN_PYTHON) -m search $@ $(FLAGS)
 
-test: setup  ## The tests, one small search on real data among them
+test: $(VENV)/.developer  ## The tests, one small search on real data among them
 	@$(RUN_PYTHON) -m pytest -m 'not stress' -n $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder
 
-lint: setup
+lint: $(VENV)/.developer
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 
-types: setup
+types: $(VENV)/.developer
 	@$(VENV)/bin/mypy
 
 check: lint types test  ## Lint, types and tests: what CI runs
+
+newest:  ## The tests with the newest of everything, in .venv-newest; it writes constraints.txt if they pass
+	@$(PYTHON) -m venv .venv-newest
+	@.venv-newest/bin/pip install --quiet --disable-pip-version-check --upgrade --editable '.[dev]'
+	@.venv-newest/bin/python -m pytest -m 'not stress'
+	@{ grep '^#' constraints.txt; .venv-newest/bin/pip freeze --exclude-editable; } > constraints.new
+	@mv constraints.new constraints.txt
 
 clean:  ## Remove caches; runs, data and the tracking store stay
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build

@@ -8,7 +8,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 """Root folder of this project."""
-_LIBRARIES = ("torch", "torchvision", "timm", "ray", "optuna", "mlflow")
+_LIBRARIES = (
+    *("torch", "torchvision", "timm", "ray", "optuna", "mlflow"),
+    # A new version of these changes numbers: decoded pixels, and steps of optimizers.
+    *("pillow", "schedulefree", "pytorch-optimizer"),
+)
 
 
 def made_with() -> dict[str, str]:
