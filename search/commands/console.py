@@ -9,6 +9,8 @@ from typing import Any, TextIO
 
 from rich.console import Console
 
+from search.records.story import STORY
+
 log = logging.getLogger("search")
 PLAIN_WIDTH = 132
 """Width in columns of output that is no terminal, so that a log holds whole tables."""
@@ -17,6 +19,7 @@ PLAIN_WIDTH = 132
 def say(console: Console, text: str, *, style: str | None = None) -> None:
     """Print text unchanged: without line breaks in paths, and with brackets as they are."""
     console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+    STORY.info("%s", text)
 
 
 def tell_of_tracking(console: Console, problems: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from rich.text import Text
 from search.commands.console import say
 from search.plan.resources import in_parts
 from search.records.metrics import NLL_REFINED, decided_by, metric_of, score
+from search.records.story import STORY
 from search.records.trials import Trial
 from search.verdict.wording import raw, short_name
 from spaces.space import Space
@@ -73,13 +74,15 @@ class Progress:
             self._told_of_parts = True
             told = in_parts(trial.spec.trial_id, trial.spec.recipe.batch_size, int(parts))
             say(self._console, f"{told} Each such trial reports {PARTS}.", style="yellow")
-        if self._status:
-            # The summary looks at all trials, which may be thousands.
-            if time.monotonic() >= self._due_at:
-                self._status.update(Text(self._summary(trial.spec.stage)))
-                self._due_at = time.monotonic() + SHOWN_EVERY_S
-        elif trial.status != "running" and (before is None or before.status == "running"):
-            say(self._console, self._line(trial))
+        # The summary looks at all trials, which may be thousands.
+        if self._status and time.monotonic() >= self._due_at:
+            self._status.update(Text(self._summary(trial.spec.stage)))
+            self._due_at = time.monotonic() + SHOWN_EVERY_S
+        if trial.status != "running" and (before is None or before.status == "running"):
+            if self._status:
+                STORY.info("%s", self._line(trial))
+            else:
+                say(self._console, self._line(trial))
 
     def say(self, text: str) -> None:
         """Print a sentence above the changing line."""

@@ -16,6 +16,7 @@ from search.plan.plan import Plan
 from search.records.command_line import next_command
 from search.records.metrics import METRICS
 from search.records.passwords import without_passwords
+from search.records.story import STORY
 from search.report.next_step import next_step
 from search.stages.analysis import Analysis
 from search.verdict.answer.gains import ROLE_HEADS, gains, on_test_images
@@ -72,6 +73,7 @@ def print_verdict(
 def _print(console: Console, line: Text) -> None:
     # No line breaks inside a long path, so that it can be copied.
     console.print(line, highlight=False, soft_wrap=True)
+    STORY.info("%s", line.plain)
 
 
 def ending(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from search.records.metrics import METRICS, TOP1, Metric, metric_of
 from search.records.trials import Trial
 from search.tracking.metric_keys import DECIMALS, RANK_METRIC, final_name, rounded
+from search.verdict.answer.sureness import GROUPS, statements
 from search.verdict.schema import Dial, Estimate, Verdict
 from search.verdict.wording import (
     ROLE_WORDS,
@@ -86,16 +87,17 @@ def code_span(text: str) -> str:
 
 
 def verdict_note(verdict: Verdict, *, counts: str, links: Links) -> str:
-    """Write the description of a search with a verdict: sentence, dials, evidence, links."""
+    """Write the description of a search with a verdict: turns, sentence, evidence, links."""
     head = verdict.sentence or f"Turn down: {turned(verdict, 'down')}."
-    # MLflow folds all but about five lines away, so the links come second.
     first = {
         "report": links.artifacts.get("report.html", ""),
         "charts": links.charts,
         "champion model": links.champion,
     }
     pointers = _listed({name: address for name, address in first.items() if address})
-    parts = [f"**{head}**", " · ".join(part for part in (_confirmed(verdict), pointers) if part)]
+    # MLflow folds all but about 100 pixels away: the turns, in a line for each group, come first.
+    parts = [answer_table(verdict), pointers, f"**{head}**", _confirmed(verdict)]
+    parts = [part for part in parts if part]
     parts.append(markdown(dial_table(verdict)))
     parts.append(_how(verdict, counts))
     parts += [f"![{caption}]({address})" for caption, address in links.images.items()]
@@ -104,6 +106,29 @@ def verdict_note(verdict: Verdict, *, counts: str, links: Links) -> str:
     if links.artifacts:
         parts.append(f"**Files**: {_listed(links.artifacts)}")
     return "\n\n".join(parts)
+
+
+def answer_table(verdict: Verdict) -> str:
+    """Write a Markdown table with a row for each group of settings, the surest first.
+
+    The first group is its head, for a head of its own would take the place of a row.
+    """
+    said = statements(verdict.dials)
+    rows = []
+    for group in GROUPS:
+        of_group = [one for one in said if one.group == group]
+        texts = [
+            f"{one.strength} {one.value}" + (f": {one.why}" if group in _WITH_EFFECT else "")
+            for one in of_group
+        ]
+        if texts:
+            rows.append([f"{group}{_GAP}", "; ".join(texts)])
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([*lines[:1], "| --- | --- |", *lines[1:]]) if lines else ""
+
+
+_WITH_EFFECT = ("sure", "likely")
+"""Groups whose effects are worth the room."""
 
 
 def count(trials: Iterable[Trial]) -> str:

@@ -70,27 +70,26 @@ CONFIRMED = Confirmed(
 )
 
 
-def test_the_description_says_the_sentence_then_the_dials_then_how_then_where() -> None:
+def test_the_description_says_the_turns_then_the_sentence_then_how_then_where() -> None:
     dials = [a_dial(name, turn) for name, turn in zip(STRENGTHS, (*TURNS, "down"), strict=True)]
     note = notes.verdict_note(
         a_verdict(*dials, confirmed=CONFIRMED), counts="24 trials.", links=LINKS
     )
-    assert note.startswith("**Turn down label smoothing.**\n")
+    groups = [line.split("&nbsp;")[0] for line in note.split("\n\n")[0].splitlines()]
+    assert groups == ["| sure", "| --- | --- |", "| likely", "| keep"]
+    assert "weight_decay 0.1 -> 0: +1.2 points [+0.3, +2.1]; label_smoothing" in note
     places = [
         note.index(part)
         for part in (
-            *(
-                "Test top-1 of the advised recipe **92.0 %** (3 seeds, 1,197 images): ",
-                "[report](#/report)",
-                "(#/charts)",
-                "[champion model](#/model)",
-            ),
-            *("| weight_decay", "**How", "24 trials.", "(#/t002)", "[report.html](#/report)"),
+            *("| sure", "| keep", "[report](#/report)", "(#/charts)", "[champion model](#/model)"),
+            "**Turn down label smoothing.**\n",
+            "Test top-1 of the advised recipe **92.0 %** (3 seeds, 1,197 images): ",
+            *("| weight_decay&nbsp;", "**How", "24 trials.", "(#/t002)", "[report.html](#/report)"),
         )
     ]
     assert places == sorted(places)
     for name in STRENGTHS:
-        assert note.count(f"| {name}") == 1
+        assert note.count(f"| {name}&nbsp;") == 1
     assert "intervals are for this pool of images" in note
 
 
@@ -179,7 +178,7 @@ def test_a_verdict_without_sentence_test_or_dials_still_has_a_description() -> N
     note = notes.verdict_note(
         replace(a_verdict(), sentence=""), counts="", links=Links(charts="#/charts")
     )
-    assert note.startswith("**Turn down: none.**")
+    assert note.startswith("[charts](#/charts)\n\n**Turn down: none.**")
     assert "|" not in note
 
 
