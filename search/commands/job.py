@@ -8,6 +8,7 @@ from rich.console import Console
 from search.engine.conductor import Stage
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
+from search.plan.stage_size import StageSize
 from search.records.journal import Journal
 from search.records.trials import Trial
 from search.tracking.background import BackgroundTracker
@@ -36,8 +37,9 @@ class Job:
         kind: Its tag in the tracking store; empty for a search.
         result: Name of the file that exists once every trial has ended.
         make_plan: Resolves the configuration into a plan and loads the images.
-        show: Prints the plan before anything is started; returns the expected seconds or None.
-        totals: Returns the expected number of trials by stage.
+        show: Prints the plan before anything is started; returns the sizes of the stages with the
+            expected seconds of a trial.
+        sizes: Returns the expected sizes of its stages before anything is timed.
         stages: Returns the functions that make its stages. Its arguments are the session, the
             value of `time.monotonic` after which nothing new is tried (or None), and a function
             that prints a line beside the progress.
@@ -48,8 +50,8 @@ class Job:
     kind: str
     result: str
     make_plan: Callable[[RunConfig], tuple[Plan, Dataset]]
-    show: Callable[[Console, RunConfig, Plan, Dataset], float | None]
-    totals: Callable[[RunConfig, Plan], dict[str, int]]
+    show: Callable[[Console, RunConfig, Plan, Dataset], list[StageSize]]
+    sizes: Callable[[RunConfig, Plan], list[StageSize]]
     stages: Callable[[Session, float | None, Say], list[Callable[[], Stage]]]
     watch: Callable[[Session], Callable[[Trial], None]]
     tell: Callable[[Session], None]

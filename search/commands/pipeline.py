@@ -7,7 +7,7 @@ The job determines the trials and the results: that of the main command is in
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ from search.plan.config import OF_INGREDIENTS, OF_OPTIMIZERS, PLACES, RunConfig
 from search.plan.config_file import FILE, read_config, write_config
 from search.plan.plan import Plan
 from search.plan.planning import load_images
+from search.plan.resources import num_workers
+from search.plan.stage_size import StageSize, estimate_s, read_sizes
 from search.plan.top_up import num_top_ups, topped_up
 from search.records.command_line import next_command
 from search.records.files import is_begun, make_writable, only_driver, read_json, write_json
@@ -58,11 +60,15 @@ def run_new(config: RunConfig) -> None:
     job = _job_of(config)
     plan, dataset = job.make_plan(config)
     _reach_images(config, dataset)
-    estimate_s = job.show(make_console(), config, plan, dataset)
+    sizes = job.show(make_console(), config, plan, dataset)
     make_writable(config.path)
+    expected = {
+        "estimate_s": estimate_s(sizes, num_workers(config)),
+        "stages": [asdict(size) for size in sizes],
+    }
     with only_driver(config.path):
         _require_unbegun(config)  # Again: another start under this name may have come first.
-        write_json(config.path / "plan.json", {**plan.to_dict(), "estimate_s": estimate_s})
+        write_json(config.path / "plan.json", {**plan.to_dict(), **expected})
         # Last, for a directory with a config is a run that can be resumed.
         config = write_config(config, begins=True)
         _work(job, config, plan, dataset)
@@ -287,16 +293,17 @@ def _train(job: Job, session: Session) -> None:
         deadline = time.monotonic() + config.time_budget_s - journal.wall_s
     progress = Progress(
         session.console,
-        totals=job.totals(config, plan),
+        sizes=_sizes(job, config, plan),
         space=plan.space,
         metric=config.metric,
         num_val=plan.data.num_val,
         deadline=deadline,
     )
+    progress.know(journal.trials.values())
     ended = job.watch(session)
 
     def changed(trial: Trial) -> None:
-        progress.seen(trial)
+        progress.seen(trial, num_expected=conductor.num_expected)
         session.tracker.trial_changed(trial)
         if trial.status != "running":
             ended(trial)
@@ -311,3 +318,8 @@ def _train(job: Job, session: Session) -> None:
             run_dir=config.path,
             say=progress.say,
         )
+
+
+def _sizes(job: Job, config: RunConfig, plan: Plan) -> list[StageSize]:
+    """Read the planned sizes of the stages; without seconds if an older version planned them."""
+    return read_sizes(config.path / "plan.json") or job.sizes(config, plan)

@@ -9,17 +9,17 @@ from search.plan.plan import Plan
 from search.plan.planning import make_plan
 from search.plan.resources import (
     device_of,
-    estimate_s,
     in_parts,
     num_threads,
     num_workers,
     require_fitting,
     where_trials_run,
 )
+from search.plan.stage_size import StageSize, estimate_s, search_sizes
 from search.plan.text import plan_text
 from trainable.data.datasets import Dataset
 from trainable.precision import Diverged
-from trainable.timing import excerpt, time_run
+from trainable.timing import Timing, excerpt, time_run
 
 
 def print_plan(config: RunConfig) -> None:
@@ -36,15 +36,16 @@ def print_plan(config: RunConfig) -> None:
     show(make_console(), config, plan, dataset)
 
 
-def show(console: Console, config: RunConfig, plan: Plan, dataset: Dataset) -> float | None:
+def show(console: Console, config: RunConfig, plan: Plan, dataset: Dataset) -> list[StageSize]:
     """Print a plan with the expected time, estimated from a few timed steps.
 
     Returns:
-        The time in seconds; None if the reference diverges in the timed steps.
+        The sizes of the stages, without seconds if the reference diverges in the timed steps.
 
     Raises:
         InputError: If more trials would share a GPU than fit into its memory.
     """
+    timing: Timing | None = None
     try:
         timing = where_trials_run(
             config,
@@ -56,20 +57,20 @@ def show(console: Console, config: RunConfig, plan: Plan, dataset: Dataset) -> f
         )
     except Diverged as error:
         say(console, f"The reference diverges at once: {error}", style="yellow")
-        seconds, state_bytes = None, 0
-    else:
+    if timing is not None:
         require_fitting(timing.memory, gpus_per_trial=config.gpus_per_trial)
         if timing.grad_accum_steps > 1:
             parts = in_parts("The reference", plan.reference.batch_size, timing.grad_accum_steps)
             say(console, parts, style="yellow")
-        seconds, state_bytes = estimate_s(plan, config, timing), timing.state_bytes
-    console.print(plan_text(console, plan, config, estimate_s=seconds))
+    workers = num_workers(config)
+    sizes = search_sizes(plan, config, timing)
+    console.print(plan_text(console, plan, config, estimate_s=estimate_s(sizes, workers)))
     for line in holdings(
         dataset,
         config,
         this_machine(config),
-        state_bytes=state_bytes,
-        num_workers=num_workers(config),
+        state_bytes=0 if timing is None else timing.state_bytes,
+        num_workers=workers,
     ):
         say(console, line)
-    return seconds
+    return sizes

@@ -1,7 +1,9 @@
 """Display of progress while trials run: a changing line in a terminal, or lines in a log."""
 
+import math
 import time
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.console import Console
 from rich.status import Status
@@ -9,6 +11,9 @@ from rich.text import Text
 
 from search.commands.console import say
 from search.plan.resources import in_parts
+from search.plan.stage_size import RERUNS, SEARCH, StageSize
+from search.plan.text import duration
+from search.plan.time_left import time_left_s
 from search.records.metrics import NLL_REFINED, decided_by, metric_of, score
 from search.records.story import STORY
 from search.records.trials import Trial
@@ -26,7 +31,7 @@ class Progress:
     Args:
         console: Console to print to; a terminal gets a line that changes, anything else a line for
             each trial that ended.
-        totals: Expected number of trials by stage.
+        sizes: Planned sizes of the stages, in order.
         space: Space whose strengths and searched extra axes are shown.
         metric: Metric of the search, see `search.records.metrics`.
         num_val: Number of validation images behind it.
@@ -37,22 +42,24 @@ class Progress:
         self,
         console: Console,
         *,
-        totals: dict[str, int],
+        sizes: Sequence[StageSize],
         space: Space,
         metric: str,
         num_val: int,
         deadline: float | None,
     ) -> None:
         self._console = console
-        self._totals = totals
+        self._sizes = sizes
+        self._num_expected: dict[str, int] = {}
+        self._running: set[str] = set()
+        self._most_running = 1
         self._space = space
         self._metric = metric
         self._num_val = num_val
         self._deadline = deadline
         self._trials: dict[str, Trial] = {}
-        self._started_at = time.monotonic()
         self._status: Status | None = None
-        self._due_at = self._started_at
+        self._due_at = time.monotonic()
         self._told_of_parts = False
 
     def __enter__(self) -> "Progress":
@@ -65,10 +72,25 @@ class Progress:
         if self._status:
             self._status.stop()
 
-    def seen(self, trial: Trial) -> None:
-        """Update the display after a trial started, reported or ended."""
+    def know(self, trials: Iterable[Trial]) -> None:
+        """Count the trials of earlier sessions, without printing anything."""
+        self._trials |= {trial.spec.trial_id: trial for trial in trials}
+
+    def seen(self, trial: Trial, *, num_expected: Mapping[str, int]) -> None:
+        """Update the display after a trial started, reported or ended.
+
+        Args:
+            trial: The trial with its present state.
+            num_expected: Number of trials that its stage expects to run in all, by size name.
+        """
+        self._num_expected |= num_expected
         before = self._trials.get(trial.spec.trial_id)
         self._trials[trial.spec.trial_id] = trial
+        if trial.status == "running":
+            self._running.add(trial.spec.trial_id)
+        else:
+            self._running.discard(trial.spec.trial_id)
+        self._most_running = max(self._most_running, len(self._running))
         parts = trial.records[-1].metrics.get(PARTS) if trial.records else None
         if parts and not self._told_of_parts:  # Say it once: it concerns most trials.
             self._told_of_parts = True
@@ -91,25 +113,22 @@ class Progress:
     def _summary(self, stage: str) -> str:
         of_stage = [t for t in self._trials.values() if t.spec.stage == stage]
         counts = Counter(t.status for t in of_stage)
-        total = max(self._totals[stage], len(of_stage))
-        parts = [f"{stage} {len(of_stage) - counts['running']}/{total}"]
+        parts = [f"{stage} {len(of_stage) - counts['running']}/{self._total(stage)}"]
         parts += [f"{n} {status}" for status, n in sorted(counts.items())]
         best = self._best()
         if best is not None:
             parts.append(f"best {self._measured(best)} with {self._values(best)}")
-        left = self._left_s()
-        if left is not None:
-            parts.append(f"about {left / 60:.0f} min left")
-        return " · ".join(parts)
+        return " · ".join([*parts, *self._time_left()])
 
     def _line(self, trial: Trial) -> str:
         spec = trial.spec
-        number = f"{spec.number + 1}/{max(self._totals[spec.stage], spec.number + 1)}"
+        number = f"{spec.number + 1}/{self._total(spec.stage)}"
         ending = trial.status if trial.is_full_length else f"{trial.status} at {trial.epoch}"
-        return (
+        said = (
             f"{spec.stage} {number} {spec.role}: {ending}, "
             f"{self._measured(trial)} ({self._values(trial)})"
         )
+        return " · ".join([said, *self._time_left()])
 
     def _values(self, trial: Trial) -> str:
         values = self._space.raw_of(trial.spec.recipe)
@@ -130,12 +149,19 @@ class Progress:
         full = [t for t in self._trials.values() if t.spec.stage == "search" and t.is_full_length]
         return max(full, key=value, default=None)
 
-    def _left_s(self) -> float | None:
-        ended = sum(t.status != "running" for t in self._trials.values())
-        if ended < 3:
-            return None
-        per_trial_s = (time.monotonic() - self._started_at) / ended
-        left_s = per_trial_s * max(0, sum(self._totals.values()) - ended)
-        if self._deadline is not None:
-            left_s = min(left_s, max(0.0, self._deadline - time.monotonic()))
-        return left_s
+    def _total(self, stage: str) -> int:
+        """Return the number of trials of a stage, reruns of the search included."""
+        names = (stage, RERUNS) if stage == SEARCH else (stage,)
+        planned = {size.name: size.num_trials for size in self._sizes}
+        return sum((planned | self._num_expected).get(name, 0) for name in names)
+
+    def _time_left(self) -> list[str]:
+        """Return the estimated time left in words, or nothing while too few trials have ended."""
+        left_s = time_left_s(
+            self._trials.values(),
+            self._sizes,
+            num_expected=self._num_expected,
+            num_workers=self._most_running,
+            until_s=math.inf if self._deadline is None else self._deadline - time.monotonic(),
+        )
+        return [] if left_s is None else [f"about {duration(left_s)} left"]

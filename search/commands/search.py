@@ -2,17 +2,19 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from search.commands.console import say, tell_of_tracking
 from search.commands.job import Job, Say, Session
 from search.commands.plan import show
 from search.engine.conductor import Stage
 from search.plan.planning import make_plan
+from search.plan.stage_size import search_sizes
 from search.records.trials import Trial
 from search.report.outputs import SoFar, write_outputs
 from search.report.terminal import print_verdict
 from search.stages.analysis import analyse
-from search.stages.sequence import expected_trials, stage_makers
+from search.stages.sequence import stage_makers
 from search.tracking.champion_choice import make_champion
 
 log = logging.getLogger("search")
@@ -52,7 +54,7 @@ SEARCH = Job(
     result="verdict.json",
     make_plan=make_plan,
     show=show,
-    totals=expected_trials,
+    sizes=partial(search_sizes, timing=None),
     stages=_stages,
     watch=_watch,
     tell=_tell,

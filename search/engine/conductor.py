@@ -4,7 +4,7 @@
 """
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from search.records.journal import Journal
@@ -34,6 +34,12 @@ class Stage(Protocol):
 
     def ended(self, trial: Trial) -> None:
         """Take note that a trial of this stage ended."""
+
+    def num_expected(self) -> Mapping[str, int]:
+        """Return how many trials the stage will run as far as is known now, by size name.
+
+        The trials it has started are never more than that. See `search.plan.stage_size`.
+        """
 
 
 class Conductor:
@@ -71,6 +77,11 @@ class Conductor:
     def is_over(self) -> bool:
         """Whether all stages have ended."""
         return self._stage is None and not self._stages
+
+    @property
+    def num_expected(self) -> Mapping[str, int]:
+        """Expected number of trials of the present stage by size name; empty between two stages."""
+        return {} if self._stage is None else self._stage.num_expected()
 
     def trial(self, trial_id: str) -> Trial:
         """Return a trial with its present state."""

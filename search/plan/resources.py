@@ -1,4 +1,4 @@
-"""Resources of a run: machines and devices, number of concurrent trials, expected time."""
+"""Resources of a run: machines and devices, and the number of concurrent trials."""
 
 import os
 from collections.abc import Callable
@@ -9,21 +9,11 @@ from typing import ParamSpec, TypeVar
 import torch
 
 from search.plan.config import RunConfig
-from search.plan.plan import Plan
-from search.verdict.design import EMA_FACTOR, cells
 from spaces.errors import InputError
 from trainable.gpu_memory import GpuMemory
-from trainable.timing import Timing
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-FEW_SEEDS = 3
-"""Number of fresh seeds of the recipes that are confirmed for comparison only."""
-STARTUP_S = 25.0
-"""Seconds to start Ray, its workers and the tracking store; measured 20 to 30 on 2 cores."""
-OVERHEAD = 1.15
-"""Factor from training time to total time, which includes waiting at the end of each stage."""
 
 
 def require_places(config: RunConfig) -> None:
@@ -104,36 +94,6 @@ def in_parts(who: str, batch_size: int, parts: int) -> str:
     )
 
 
-def estimate_s(plan: Plan, config: RunConfig, timing: Timing) -> float:
-    """Estimate the wall-clock time of a whole run in seconds.
-
-    It assumes that the share ``keep`` of the trials passes each rung.
-    """
-    task = plan.task
-    evaluated_s = 4 * plan.data.num_val * timing.evaluated_image_s
-    full_s = task.total_steps * timing.step_s + len(plan.eval_epochs) * evaluated_s
-    short_s = task.total_steps * timing.step_s + 2 * evaluated_s
-    total_s = 0.0
-    if "search" in config.stages:
-        proposed = max(0, config.num_samples - len(plan.anchors))
-        reruns = 2 * config.rerun_top - 1 if config.rerun_top > 1 else 0
-        total_s += (len(plan.anchors) + proposed * _kept(plan, config)) * full_s + reruns * short_s
-    total_s += usual_runs_per_block(plan) * config.min_blocks * short_s
-    test_s = 2 * plan.data.num_test * timing.evaluated_image_s
-    total_s += usual_confirm_runs(config) * (short_s + test_s)
-    return STARTUP_S + OVERHEAD * total_s / num_workers(config)
-
-
-def usual_confirm_runs(config: RunConfig) -> int:
-    """Count the runs of the confirm stage if no two of its five recipes are equal."""
-    return 2 * config.confirm_seeds + 3 * min(config.confirm_seeds, FEW_SEEDS)
-
-
-def usual_runs_per_block(plan: Plan) -> int:
-    """Count the runs of one block if reference and best differ in all names that get a dial."""
-    return len(cells(tuple(name for name in plan.dial_names if name != EMA_FACTOR), block=0))
-
-
 def num_workers(config: RunConfig) -> int:
     """Count the trials that run at once, on this machine or on the cluster's present nodes."""
     if config.ray_address:
@@ -146,15 +106,6 @@ def num_workers(config: RunConfig) -> int:
     if config.gpus_per_trial > 0:
         return max(1, int(torch.cuda.device_count() / config.gpus_per_trial))
     return max(1, int((os.cpu_count() or 1) / config.cpus_per_trial))
-
-
-def _kept(plan: Plan, config: RunConfig) -> float:
-    """Estimate the mean share of its full length that a proposed trial trains for."""
-    share, trained, before = 1.0, 0.0, 0
-    for rung in (*plan.rungs, plan.task.epochs):
-        trained += share * (rung - before)
-        share, before = share * config.keep, rung
-    return trained / plan.task.epochs
 
 
 def _share(fitting: int) -> float:

@@ -7,7 +7,7 @@ from itertools import count
 
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
-from search.plan.resources import FEW_SEEDS
+from search.plan.stage_size import FEW_SEEDS
 from search.records.journal import Journal
 from search.records.trials import TrialSpec
 from search.stages.fresh_seeds import fresh_seed
@@ -47,11 +47,11 @@ def attribute_stage(
         deadline: Time of `time.monotonic` after which no further block starts, or None.
     """
     what = experiment_factors(plan, best)
+    size = blocks_per_look(len(what.trajectory))
 
     def round_of_blocks(number: int) -> Sequence[TrialSpec]:
         if not what.names:
             return []
-        size = blocks_per_look(len(what.trajectory))
         specs = [
             spec
             for block in range(number * size, (number + 1) * size)
@@ -65,7 +65,9 @@ def attribute_stage(
                 return []
         return specs
 
-    return ListedStage("attribute", journal, round_of_blocks, num_sure=config.min_blocks)
+    begun = {trial.block // size for trial in journal.of_stage("attribute")}
+    num_sure = max(config.min_blocks, len(begun))
+    return ListedStage("attribute", journal, round_of_blocks, num_sure=num_sure)
 
 
 def block_specs(

@@ -1,6 +1,6 @@
 """A stage that runs given lists of trials: experiment, confirmation, ablation, contest."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from search.engine.conductor import Wait
 from search.records.journal import Journal
@@ -29,9 +29,10 @@ class ListedStage:
         self.name = name
         self._journal = journal
         self._batch = batch
-        self._num_sure = num_sure
         self._listed: list[TrialSpec] = []
         self._num_batches = 0
+        for _ in range(num_sure):  # At once, as `num_expected` counts them from the beginning.
+            self._list_more()
 
     def next(self) -> TrialSpec | Wait:
         """Return the first listed trial that has not been started, or why there is none now."""
@@ -45,14 +46,15 @@ class ListedStage:
                         f"{spec.trial_id} was run with another recipe than it would be now."
                     )
             trials = self._journal.of_stage(self.name)
-            must_wait = self._num_batches >= self._num_sure
-            if must_wait and any(trial.status == "running" for trial in trials):
+            if any(trial.status == "running" for trial in trials):
                 return Wait.FOR_RUNNING
-            more = self._batch(self._num_batches)
-            if not more:
+            if not self._list_more():
                 return Wait.NO_MORE
-            self._listed += more
-            self._num_batches += 1
+
+    def num_expected(self) -> Mapping[str, int]:
+        """Return the number of trials that are listed so far."""
+        # A resumed stage has begun what it will list once it is asked for more.
+        return {self.name: max(len(self._listed), len(self._journal.of_stage(self.name)))}
 
     def goes_on(self, trial: Trial) -> bool:
         """Return True: every listed trial runs to full length, as early values mislead."""
@@ -64,3 +66,9 @@ class ListedStage:
 
     def ended(self, trial: Trial) -> None:
         """Do nothing: later batches read the results from the journal."""
+
+    def _list_more(self) -> bool:
+        more = self._batch(self._num_batches)
+        self._listed += more
+        self._num_batches += 1
+        return bool(more)

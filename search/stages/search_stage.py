@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from search.engine.conductor import Wait
+from search.plan.stage_size import RERUNS, num_reruns
 from search.records.journal import Journal
 from search.records.metrics import score
 from search.records.trials import Trial, TrialSpec
 from search.stages.plateau import is_on_plateau
 from search.stages.proposer import Proposer
 from search.stages.rungs import Rungs
-from search.stages.selection import RERUN, reruns
+from search.stages.selection import RERUN, full_length, reruns
 from spaces.recipe import Recipe
 from spaces.space import Space
 
@@ -96,6 +97,7 @@ class SearchStage:
         self.proposer = proposer
         self._rungs = rungs
         self._settings = settings
+        self._is_proposing = not self._is_closed()
         earlier = [t for t in journal.of_stage(self.name) if t.spec.role != RERUN]
         proposer.replay((trial, trial.spec.positions or None) for trial in earlier)
         for trial in earlier:
@@ -112,7 +114,10 @@ class SearchStage:
                 self.proposer.enqueue(spec.trial_id, spec.positions)
             return spec
         is_full = sum(t.spec.role != RERUN for t in trials) >= self._settings.num_samples
-        if is_full or self._settings.is_late or self._is_closed() or self._is_stuck():
+        is_over = is_full or self._settings.is_late or self._is_closed() or self._is_stuck()
+        # This may change again, as a running trial may turn out to be a gain.
+        self._is_proposing = not is_over
+        if is_over:
             return self._rerun(trials)
         trial_id = TrialSpec(
             stage=self.name, number=number, role="proposed", recipe=self._base
@@ -135,6 +140,21 @@ class SearchStage:
             return
         self._climb(trial)
         self.proposer.observe(trial, trial.spec.positions or None)
+
+    def num_expected(self) -> Mapping[str, int]:
+        """Return the number of samples and of reruns, as configured until fewer are known."""
+        trials = self._journal.of_stage(self.name)
+        searched = [trial for trial in trials if trial.spec.role != RERUN]
+        contenders, num_searched = self._settings.rerun_top, self._settings.num_samples
+        if not self._is_proposing:
+            num_searched = len(searched)
+            if all(trial.status != "running" for trial in searched):
+                contenders = min(contenders, len(full_length(trials)))
+        # A topped-up search has reruns of its earlier part beside those to come.
+        return {
+            self.name: max(num_searched, len(self._anchors), len(searched)),
+            RERUNS: max(num_reruns(contenders), len(trials) - len(searched)),
+        }
 
     def _is_stuck(self) -> bool:
         settings = self._settings

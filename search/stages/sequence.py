@@ -6,7 +6,6 @@ from functools import partial
 from search.engine.conductor import Stage
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
-from search.plan.resources import usual_confirm_runs, usual_runs_per_block
 from search.records.journal import Journal
 from search.records.metrics import decided_by
 from search.stages.advice import advise
@@ -23,16 +22,6 @@ from search.stages.proposer import Proposer
 from search.stages.rungs import Rungs
 from search.stages.search_stage import SearchSettings, SearchStage
 from search.verdict.longer import is_mostly_unfit
-
-
-def expected_trials(config: RunConfig, plan: Plan) -> dict[str, int]:
-    """Estimate the number of trials of each stage, for the display of the time left."""
-    usual = {
-        "search": config.num_samples + max(0, 2 * config.rerun_top - 1),
-        "attribute": usual_runs_per_block(plan) * config.min_blocks,
-        "confirm": usual_confirm_runs(config),
-    }
-    return {stage: usual[stage] for stage in config.stages}
 
 
 def stage_makers(

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,9 @@ class UntilUsed:
 
     def is_late(self, trial: Trial) -> bool:
         return False
+
+    def num_expected(self) -> Mapping[str, int]:
+        return {}
 
     def ended(self, trial: Trial) -> None:
         if not self.joined and trial.spec.number >= 2:

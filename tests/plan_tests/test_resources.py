@@ -9,6 +9,7 @@ from rich.console import Console
 
 from search.commands.progress import Progress
 from search.plan.resources import _share, in_parts, require_fitting
+from search.plan.stage_size import StageSize
 from search.records.journal import Journal
 from search.records.trials import Record, TrialSpec
 from spaces.errors import InputError
@@ -58,7 +59,7 @@ def test_training_in_parts_is_kept_in_the_journal_and_said_once(tmp_path: Path) 
     out = io.StringIO()
     progress = Progress(
         Console(file=out, width=400),
-        totals={"search": 2},
+        sizes=[StageSize(name="search", num_trials=2, epochs=1)],
         space=a_plan().space,
         metric="val/top1",
         num_val=10,
@@ -67,13 +68,13 @@ def test_training_in_parts_is_kept_in_the_journal_and_said_once(tmp_path: Path) 
     journal = Journal(tmp_path)
     for number in range(2):
         spec = TrialSpec(stage="search", number=number, role="proposed", recipe=Recipe())
-        progress.seen(journal.start(spec))
+        progress.seen(journal.start(spec), num_expected={})
         for epoch in (1, 2):
             metrics = {"train/loss": 1.0, PARTS: 2.0}
             journal.report(
                 Record(trial_id=spec.trial_id, stage="search", epoch=epoch, metrics=metrics)
             )
-            progress.seen(journal.trials[spec.trial_id])
+            progress.seen(journal.trials[spec.trial_id], num_expected={})
     journal.close()
     batch_size = Recipe().batch_size
     assert out.getvalue().count(in_parts("search-0000", batch_size, 2)) == 1

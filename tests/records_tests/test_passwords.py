@@ -210,7 +210,7 @@ def test_a_run_that_fails_tells_everything_but_the_password(
         logging.getLogger("somebody").error("cannot reach %s", config.tracking_uri)
         raise OSError(f"no answer from {config.tracking_uri}")
 
-    job = replace(SEARCH, make_plan=lambda _: (plan, toy_dataset()), show=lambda *given: 1.0)
+    job = replace(SEARCH, make_plan=lambda _: (plan, toy_dataset()), show=lambda *given: [])
     environment.setattr(pipeline, "SEARCH", job)
     dataset = replace(toy_dataset(), digest=plan.data.digest)
     environment.setattr(pipeline, "load_images", lambda *given, **more: dataset)

@@ -9,7 +9,7 @@ import pytest
 from search.engine.conductor import Wait
 from search.plan.config import RunConfig
 from search.plan.plan import DataFacts, Plan
-from search.plan.resources import usual_runs_per_block
+from search.plan.stage_size import usual_runs_per_round
 from search.records.journal import Journal
 from search.records.trials import TrialSpec
 from search.stages.experiment import (
@@ -136,7 +136,7 @@ def test_a_searched_extra_axis_is_a_factor_and_the_learning_rate_is_not() -> Non
     specs = block_specs(wide, best, what, block=0, seed=0)
     assert len(specs) == 8
     # With all that could differ, six factors; without the extras, four.
-    assert (usual_runs_per_block(wide), usual_runs_per_block(plan())) == (16, 8)
+    assert (usual_runs_per_round(wide), usual_runs_per_round(plan())) == (16, 8)
     for spec in specs:
         level = {name: at > 0 for name, at in spec.levels.items()}
         assert spec.recipe.mixup_alpha == (0.0 if level["mixup_alpha"] else 0.8)

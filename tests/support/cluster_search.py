@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,9 @@ class FixedTrials:
 
     def is_late(self, trial: Trial) -> bool:
         return False
+
+    def num_expected(self) -> Mapping[str, int]:
+        return {}
 
     def ended(self, trial: Trial) -> None:
         pass

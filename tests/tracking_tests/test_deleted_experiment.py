@@ -104,7 +104,7 @@ def test_a_search_tells_it_before_it_does_anything(
         result="verdict.json",
         make_plan=nothing,
         show=nothing,
-        totals=nothing,
+        sizes=nothing,
         stages=nothing,
         watch=nothing,
         tell=lambda session: session.console.print("the work"),

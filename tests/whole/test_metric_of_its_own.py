@@ -29,6 +29,7 @@ from search.engine.conductor import Conductor
 from search.engine.scheduler import ConductedScheduler
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
+from search.plan.stage_size import search_sizes
 from search.records.journal import Journal
 from search.records.metrics import METRICS, POINTS, Metric, Unit
 from search.records.trials import Trial
@@ -147,7 +148,7 @@ def run(tmp_path: Path, metric: str) -> Ran:
     out = io.StringIO()
     progress = Progress(
         Console(file=out, width=200),
-        totals=dict.fromkeys(config.stages, 12),
+        sizes=search_sizes(plan, config, None),
         space=plan.space,
         metric=config.metric,
         num_val=plan.data.num_val,
@@ -156,7 +157,11 @@ def run(tmp_path: Path, metric: str) -> Ran:
     makers = stage_makers(config, plan, journal, deadline=None)
     search = makers[0]()
     makers[0] = lambda: search
-    conductor = Conductor(journal, makers, on_change=progress.seen)
+    conductor = Conductor(
+        journal,
+        makers,
+        on_change=lambda trial: progress.seen(trial, num_expected=conductor.num_expected),
+    )
     scheduler = ConductedScheduler(conductor, config.path)
     while isinstance(trial := conductor.next_trial(), Trial):
         tune_trial = SimpleNamespace(config=config_of(trial, checkpoint=None))

@@ -95,7 +95,7 @@ def test_a_run_that_ends_early_says_how_to_go_on(
         result="verdict.json",
         make_plan=nothing,
         show=nothing,
-        totals=nothing,
+        sizes=nothing,
         stages=nothing,
         watch=nothing,
         tell=end,

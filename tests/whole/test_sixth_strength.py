@@ -25,6 +25,7 @@ from search.plan.config import RunConfig
 from search.plan.config_file import write_config
 from search.plan.plan import Plan
 from search.plan.planning import make_plan
+from search.plan.stage_size import search_sizes
 from search.plan.text import plan_text
 from search.recipes.diff import diff
 from search.recipes.rescale import rescaled_recipe
@@ -143,17 +144,20 @@ def _run(sixth: Strength, home: Path, ranges: tuple[str, ...]) -> Whole:
     journal = Journal(config.path)
     journal.begin_session(num_cores=1, cores_per_trial=1)
     console = Console(file=io.StringIO(), width=200)
-    totals = {"search": 10, "attribute": 32, "confirm": 8}
     progress = Progress(
         console,
-        totals=totals,
+        sizes=search_sizes(plan, config, None),
         space=plan.space,
         metric=config.metric,
         num_val=plan.data.num_val,
         deadline=None,
     )
     stages = stage_makers(config, plan, journal, deadline=None)
-    conductor = Conductor(journal, stages, on_change=progress.seen)
+    conductor = Conductor(
+        journal,
+        stages,
+        on_change=lambda trial: progress.seen(trial, num_expected=conductor.num_expected),
+    )
     replay(conductor, lambda trial, epoch: _curve(sixth, trial, epoch))
     trials = list(journal.trials.values())
     _write_predictions(config, plan, trials)

@@ -19,6 +19,8 @@ from search.engine.conductor import Stage
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
 from search.plan.planning import make_plan
+from search.plan.resources import num_workers
+from search.plan.stage_size import StageSize, estimate_s
 from search.plan.text import class_line, duration, task_line
 from search.records.files import write_json, write_text
 from search.records.journal import Journal
@@ -60,32 +62,33 @@ class Comparison:
     Attributes:
         kind: Stem of its files, and its tag in the tracking store.
         stages: Returns the functions that make its stages.
-        totals: Returns the expected number of trials by stage.
+        sizes: Returns the expected sizes of its stages before anything is timed.
         plan_lines: Returns a description of the runs to come.
-        estimate_s: Returns the expected wall-clock time in seconds, or None if it is unknown.
+        timed: Returns the sizes with the seconds of a trial, which are None if it diverges.
         find: Computes the results from the trials.
     """
 
     kind: str
     stages: Callable[[RunConfig, Plan, Journal], list[Callable[[], Stage]]]
-    totals: Callable[[RunConfig, Plan], dict[str, int]]
+    sizes: Callable[[RunConfig, Plan], list[StageSize]]
     plan_lines: Callable[[RunConfig, Plan], list[str]]
-    estimate_s: Callable[[RunConfig, Plan, Dataset], float | None]
+    timed: Callable[[RunConfig, Plan, Dataset], list[StageSize]]
     find: Callable[[RunConfig, Plan, Sequence[Trial]], Findings]
 
 
 def comparison_job(comparison: Comparison) -> Job:
     """Make the job that runs a comparison."""
 
-    def show(console: Console, config: RunConfig, plan: Plan, dataset: Dataset) -> float | None:
+    def show(console: Console, config: RunConfig, plan: Plan, dataset: Dataset) -> list[StageSize]:
         for line in (task_line(plan), class_line(plan), *(f"  {note}" for note in plan.notes)):
             say(console, line)
         for line in comparison.plan_lines(config, plan):
             say(console, line)
-        estimate_s = comparison.estimate_s(config, plan, dataset)
-        if estimate_s is not None:
-            say(console, f"About {duration(estimate_s)} in all. Test images are not touched.\n")
-        return estimate_s
+        sizes = comparison.timed(config, plan, dataset)
+        seconds = estimate_s(sizes, num_workers(config))
+        if seconds is not None:
+            say(console, f"About {duration(seconds)} in all. Test images are not touched.\n")
+        return sizes
 
     def stages(session: Session, deadline: float | None, say: Say) -> list[Callable[[], Stage]]:
         return comparison.stages(session.config, session.plan, session.journal)
@@ -95,7 +98,7 @@ def comparison_job(comparison: Comparison) -> Job:
         result=f"{comparison.kind}.json",
         make_plan=_plan,
         show=show,
-        totals=comparison.totals,
+        sizes=comparison.sizes,
         stages=stages,
         watch=lambda session: lambda trial: None,
         tell=lambda session: _tell(session, comparison),

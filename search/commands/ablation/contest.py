@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from search.commands.ablation.comparison_run import Comparison, Findings
@@ -30,7 +31,7 @@ from search.commands.ablation.text import TIME, interval
 from search.engine.conductor import Stage
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
-from search.plan.resources import OVERHEAD, STARTUP_S, num_workers
+from search.plan.stage_size import StageSize
 from search.records.journal import Journal
 from search.records.metrics import TOP1
 from search.records.trials import Trial
@@ -52,10 +53,14 @@ def _stages(config: RunConfig, plan: Plan, journal: Journal) -> list[Callable[[]
     ]
 
 
-def _totals(config: RunConfig, plan: Plan) -> dict[str, int]:
+def _sizes(config: RunConfig, plan: Plan) -> list[StageSize]:
     number = len(config.optimizers)
     # All optimizers but the first also run in equal time, as their steps take another time.
-    return {TUNE: number * config.lr_trials, CONTEST_STAGE: (2 * number - 1) * config.seeds}
+    at_contest = (2 * number - 1) * config.seeds
+    return [
+        StageSize(name=TUNE, num_trials=number * config.lr_trials, epochs=plan.reference.epochs),
+        StageSize(name=CONTEST_STAGE, num_trials=at_contest, epochs=plan.reference.epochs),
+    ]
 
 
 def _plan_lines(config: RunConfig, plan: Plan) -> list[str]:
@@ -63,17 +68,18 @@ def _plan_lines(config: RunConfig, plan: Plan) -> list[str]:
     return plan_lines(defaults, lr_trials=config.lr_trials, seeds=config.seeds)
 
 
-def _estimate_s(config: RunConfig, plan: Plan, dataset: Dataset) -> float | None:
+def _timed(config: RunConfig, plan: Plan, dataset: Dataset) -> list[StageSize]:
     timed = [
         run_seconds(config, plan, dataset, contestant(plan, name)) for name in config.optimizers
     ]
     known = [run_s for run_s in timed if run_s is not None]
+    tune, contest = _sizes(config, plan)
     if not known:
-        return None
-    mean_s = sum(known) / len(known)
-    in_time = (len(timed) - 1) * config.seeds * known[0]
-    other = len(timed) * (config.lr_trials + config.seeds) * mean_s
-    return STARTUP_S + OVERHEAD * (other + in_time) / num_workers(config)
+        return [tune, contest]
+    mean_s, number = sum(known) / len(known), len(timed)
+    # Each once for as many epochs, and all but the first once for as long as the first.
+    contest_s = (number * mean_s + (number - 1) * known[0]) / (2 * number - 1)
+    return [replace(tune, full_s=mean_s), replace(contest, full_s=contest_s)]
 
 
 def _find(config: RunConfig, plan: Plan, trials: Sequence[Trial]) -> Findings:
@@ -196,8 +202,8 @@ def _differences(one: Round, names: Sequence[str]) -> list[Estimate]:
 CONTEST = Comparison(
     kind=KIND,
     stages=_stages,
-    totals=_totals,
+    sizes=_sizes,
     plan_lines=_plan_lines,
-    estimate_s=_estimate_s,
+    timed=_timed,
     find=_find,
 )

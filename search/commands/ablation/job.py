@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from search.commands.ablation.comparison_run import Comparison, Findings
 from search.commands.ablation.effects import METHOD, SCHEMA, Ablation, effects_of
@@ -12,7 +13,8 @@ from search.commands.ablation.variants import Ingredient, ingredients, variants
 from search.engine.conductor import Stage
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
-from search.plan.resources import OVERHEAD, STARTUP_S, device_of, num_threads, num_workers
+from search.plan.resources import device_of, num_threads, num_workers
+from search.plan.stage_size import StageSize
 from search.records.journal import Journal
 from search.records.trials import Trial
 from search.tracking.answer import Answer
@@ -36,19 +38,18 @@ def _stages(config: RunConfig, plan: Plan, journal: Journal) -> list[Callable[[]
     return [lambda: ablate_stage(journal, plan, config, _recipes(plan))]
 
 
-def _totals(config: RunConfig, plan: Plan) -> dict[str, int]:
-    return {STAGE: len(_recipes(plan)) * config.seeds}
+def _sizes(config: RunConfig, plan: Plan) -> list[StageSize]:
+    num_trials = len(_recipes(plan)) * config.seeds
+    return [StageSize(name=STAGE, num_trials=num_trials, epochs=plan.reference.epochs)]
 
 
 def _plan_lines(config: RunConfig, plan: Plan) -> list[str]:
     return plan_lines(_ingredients(plan), seeds=config.seeds)
 
 
-def _estimate_s(config: RunConfig, plan: Plan, dataset: Dataset) -> float | None:
+def _timed(config: RunConfig, plan: Plan, dataset: Dataset) -> list[StageSize]:
     run_s = run_seconds(config, plan, dataset, plan.reference)
-    if run_s is None:
-        return None
-    return STARTUP_S + OVERHEAD * run_s * _totals(config, plan)[STAGE] / num_workers(config)
+    return [replace(size, full_s=run_s) for size in _sizes(config, plan)]
 
 
 def run_seconds(config: RunConfig, plan: Plan, dataset: Dataset, recipe: Recipe) -> float | None:
@@ -159,8 +160,8 @@ def _failed(trials: Sequence[Trial]) -> list[str]:
 ABLATION = Comparison(
     kind="ablation",
     stages=_stages,
-    totals=_totals,
+    sizes=_sizes,
     plan_lines=_plan_lines,
-    estimate_s=_estimate_s,
+    timed=_timed,
     find=_find,
 )
