@@ -85,7 +85,7 @@ def ending(
     than a search has by default, the last line may point to the report.
     """
     verdict = analysis.verdict
-    problem = textwrap.wrap(problem_sentence(verdict.fit), WIDTH)
+    problem = textwrap.wrap(problem_sentence(verdict.fit, verdict.dials), WIDTH)
     before = _on_test(verdict)
     after = [
         *_exported(verdict),

@@ -118,6 +118,8 @@ def _most(effect: Effect | None) -> float | None:
     """Return the largest absolute effect inside the 95 % interval; None if it is unknown."""
     if effect is None or not math.isfinite(effect.ci95[0]):
         return None
+    if effect.ci95[0] == effect.ci95[1]:  # Without noise between runs there is no interval.
+        return None
     return max(abs(end) for end in effect.ci95)
 
 

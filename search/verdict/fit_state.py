@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from search.records.metrics import NLL, TOP1, Metric
+from search.verdict.design import EMA_FACTOR
 from search.verdict.fit_evidence import ROLES, FitComparison, FitEvidence
 from search.verdict.longer import LONGER_WORDS, is_mostly_unfit, longer_sentence, longer_training
 from search.verdict.schema import Dial, Fit, Longer
@@ -73,7 +74,11 @@ def fit_state(
         is_unfit=is_mostly_unfit(evidence, metric=metric),
         longer=longer_training(evidence, metric=metric),
     )
-    turned = [dial for dial in dials if dial.decided_by == metric.on("val")]
+    turned = [
+        dial
+        for dial in dials
+        if dial.decided_by == metric.on("val") and dial.turn in ("down", "up")
+    ]
     for role in ("reference", "best"):
         lost, kept = evidence[role].num_diverged, len(evidence[role].metrics)
         if lost:
@@ -83,7 +88,7 @@ def fit_state(
             continue
         state, reason = _state(role, recipes, limit, turned if role == "reference" else ())
         states[role] = state
-        reasons += [reason, *_lag_reason(role, recipes)]
+        reasons += [reason, *_lag_reason(role, recipes, turned if role == "reference" else ())]
     if limit.longer is not None:
         reasons.append(longer_sentence(limit.longer, metric=recipes.metric))
     return Fit(
@@ -142,9 +147,9 @@ def _state(
     better = [r for r in others if recipes.exceeds(r, role, val)]
     eased = [r for r in better if _fits_better(r, role, recipes)]
     if eased:
-        culprit = "its average" if _lags_alone(role, recipes) else "regularization"
+        culprit = _culprit(eased[0], role, recipes)
         gains = _gains(eased[0], role, recipes)
-        return "underfit", _sentence(f"{both}; {gains}, so {culprit} keeps it from fitting")
+        return "underfit", _sentence(f"{both}; {gains}, so {culprit} it from fitting")
     down = [d for d in dials if d.turn == "down" and _helps_fit(d, clean)]
     if down:
         return "underfit", _sentence(f"{both}; {_turned(down)} makes it fit and validate better")
@@ -167,14 +172,14 @@ def _state(
         up = [d for d in dials if d.turn == "up" and strength(d.strength).is_regularizer]
         if up:
             return "overfit", _sentence(f"{both}; {_turned(up)} makes it validate better")
-        return _by_gap(role, recipes, both)
+        return _by_gap(role, recipes, f"{both}, and {_no_better(role, recipes, dials)}")
     if better:
         gained = change(val, recipes.gain(better[0], role, val))
         return "balanced", _sentence(
             f"{both}; {_WORDS[better[0]]} validates better by {gained}, but fits no better, and "
             "there is no gap beyond noise that it could close"
         )
-    return "balanced", _sentence(f"{both}, and no recipe tried does better beyond noise")
+    return "balanced", _sentence(f"{both}, and {_no_better(role, recipes, dials)}")
 
 
 def _by_gap(role: str, recipes: FitComparison, both: str) -> tuple[str, str]:
@@ -187,8 +192,8 @@ def _by_gap(role: str, recipes: FitComparison, both: str) -> tuple[str, str]:
     is_most = recipes.mean(role, recipes.excess) < 0.0
     large = unit.amount(LARGE_GAP)
     if is_most and recipes.is_above(role, recipes.gap, LARGE_GAP):
-        return "overfit", _sentence(f"{both}, {shown} that no recipe tried has closed")
-    same = f"{both}, and no recipe tried does better beyond noise; {shown}"
+        return "overfit", _sentence(f"{both}; {shown} is called large")
+    same = f"{both}; {shown}"
     if not is_most:
         return "balanced", _sentence(f"{same} is not called large: less than half of the error")
     if is_known and high < LARGE_GAP:
@@ -236,19 +241,44 @@ def _turned(dials: Iterable[Dial]) -> str:
     return listed([f"turning {d.strength} {d.turn}" for d in dials])
 
 
-def _lags_alone(role: str, recipes: FitComparison) -> bool:
-    """Whether the average is behind and no recipe validates better than the raw weights."""
-    return recipes.is_above(role, recipes.lag) and not any(
-        recipes.exceeds(other, role, recipes.val, recipes.raw) for other in ROLES if other != role
-    )
+def _culprit(eased: str, role: str, recipes: FitComparison) -> str:
+    """Name what keeps a recipe from fitting: its average, regularization, or first the former."""
+    if not recipes.is_above(role, recipes.lag):
+        return "regularization keeps"
+    if not _beating(role, recipes, recipes.raw):
+        return "its average keeps"
+    is_most = recipes.mean(role, recipes.lag) >= recipes.gain(eased, role, recipes.val) / 2
+    return "its average and then regularization keep" if is_most else "regularization keeps"
 
 
-def _lag_reason(role: str, recipes: FitComparison) -> list[str]:
+def _beating(role: str, recipes: FitComparison, name: str) -> list[str]:
+    """List the recipes that validate better than ``role`` does by ``name``, beyond noise."""
+    others = (other for other in (*ROLES, "advised") if other != role)
+    return [other for other in others if recipes.exceeds(other, role, recipes.val, name)]
+
+
+def _no_better(role: str, recipes: FitComparison, dials: Sequence[Dial]) -> str:
+    """Say that no recipe does better than ``role``, unless the advised one or a dial does.
+
+    Dials rest on more runs, so that one may be turned although the recipes differ by noise only.
+    """
+    if dials:
+        return f"{_turned(dials)} does better in the experiment, which has more runs"
+    if "advised" in _beating(role, recipes, recipes.val):
+        return "only the advised recipe does better beyond noise"
+    return "no recipe tried does better beyond noise"
+
+
+def _lag_reason(role: str, recipes: FitComparison, dials: Sequence[Dial]) -> list[str]:
     if not recipes.is_above(role, recipes.lag):
         return []
-    head, tail = "the average of", "; these are behind another recipe too"
-    if _lags_alone(role, recipes):
-        head, tail = f"only {head}", ", which no other recipe beats beyond noise"
+    others = [dial for dial in dials if dial.strength != EMA_FACTOR]
+    if _beating(role, recipes, recipes.raw):
+        head, tail = "the average of", "; these are behind another recipe too"
+    elif others:
+        head, tail = "the average of", f"; {_turned(others)} helps besides"
+    else:
+        head, tail = "only the average of", ", which no other recipe beats beyond noise"
     average, raw = recipes.value(role, recipes.average), recipes.value(role, recipes.raw)
     gets, get, images = "gets", "get", " of the validation images"
     if not recipes.metric.counts_images:

@@ -186,7 +186,7 @@ def verdict_sentence(
     """Write the verdict in a few sentences: fit state, turns, confirmed gains, exported recipe."""
     return " ".join(
         [
-            problem_sentence(fit),
+            problem_sentence(fit, dials),
             _turns_sentence(dials),
             confirmed_sentence(confirmed, metric),
             exported_sentence(exported, because),

@@ -1,6 +1,8 @@
 """Description of the reference's main problem in one sentence."""
 
-from search.verdict.schema import Fit
+from collections.abc import Sequence
+
+from search.verdict.schema import Dial, Fit
 
 _LAG = "its weight average never caught up with its weights"
 _WRONG = {
@@ -17,20 +19,27 @@ _WRONG = {
 """By fit state; a balanced reference has no fault that these runs can show."""
 
 
-def problem_sentence(fit: Fit) -> str:
-    """Describe the reference's problem by its fit state and the lag of its weight average."""
+def problem_sentence(fit: Fit, dials: Sequence[Dial]) -> str:
+    """Describe the reference's problem by its fit state and the lag of its weight average.
+
+    Args:
+        fit: The fit state.
+        dials: Decided dials: where one is turned, something is wrong, whatever the fit state.
+    """
     of_reference = [r for r in fit.reasons if r.startswith("ema_lag:") and " the reference " in r]
     if of_reference and fit.reference in ("underfit", "balanced", "overfit"):
         if any(r.startswith("ema_lag: only ") for r in of_reference):
             tail = "; these are behind no recipe that was tried"
         else:
-            tail = ", and these are behind another recipe too"
+            tail = ", and these can be improved on too"
         return f"What is wrong with the reference: {_LAG}{tail}."
     if fit.reference == "fit-limited" and fit.longer is None:
         return (
             "What is wrong with the reference: no recipe fits the training images; whether for "
             "want of time is not known."
         )
+    if fit.reference not in _WRONG and any(dial.turn in ("down", "up") for dial in dials):
+        return "The reference neither underfits nor overfits, but there are better settings for it."
     if fit.reference not in _WRONG:
         return "Nothing is clearly wrong with the reference: it neither underfits nor overfits."
     return f"What is wrong with the reference: {_WRONG[fit.reference]}."

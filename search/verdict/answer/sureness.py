@@ -111,4 +111,8 @@ def _kept(dial: Dial, tried: float) -> str:
     effect, margin = dial.effect.get(dial.judged_by), metric_of(dial.judged_by).margin
     if effect is not None and -margin < effect.ci95[0] <= effect.ci95[1] < margin:
         return f"{raw(tried)} makes no difference"
-    return f"{raw(tried)} does worse"
+    if dial.decided_by in (dial.judged_by, None):
+        return f"{raw(tried)} does worse"
+    if dial.decided_by not in dial.effect:
+        return f"more runs diverge at {raw(tried)}"
+    return f"{raw(tried)} does worse by {metric_of(dial.decided_by).head}"
