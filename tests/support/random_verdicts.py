@@ -2,7 +2,6 @@
 
 import base64
 import random
-import time
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -112,7 +111,7 @@ def random_run(path: Path, seed: int) -> RandomRun:
     (config.path / "predictions").mkdir(parents=True)
     journal = Journal(config.path)
     try:
-        journal.begin_session(num_cores=1, cores_per_trial=1, started_at=time.time())
+        journal.begin_session(num_cores=1, cores_per_trial=1)
         conductor = Conductor(journal, stage_makers(config, plan, journal, deadline=None))
         replay(conductor, truth.metrics)
         trials = list(journal.trials.values())

@@ -191,7 +191,7 @@ def test_a_second_start_that_comes_while_the_first_plans_changes_nothing(
         seen.append((config.path / "config.json").read_bytes())
         return plan, toy_dataset()
 
-    job = replace(SEARCH, make_plan=first_is_faster, show=lambda *given: 1.0)
+    job = replace(SEARCH, make_plan=first_is_faster, show=lambda *given: [])
     monkeypatch.setattr(pipeline, "SEARCH", job)
     with pytest.raises(InputError, match="exists; choose another RUN_NAME"):
         pipeline.run_new(config)
@@ -217,7 +217,7 @@ def test_a_start_that_was_killed_before_its_config_can_be_made_again(
 ) -> None:
     plan = finished_run.a_plan()
     config = finished_run.a_config(tmp_path / "runs")
-    job = replace(SEARCH, make_plan=lambda config: (plan, toy_dataset()), show=lambda *given: 1.0)
+    job = replace(SEARCH, make_plan=lambda config: (plan, toy_dataset()), show=lambda *given: [])
     monkeypatch.setattr(pipeline, "SEARCH", job)
     config.path.mkdir(parents=True)
     for name in (".lock", *left):
