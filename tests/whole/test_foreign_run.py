@@ -23,6 +23,7 @@ from search.commands.errors import RunInterrupted
 from search.commands.search import SEARCH
 from search.commands.train.job import read_job
 from search.plan.config_file import read_config, write_config
+from search.plan.stage_size import STARTUP_S
 from search.records.files import only_driver, read_json, write_json
 from search.records.home import Home
 from spaces.errors import InputError
@@ -225,7 +226,9 @@ def test_a_start_that_was_killed_before_its_config_can_be_made_again(
     with pytest.raises(RunInterrupted):
         pipeline.run_new(config)
     assert read_config(config.path).search_id == config.search_id
-    assert read_json(config.path / "plan.json")["estimate_s"] == 1.0
+    assert (
+        read_json(config.path / "plan.json")["estimate_s"] == STARTUP_S
+    )  # Nothing else is planned.
 
 
 def test_a_folder_with_files_of_somebody_else_is_no_killed_start(tmp_path: Path) -> None:
