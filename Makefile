@@ -26,7 +26,8 @@ VARIABLES := DATASET DATA_DIR MODEL PRETRAINED REFERENCE BEST NUM_SAMPLES EPOCHS
   PATIENCE TIME_BUDGET_S HANG_TIMEOUT_S AMP_DTYPE RAY_ADDRESS STORAGE TRACKING_URI RUN_DIR RUN_NAME \
   SET FIX MIN_BLOCKS MAX_BLOCKS CONFIRM_SEEDS \
   RERUN_TOP GRACE_PERIOD REDUCTION_FACTOR KEEP NO_EXAMPLE RUN CONFIG OUT HOST PORT JSON \
-  SEEDS OPTIMIZERS LR_TRIALS
+  SEEDS OPTIMIZERS LR_TRIALS COMMAND DIRECTION MARGIN GROUP REQUIRE FOLDS \
+  CPUS_PER_RUN GPUS_PER_RUN TIME_LIMIT_S DRY_RUN
 
 # Only what is typed after `make` counts: a MODEL in somebody's environment is none of our business.
 TYPED := $(foreach variable,$(VARIABLES),$(if $(filter command line,$(origin $(variable))),$(variable)))
@@ -36,7 +37,7 @@ $(foreach variable,$(TYPED),$(eval override $(variable) := $$(value $(variable))
 $(if $(TYPED),$(eval export $(TYPED)))
 lower = $(shell echo '$(1)' | tr 'A-Z_' 'a-z-')
 FLAGS = $(strip $(foreach variable,$(TYPED),--$(call lower,$(variable))="$$$(variable)"))
-COMMANDS := plan diagnose resume ablate train export diff schedule ui
+COMMANDS := plan diagnose resume compare ablate train export diff schedule ui
 
 .PHONY: help setup search $(COMMANDS) test check lint types newest clean
 
@@ -68,6 +69,7 @@ search: setup  ## Which strengths to turn, to what, and how sure: DATASET=small-
 plan: setup  ## What a search would do and how long it would take: DATASET=...
 diagnose: setup  ## Reference against the size-scaled default, without a search: DATASET=... REFERENCE=...
 resume: setup  ## Go on with an interrupted run, or top up a finished one: RUN=... MAX_BLOCKS=8
+compare: setup  ## Any training script: which of the differences of two configurations matter: REFERENCE=... BEST=... COMMAND=... METRIC=...
 ablate: setup  ## What each ingredient of the recipe is worth: DATASET=... or OPTIMIZERS=adamw,lion
 train: setup  ## Train a recipe once, in full: CONFIG=best.yaml
 export: setup  ## Write the best recipe for other trainers, optionally rescaled: RUN=... NUM_TRAIN=...

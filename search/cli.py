@@ -15,7 +15,7 @@ import click
 from click.core import ParameterSource
 
 from search.commands.errors import RunFailed, RunInterrupted
-from search.flags import DIAGNOSIS, PLACES, SEARCH, Grouped, flags
+from search.flags import DIAGNOSIS, PLACES, SEARCH, Grouped, compare_flags, flags
 from search.plan.config import OF_INGREDIENTS, OF_OPTIMIZERS, RunConfig
 from search.records.command_line import next_command
 from search.records.files import exists
@@ -23,6 +23,8 @@ from search.records.passwords import with_password, without_passwords
 from search.records.run_names import plain_name
 from spaces.errors import InputError
 
+COMPARISON = "compare.json"
+"""The file that tells a comparison of scripts from a run of our own recipe."""
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -90,7 +92,18 @@ def resume(**given: Any) -> None:
     typed = ["tracking_uri", "storage", "ray_address", "dataset", "data_dir", "hang_timeout_s"]
     places = {name: given[name] for name in typed if _was_typed(name)}
     more = {n: given[n] for n in ("max_blocks", "num_samples", "time_budget_s") if _was_typed(n)}
-    run_again(_run_path(given), more=more, **_absolute(places))
+    path = _run_path(given)
+    if exists(path / COMPARISON):
+        from search.commands.compare.command import compare_again
+
+        for name in {**places, **more}:
+            raise InputError(
+                f"{path} is a comparison of scripts, which goes on with --run alone, but got "
+                f"--{name.replace('_', '-')} too."
+            )
+        compare_again(path)
+        return
+    run_again(path, more=more, **_absolute(places))
 
 
 @cli.command()
@@ -203,6 +216,23 @@ def ablate(**given: Any) -> None:
     given["run_name"] = given["run_name"] or f"ablate-{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
     stages = OF_OPTIMIZERS if names else OF_INGREDIENTS
     run_new(_config(given, stages=stages, optimizers=names))
+
+
+@cli.command(cls=click.Command)
+@compare_flags
+@flags("run_dir", "run_name", "ray_address", "tracking_uri")
+def compare(**given: Any) -> None:
+    """Which of the differences between two configurations of any training script matter.
+
+    Every key that differs is varied in a designed experiment, with your script as it is. For
+    example: --reference mine.yaml --best paper.yaml --command 'python train.py --config {config}
+    --seed {seed} --output {dir}' --metric '{dir}/summary.csv:eval_top1'
+    """
+    from search.commands.compare.asked import request_of
+    from search.commands.compare.command import compare_new
+
+    dry_run = given.pop("dry_run")
+    compare_new(request_of(given), dry_run=dry_run)
 
 
 @cli.command()
@@ -329,7 +359,7 @@ def _run_path(given: dict[str, Any]) -> Path:
     if not run:
         raise InputError("`--run` must be given: a run's name under --run-dir, or its path.")
     for path in (Path(given["run_dir"]) / run, Path(run)):
-        if exists(path / "config.json"):
+        if exists(path / "config.json") or exists(path / COMPARISON):
             return Path(os.path.realpath(path))
         if exists(path / "train.json"):
             run_dir, name = os.path.split(os.path.realpath(path))

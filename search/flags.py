@@ -102,6 +102,82 @@ class Grouped(click.Command):
                     formatter.write_dl(records)
 
 
+_TEXT, _WHOLE, _REAL = click.STRING, click.INT, click.FLOAT
+
+
+def _of_script(name: str, help: str, kind: Any = _TEXT, **more: Any) -> click.Option:
+    return click.Option([f"--{name}"], type=kind, help=help, **more)
+
+
+_COMPARE = (
+    _of_script("reference", "Your own configuration: YAML, JSON or TOML."),
+    _of_script("best", "The configuration that it is held against, such as a paper's."),
+    _of_script(
+        "command",
+        "How the script is called, with {config} (a file) or {args} (flags), {seed}, {dir} and "
+        "{fold}; no shell runs it.",
+    ),
+    _of_script(
+        "metric",
+        "Where a run leaves its result: '{dir}/summary.csv:top1', a key of .json or .jsonl, "
+        "'log:REGEX' with one group, or mlflow:NAME; @best behind it takes the best row, not the "
+        "last. The first one decides; several are separated by blanks.",
+        multiple=True,
+    ),
+    _of_script("direction", "larger or smaller is better. [default: by the metric's name]"),
+    _of_script(
+        "margin",
+        "A smaller change of the metric counts as none. [default: half a point of a share, else "
+        "1 %]",
+        _REAL,
+    ),
+    _of_script(
+        "group", "Keys that change together: 'schedule=sched,warmup_epochs'.", multiple=True
+    ),
+    _of_script("fix", "A key that stays at yours in every run.", multiple=True),
+    _of_script(
+        "require",
+        "Values that need each other: 'a=x -> b=y'; several are separated by a semicolon.",
+        multiple=True,
+    ),
+    _of_script("min-blocks", "Rounds that always run. [default: 2]", _WHOLE, default=2),
+    _of_script("max-blocks", "Most rounds. [default: 32 runs' worth]", _WHOLE),
+    _of_script(
+        "confirm-seeds",
+        "Fresh seeds of reference, best and advised; 0 for none. [default: 5]",
+        _WHOLE,
+        default=5,
+    ),
+    _of_script("folds", "Folds that {fold} runs through. [default: a new one each block]", _WHOLE),
+    _of_script("seed", "The first seed; each block has the next. [default: 0]", _WHOLE, default=0),
+    _of_script(
+        "cpus-per-run",
+        "CPU cores of one run; 0.25 lets four share one. [default: 1]",
+        _REAL,
+        default=1.0,
+    ),
+    _of_script("gpus-per-run", "Share of a GPU of one run. [default: 0]", _REAL, default=0.0),
+    _of_script("time-limit-s", "Seconds after which a run is ended. [default: none]", _REAL),
+    # Make passes a value with every flag: DRY_RUN=1.
+    click.Option(
+        ["--dry-run"],
+        type=bool,
+        is_flag=False,
+        flag_value=True,
+        default=False,
+        help="Print the runs and their commands; start nothing.",
+    ),
+)
+"""The flags of ``compare``: what is compared is no recipe of this project."""
+
+
+def compare_flags(command: Command) -> Command:
+    """Give a click command the flags of a comparison of somebody's script."""
+    for option in reversed(_COMPARE):
+        command.__dict__.setdefault("__click_params__", []).append(option)
+    return command
+
+
 def flags(*names: str, **words: str) -> Callable[[Command], Command]:
     """Return a decorator that gives a click command these flags, in this order.
 

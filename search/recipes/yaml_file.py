@@ -54,6 +54,20 @@ def read_described(path: Path, *, defaults: Recipe | None) -> Described:
         raise InputError(f"{path}: {one_line(str(error))}") from None
 
 
+def read_mapping(path: Path, *, most_bytes: int = MAX_BYTES) -> dict[str, Any]:
+    """Read any YAML file of keys and plain values, by the same strict rules as a recipe.
+
+    Args:
+        path: The file.
+        most_bytes: A longer file is refused.
+
+    Raises:
+        InputError: If it cannot be read, is not YAML, or holds anything but plain values under
+            text keys.
+    """
+    return _parse(_read_text(path, "configuration", most_bytes), "configuration")
+
+
 def write_recipe(path: Path, recipe: Recipe, *, comments: Sequence[str] = ()) -> None:
     """Write a recipe atomically in this project's schema.
 
@@ -91,32 +105,32 @@ def number_text(value: float) -> str:
     return f"{mantissa if '.' in mantissa else f'{mantissa}.0'}e{int(exponent):+d}"
 
 
-def _read_text(path: Path) -> str:
+def _read_text(path: Path, noun: str = "recipe", most_bytes: int = MAX_BYTES) -> str:
     try:
         if path.is_dir():
-            raise InputError("a recipe file is needed here, but this is a folder.")
+            raise InputError(f"a {noun} file is needed here, but this is a folder.")
         if not path.exists():
             raise InputError("there is no such file.")
         if not path.is_file():  # Reading a device or a pipe might never end.
-            raise InputError("a recipe file is needed here, but this is a device or a pipe.")
+            raise InputError(f"a {noun} file is needed here, but this is a device or a pipe.")
         with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+            raw = file.read(most_bytes + 1)
     except OSError as error:
         raise InputError(f"the file cannot be read: {error.strerror}.") from None
-    if len(raw) > MAX_BYTES:
-        raise InputError(f"a recipe file has at most {MAX_BYTES} bytes, but this one has more.")
+    if len(raw) > most_bytes:
+        raise InputError(f"a {noun} file has at most {most_bytes} bytes, but this one has more.")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"a recipe file is UTF-8 text, but byte {error.start} is not.") from None
+        raise InputError(f"a {noun} file is UTF-8 text, but byte {error.start} is not.") from None
     if not text.strip():
-        raise InputError("a recipe file holds keys and values, but this one is empty.")
+        raise InputError(f"a {noun} file holds keys and values, but this one is empty.")
     return text
 
 
-def _parse(text: str) -> dict[str, Any]:
+def _parse(text: str, noun: str = "recipe") -> dict[str, Any]:
     try:
-        _refuse_bombs(text)
+        _refuse_bombs(text, noun)
         data = yaml.load(text, Loader=_Loader)  # A SafeLoader: it builds plain values only.
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -127,9 +141,9 @@ def _parse(text: str) -> dict[str, Any]:
             f"not valid YAML, character {error.position} is not text ({error.reason})."
         ) from None
     if data is None:
-        raise InputError("a recipe file holds keys and values, but this one has only comments.")
+        raise InputError(f"a {noun} file holds keys and values, but this one has only comments.")
     if not isinstance(data, dict):
-        raise InputError(f"a recipe file maps keys to values, but this one is {_kind(data)}.")
+        raise InputError(f"a {noun} file maps keys to values, but this one is {_kind(data)}.")
     return data
 
 
@@ -147,8 +161,8 @@ def _refuse_ultralytics(data: Mapping[str, Any]) -> None:
         )
 
 
-def _refuse_bombs(text: str) -> None:
-    """Raise on YAML that would take unbounded time or stack to construct.
+def _refuse_bombs(text: str, noun: str) -> None:
+    """Refuse what costs unbounded time or stack to build, before anything is built.
 
     An alias repeats a node, so ten lines of them make a billion values. The parser is iterative,
     but the composer after it recurses once per level.
@@ -156,7 +170,7 @@ def _refuse_bombs(text: str) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.AliasEvent):
-            raise InputError(f"line {_line(event)}: YAML aliases are not allowed in a recipe file.")
+            raise InputError(f"line {_line(event)}: YAML aliases are not allowed in a {noun} file.")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > _MAX_DEPTH:

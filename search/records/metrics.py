@@ -7,7 +7,8 @@ and each kind of weights, as ``<where>/<name>``: ``val/top1``, ``test/nll``, ``v
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from spaces.errors import InputError
@@ -193,6 +194,24 @@ METRICS: dict[str, Metric] = {metric.name: metric for metric in (TOP1, NLL, NLL_
 """All metrics by which a run may be searched and judged, by name."""
 ALWAYS = (TOP1, NLL, NLL_REFINED)
 """Metrics that are shown in every run."""
+
+
+@contextmanager
+def declared(metric: Metric) -> Iterator[None]:
+    """Have an entry for a metric that only this run has, such as what somebody's script reports.
+
+    Raises:
+        ValueError: If there is another metric of this name.
+    """
+    if METRICS.get(metric.name, metric) != metric:
+        raise ValueError(f"There is another metric called {metric.name!r}.")
+    is_new = metric.name not in METRICS
+    METRICS[metric.name] = metric
+    try:
+        yield
+    finally:
+        if is_new:
+            del METRICS[metric.name]
 
 
 def metric_of(reported: str) -> Metric:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from search.cli import main
-from search.commands.ablation.comparison_page import Page, comparison_page
 from search.commands.ablation.effects import (
     DIVERGES,
     HELPS,
@@ -24,6 +23,7 @@ from search.commands.ablation.job import ABLATION
 from search.commands.ablation.stage import STAGE, ablate_stage
 from search.commands.ablation.text import answer, judgement, rows
 from search.commands.ablation.variants import FULL, Ingredient, full_recipe, ingredients, variants
+from search.commands.comparison_page import Page, comparison_page
 from search.engine.conductor import Conductor
 from search.plan.config import RunConfig
 from search.plan.resources import num_workers

@@ -69,6 +69,7 @@ LIVES_IN: Mapping[str, Sequence[str]] = {
     "mlflow": ("search.tracking",),
     "pydoe": ("search.verdict",),
     "yaml": ("search.recipes",),
+    "tomlkit": ("search.commands.compare",),
     "jinja2": ("search.report",),
     "sklearn": ("trainable",),
     "plotly": ("search.commands",),

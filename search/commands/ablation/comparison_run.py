@@ -11,8 +11,8 @@ from typing import Any
 
 from rich.console import Console
 
-from search.commands.ablation.comparison_page import Page, comparison_page
 from search.commands.ablation.variants import FULL, full_recipe
+from search.commands.comparison_page import Page, comparison_page
 from search.commands.console import say, tell_of_tracking
 from search.commands.job import Job, Say, Session
 from search.engine.conductor import Stage

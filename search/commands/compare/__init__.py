@@ -1,0 +1,1 @@
+"""Which of the differences between two configurations of any training script matter."""

@@ -1,0 +1,206 @@
+"""What a comparison was asked for, as kept in ``compare.json``; it needs no other file."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+from uuid import uuid4
+
+from search.commands.compare.configurations import Configuration
+from search.commands.compare.factors import (
+    Factor,
+    Requirement,
+    factors_of,
+    requirements_of,
+)
+from search.commands.compare.layout import Layout, layout_of
+from search.commands.compare.measuring import Measure, measure_of
+from search.commands.compare.placeholders import placeholders, require_known, words_of
+from search.records.passwords import require_address
+from search.records.strict_json import build
+from spaces.errors import InputError
+
+SCHEMA = "compare/1"
+CONFIRM_SEEDS_FROM = 1000
+"""Seeds of the confirmation begin so far above those of the experiment."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """One comparison as asked for.
+
+    Attributes:
+        run_dir: Absolute path of the run's directory.
+        run_name: Its name.
+        created: When it was asked for, in local time.
+        compare_id: What the tracking store knows it by.
+        reference: Values of one's own configuration, as its file nests them.
+        best: Values of the one it is held against.
+        format: Format of the reference's file, in which the script is given its own.
+        reference_path: Where the reference was read from, for people.
+        best_path: Where the best was read from.
+        command: As typed.
+        metrics: As typed; the first decides.
+        direction: ``larger`` or ``smaller`` for the first metric, or None: by its name.
+        groups: As typed.
+        fixed: As typed.
+        required: As typed.
+        margin: Smallest change of the first metric that is worth a thought, or None: by its size.
+        min_blocks: Rounds that always run.
+        max_blocks: Most rounds.
+        confirm_seeds: Fresh seeds of reference, best and advised; 0 for no confirmation.
+        folds: Number of folds that ``{fold}`` runs through, or None.
+        seed: The first seed.
+        cpus_per_run: CPU cores of one run.
+        gpus_per_run: Share of a GPU of one run.
+        time_limit_s: Seconds after which a run is ended, or None.
+        working_dir: Where the command is called.
+        ray_address: A running cluster, or None for this machine.
+        tracking_uri: MLflow server or store, or None for the embedded one.
+    """
+
+    run_dir: str
+    run_name: str
+    created: str
+    reference: Mapping[str, Any]
+    best: Mapping[str, Any]
+    format: str
+    reference_path: str
+    best_path: str
+    command: str
+    metrics: tuple[str, ...]
+    working_dir: str
+    compare_id: str = ""
+    direction: str | None = None
+    groups: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+    margin: float | None = None
+    min_blocks: int = 2
+    max_blocks: int | None = None
+    confirm_seeds: int = 5
+    folds: int | None = None
+    seed: int = 0
+    cpus_per_run: float = 1.0
+    gpus_per_run: float = 0.0
+    time_limit_s: float | None = None
+    ray_address: str | None = None
+    tracking_uri: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.metrics:
+            raise InputError("`--metric` must be given: where a run leaves its result.")
+        if self.direction not in (None, "larger", "smaller"):
+            raise InputError(f"`direction` must be larger or smaller, but got {self.direction!r}.")
+        for name, value, least in (
+            ("min_blocks", self.min_blocks, 2),
+            ("max_blocks", self.max_blocks, self.min_blocks),
+            ("folds", self.folds, 2),
+            ("seed", self.seed, 0),
+        ):
+            if value is not None and not value >= least:
+                raise InputError(f"`{name} >= {least}` must hold, but got {value!r}.")
+        if self.confirm_seeds < 0 or self.confirm_seeds == 1:
+            raise InputError(
+                f"`confirm_seeds` must be 0 or at least 2, but got {self.confirm_seeds!r}."
+            )
+        for name, number in (
+            ("cpus_per_run", self.cpus_per_run),
+            ("margin", self.margin),
+            ("time_limit_s", self.time_limit_s),
+        ):
+            if number is not None and not 0.0 < number < float("inf"):
+                raise InputError(f"`{name} > 0` must hold, but got {number!r}.")
+        if not 0.0 <= self.gpus_per_run < float("inf"):
+            raise InputError(f"`gpus_per_run >= 0` must hold, but got {self.gpus_per_run!r}.")
+        require_address("tracking_uri", self.tracking_uri)
+
+    @property
+    def path(self) -> Path:
+        """Directory of the run."""
+        return Path(self.run_dir)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Words of the command, with placeholders."""
+        return words_of(self.command)
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """What is read of each run; the first decides."""
+        first = {"larger": True, "smaller": False}.get(self.direction or "")
+        return tuple(
+            measure_of(text, larger_is_better=first if i == 0 else None)
+            for i, text in enumerate(self.metrics)
+        )
+
+    @property
+    def configuration(self) -> Configuration:
+        """The reference's configuration."""
+        return Configuration(values=self.reference, format=self.format)
+
+    @property
+    def factors(self) -> tuple[Factor, ...]:
+        """What differs."""
+        best = Configuration(values=self.best, format=self.format)
+        return factors_of(self.configuration, best, groups=self.groups, fixed=self.fixed)
+
+    @property
+    def requirements(self) -> tuple[Requirement, ...]:
+        """Levels that need each other."""
+        return requirements_of(self.required, self.factors)
+
+    @property
+    def layout(self) -> Layout:
+        """The design."""
+        return layout_of(self.factors, self.requirements)
+
+    @property
+    def rounds(self) -> int:
+        """Most rounds of the experiment."""
+        return max(self.min_blocks, self.layout.rounds_of(self.max_blocks))
+
+    @property
+    def has_seed(self) -> bool:
+        """Whether blocks differ in anything that the script sees."""
+        return bool(placeholders(self.words) & {"seed", "fold"})
+
+    def check(self) -> None:
+        """Refuse what cannot be done, before anything is written.
+
+        Raises:
+            InputError: If anything asked for is wrong.
+        """
+        _ = self.words, self.layout
+        measures = self.measures
+        for measure in measures:
+            require_known(measure.source, "--metric")
+        names = [measure.text for measure in measures]
+        if len(set(names)) < len(names):
+            raise InputError("`--metric` names the same result twice.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values as written to ``compare.json``."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], *, path: Path) -> Self:
+        """Read what `to_dict` wrote.
+
+        Args:
+            data: Plain values.
+            path: Directory of the run, which may have moved.
+
+        Raises:
+            InputError: If anything in it is missing, of the wrong type or impossible.
+        """
+        where = str(path / "compare.json")
+        made = build(cls, data, where=where)
+        made = replace(made, run_dir=str(path))
+        made.check()
+        return made
+
+
+def new_id() -> str:
+    """What no other comparison is called."""
+    return uuid4().hex[:12]

@@ -1,0 +1,127 @@
+"""A result is found where the script left it, or it is said what was found instead."""
+
+from pathlib import Path
+
+import pytest
+
+from search.commands.compare.measuring import Measure, NoResultError, measure_of, measured
+from search.commands.compare.placeholders import command_words, words_of
+from spaces.errors import InputError
+
+FILES = {
+    "s.csv": "epoch,eval_top1,eval_loss\n0,10.5,2.0\n1,60.25,1.5\n2,55.0,\n",
+    "s.tsv": "top1\tname\n0.5\ta\n0.75\tb\n",
+    "s.json": '{"final": {"acc": 0.9}, "history": [0.1, 0.95, 0.3], "a.b": 3}',
+    "s.jsonl": '{"acc": 0.1}\n{"other": 1}\n{"acc": 0.4}\n{"acc": 0.',
+    "log.txt": "Epoch 1 Acc@1 12.5\nEpoch 2 Acc@1 70.0\nEpoch 3 Acc@1 65.0\n",
+}
+
+
+def number(measure: Measure, tmp_path: Path) -> float:
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
+    return measured(measure, filled={"dir": str(tmp_path)}, log=tmp_path / "log.txt")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{dir}/s.csv:eval_top1", 55.0),
+        ("{dir}/s.csv:eval_top1@last", 55.0),
+        ("{dir}/s.csv:eval_top1@best", 60.25),
+        ("{dir}/s.csv:eval_loss", 1.5),
+        ("{dir}/s.csv:eval_loss@best", 1.5),
+        ("{dir}/s.tsv:top1", 0.75),
+        ("{dir}/s.json:final.acc", 0.9),
+        ("{dir}/s.jsonl:acc@best", 0.4),
+        (r"log:Acc@1\s+([\d.]+)", 65.0),
+        (r"log:Acc@1\s+([\d.]+)@best", 70.0),
+    ],
+)
+def test_the_number_is_the_one_that_was_asked_for(
+    tmp_path: Path, text: str, expected: float
+) -> None:
+    assert number(measure_of(text), tmp_path) == expected
+
+
+def test_lists_and_keys_with_dots_are_read_too(tmp_path: Path) -> None:
+    of_history = measure_of("{dir}/s.json:history@best", larger_is_better=False)
+    assert number(of_history, tmp_path) == 0.1
+    assert number(measure_of("{dir}/s.json:a.b", larger_is_better=True), tmp_path) == 3.0
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{dir}/none.csv:acc", "none.csv is not there"),
+        ("{dir}/s.csv:acc", "holds no `acc`"),
+        ("{dir}/s.json:final.loss", "holds no `final.loss`"),
+        (r"log:Acc@5\s+([\d.]+)", "no line of log.txt matches"),
+    ],
+)
+def test_a_missing_result_is_said(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(NoResultError, match=says):
+        number(measure_of(text), tmp_path)
+
+
+def test_a_result_that_is_no_number_is_none(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("acc\nnan\n")
+    with pytest.raises(NoResultError, match="`acc` is nan"):
+        measured(measure_of(f"{tmp_path}/s.csv:acc"), filled={}, log=tmp_path / "log.txt")
+
+
+@pytest.mark.parametrize(
+    ("name", "larger"),
+    [
+        *(("eval_top1", True), ("accuracy", True), ("valAcc", True), ("mAP", True)),
+        *(("test/f1", True), ("loss", False), ("eval_loss", False), ("RMSE", False)),
+        *(("val.nll", False), ("top1_error", None), ("x", None), ("glossary", None)),
+    ],
+)
+def test_known_names_tell_which_way_is_better_and_others_must_be_told(
+    name: str, larger: bool | None
+) -> None:
+    if larger is None:
+        with pytest.raises(InputError, match="--direction larger"):
+            measure_of(f"a.csv:{name}")
+    else:
+        assert measure_of(f"a.csv:{name}").larger_is_better is larger
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("acc", "must be FILE:COLUMN"),
+        ("a.csv:", "must be FILE:COLUMN"),
+        ("a.txt:acc", "must end with one of .csv"),
+        ("log:acc (", "no regular expression"),
+        ("log:acc", "must have one group"),
+    ],
+)
+def test_a_metric_of_no_known_form_is_refused(text: str, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        measure_of(text, larger_is_better=True)
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("", "must be a command"),
+        ("python t.py", r"must hold \{config\} or \{args\}"),
+        ("python t.py {config} {sede}", r"holds \{sede\}; the placeholders are \{config\}"),
+        ("python 't.py {config}", "cannot be read"),
+        ("python t.py --x={args}", "must stand alone"),
+    ],
+)
+def test_a_command_that_cannot_work_is_refused(command: str, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        words_of(command)
+
+
+def test_placeholders_are_filled_word_by_word_and_other_braces_stay() -> None:
+    words = words_of("python t.py {args} --out '{dir}/a b' --f {{x: 1}} --s={seed}")
+    filled = command_words(words, {"dir": "/tmp/it's", "seed": "3"}, ["--lr", "0.1"])
+    assert filled == [
+        *("python", "t.py", "--lr", "0.1", "--out", "/tmp/it's/a b", "--f", "{{x:", "1}}"),
+        "--s=3",
+    ]

@@ -1,0 +1,220 @@
+"""What is said of the differences is true: planted ones are found, others are not."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from search.commands.compare.answer import (
+    confirmed_sentence,
+    remarks,
+    sentence,
+    to_dict,
+    verdict_of,
+)
+from search.commands.compare.run_log import Cell, RunLog
+from search.commands.compare.schedule import next_cells
+from search.commands.compare.statistics import find, metric_for
+from search.commands.compare.suspicion import why_useless
+from tests.support.toy_comparison import Formula, request, run
+
+
+def additive(effects: Mapping[str, float], *, noise: float, seed: int = 0) -> Formula:
+    """An accuracy of 0.6 in the mean, with effects that add up; blocks differ, too."""
+
+    def value(levels: Mapping[str, int], cell: Cell) -> float:
+        rng = np.random.default_rng([seed, hash_of(cell.run_id)])
+        of_block = np.random.default_rng([seed, cell.seed]).normal(0.0, 0.02)
+        gains = sum(effects.get(name, 0.0) * level for name, level in levels.items())
+        return float(0.6 + of_block + gains + rng.normal(0.0, noise))
+
+    return value
+
+
+def hash_of(name: str) -> int:
+    return int.from_bytes(name.encode(), "little") % 2**32
+
+
+def outcomes(finding_factors: object) -> dict[str, str]:
+    return {f.name: f.outcome for f in finding_factors}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("number", [2, 4, 7, 9])
+def test_planted_differences_are_found_and_no_others(tmp_path: Path, number: int) -> None:
+    planted = {"f0": 0.06, "f1": -0.06}
+    asked = request(tmp_path, number, confirm_seeds=0)
+    log, finding = run(asked, additive(planted, noise=0.01))
+    found = outcomes(finding.factors)
+    assert found["f0"] == "helps"
+    assert found["f1"] == "hurts"
+    assert all(found[f"f{i}"] in ("same", "open") for i in range(2, number))
+    assert finding.advised == {"f0": 1, **{f"f{i}": -1 for i in range(1, number)}}
+    assert len(log.outcomes) <= 32
+    effects = {f.name: f.effects[asked.metrics[0]] for f in finding.factors}
+    for name, planted_effect in planted.items():
+        assert abs(effects[name].mean - planted_effect) < 0.02
+
+
+def test_where_smaller_is_better_the_same_change_hurts(tmp_path: Path) -> None:
+    asked = request(tmp_path, 3, metrics=("{dir}/r.json:loss",), confirm_seeds=0)
+    _, finding = run(asked, additive({"f0": 0.06, "f1": -0.06}, noise=0.01))
+    assert outcomes(finding.factors)["f0"] == "hurts"
+    assert outcomes(finding.factors)["f1"] == "helps"
+
+
+def test_false_decisions_are_as_rare_as_is_promised(tmp_path: Path) -> None:
+    """60 comparisons of four keys that do nothing: 5 % may say anything of any."""
+    wrong = 0
+    for trial in range(60):
+        directory = tmp_path / str(trial)
+        directory.mkdir()
+        asked = request(directory, 4, confirm_seeds=0)
+        _, finding = run(asked, additive({}, noise=0.02, seed=trial))
+        wrong += any(outcome == "helps" for outcome in outcomes(finding.factors).values())
+    # 9 of 60 or more would come with probability 0.4 % from a rate of 5 %.
+    assert wrong < 9
+
+
+def test_runs_that_fail_at_one_value_decide_for_the_other(tmp_path: Path) -> None:
+    def value(levels: Mapping[str, int], cell: Cell) -> float | None:
+        return None if not levels["f0"] else additive({}, noise=0.01)(levels, cell)
+
+    asked = request(tmp_path, 3, confirm_seeds=0)
+    log, finding = run(asked, value)
+    (first, *_) = finding.factors
+    assert first.outcome == "helps"
+    assert first.by_runs_that_fail
+    verdict = verdict_of(asked, asked.layout, log, finding, rounds=2)
+    assert log.outcomes["attribute-0000"].problem == "it broke"
+    assert "12 of 12 runs ended without a result at 0, 0 of 12 at 1" in remarks(verdict)[0]
+
+
+def test_an_effect_that_depends_on_another_is_said_with_both_sizes(tmp_path: Path) -> None:
+    def value(levels: Mapping[str, int], cell: Cell) -> float:
+        joint = 0.2 * levels["f0"] * (1 - levels["f1"])
+        return additive({"f1": 0.3}, noise=0.005)(levels, cell) - joint
+
+    asked = request(tmp_path, 3, confirm_seeds=2)
+    log, finding = run(asked, value)
+    verdict = verdict_of(asked, asked.layout, log, finding, rounds=2)
+    (said,) = [line for line in remarks(verdict) if "depends on" in line]
+    assert "`f0` depends on `f1`" in said
+    joint = to_dict(verdict)["interactions"][0]
+    assert joint["effect_at_reference"] == pytest.approx(-0.2, abs=0.03)
+    assert joint["effect_at_best"] == pytest.approx(0.0, abs=0.03)
+
+
+def test_where_the_best_as_a_whole_is_better_it_is_what_is_written(tmp_path: Path) -> None:
+    def value(levels: Mapping[str, int], cell: Cell) -> float:
+        # Alone f1 costs much more than it gains beside f0: its mean effect hurts.
+        gain = (0.05 if levels["f0"] else -0.3) * levels["f1"]
+        return additive({"f0": 0.1}, noise=0.005)(levels, cell) + gain
+
+    asked = request(tmp_path, 2, confirm_seeds=4)
+    log, finding = run(asked, value)
+    assert finding.advised == {"f0": 1, "f1": -1}
+    verdict = verdict_of(asked, asked.layout, log, finding, rounds=2)
+    assert verdict.confirmation is not None
+    assert verdict.confirmation.better == "best"
+    assert verdict.advised.flat == {"same": 1, "f0": 1, "f1": 1}
+    assert "the best as a whole is written out" in confirmed_sentence(verdict)
+
+
+def test_the_confirmation_compares_on_seeds_that_nothing_else_had(tmp_path: Path) -> None:
+    asked = request(tmp_path, 3, confirm_seeds=3)
+    log, finding = run(asked, additive({"f0": 0.06, "f1": -0.06}, noise=0.005, seed=1))
+    earlier = {cell.seed for cell in log.of_stage("attribute")}
+    fresh = {cell.seed for cell in log.of_stage("confirm")}
+    assert len(fresh) == 3
+    assert not earlier & fresh
+    verdict = verdict_of(asked, asked.layout, log, finding, rounds=2)
+    assert verdict.confirmation is not None
+    gain = verdict.confirmation.advised_minus["reference"]
+    assert gain.ci95[0] < 0.06 < gain.ci95[1]
+    assert verdict.confirmation.advised_minus["best"].mean == pytest.approx(0.06, abs=0.02)
+    assert "3 fresh seeds" in confirmed_sentence(verdict)
+    assert sentence(verdict).startswith("Take the best's value of `f0`; keep yours of `f1`")
+
+
+def test_stopped_anywhere_it_goes_on_with_the_same_runs(tmp_path: Path) -> None:
+    formula = additive({"f0": 0.06}, noise=0.01)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    for directory in (whole, parts):
+        directory.mkdir()
+    log, finding = run(request(whole, 3, confirm_seeds=2), formula)
+    asked = request(parts, 3, confirm_seeds=2)
+    for stop_after in (1, 6, 10, 3):
+        run(asked, formula, most=stop_after)
+    again, same = run(asked, formula)
+    assert again.outcomes == log.outcomes
+    assert list(again.cells) == list(log.cells)
+    assert to_dict(verdict_of(asked, asked.layout, again, same, rounds=2)) == to_dict(
+        verdict_of(asked, asked.layout, log, finding, rounds=2)
+    )
+
+
+def test_a_torn_last_line_is_cut_and_its_run_made_again(tmp_path: Path) -> None:
+    asked = request(tmp_path, 2)
+    run(asked, additive({}, noise=0.01), most=3)
+    path = tmp_path / "runs.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20])
+    log = RunLog(tmp_path)
+    assert len(log.outcomes) == 2
+    assert len(log.cells) == 3
+    layout = asked.layout
+    metric = metric_for(asked.measures[0], log, None)
+    cells = next_cells(
+        asked, layout, log, lambda: find(layout, log, asked.measures, metric, most_rounds=2)
+    )
+    assert cells[0].run_id == "attribute-0002"
+
+
+def test_a_run_that_fails_is_tried_once_more_in_a_directory_of_its_own(tmp_path: Path) -> None:
+    tries: list[str] = []
+
+    def value(levels: Mapping[str, int], cell: Cell) -> float | None:
+        tries.append(cell.run_id)
+        return None if tries.count(cell.run_id) == 1 else 0.5 + 0.01 * len(tries)
+
+    asked = request(tmp_path, 1, confirm_seeds=0)
+    log, _ = run(asked, value, most=4)
+    assert tries == ["attribute-0000", "attribute-0000", "attribute-0001", "attribute-0001"]
+    assert log.outcomes["attribute-0000"].is_done
+    assert log.directory("attribute-0000").name == "attribute-0000.2"
+
+
+def constant(levels: Mapping[str, int], cell: Cell) -> float:
+    return 0.5
+
+
+def ignorant(levels: Mapping[str, int], cell: Cell) -> float:
+    return 0.5 + 0.01 * cell.seed
+
+
+def broken(levels: Mapping[str, int], cell: Cell) -> None:
+    return None
+
+
+@pytest.mark.parametrize(
+    ("formula", "most", "says"),
+    [
+        (constant, 8, "seems to ignore {config}"),
+        (constant, 16, "is 0.5 in all of 16 runs: it is constant"),
+        (ignorant, 16, "the same in all 16 runs of a seed"),
+        (broken, 8, "left no result, the last of them because it broke"),
+    ],
+)
+def test_a_script_that_shows_nothing_is_found_out_early(
+    tmp_path: Path, formula: Formula, most: int, says: str
+) -> None:
+    asked = request(tmp_path, 3)
+    log, _ = run(asked, formula, most=most)
+    assert says in why_useless(asked, log)
+
+
+def test_a_script_that_works_is_not_suspected(tmp_path: Path) -> None:
+    asked = request(tmp_path, 3)
+    log, _ = run(asked, additive({"f0": 0.1}, noise=0.0), most=8)
+    assert why_useless(asked, log) == ""

@@ -1,0 +1,62 @@
+"""Comparisons whose script is a formula: everything but processes and Ray is the product's own."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from search.commands.compare.factors import BEST
+from search.commands.compare.request import Request
+from search.commands.compare.run_log import Cell, RunLog
+from search.commands.compare.schedule import next_cells
+from search.commands.compare.script import Outcome
+from search.commands.compare.statistics import Finding, find, metric_for
+
+Formula = Callable[[Mapping[str, int], Cell], float | None]
+"""The result of a run by its levels (0 for yours, 1 for the best's); None is a run that fails."""
+
+
+def request(directory: Path, factors: int | Mapping[str, tuple[Any, Any]], **more: Any) -> Request:
+    """A comparison of so many numbered keys, or of given ones with both values."""
+    if isinstance(factors, int):
+        factors = {f"f{i}": (0, 1) for i in range(factors)}
+    values = {
+        "run_name": "toy",
+        "created": "2026-01-01 00:00:00",
+        "compare_id": "toy",
+        "reference": {"same": 1, **{name: pair[0] for name, pair in factors.items()}},
+        "best": {"same": 1, **{name: pair[1] for name, pair in factors.items()}},
+        "format": "yaml",
+        "reference_path": "mine.yaml",
+        "best_path": "paper.yaml",
+        "command": "python t.py {config} {seed}",
+        "metrics": ("{dir}/r.json:accuracy",),
+        "working_dir": str(directory),
+    }
+    return Request(run_dir=str(directory), **values | more)
+
+
+def outcome(cell: Cell, value: float | None, asked: Request) -> Outcome:
+    """How a run ended that gave this number, or none."""
+    if value is None:
+        return Outcome(run_id=cell.run_id, exit_code=1, seconds=1.0, problem="it broke")
+    metrics = dict.fromkeys(asked.metrics, value)
+    return Outcome(run_id=cell.run_id, exit_code=0, seconds=1.0, metrics=metrics)
+
+
+def run(asked: Request, formula: Formula, *, most: int = 10_000) -> tuple[RunLog, Finding]:
+    """Run a comparison to its end, or for so many runs."""
+    log, layout = RunLog(asked.path), asked.layout
+
+    def judge() -> Finding:
+        metric = metric_for(asked.measures[0], log, asked.margin)
+        return find(layout, log, asked.measures, metric, most_rounds=asked.rounds)
+
+    for _ in range(most):
+        cells = next_cells(asked, layout, log, judge)
+        if not cells:
+            break
+        cell = cells[0]
+        log.begin(cell)
+        levels = {name: int(level == BEST) for name, level in cell.levels.items()}
+        log.end(outcome(cell, formula(levels, cell), asked))
+    return log, judge()

@@ -1,0 +1,181 @@
+"""``compare`` from the command line on a script that is no part of this project, and back."""
+
+import csv
+import json
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from mlflow.tracking import MlflowClient
+
+from search.cli import main
+from search.records.provenance import ROOT
+
+SCRIPT = ROOT / "tests" / "support" / "sgd_script.py"
+MINE = {
+    "alpha": 0.1,
+    "average": False,
+    "epochs": 5,
+    "shuffle": True,
+    "schedule": {"name": "optimal", "lr": 0.1},
+}
+PAPER = {**MINE, "alpha": 0.0001, "schedule": {"name": "constant", "lr": 0.1}, "shuffle": False}
+
+
+def words(directory: Path, **more: str) -> list[str]:
+    for name, values in (("mine", MINE), ("paper", PAPER)):
+        (directory / f"{name}.yaml").write_text(yaml.safe_dump(values))
+    command = shlex.join([sys.executable, str(SCRIPT)])
+    flags = {
+        "reference": str(directory / "mine.yaml"),
+        "best": str(directory / "paper.yaml"),
+        "command": f"{command} --config {{config}} --seed {{seed}} --out {{dir}}",
+        "metric": "{dir}/result.json:accuracy",
+        "run-dir": str(directory / "runs"),
+        "run-name": "digits",
+        "confirm-seeds": "2",
+        "tracking-uri": f"sqlite:///{directory / 'm.db'}",
+    }
+    return ["compare", *(f"--{name}={value}" for name, value in (flags | more).items())]
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, list[str]]]:
+    """A comparison that was interrupted once and gone on with; the runs that had ended by then."""
+    directory = tmp_path_factory.mktemp("compare")
+    run = directory / "runs" / "digits"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "search", *words(directory)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    events = run / "runs.jsonl"
+    while process.poll() is None and (
+        not events.exists() or events.read_text().count('"event": "end"') < 3
+    ):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    printed, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, printed
+    assert "Go on with: make resume RUN=" in printed
+    ended = [line for line in events.read_text().splitlines() if '"event": "end"' in line]
+    assert main(["resume", "--run", str(run)]) == 0
+    yield run, ended
+
+
+def test_nothing_that_had_ended_is_run_again(interrupted: tuple[Path, list[str]]) -> None:
+    run, ended = interrupted
+    lines = (run / "runs.jsonl").read_text().splitlines()
+    assert [line for line in lines if '"event": "end"' in line][: len(ended)] == ended
+    done = [json.loads(line)["outcome"]["run_id"] for line in lines if '"event": "end"' in line]
+    assert len(done) == len(set(done))
+
+
+def test_the_planted_difference_is_found_and_written_out(
+    interrupted: tuple[Path, list[str]],
+) -> None:
+    run, _ = interrupted
+    verdict = json.loads((run / "verdict.json").read_text())
+    turns = {factor["name"]: factor["turn"] for factor in verdict["factors"]}
+    assert set(turns) == {"alpha", "shuffle", "schedule.name"}
+    # A penalty of 0.1 leaves a linear model of digits far too small.
+    assert turns["alpha"] == "take the best's"
+    assert turns["shuffle"] != "take the best's"
+    advised = yaml.safe_load((run / "advised.yaml").read_text())
+    assert advised["alpha"] == 0.0001
+    assert advised["epochs"] == 5
+    assert (run / "advised.yaml").read_text().startswith("# Advised by the comparison digits")
+    gain = verdict["confirmed"]["advised_minus"]["reference"]["mean"]
+    assert gain == pytest.approx(
+        verdict["confirmed"]["means"]["advised"] - verdict["confirmed"]["means"]["reference"]
+    )
+
+
+def test_every_run_has_its_directory_its_log_and_its_row(
+    interrupted: tuple[Path, list[str]],
+) -> None:
+    run, _ = interrupted
+    with (run / "runs.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) >= 16
+    for row in rows:
+        directory = run / "runs" / row["run"]
+        made = yaml.safe_load((directory / "config.yaml").read_text())
+        assert str(made["alpha"]) == row["alpha"]
+        assert made["schedule"]["name"] == row["schedule.name"]
+        result = json.loads((directory / "result.json").read_text())
+        assert float(row["accuracy"]) == result["accuracy"]
+        assert (directory / "log.txt").is_file()
+
+
+def test_the_report_speaks_of_what_was_compared_only(interrupted: tuple[Path, list[str]]) -> None:
+    page = (interrupted[0] / "report.html").read_text()
+    assert "schedule.name" in page
+    assert "<svg" in page
+    for foreign in ("epochs of", "dropout", "image", "weight decay", "label smoothing"):
+        assert foreign not in page.lower()
+
+
+def test_mlflow_has_the_comparison_and_each_run_once(
+    interrupted: tuple[Path, list[str]],
+) -> None:
+    run, _ = interrupted
+    uri = f"sqlite:///{run.parents[1] / 'm.db'}"
+    client = MlflowClient(uri, registry_uri=uri)
+    experiment = client.get_experiment_by_name("recipe-comparisons")
+    assert experiment is not None
+    found = client.search_runs([experiment.experiment_id])
+    (parent,) = [r for r in found if r.data.tags["role"] == "comparison"]
+    assert parent.info.status == "FINISHED"
+    assert "Take the best's value of `alpha`" in parent.data.tags["mlflow.note.content"]
+    names = [r.data.tags["script_run"] for r in found if r.data.tags["role"] == "script"]
+    assert sorted(names) == sorted(path.name for path in (run / "runs").iterdir())
+    with (run / "runs.csv").open() as file:
+        accuracy = {row["run"]: float(row["accuracy"]) for row in csv.DictReader(file)}
+    for child in found:
+        if child.data.tags["role"] == "script":
+            assert child.data.metrics["accuracy"] == accuracy[child.data.tags["script_run"]]
+            assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+
+
+def test_a_dry_run_prints_the_commands_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words(tmp_path), "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("sgd_script.py --config ") == 16
+    assert "16 to 32 runs" in printed
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"metric": "{dir}/result.json:x"}, "--direction larger or --direction smaller"),
+        ({"command": "python t.py {seed}"}, "must hold {config} or {args}"),
+        ({"command": "python t.py {config} {epoch}"}, "holds {epoch}; the placeholders are"),
+        ({"fix": "alfa"}, "no key `alfa`; the keys that differ are alpha"),
+        ({"best": "none.yaml"}, "none.yaml: there is no such file"),
+        ({"min-blocks": "1"}, "`min_blocks >= 2` must hold"),
+        ({"confirm-seeds": "1"}, "must be 0 or at least 2"),
+        ({"run-name": "../x"}, "must be a plain name"),
+        ({"cpus-per-run": "0"}, "`cpus_per_run > 0` must hold"),
+        ({"direction": "up"}, "must be larger or smaller"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], more: dict[str, str], says: str
+) -> None:
+    assert main(words(tmp_path, **more)) == 2
+    complaint = capsys.readouterr().err
+    assert says in complaint
+    assert complaint.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
