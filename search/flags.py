@@ -109,7 +109,7 @@ def _of_script(name: str, help: str, kind: Any = _TEXT, **more: Any) -> click.Op
     return click.Option([f"--{name}"], type=kind, help=help, **more)
 
 
-_COMPARE = (
+OF_SCRIPTS = (
     _of_script("reference", "Your own configuration: YAML, JSON or TOML."),
     _of_script("best", "The configuration that it is held against, such as a paper's."),
     _of_script(
@@ -173,7 +173,7 @@ _COMPARE = (
 
 def compare_flags(command: Command) -> Command:
     """Give a click command the flags of a comparison of somebody's script."""
-    for option in reversed(_COMPARE):
+    for option in reversed(OF_SCRIPTS):
         command.__dict__.setdefault("__click_params__", []).append(option)
     return command
 

@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,11 @@ NESTED = {
     "amp": True,
     "note": "a: b # c",
 }
-READERS = {"yaml": yaml.safe_load, "json": json.loads, "toml": tomllib.loads}
+READERS: dict[str, Callable[[str], Any]] = {
+    "yaml": yaml.safe_load,
+    "json": json.loads,
+    "toml": tomllib.loads,
+}
 
 
 def written(tmp_path: Path, name: str, text: str) -> Path:

@@ -27,7 +27,7 @@ def run(tmp_path: Path, source: str, **more: Any) -> tuple[ScriptRun, Outcome]:
     script = tmp_path / "t.py"
     script.write_text(source)
     asked = ScriptRun(
-        **{
+        **{  # type: ignore[arg-type]
             "run_id": "attribute-0003",
             "directory": str(tmp_path / "runs" / "attribute-0003"),
             "words": (sys.executable, str(script), "{config}", "{seed}", "{dir}", "{fold}"),

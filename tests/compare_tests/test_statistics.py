@@ -1,6 +1,6 @@
 """What is said of the differences is true: planted ones are found, others are not."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,9 @@ from search.commands.compare.suspicion import why_useless
 from tests.support.toy_comparison import Formula, request, run
 
 
-def additive(effects: Mapping[str, float], *, noise: float, seed: int = 0) -> Formula:
+def additive(
+    effects: Mapping[str, float], *, noise: float, seed: int = 0
+) -> Callable[[Mapping[str, int], Cell], float]:
     """An accuracy of 0.6 in the mean, with effects that add up; blocks differ, too."""
 
     def value(levels: Mapping[str, int], cell: Cell) -> float:

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,7 +45,7 @@ def words(directory: Path, **more: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, list[str]]]:
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """A comparison that was interrupted once and gone on with; the runs that had ended by then."""
     directory = tmp_path_factory.mktemp("compare")
     run = directory / "runs" / "digits"
@@ -68,7 +67,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path
     assert "Go on with: make resume RUN=" in printed
     ended = [line for line in events.read_text().splitlines() if '"event": "end"' in line]
     assert main(["resume", "--run", str(run)]) == 0
-    yield run, ended
+    return run, ended
 
 
 def test_nothing_that_had_ended_is_run_again(interrupted: tuple[Path, list[str]]) -> None:

@@ -30,7 +30,6 @@ from search.commands.compare.suspicion import why_useless
 from search.commands.comparison_page import Page, comparison_page
 from search.commands.console import make_console, say, tell_of_tracking
 from search.commands.errors import RunFailed, RunInterrupted
-from search.commands.pipeline import STORE_DIR
 from search.commands.session import log_file, terminated_like_interrupted
 from search.engine import cluster
 from search.engine import run as tune_run
@@ -48,7 +47,8 @@ from search.records.files import (
 from search.records.run_names import require_run_name
 from search.report.figures.catalogue import write_figures
 from search.report.terminal import where_to_look
-from search.tracking.compare_tracker import ChildRun, CompareInfo, CompareTracker
+from search.tracking.open_store import STORE_DIR
+from search.tracking.scripts.tracker import ChildRun, CompareInfo, CompareTracker
 from spaces.errors import InputError
 
 FILE = "compare.json"

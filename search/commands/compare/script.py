@@ -169,7 +169,7 @@ def _read(measure: Measure, run: ScriptRun) -> float:
     directory = Path(run.directory)
     if measure.source != MLFLOW:
         return measured(measure, filled=run.filled, log=directory / LOG_FILE)
-    from search.tracking.script_metric import metric_history
+    from search.tracking.scripts.metric import metric_history
 
     values: list[Any] = list(metric_history(directory, measure.what))
     return chosen(values, measure, f"no MLflow run of the script holds `{measure.what}`")
@@ -178,7 +178,7 @@ def _read(measure: Measure, run: ScriptRun) -> float:
 def _own_store(run: ScriptRun, directory: Path) -> dict[str, str]:
     if all(measure.source != MLFLOW for measure in run.measures):
         return {}
-    from search.tracking.script_metric import store_environment
+    from search.tracking.scripts.metric import store_environment
 
     return store_environment(directory)
 

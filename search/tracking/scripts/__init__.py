@@ -1,0 +1,1 @@
+"""Runs of somebody's script in MLflow."""
