@@ -188,7 +188,7 @@ def test_a_dry_run_prints_the_commands_and_writes_nothing(
 def test_bad_input_is_one_line_and_writes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], more: dict[str, str], says: str
 ) -> None:
-    assert main(words(tmp_path, **more)) == 2
+    assert main(words(tmp_path, script=FORMULA, **more)) == 2
     complaint = capsys.readouterr().err
     assert says in complaint
     assert complaint.count("\n") == 1

@@ -1,1 +1,1 @@
-"""Which of the differences between two configurations of any training script matter."""
+"""Comparisons of two configurations of any training script: the differences that matter."""

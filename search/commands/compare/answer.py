@@ -28,12 +28,12 @@ TURNS = {
     "same": "no difference",
     "open": "not decided",
 }
-"""What is said of a factor, by its outcome."""
+"""Words for each outcome of a factor."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Confirmation:
-    """What fresh seeds showed.
+    """Results of the confirmation on fresh seeds.
 
     Attributes:
         means: Mean of the metric by configuration; those that were not run are left out.
@@ -106,7 +106,7 @@ def verdict_of(
 
 
 def sentence(verdict: Verdict) -> str:
-    """What matters, in one or two sentences."""
+    """Say what to do with each factor, in one sentence."""
     by_outcome: dict[str, list[str]] = {}
     for _, found in verdict.factors:
         by_outcome.setdefault(found.outcome, []).append(f"`{found.name}`")
@@ -127,7 +127,7 @@ def sentence(verdict: Verdict) -> str:
 
 
 def confirmed_sentence(verdict: Verdict) -> str:
-    """What the advised configuration gets on fresh seeds, against reference and best."""
+    """Say what the advised configuration gets on fresh seeds, against reference and best."""
     found, metric = verdict.confirmation, verdict.metric
     if found is None or "advised" not in found.means:
         return "Nothing is confirmed on fresh seeds."
@@ -168,7 +168,7 @@ def rows(verdict: Verdict) -> list[dict[str, str]]:
 
 
 def remarks(verdict: Verdict) -> list[str]:
-    """What else a reader must know: selection, failures, what is open, what is mixed."""
+    """List what limits the answer: selection, failures, open factors, mixed effects."""
     metric = verdict.metric
     said = []
     for factor, found in verdict.factors:

@@ -14,7 +14,7 @@ from spaces.errors import InputError
 
 
 def request_of(given: Mapping[str, Any]) -> Request:
-    """What was asked for, with both configurations read.
+    """Turn flags into a request, with both configurations read.
 
     Args:
         given: Values of the flags by name; None or empty where a flag was not typed.

@@ -30,7 +30,7 @@ from search.commands.compare.suspicion import why_useless
 from search.commands.comparison_page import Page, comparison_page
 from search.commands.console import make_console, say, tell_of_tracking
 from search.commands.errors import RunFailed, RunInterrupted
-from search.commands.session import log_file, terminated_like_interrupted
+from search.commands.session import interruptible, log_file
 from search.engine import cluster
 from search.engine import run as tune_run
 from search.engine.script_runs import CallsOnRay, Lost
@@ -104,7 +104,8 @@ def _reach(request: Request) -> None:
 def _work(request: Request, console: Console) -> None:
     """Everything after the plan; whatever happens, the directory can be gone on from."""
     path, layout, started = request.path, request.layout, time.monotonic()
-    with log_file(path / "log.txt"), terminated_like_interrupted():
+    go_on = f"Interrupted. Go on with: {next_command('resume', RUN=path)}"
+    with log_file(path / "log.txt"), interruptible() as interruption:
         run_log = RunLog(path)
         tracker = CompareTracker(request.tracking_uri, store_dir=STORE_DIR, info=_info(request))
         tell_of_tracking(console, tracker.problems)
@@ -115,8 +116,9 @@ def _work(request: Request, console: Console) -> None:
             run_log.add_seconds(time.monotonic() - started)
             _tell(request, layout, run_log, tracker, console)
         except KeyboardInterrupt:
+            interruption.closes(go_on)
             tracker.close("KILLED", _children(request, run_log))
-            raise RunInterrupted(f"Interrupted. Go on with: {again}") from None
+            raise RunInterrupted(go_on) from None
         except Exception as error:
             has_failed = True
             log.exception("the comparison failed")
@@ -126,6 +128,7 @@ def _work(request: Request, console: Console) -> None:
             )
             raise RunFailed(f"{what} The log is {path / 'log.txt'}; go on with: {again}") from error
         finally:
+            interruption.closes(go_on)
             tune_run.stop_ray(keeps_logs=has_failed)
     tell_of_tracking(console, tracker.problems)
 
@@ -175,7 +178,7 @@ def _run_all(
 
 
 def _judging(request: Request, layout: Layout, run_log: RunLog) -> Callable[[], Finding]:
-    """What judges the experiment so far; once for each number of runs that have ended."""
+    """Return what judges the experiment so far, once for each number of runs that have ended."""
     known: dict[int, Finding] = {}
 
     def judge() -> Finding:
@@ -302,7 +305,7 @@ def _children(request: Request, run_log: RunLog) -> list[ChildRun]:
 
 
 def _ended(directory: Path) -> float:
-    """When a run ended, in seconds since 1970, by the file that it wrote last."""
+    """Return when a run ended, in seconds since 1970, by the file that it wrote last."""
     path = directory / "exit.json"
     return path.stat().st_mtime if path.is_file() else time.time()
 
@@ -331,7 +334,7 @@ def _write_runs(request: Request, run_log: RunLog) -> None:
 
 
 def _numbers(verdict: Verdict) -> dict[str, float]:
-    """What the parent run holds as metrics: effects, and the means of the confirmation."""
+    """Collect the metrics of the parent run: effects, and means of the confirmation."""
     text = verdict.request.metrics[0]
     numbers = {
         f"effect/{_key(found.name)}": found.effects[text].mean for _, found in verdict.factors

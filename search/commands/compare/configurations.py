@@ -142,7 +142,7 @@ def same(a: Any, b: Any) -> bool:
 
 
 def kind(value: Any) -> str:
-    """What a value is, in words; a number is a number, whole or not."""
+    """Name the kind of a value in words; a number is a number, whole or not."""
     if isinstance(value, Unset) or value is None:
         return "nothing"
     kinds: list[tuple[type | tuple[type, ...], str]] = [

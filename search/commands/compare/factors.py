@@ -1,4 +1,4 @@
-"""What differs between two configurations, as the factors of an experiment."""
+"""Differences between two configurations, as the factors of an experiment."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which runs the experiment on somebody's script makes: blocks of cells, each block one seed."""
+"""Design of the experiment on a script: blocks of cells, each block one seed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

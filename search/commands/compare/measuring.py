@@ -50,7 +50,7 @@ class Measure:
 
     @property
     def name(self) -> str:
-        """What people call it: the column, key or name; of an expression, the source."""
+        """Name for people: the column or key; for an expression, the expression."""
         return self.what if self.source != LOG else f"{LOG} {self.what}"
 
 
@@ -204,7 +204,7 @@ def _jsonl(path: Path, what: str) -> Iterator[Any]:
 
 
 def _at(data: Any, what: str) -> Any:
-    """What a dotted key means, or None."""
+    """Look up a dotted key; None where there is none."""
     if isinstance(data, dict):
         if what in data:
             return data[what]

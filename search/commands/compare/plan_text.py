@@ -1,4 +1,4 @@
-"""What a comparison is going to do, in words, before anything is started."""
+"""The plan of a comparison in words, before anything is started."""
 
 import shlex
 

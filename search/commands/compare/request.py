@@ -1,4 +1,4 @@
-"""What a comparison was asked for, as kept in ``compare.json``; it needs no other file."""
+"""The request of a comparison, as kept in ``compare.json``; it needs no other file."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -127,7 +127,7 @@ class Request:
 
     @property
     def measures(self) -> tuple[Measure, ...]:
-        """What is read of each run; the first decides."""
+        """Metrics that are read of each run; the first decides."""
         first = {"larger": True, "smaller": False}.get(self.direction or "")
         return tuple(
             measure_of(text, larger_is_better=first if i == 0 else None)
@@ -141,7 +141,7 @@ class Request:
 
     @property
     def factors(self) -> tuple[Factor, ...]:
-        """What differs."""
+        """Differences between the two configurations."""
         best = Configuration(values=self.best, format=self.format)
         return factors_of(self.configuration, best, groups=self.groups, fixed=self.fixed)
 
@@ -202,5 +202,5 @@ class Request:
 
 
 def new_id() -> str:
-    """What no other comparison is called."""
+    """Make up a name that no other comparison has."""
     return uuid4().hex[:12]

@@ -1,4 +1,4 @@
-"""What a comparison remembers: which runs were begun, and how each of them ended.
+"""The memory of a comparison: the runs that were begun, and how each of them ended.
 
 ``runs.jsonl`` has one line per event, on disk before anything rests on it. A run that was begun and
 has no end is made again, unless its directory says that it ended (``exit.json``, written by the
@@ -84,7 +84,7 @@ class RunLog:
         return self.directory(cell.run_id)
 
     def directory(self, run_id: str) -> Path:
-        """Where the next attempt of a run writes, or the last one wrote if it has ended well."""
+        """Return the directory of the next attempt, or of the last one of a run that is over."""
         attempt = self.attempts.get(run_id, 0)
         if attempt and self.is_over(run_id):
             attempt -= 1

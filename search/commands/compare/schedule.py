@@ -1,4 +1,4 @@
-"""Which runs come next: the experiment round by round, then the confirmation on fresh seeds."""
+"""The runs that come next: the experiment round by round, then the confirmation on fresh seeds."""
 
 from collections.abc import Callable, Mapping
 
@@ -89,7 +89,7 @@ def next_cells(
 
 
 def script_run(request: Request, cell: Cell, log: RunLog) -> ScriptRun:
-    """What a worker needs to make a run."""
+    """Describe one run of the script to a worker."""
     return ScriptRun(
         run_id=cell.run_id,
         directory=str(log.directory(cell.run_id)),

@@ -80,7 +80,7 @@ class ScriptRun:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """How a run ended.
+    """Ending of one run.
 
     Attributes:
         run_id: Its name.
@@ -194,7 +194,7 @@ def _end(process: subprocess.Popen[bytes]) -> int:
 
 
 def _end_with_parent() -> Any:
-    """What a new process does before it becomes the script: end when the worker is killed."""
+    """Return a function for the new process that has it killed when its worker dies."""
     # Loaded here: between fork and exec nothing may be imported.
     prctl = ctypes.CDLL(None).prctl
 

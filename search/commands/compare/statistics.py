@@ -1,4 +1,4 @@
-"""What the runs of a comparison show: effects, decisions with error control, confirmation.
+"""Statistics of a comparison: effects, decisions with error control, confirmation.
 
 The statistics are those of every experiment of this project (`search.verdict`): blocks of a
 two-level design, least squares with a moderated error term, one-sided decisions whose error
@@ -28,7 +28,7 @@ from search.verdict.sequential import FAMILY_ALPHA, runs_to_turn, shares
 
 _LEVEL = "none"
 USUAL_EFFECT = 2.0
-"""How large effects usually are, in margins: what open ones are shrunk by."""
+"""Usual size of an effect in margins, by which open ones are shrunk."""
 _NORMAL = 1.959964
 SMALLEST_SHARE = 0.005
 """Margin of a share of things that are right, half a point; in percent, a hundred times that."""
@@ -38,7 +38,7 @@ MARGIN_SHARE = 0.01
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Factored:
-    """What is known of one factor.
+    """Effects and decision of one factor.
 
     Attributes:
         name: The factor.
@@ -80,7 +80,7 @@ class Joint:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """What the experiment has shown so far.
+    """Result of the experiment so far.
 
     Attributes:
         metric: The metric that decides, with its margin.
@@ -172,7 +172,7 @@ def run_of(cell: Cell, log: RunLog, measure: Measure) -> Run:
 
 
 def difference(log: RunLog, a: str, b: str, measure: Measure) -> Estimate | None:
-    """What configuration ``a`` of the confirmation changes against ``b``, paired by seed.
+    """Estimate what configuration ``a`` of the confirmation gains over ``b``, paired by seed.
 
     A 95 % t interval over seeds; infinite with one seed, None without any.
     """

@@ -8,7 +8,7 @@ LEAST_RUNS = 4
 
 
 def why_useless(request: Request, run_log: RunLog) -> str:
-    """Why going on would be a waste, in one sentence; empty if it would not be."""
+    """Say in a sentence why going on would be a waste; empty if it would not be."""
     ended = [cell for cell in run_log.of_stage("attribute") if run_log.is_over(cell.run_id)]
     done = [cell for cell in ended if run_log.outcomes[cell.run_id].is_done]
     if len(ended) >= LEAST_RUNS and not done:

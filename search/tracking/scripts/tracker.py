@@ -23,7 +23,7 @@ _OPEN = "open the store"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CompareInfo:
-    """What is said of a comparison once, when it begins.
+    """Facts about a comparison that are written once, when it begins.
 
     Attributes:
         compare_id: What no other comparison in the store is called.
@@ -86,7 +86,7 @@ class CompareTracker:
 
     @property
     def problems(self) -> list[str]:
-        """What the store still lacks and why, one line each."""
+        """Parts that the store still lacks and why, one line each."""
         return self._patience.problems
 
     def log(self, children: Sequence[ChildRun]) -> None:
