@@ -13,6 +13,7 @@ from search.report.confirmed_recipes import ConfirmedRecipes, confirmed_recipes
 from search.report.dial_table import DialTable, dial_table
 from search.report.figures.catalogue import Figure, figures
 from search.report.figures.response_model import least_trials
+from search.report.leaderboard import Leaderboard, leaderboard
 from search.report.plan_section import PlanSection, Reproduction, plan_section, reproduction
 from search.report.render import render
 from search.report.runs_table import RunsTable, runs_table
@@ -36,6 +37,7 @@ class Report:
         fit: Fit states, or None without a verdict.
         confirmed: Table under the figure of the confirmation, or None before it.
         least_trials: Number of trials below which no response curve is drawn.
+        leaderboard: Recipes of the search in their order, or None if none ran to the end.
         runs: Table of all runs.
         plan: Section on the plan.
         again: Section on how to reproduce the run.
@@ -50,6 +52,7 @@ class Report:
     fit: Fit | None
     confirmed: ConfirmedRecipes | None
     least_trials: int
+    leaderboard: Leaderboard | None
     runs: RunsTable
     plan: PlanSection
     again: Reproduction
@@ -87,6 +90,7 @@ def report(
         fit=verdict.fit if verdict else None,
         confirmed=confirmed_recipes(plan, analysis) if analysis and is_confirmed else None,
         least_trials=least_trials(plan.space.free_names),
+        leaderboard=leaderboard(config, plan, trials),
         runs=runs_table(trials, metric, space=plan.space, shows_test=analysis is not None),
         plan=plan_section(config, plan),
         again=reproduction(config, plan, analysis),

@@ -37,6 +37,7 @@ SECTIONS = (
     "ema_ladder",
     "responses",
     "learning_curves",
+    "leaderboard",
     "trials",
     "plan",
     "reproduce",
