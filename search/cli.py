@@ -15,7 +15,7 @@ import click
 from click.core import ParameterSource
 
 from search.commands.errors import RunFailed, RunInterrupted
-from search.flags import DIAGNOSIS, PLACES, SEARCH, Grouped, compare_flags, flags
+from search.flags import DIAGNOSIS, PLACES, SEARCH, Grouped, OfScript, compare_flags, flags
 from search.plan.config import OF_INGREDIENTS, OF_OPTIMIZERS, RunConfig
 from search.records.command_line import next_command
 from search.records.files import exists
@@ -218,7 +218,7 @@ def ablate(**given: Any) -> None:
     run_new(_config(given, stages=stages, optimizers=names))
 
 
-@cli.command(cls=click.Command)
+@cli.command(cls=OfScript)
 @compare_flags
 @flags("run_dir", "run_name", "ray_address", "tracking_uri")
 def compare(**given: Any) -> None:

@@ -4,7 +4,7 @@ A command names the fields that it uses; what a flag means, its type and its def
 the field.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
@@ -41,6 +41,14 @@ GROUPS = {
     "The server": ("host", "port"),
 }
 """Headings of ``--help`` in their order, with the flags below each."""
+SCRIPT_GROUPS = {
+    "What is compared": ("reference", "best", "group", "fix", "require"),
+    "Your script": ("command", "metric", "direction", "margin", "folds", "time_limit_s"),
+    "The experiment": ("min_blocks", "max_blocks", "confirm_seeds", "seed"),
+    "Machines": ("cpus_per_run", "gpus_per_run", "ray_address"),
+    "What is written, where": ("run_dir", "run_name", "tracking_uri", "dry_run"),
+}
+"""The same for ``compare``."""
 PLACES = ("ray_address", "storage", "tracking_uri", "run_dir", "run_name")
 """Fields for a run's directory, name and machines."""
 SEARCH = (
@@ -88,14 +96,20 @@ _OTHERS = {
 
 
 class Grouped(click.Command):
-    """A command whose ``--help`` has its flags under the headings of `GROUPS`."""
+    """A command whose ``--help`` has its flags under headings.
+
+    Attributes:
+        groups: Headings in their order, with the names of the flags below each.
+    """
+
+    groups: Mapping[str, tuple[str, ...]] = GROUPS
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the flags, heading by heading."""
         params = {str(param.name): param for param in self.get_params(ctx)}
-        grouped = {name for names in GROUPS.values() for name in names}
+        grouped = {name for names in self.groups.values() for name in names}
         rest = tuple(name for name in params if name not in grouped)
-        for heading, names in {**GROUPS, "Help": rest}.items():
+        for heading, names in {**self.groups, "Help": rest}.items():
             found = [params[name].get_help_record(ctx) for name in names if name in params]
             if records := [record for record in found if record is not None]:
                 with formatter.section(heading):
@@ -176,6 +190,12 @@ def compare_flags(command: Command) -> Command:
     for option in reversed(OF_SCRIPTS):
         command.__dict__.setdefault("__click_params__", []).append(option)
     return command
+
+
+class OfScript(Grouped):
+    """The command that compares configurations of somebody's script."""
+
+    groups = SCRIPT_GROUPS
 
 
 def flags(*names: str, **words: str) -> Callable[[Command], Command]:
