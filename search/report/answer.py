@@ -103,7 +103,7 @@ def answer_of(analysis: Analysis) -> Answer:
     said = statements(verdict.dials, analysis.tried)
     firsts = {one.group: one.strength for one in reversed(said)}
     return Answer(
-        sentence=problem_sentence(verdict.fit),
+        sentence=problem_sentence(verdict.fit, verdict.dials),
         bars=_bars(verdict.confirmed, metric),
         gains=_gains(verdict, metric),
         rows=tuple(

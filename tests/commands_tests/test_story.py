@@ -21,7 +21,7 @@ def test_the_log_has_every_trial_that_ended_and_the_last_screen(
     with log_file(tmp_path / "log.txt"):
         progress = Progress(
             console,
-            totals={"search": 23},
+            sizes=[],
             space=plan.space,
             metric=config.metric,
             num_val=plan.data.num_val,
@@ -30,8 +30,8 @@ def test_the_log_has_every_trial_that_ended_and_the_last_screen(
         with progress:
             progress.say("a sentence")
             for trial in search_trials(2):
-                progress.seen(trial)
-                progress.seen(trial)
+                progress.seen(trial, num_expected={"search": 23})
+                progress.seen(trial, num_expected={"search": 23})
         print_verdict(console, config, plan, an_analysis())
     lines = (tmp_path / "log.txt").read_text().splitlines()
     assert sum("INFO search.story: search " in line for line in lines) == len(search_trials(2))
