@@ -230,7 +230,8 @@ def _work(job: Job, config: RunConfig, plan: Plan, dataset: Dataset) -> None:
         if journal.damage:
             say(console, journal.damage, style="yellow")
             log.warning(journal.damage)
-            result.unlink(missing_ok=True)  # It rests on what is trained again.
+            if result.exists():  # It rests on what is trained again.
+                result.replace(result.with_name(f"{result.name}.damaged"))
         tracker = make_tracker(config, plan, store_dir=STORE_DIR)
         tell_of_tracking(console, tracker.problems)  # Early, so that the user can mend it.
         session = Session(

@@ -140,10 +140,8 @@ def test_five_kills_without_warning_cost_epochs_and_no_result(tmp_path: Path, se
     for kill_at in kills:
         process = it.start(command, epoch_s=0.05)
         wait_for(partial(has_records, it, kill_at), process)
-        below = list(children(process.pid))
         process.kill()
         process.communicate(timeout=60)
-        wait_until_gone(below, time.monotonic())
         command = "resume"
     process = it.start("resume", epoch_s=0.01)
     output, _ = process.communicate(timeout=400)

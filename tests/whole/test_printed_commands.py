@@ -62,13 +62,14 @@ def test_a_training_run_is_gone_on_with(
     assert sorted(pasted(line, tmp_path)) == [f"--run-dir={odd}", "--run-name=mine", "train"]
 
 
-def test_an_export_says_how_to_get_a_verdict_and_the_original_back(
+def test_an_export_says_how_to_train_its_recipe_and_how_to_get_a_verdict(
     odd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = write_run(odd)
     assert main(["export", "--run", str(run), "--epochs", "30"]) == 0
     *_, last = capsys.readouterr().out.splitlines()
-    assert pasted(last.split("original one: ")[1], tmp_path) == ["export", f"--run={run}"]
+    train = pasted(last.split("rescaled recipe: ")[1], tmp_path)
+    assert train == ["train", f"--config={run / 'rescaled.yaml'}"]
     (run / "verdict.json").unlink()
     line = complaint(["export", "--run", str(run)], capsys, after="go on with")
     assert pasted(line, tmp_path) == ["resume", f"--run={run}"]
