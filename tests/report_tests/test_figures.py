@@ -315,8 +315,8 @@ def test_the_confirmation_shows_every_seed_of_every_role_and_each_difference(wid
     assert per_role == dict.fromkeys(("reference", "best", "scaled", "off", "advised"), 3)
     assert len(marks(drawing, "effect")) == len(confirmed.advised_minus) == 4
     shown = words(drawing)
-    assert "advised − reference as it ships: +82.0 [+79.0, +85.0] points" in shown
-    assert "advised − everything off: +1.0 [−1.0, +3.0] points" in shown
+    assert "over reference as it ships: +82.0 [+79.0, +85.0]" in shown
+    assert "over everything off: +1.0 [−1.0, +3.0]" in shown
     assert {"11.0 %", "94.0 %", "93.0 %", "92.0 %"} <= set(words(drawing))  # Means over seeds.
 
 

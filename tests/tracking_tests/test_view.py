@@ -90,7 +90,7 @@ def test_parallel_coordinates_run_over_all_positions_and_each_has_a_scatter(
     charts = state["compareRunCharts"]
     positions = [f"position.{name}" for name in STRENGTHS]
     parallel = [chart for chart in charts if chart["type"] == "PARALLEL"]
-    assert parallel
+    assert len(parallel) == 1
     assert all(chart["selectedParams"] == positions for chart in parallel)
     scatter = [chart["xaxis"]["key"] for chart in charts if chart["type"] == "SCATTER"]
     assert scatter[:5] == positions

@@ -148,8 +148,9 @@ def _differences(
     items.append(Stroke(points=((x(0.0), top), (x(0.0), bottom)), ink="muted", width=1.4))
     for row, (role, (mean, low, high)) in enumerate(scaled.items()):
         y = top + (row + 1) * _GAIN_ROW - 10
-        words = f"advised − {ROLE_WORDS[role].removeprefix('the ')}"
-        said = f"{words}: {interval_text(metric.name, gains[role])} {unit.word}"
+        # The axis below names the unit.
+        words = f"over {ROLE_WORDS[role].removeprefix('the ')}"
+        said = f"{words}: {interval_text(metric.name, gains[role])}"
         # First in the order of painting, so that the axis and its zero stay on top.
         items.insert(0, Text(at=(left, y - 14), text=said, ink="ink", size=12))
         is_known = math.isfinite(low) and math.isfinite(high)
