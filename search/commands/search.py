@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from functools import partial
 
 from search.commands.console import say, tell_of_tracking
 from search.commands.job import Job, Say, Session
@@ -54,7 +53,7 @@ SEARCH = Job(
     result="verdict.json",
     make_plan=make_plan,
     show=show,
-    sizes=partial(search_sizes, timing=None),
+    sizes=lambda config, plan: search_sizes(plan, config, None),
     stages=_stages,
     watch=_watch,
     tell=_tell,

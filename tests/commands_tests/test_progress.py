@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from search.commands.progress import Progress
+from search.commands.search import SEARCH
 from search.engine.conductor import Conductor
 from search.plan.config import RunConfig
 from search.plan.stage_size import search_sizes
@@ -151,3 +152,8 @@ def test_every_line_of_a_log_has_number_total_and_from_the_third_on_the_time_lef
         told = int(found[1]) * (60 if found[2] == "min" else 1)
         if line.startswith("confirm"):
             assert told == pytest.approx(run.end_s - at, abs=max((run.end_s - at) / 4, 10)), line
+
+
+def test_a_run_that_was_planned_before_sizes_were_kept_is_given_them(tmp_path: Path) -> None:
+    plan, config = a_plan(), a_config(tmp_path)
+    assert SEARCH.sizes(config, plan) == search_sizes(plan, config, None)
