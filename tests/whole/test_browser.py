@@ -34,6 +34,10 @@ _NOT_OURS = re.compile(
     # MLflow asks who is logged in, where nobody can be, and measures charts while it lays them out.
     r"/mlflow/users/current|ResizeObserver loop"
 )
+_HALF_LAID_OUT = re.compile(r"attribute \w+: Expected .*NaN")
+"""Where a chart is drawn before it has a size, on a busy machine: the browser says so of the script
+that draws it."""
+_MLFLOW_SCRIPT = re.compile(r"^https?://[^/]+/static-files/static/js/[^?]*\.js")
 _LINES_OF = """
 element => {
   const key = Object.keys(element).find(key => key.startsWith("__reactFiber"));
@@ -51,6 +55,11 @@ canvas => {
   return inked;
 }
 """
+
+
+def is_noise_of_mlflow(text: str, url: str) -> bool:
+    """Whether an error is of MLflow's own charts while they are laid out, and not of our pages."""
+    return bool(_HALF_LAID_OUT.search(text) and _MLFLOW_SCRIPT.match(url))
 
 
 class Visitor:
@@ -85,7 +94,9 @@ class Visitor:
         self.page.screenshot(path=SHOTS / f"{name}.png")
 
     def _heard(self, message: "ConsoleMessage") -> None:
-        if message.type == "error":
+        if message.type == "error" and not is_noise_of_mlflow(
+            message.text, message.location["url"]
+        ):
             self._wrong.append(f"console: {message.text} at {message.location}")
 
     def _failed(self, request: "Request") -> None:
@@ -173,6 +184,37 @@ def require_no_banner(page: "Page") -> None:
 def rows_of(table: "Locator") -> list[list[str]]:
     rows = table.locator("tr").all() or table.get_by_role("row").all()
     return [[cell.strip() for cell in re.split(r"[\t\n]+", row.inner_text())] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("text", "url", "is_noise"),
+    [
+        (
+            'Error: <g> attribute transform: Expected number, "translate(NaN,0)".',
+            "http://recipe.localhost:5000/static-files/static/js/877.2c5fb5b3.chunk.js",
+            True,
+        ),
+        (
+            'Error: <g> attribute transform: Expected number, "translate(NaN,0)".',
+            "file:///tmp/runs/r1/report.html",
+            False,
+        ),
+        (
+            'Error: <path> attribute d: Expected number, "M NaN 0".',
+            "http://recipe.localhost:5000/get-artifact?path=report.html&run_uuid=1",
+            False,
+        ),
+        (
+            "Uncaught TypeError: x is undefined",
+            "http://recipe.localhost:5000/static-files/static/js/877.2c5fb5b3.chunk.js",
+            False,
+        ),
+    ],
+)
+def test_errors_of_our_pages_are_told_from_those_of_mlflows_charts(
+    text: str, url: str, is_noise: bool
+) -> None:
+    assert is_noise_of_mlflow(text, url) is is_noise
 
 
 # MLflow
