@@ -81,7 +81,7 @@ $(COMMANDS):
 	@$(RUN_PYTHON) -m search $@ $(FLAGS)
 
 test: $(VENV)/.developer  ## The tests, one small search on real data among them
-	@$(RUN_PYTHON) -m pytest -m 'not stress' -n $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder
+	@$(RUN_PYTHON) -m pytest -m 'not stress' -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.developer
 	@$(VENV)/bin/ruff check .

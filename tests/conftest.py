@@ -8,18 +8,13 @@ import pytest
 from tests.support.small_search import SMALL, command, finish
 
 
-@pytest.hookimpl(tryfirst=True)  # Before pytest-xdist reads the groups.
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep in one process what shares a costly fixture, and begin with what takes longest.
+    """Begin with what takes longest.
 
-    A file's fixtures are made once, and so is the small search; `--dist loadgroup` of pytest-xdist
-    does the rest. Searches and servers come first, so that at the end nobody waits for one of them;
+    `--dist loadfile` of pytest-xdist gives whole files to a process, so that a file's fixtures are
+    made once. Searches and servers come first, so that at the end nobody waits for one of them;
     then folders from verdict_tests, which simulates, to augment_tests, which is quick.
     """
-    for item in items:
-        shares_search = "finished" in getattr(item, "fixturenames", ())
-        group = "finished" if shares_search else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: (_is_long(item), item.path.parent.name), reverse=True)
 
 

@@ -75,6 +75,10 @@ def test_a_recipe_in_a_run_has_the_length_of_that_run(
     assert (tmp_path / "runs" / "schedule-r1" / "schedule.png").exists()
     (run / "export.json").write_text(json.dumps({"num_train": 800}))
     drawn(run / "toy.yaml", tmp_path)
+    assert "4 epochs of 37 steps = 148 steps" in capsys.readouterr().out
+    rescaled = run / "rescaled.yaml"
+    rescaled.write_text((run / "toy.yaml").read_text())
+    drawn(rescaled, tmp_path)
     assert "4 epochs of 100 steps = 400 steps" in capsys.readouterr().out
 
 

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from search.commands.progress import Progress
 from search.commands.session import log_file
+from search.plan.stage_size import StageSize
 from search.report.terminal import print_verdict
 from tests.support.finished_run import a_config, a_plan, an_analysis, search_trials
 
@@ -21,7 +22,7 @@ def test_the_log_has_every_trial_that_ended_and_the_last_screen(
     with log_file(tmp_path / "log.txt"):
         progress = Progress(
             console,
-            sizes=[],
+            sizes=[StageSize(name="search", num_trials=23, epochs=15)],
             space=plan.space,
             metric=config.metric,
             num_val=plan.data.num_val,

@@ -198,8 +198,11 @@ def test_flags_win_over_the_file_and_strengths_follow_the_length_they_set(tmp_pa
 
 def test_a_recipe_exported_for_another_size_is_meant_for_that_size(run: Path) -> None:
     (run / "export.json").write_text(json.dumps({"schema": "export/1", "num_train": 36}))
-    job, _ = job_of(run / "toy.yaml")
+    (run / "rescaled.yaml").write_text((run / "toy.yaml").read_text())
+    job, _ = job_of(run / "rescaled.yaml")
     assert job.recipe.strengths == TOY.strengths
+    job, _ = job_of(run / "toy.yaml")  # Of this one the size has nothing to say.
+    assert job.recipe.strengths != TOY.strengths
 
 
 def test_the_data_are_those_of_the_run_unless_others_are_asked_for(

@@ -257,7 +257,13 @@ def batches(num: int) -> list[tuple[Tensor, Tensor]]:
     ],
     ids=lambda changes: ",".join(changes) or "adamw",
 )
-def test_timm_trains_the_same_weights_and_the_same_average(changes: dict[str, Any]) -> None:
+def test_timm_trains_the_same_weights_and_the_same_average(
+    changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if changes.get("optimizer") == "muon":
+        # It works in bfloat16, which makes 3e-4 of the last digit of a gradient's norm; with the
+        # same norm both sides are equal.
+        monkeypatch.setattr("trainable.precision._total_norm", nn.utils.get_total_norm)
     strengths = {"warmup_fraction": 1 / 3}
     strengths |= {k: v for k, v in changes.items() if k in STRENGTHS}
     others = {k: v for k, v in changes.items() if k not in STRENGTHS}
