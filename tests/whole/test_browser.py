@@ -34,7 +34,7 @@ _NOT_OURS = re.compile(
     # MLflow asks who is logged in, where nobody can be, and measures charts while it lays them out.
     r"/mlflow/users/current|ResizeObserver loop"
 )
-_HALF_LAID_OUT = re.compile(r"attribute \w+: Expected .*NaN")
+_HALF_LAID_OUT = re.compile(r"attribute \w+: .*NaN")
 """Where a chart is drawn before it has a size, on a busy machine: the browser says so of the script
 that draws it."""
 _MLFLOW_SCRIPT = re.compile(r"^https?://[^/]+/static-files/static/js/[^?]*\.js")
@@ -192,6 +192,11 @@ def rows_of(table: "Locator") -> list[list[str]]:
         (
             'Error: <g> attribute transform: Expected number, "translate(NaN,0)".',
             "http://recipe.localhost:5000/static-files/static/js/877.2c5fb5b3.chunk.js",
+            True,
+        ),
+        (
+            'Error: <g> attribute transform: Trailing garbage, "translate(0,NaN)".',
+            "http://recipe.localhost:5008/static-files/static/js/2777.654c3d39.chunk.js",
             True,
         ),
         (
