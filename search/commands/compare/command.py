@@ -1,12 +1,17 @@
 """``make compare`` from top to bottom: check, show the plan, run the script, tell the answer."""
 
+import csv
+import io
 import logging
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from search.commands.compare.answer import (
     Verdict,
@@ -44,6 +49,7 @@ from search.records.files import (
     write_json,
     write_text,
 )
+from search.records.home import Home
 from search.records.run_names import require_run_name
 from search.report.figures.catalogue import write_figures
 from search.report.terminal import where_to_look
@@ -69,16 +75,23 @@ def compare_new(request: Request, *, dry_run: bool = False) -> None:
     if dry_run:
         return
     path = request.path
-    if path.exists() and any(path.iterdir()):
+    _require_unbegun(path)
+    _reach(request)
+    make_writable(path)
+    with only_driver(path):
+        _require_unbegun(path)  # Again: another start under this name may have come first.
+        request = replace(request, home=Home.at(path, has_begun=True))
+        write_json(path / FILE, request.to_dict())
+        _work(request, console)
+
+
+def _require_unbegun(path: Path) -> None:
+    """Refuse a directory that holds more than the lock of a start that was killed at once."""
+    if path.exists() and any(found.name != ".lock" for found in path.iterdir()):
         raise InputError(
             f"{path} exists; choose another RUN_NAME, or go on with: "
             f"{next_command('resume', RUN=path)}"
         )
-    _reach(request)
-    make_writable(path)
-    with only_driver(path):
-        write_json(path / FILE, request.to_dict())
-        _work(request, console)
 
 
 def compare_again(path: Path) -> None:
@@ -161,8 +174,8 @@ def _run_all(
         while cells := next_cells(request, layout, run_log, judge):
             free = [cell for cell in cells if cell.run_id not in running]
             for cell in free[: places - len(running)]:
-                run_log.begin(cell)
-                calls.start(cell.run_id, script_run(request, cell, run_log))
+                directory = run_log.begin(cell)
+                calls.start(cell.run_id, script_run(request, cell, directory))
                 running.add(cell.run_id)
             for run_id, answer in calls.answers():
                 running.discard(run_id)
@@ -242,8 +255,6 @@ def _tell(
 
 
 def _print(console: Console, request: Request, verdict: Verdict, advised: Path) -> None:
-    from rich.table import Table
-
     console.print()
     console.print(sentence(verdict), style="bold", highlight=False, markup=False)
     console.print(confirmed_sentence(verdict), highlight=False, markup=False)
@@ -251,8 +262,6 @@ def _print(console: Console, request: Request, verdict: Verdict, advised: Path) 
     found = rows(verdict)
     for name in found[0]:
         table.add_column(name)
-    from rich.text import Text
-
     for row in found:
         table.add_row(*(Text(cell) for cell in row.values()))
     console.print(table)
@@ -312,9 +321,6 @@ def _ended(directory: Path) -> float:
 
 def _write_runs(request: Request, run_log: RunLog) -> None:
     """Every run with its levels and results, for a spreadsheet."""
-    import csv
-    import io
-
     text = io.StringIO()
     factors, measures = request.factors, request.measures
     table = csv.writer(text)

@@ -3,10 +3,9 @@
 import shlex
 
 from search.commands.compare.configurations import word
-from search.commands.compare.factors import BEST, REFERENCE, at_levels
+from search.commands.compare.factors import BEST, REFERENCE
 from search.commands.compare.request import Request
-from search.commands.compare.schedule import experiment_cells
-from search.commands.compare.script import ScriptRun
+from search.commands.compare.schedule import experiment_cells, script_run
 from search.verdict.wording import count
 
 MOST_SHOWN = 60
@@ -64,17 +63,7 @@ def _commands(request: Request) -> list[str]:
     layout = request.layout
     lines = []
     for cell in experiment_cells(request, layout, request.min_blocks):
-        run = ScriptRun(
-            run_id=cell.run_id,
-            directory=str(request.path / "runs" / cell.run_id),
-            words=request.words,
-            configuration=at_levels(request.configuration, request.factors, cell.levels),
-            seed=cell.seed,
-            fold=cell.fold,
-            measures=request.measures,
-            time_limit_s=request.time_limit_s,
-            working_dir=request.working_dir,
-        )
+        run = script_run(request, cell, request.path / "runs" / cell.run_id)
         signs = " ".join(
             f"{name}{'+' if level == BEST else '-'}" for name, level in cell.levels.items()
         )

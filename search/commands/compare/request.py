@@ -16,7 +16,8 @@ from search.commands.compare.factors import (
 from search.commands.compare.layout import Layout, layout_of
 from search.commands.compare.measuring import Measure, measure_of
 from search.commands.compare.placeholders import placeholders, require_known, words_of
-from search.records.passwords import require_address
+from search.records.home import Home
+from search.records.passwords import require_address, with_password, without_passwords
 from search.records.strict_json import build
 from spaces.errors import InputError
 
@@ -57,6 +58,7 @@ class Request:
         working_dir: Where the command is called.
         ray_address: A running cluster, or None for this machine.
         tracking_uri: MLflow server or store, or None for the embedded one.
+        home: Directory that the comparison was begun in, which its command may be run in again.
     """
 
     run_dir: str
@@ -86,6 +88,7 @@ class Request:
     time_limit_s: float | None = None
     ray_address: str | None = None
     tracking_uri: str | None = None
+    home: Home | None = None
 
     def __post_init__(self) -> None:
         if not self.metrics:
@@ -180,23 +183,36 @@ class Request:
             raise InputError("`--metric` names the same result twice.")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values as written to ``compare.json``."""
-        return {"schema": SCHEMA, **asdict(self)}
+        """Plain values as written to ``compare.json``, without the password of the store."""
+        values = asdict(self)
+        if self.tracking_uri:
+            values["tracking_uri"] = without_passwords(self.tracking_uri)
+        return {"schema": SCHEMA, **values}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, path: Path) -> Self:
         """Read what `to_dict` wrote.
 
+        The file holds a command, which going on would run, and servers, which it would contact.
+        Only in the directory where the comparison was begun are they known to be the user's own.
+
         Args:
             data: Plain values.
-            path: Directory of the run, which may have moved.
+            path: Directory of the run.
 
         Raises:
-            InputError: If anything in it is missing, of the wrong type or impossible.
+            InputError: If the comparison was not begun here, or anything in the file is missing, of
+                the wrong type or impossible.
         """
         where = str(path / "compare.json")
         made = build(cls, data, where=where)
-        made = replace(made, run_dir=str(path))
+        if made.home is None or not made.home.is_at(path):
+            raise InputError(
+                f"{path} was not begun here, and going on would run the command in its "
+                "compare.json; if it is yours, start it anew with `compare`."
+            )
+        uri = with_password(made.tracking_uri)
+        made = replace(made, run_dir=str(path), tracking_uri=uri)
         made.check()
         return made
 

@@ -1,6 +1,7 @@
 """The runs that come next: the experiment round by round, then the confirmation on fresh seeds."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from search.commands.compare.factors import at_levels
 from search.commands.compare.layout import Layout, ends
@@ -88,11 +89,11 @@ def next_cells(
     return [cell for cell in cells if not log.is_over(cell.run_id)]
 
 
-def script_run(request: Request, cell: Cell, log: RunLog) -> ScriptRun:
-    """Describe one run of the script to a worker."""
+def script_run(request: Request, cell: Cell, directory: Path) -> ScriptRun:
+    """Describe one run of the script, which writes into ``directory``."""
     return ScriptRun(
         run_id=cell.run_id,
-        directory=str(log.directory(cell.run_id)),
+        directory=str(directory),
         words=request.words,
         configuration=at_levels(request.configuration, request.factors, cell.levels),
         seed=cell.seed,
