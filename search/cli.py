@@ -328,9 +328,9 @@ def _has_gpu(ray_address: str | None) -> bool:
 
         cluster.connect(ray_address)
         return cluster.has_gpu()
-    import torch
+    from search.plan.resources import has_own_gpu
 
-    return torch.cuda.is_available()
+    return has_own_gpu()
 
 
 def _absolute(values: dict[str, Any]) -> dict[str, Any]:

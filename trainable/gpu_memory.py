@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from spaces.recipe import Recipe
+from trainable.accelerator import resolve
 
 CONTEXT_BYTES = 600 * 2**20
 """Bytes of a process beside its tensors, for CUDA context and kernels; a cautious guess."""
@@ -38,13 +39,14 @@ class GpuMemory:
 
 
 def measure(device: torch.device | str, *, more_bytes: int = 0) -> GpuMemory | None:
-    """Measure this process's largest GPU memory so far; None without a GPU.
+    """Measure this process's largest GPU memory so far; None on any device but a CUDA one.
 
     Args:
         device: Device of the training.
         more_bytes: Bytes that trials need in addition to the measured run.
     """
-    if torch.device(device).type != "cuda":
+    device = resolve(device)
+    if device.type != "cuda":
         return None
     reserved = torch.cuda.max_memory_reserved(device)
     free, _ = torch.cuda.mem_get_info(device)
@@ -68,5 +70,5 @@ def in_smaller_parts(recipe: Recipe) -> Recipe | None:
 
 def free_cache(device: torch.device | str) -> None:
     """Free the GPU memory that PyTorch caches."""
-    if torch.device(device).type == "cuda":
-        torch.cuda.empty_cache()
+    if resolve(device).type != "cpu":
+        torch.accelerator.empty_cache()

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trainable.accelerator import has_bfloat16
+
 MAX_SKIPS_IN_A_ROW = 20
 """Number of skipped steps after which the loss scale, halved each time, is not the cause."""
 PROBE_MARGIN = 1.2
@@ -234,8 +236,9 @@ def resolve_amp_dtype(
     """Choose the autocast dtype for a recipe's ``amp_dtype`` on ``device``.
 
     Args:
-        amp_dtype: ``none``, ``bfloat16``, ``float16``, or ``auto``: on a CUDA device bfloat16 where
-            the hardware has it, else float16; on a CPU bfloat16 if the probe says so; else none.
+        amp_dtype: ``none``, ``bfloat16``, ``float16``, or ``auto``: bfloat16 on an accelerator
+            whose hardware has it, else float16 on a CUDA device; on a CPU bfloat16 if the probe
+            says so; else none, so on an Apple GPU.
         device: Where the model will be.
         probe: Whether autocast is faster on this CPU for the model at hand, for example
             ``lambda: autocast_is_faster(model, images)``. Resolve once per search, not per trial:
@@ -246,9 +249,10 @@ def resolve_amp_dtype(
     """
     if amp_dtype != "auto":
         return {"none": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[amp_dtype]
+    if has_bfloat16(device):
+        return torch.bfloat16
     if device.type == "cuda":
-        has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
-        return torch.bfloat16 if has_bfloat16 else torch.float16
+        return torch.float16
     if device.type == "cpu" and probe is not None and probe():
         return torch.bfloat16
     return None

@@ -13,6 +13,7 @@ from pyarrow.fs import FileType
 from ray import tune
 
 from trainable import checkpoint
+from trainable.accelerator import resolve
 from trainable.data.bulk_decode import num_cores
 from trainable.data.datasets import Dataset
 from trainable.data.decode_budget import BUDGET
@@ -50,7 +51,7 @@ class RecipeTrainable(tune.Trainable):
         self._reported = 0
         self._live: dict[str, float] = {}
         self._dataset = dataset
-        self._device = torch.device(device)
+        self._device = resolve(device)
         # Copied to the device once, for all trials of this actor.
         self._images = DeviceImages(dataset, self._device) if dataset else None
         self._node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""

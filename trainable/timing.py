@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from spaces.recipe import Recipe
+from trainable.accelerator import resolve
 from trainable.data.datasets import Dataset
 from trainable.data.splits import Split
 from trainable.gpu_memory import GpuMemory, free_cache, in_smaller_parts, measure
@@ -100,7 +101,7 @@ def amp_dtype_of(recipe: Recipe, dataset: Dataset, *, device: str, num_threads: 
             trainer = Trainer(replace(recipe, amp_dtype="none"), dataset, dataset.split)
             return autocast_is_faster(trainer.model.train(), trainer.batch(), pairs=1)
 
-    dtype = resolve_amp_dtype(recipe.amp_dtype, torch.device(device), probe=is_faster)
+    dtype = resolve_amp_dtype(recipe.amp_dtype, resolve(device), probe=is_faster)
     return "none" if dtype is None else str(dtype).removeprefix("torch.")
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from spaces.recipe import Recipe
 from spaces.seeds import drawn_seed
 from spaces.task import Task
+from trainable.accelerator import resolve
 from trainable.augment.batch_augment import Augment, Normalizer
 from trainable.batch_norm import batch_norm_statistics, refresh_batch_norm
 from trainable.data.datasets import Dataset
@@ -68,7 +69,7 @@ class Trainer:
         images: DeviceImages | None = None,
     ) -> None:
         self.recipe = recipe
-        self.device = torch.device(device)
+        self.device = resolve(device)
         self._split = split
         self._images = images or DeviceImages(dataset, self.device)
         num_classes = len(dataset.class_names)

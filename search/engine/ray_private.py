@@ -13,6 +13,8 @@ import ray
 from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 from ray.tune.experiment import Trial
 
+from trainable import accelerator
+
 _SHIPPING_LOG = "ray._private.runtime_env"
 
 
@@ -36,6 +38,9 @@ def start_cluster(temp_dir: Path) -> None:
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
+            # Ray counts CUDA devices itself, and Intel's only with a package that torch does not
+            # need.
+            num_gpus=None if accelerator.kind() in (None, "cuda") else accelerator.num_devices(),
             _temp_dir=str(temp_dir),
         )
     finally:

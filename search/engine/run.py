@@ -27,6 +27,7 @@ from search.engine.scheduler import ConductedScheduler
 from search.engine.searcher import CheckpointNotes, ConductedSearcher, NotPickled
 from search.engine.session_place import SessionPlace, make_session_place
 from search.engine.silence import Silence
+from trainable.accelerator import device_for
 from trainable.data.datasets import Dataset
 from trainable.ray_trainable import RecipeTrainable
 
@@ -110,7 +111,7 @@ def run(
         tune.with_parameters(
             RecipeTrainable,
             dataset=dataset,
-            device="cuda" if resources.gpus_per_trial else "cpu",
+            device=device_for(resources.gpus_per_trial),
             num_threads=max(1, int(resources.cpus_per_trial)),
             checkpoint_every_s=resources.checkpoint_every_s,
         ),

@@ -6,25 +6,41 @@ from functools import partial
 from math import floor
 from typing import ParamSpec, TypeVar
 
-import torch
-
 from search.plan.config import RunConfig
 from spaces.errors import InputError
+from trainable import accelerator
 from trainable.gpu_memory import GpuMemory
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
+def has_own_gpu() -> bool:
+    """Tell whether this machine has a GPU on which trials can run."""
+    return accelerator.kind() is not None
+
+
 def require_places(config: RunConfig) -> None:
-    """Raise if a trial needs more cores or GPUs than this machine has, and would wait for ever.
+    """Raise if a trial asks for more than one GPU, or for more than this machine has.
+
+    It would leave the other GPUs idle, or wait for ever.
 
     Raises:
-        InputError: If it needs more of either.
+        InputError: If it does.
     """
+    if config.gpus_per_trial > 1:
+        raise InputError(
+            "`gpus_per_trial <= 1` must hold, for one trial on several GPUs is not built: each GPU "
+            f"trains a trial of its own, but got {config.gpus_per_trial:g}."
+        )
     if config.ray_address:
         return
-    num_cpus, num_gpus = os.cpu_count() or 1, torch.cuda.device_count()
+    if accelerator.kind() == "mps" and 0 < config.gpus_per_trial < 1:
+        raise InputError(
+            "`gpus_per_trial` must be 0 or 1 on an Apple GPU, which one trial uses at a time, but "
+            f"got {config.gpus_per_trial:g}."
+        )
+    num_cpus, num_gpus = os.cpu_count() or 1, accelerator.num_devices()
     for name, has in (("cpus_per_trial", num_cpus), ("gpus_per_trial", num_gpus)):
         if getattr(config, name) > has:
             raise InputError(
@@ -58,8 +74,8 @@ def num_threads(config: RunConfig) -> int:
 
 
 def device_of(config: RunConfig) -> str:
-    """Return the device of the trials: ``cuda`` or ``cpu``."""
-    return "cuda" if config.gpus_per_trial > 0 else "cpu"
+    """Return the device of the trials, as `trainable.accelerator` names it."""
+    return accelerator.device_for(config.gpus_per_trial)
 
 
 def require_fitting(memory: GpuMemory | None, *, gpus_per_trial: float) -> None:
@@ -104,7 +120,7 @@ def num_workers(config: RunConfig) -> int:
             num_places(cpus_per_trial=config.cpus_per_trial, gpus_per_trial=config.gpus_per_trial),
         )
     if config.gpus_per_trial > 0:
-        return max(1, int(torch.cuda.device_count() / config.gpus_per_trial))
+        return max(1, int(accelerator.num_devices() / config.gpus_per_trial))
     return max(1, int((os.cpu_count() or 1) / config.cpus_per_trial))
 
 

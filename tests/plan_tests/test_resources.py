@@ -5,10 +5,12 @@ from math import floor
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 
 from search.commands.progress import Progress
-from search.plan.resources import _share, in_parts, require_fitting
+from search.plan.config import RunConfig
+from search.plan.resources import _share, in_parts, require_fitting, require_places
 from search.plan.stage_size import StageSize
 from search.records.journal import Journal
 from search.records.trials import Record, TrialSpec
@@ -80,3 +82,29 @@ def test_training_in_parts_is_kept_in_the_journal_and_said_once(tmp_path: Path) 
     assert out.getvalue().count(in_parts("search-0000", batch_size, 2)) == 1
     assert "search-0001" not in out.getvalue()
     assert Journal(tmp_path).trials["search-0001"].records[-1].metrics[PARTS] == 2.0
+
+
+@pytest.mark.parametrize("ray_address", [None, "auto"])
+def test_a_trial_on_several_gpus_is_refused_wherever_it_would_run(ray_address: str | None) -> None:
+    config = RunConfig(
+        dataset="d", run_name="r", created="", gpus_per_trial=2.0, ray_address=ray_address
+    )
+    with pytest.raises(
+        InputError, match=r"`gpus_per_trial <= 1` must hold, .*not built.* but got 2"
+    ):
+        require_places(config)
+
+
+@pytest.mark.parametrize(("share", "is_refused"), [(0.0, False), (0.5, True), (1.0, False)])
+def test_an_apple_gpu_is_given_to_one_trial_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, share: float, is_refused: bool
+) -> None:
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 1)
+    found = torch.device("mps")
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: found)
+    config = RunConfig(dataset="d", run_name="r", created="", gpus_per_trial=share)
+    if is_refused:
+        with pytest.raises(InputError, match="must be 0 or 1 on an Apple GPU"):
+            require_places(config)
+    else:
+        require_places(config)

@@ -26,6 +26,7 @@ from search.records.files import exists
 from spaces.errors import InputError
 from spaces.recipe import Recipe
 from spaces.rescale import rescale
+from trainable import accelerator
 from trainable.data.datasets import Dataset, default_recipe, load_dataset
 from trainable.data.splits import Split
 from trainable.models.build import describe_model, require_dropout
@@ -120,8 +121,8 @@ def with_validation_trained_on(dataset: Dataset) -> Dataset:
 
 
 def device() -> str:
-    """Return the device of a full run: ``cuda`` if there is a GPU, else ``cpu``."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """Return the device of a full run, as `trainable.accelerator` names it: its GPU or the CPU."""
+    return accelerator.device_for(accelerator.num_devices())
 
 
 @dataclass(frozen=True, slots=True)
