@@ -1,6 +1,6 @@
 """Evaluation of a run's model on clean images, with raw weights and with every average."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -26,6 +26,8 @@ EVAL_BATCH_SIZE = 128
 """Images per forward pass of an evaluation; measured fastest per image on a CPU at 32 px."""
 RAW = "raw"
 """Name of the raw weights."""
+CLEAN_TRAIN = "clean_train"
+"""Name of the clean slice of the training images."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,6 +41,23 @@ class ImageResults:
 
     correct: NDArray[np.bool_]
     nll: NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """Results of one evaluation.
+
+    Attributes:
+        metrics: By reported name, such as ``val/top1``.
+        shipped: Results for each image with the weights that ship, by part of the split.
+        raw: The same with the raw weights.
+        num_images: Number of images that went through the model, once for each set of weights.
+    """
+
+    metrics: dict[str, float]
+    shipped: dict[str, ImageResults]
+    raw: dict[str, ImageResults]
+    num_images: int
 
 
 class Measurement:
@@ -76,8 +95,11 @@ class Measurement:
         self._normalize = normalize
         self._clean_train = _clean_slice(split, seed=seed)
 
-    def metrics(self, parts: Sequence[str], *, in_full: bool) -> dict[str, float]:
-        """Compute metrics of the raw weights, the recipe's own average and every level.
+    def measure(self, parts: Sequence[str], *, in_full: bool) -> Measured:
+        """Evaluate the raw weights, the recipe's own average and every level.
+
+        The clean slice of the training images tells how well a recipe fits, which is asked of the
+        weights that ship and of the levels: raw weights beside an average are not evaluated on it.
 
         Args:
             parts: Of the split, beside the clean slice of the training images.
@@ -86,29 +108,22 @@ class Measurement:
         Raises:
             Diverged: If the model's output is not finite.
         """
-        images = {part: self._indices(part) for part in parts} | {"clean_train": self._clean_train}
         metrics: dict[str, float] = {}
-        by_decay: dict[float, dict[str, dict[str, float]]] = {}
-        for name, decay in {RAW: 0.0, **self._ema.decays}.items():
-            if decay not in by_decay:
-                by_decay[decay] = self._measure(name, images, in_full=in_full)
-            for part, values in by_decay[decay].items():
-                for suffix in _suffixes(name, own_decay=self._ema.decays[OWN]):
+        # Every image goes through the same weights once, whatever is asked of its logits.
+        found: dict[tuple[float, str], tuple[dict[str, float], ImageResults]] = {}
+        decays = {RAW: 0.0, **self._ema.decays}
+        for name, decay in decays.items():
+            for part in (*parts, *([] if name == RAW else [CLEAN_TRAIN])):
+                if (decay, part) not in found:
+                    found[decay, part] = self._measure(name, part, in_full=in_full)
+                values, _ = found[decay, part]
+                for suffix in _suffixes(name, own_decay=decays[OWN]):
                     metrics |= {f"{part}{suffix}/{key}": value for key, value in values.items()}
-        return metrics
-
-    def by_image(self, part: str, *, raw: bool = False) -> ImageResults:
-        """Evaluate the shipped weights on each image of a part of the split, in its order.
-
-        Args:
-            part: Of the split.
-            raw: Whether to evaluate the raw weights instead.
-        """
-        indices = self._indices(part)
-        logits, labels = self._logits(RAW if raw else OWN, indices), self._labels[indices]
-        return ImageResults(
-            correct=(logits.argmax(dim=1) == labels).numpy(),
-            nll=F.cross_entropy(logits, labels, reduction="none").numpy(),
+        return Measured(
+            metrics=metrics,
+            shipped={part: found[decays[OWN], part][1] for part in parts},
+            raw={part: found[decays[RAW], part][1] for part in parts},
+            num_images=sum(len(self._indices(part)) for _, part in found),
         )
 
     def by_class(self, part: str, name: str) -> list[float]:
@@ -123,22 +138,27 @@ class Measurement:
             yield self._normalize(self._images[indices])
 
     def _indices(self, part: str) -> NDArray[np.int64]:
+        if part == CLEAN_TRAIN:
+            return self._clean_train
         indices: NDArray[np.int64] = getattr(self._split, part)
         return indices
 
     def _measure(
-        self, name: str, parts: Mapping[str, NDArray[np.int64]], *, in_full: bool
-    ) -> dict[str, dict[str, float]]:
+        self, name: str, part: str, *, in_full: bool
+    ) -> tuple[dict[str, float], ImageResults]:
         metrics_of = full_metrics if in_full else quick_metrics
+        indices = self._indices(part)
+        logits, labels = self._logits(name, indices), self._labels[indices]
         try:
-            measured = {}
-            for part, indices in parts.items():
-                logits, labels = self._logits(name, indices), self._labels[indices]
-                # With errors where a search must know how far it may trust a gain.
-                measured[part] = metrics_of(logits, labels, with_errors=part == "val")
-            return measured
+            # With errors where a search must know how far it may trust a gain.
+            metrics = metrics_of(logits, labels, with_errors=part == "val")
         except NonFiniteError as error:
             raise Diverged(self._precision.num_steps, str(error)) from error
+        images = ImageResults(
+            correct=(logits.argmax(dim=1) == labels).numpy(),
+            nll=F.cross_entropy(logits, labels, reduction="none").numpy(),
+        )
+        return metrics, images
 
     def _logits(self, name: str, indices: NDArray[np.int64]) -> Tensor:
         weights = nullcontext() if name == RAW else self._ema.averaged(name)

@@ -73,11 +73,12 @@ class RecipeTrainable(tune.Trainable):
             epoch = self._trainer.epoch
             if spec.is_evaluated_after(epoch):
                 tests = spec.is_tested_after(epoch)
-                metrics |= self._trainer.evaluate("val", *(["test"] if tests else []))
+                measured = self._trainer.measure("val", *(["test"] if tests else []))
+                metrics |= measured.metrics
                 if tests:
-                    by_image = _packed(self._trainer.by_image("test"))
+                    by_image = _packed(measured.shipped["test"])
                     if spec.recipe.strengths.ema_decay > 0.0:
-                        raw = _packed(self._trainer.by_image("test", raw=True))
+                        raw = _packed(measured.raw["test"])
                         by_image |= {f"raw_{key}": text for key, text in raw.items()}
         except Diverged as error:
             for part in ("val", "clean_train"):

@@ -1,7 +1,6 @@
 """Timing of training steps and evaluation on this machine."""
 
 import statistics
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -68,13 +67,11 @@ def _time_run(recipe: Recipe, dataset: Dataset, *, device: str, num_threads: int
         trainer = Trainer(longer, short, short.split, device=device)
         trainer.train_epoch()
         seconds = [trainer.train_epoch()["cost/train_s"] for _ in range(NUM_STEPS)]
-        started = time.perf_counter()
-        trainer.by_image("val")
-        evaluated_s = (time.perf_counter() - started) / len(short.split.val)
+        evaluated = trainer.measure("val")
     weights = sum(p.numel() * p.element_size() for p in trainer.model.parameters())
     return Timing(
         step_s=statistics.median(seconds),
-        evaluated_image_s=evaluated_s,
+        evaluated_image_s=evaluated.metrics["cost/eval_s"] / evaluated.num_images,
         grad_accum_steps=recipe.grad_accum_steps,
         memory=measure(device, more_bytes=MOST_LEVELS * weights),
         state_bytes=_size_of(trainer.state_dict()),

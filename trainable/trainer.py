@@ -5,6 +5,7 @@ Read `Trainer.train_epoch` and `Trainer._step` from top to bottom: they are the 
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from trainable.data.device_images import DeviceImages
 from trainable.data.splits import Split
 from trainable.ema import OWN, EmaBank
 from trainable.forward_loss import ForwardLoss
-from trainable.measurement import ImageResults, Measurement
+from trainable.measurement import Measured, Measurement
 from trainable.models.build import create_model, describe_model
 from trainable.optim.optimizer_slot import Criterion
 from trainable.optim.optimizers import create_optimizer
@@ -204,16 +205,21 @@ class Trainer:
         return self._normalize(images), targets
 
     def evaluate(self, *parts: str) -> dict[str, float]:
-        """Measure raw weights, the recipe's own average and every level on clean images.
+        """Compute the metrics of `measure`."""
+        return self.measure(*parts).metrics
+
+    def measure(self, *parts: str) -> Measured:
+        """Evaluate raw weights, the recipe's own average and every level on clean images.
 
         Args:
             parts: ``val``, ``test`` or both: parts of the split to measure on, beside the clean
                 slice of the training images.
 
         Returns:
-            ``<part>/...`` and ``clean_train/...`` for the weights that the recipe ships, ``_raw``
-            and ``_ema`` for each, ``.<level>`` for each level, and ``cost/eval_s``: `quick_metrics`
-            of each, and after the last epoch `full_metrics`.
+            Results for each image of the parts, and metrics: ``<part>/...`` and ``clean_train/...``
+            for the weights that the recipe ships, ``_ema`` for its average, ``.<level>`` for each
+            level, ``<part>_raw/...`` for the raw weights, and ``cost/eval_s``: `quick_metrics` of
+            each, and after the last epoch `full_metrics`.
 
         Raises:
             Diverged: If the model's output is not finite.
@@ -223,12 +229,9 @@ class Trainer:
         if self.optimizer.refresh_before_eval:
             self._statistics = self._statistics or batch_norm_statistics(self.model)
             refresh_batch_norm(self.model, self._measurement.clean_batches())
-        metrics = self._measurement.metrics(parts, in_full=self.epoch >= self.recipe.epochs)
-        return metrics | {"cost/eval_s": time.perf_counter() - started}
-
-    def by_image(self, part: str, *, raw: bool = False) -> ImageResults:
-        """Evaluate the shipped (or the raw) weights on each image of a part, in its order."""
-        return self._measurement.by_image(part, raw=raw)
+        measured = self._measurement.measure(parts, in_full=self.epoch >= self.recipe.epochs)
+        cost = {"cost/eval_s": time.perf_counter() - started}
+        return replace(measured, metrics=measured.metrics | cost)
 
     def by_class(self, part: str, name: str = OWN) -> list[float]:
         """Compute the accuracy per class on a part of the split, NaN for a class without images.

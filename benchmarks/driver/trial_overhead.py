@@ -47,7 +47,7 @@ def toy_metrics(strengths: Mapping[str, float], epoch: int) -> dict[str, float]:
     badness = sum(abs(strengths[name]) for name in STRENGTHS[:3])
     top1 = (1.0 - math.exp(-0.3 * epoch)) / (1.0 + badness)
     values = {"top1": top1, "nll": 1.0 - top1, "nll_refined": 1.0 - top1}
-    parts = ("val", "val_raw", "val_ema", "clean_train", "clean_train_raw", "clean_train_ema")
+    parts = ("val", "val_raw", "val_ema", "clean_train", "clean_train_ema")
     metrics = {f"{part}/{key}": value for part in parts for key, value in values.items()}
     return metrics | {"train/loss": 1.0 - top1, "cost/train_s": 0.0, "cost/eval_s": 0.0}
 

@@ -72,7 +72,8 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
     evaluated = evaluation_epochs(
         ref.epochs,
         num_train=facts.num_train,
-        num_evaluated=2 * (facts.num_val + min(facts.num_train, facts.num_val)),
+        # Validation images with raw and averaged weights, training images with those that ship.
+        num_evaluated=2 * facts.num_val + min(facts.num_train, facts.num_val),
     )
     idle = [
         f"{ref.model} {words}; {name} is fixed to {space.raw_of(ref)[name]:g}."

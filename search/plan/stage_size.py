@@ -94,7 +94,8 @@ def search_sizes(plan: Plan, config: RunConfig, timing: Timing | None) -> list[S
         config: The run's settings.
         timing: Measured time of a step and of an evaluated image, or None if unknown.
     """
-    evaluated_s = 4 * plan.data.num_val * timing.evaluated_image_s if timing else 0.0
+    # Validation with raw and averaged weights, and as many training images with those that ship.
+    evaluated_s = 3 * plan.data.num_val * timing.evaluated_image_s if timing else 0.0
     test_s = 2 * plan.data.num_test * timing.evaluated_image_s if timing else 0.0
 
     def full_s(num_evaluations: int, more_s: float = 0.0) -> float | None:
@@ -120,7 +121,7 @@ def search_sizes(plan: Plan, config: RunConfig, timing: Timing | None) -> list[S
                 name=RERUNS,
                 num_trials=num_reruns(config.rerun_top),
                 epochs=epochs,
-                full_s=full_s(2),
+                full_s=full_s(1),
             ),
         ],
         "attribute": [
@@ -128,7 +129,7 @@ def search_sizes(plan: Plan, config: RunConfig, timing: Timing | None) -> list[S
                 name="attribute",
                 num_trials=a_round * config.min_blocks,
                 epochs=epochs,
-                full_s=full_s(2),
+                full_s=full_s(2),  # Two averages more, each on both parts, are 4/3 more.
                 round_size=a_round,
                 max_trials=a_round * config.max_blocks,
             )
@@ -138,7 +139,7 @@ def search_sizes(plan: Plan, config: RunConfig, timing: Timing | None) -> list[S
                 name="confirm",
                 num_trials=usual_confirm_runs(config),
                 epochs=epochs,
-                full_s=full_s(2, more_s=test_s),
+                full_s=full_s(1, more_s=test_s),
             )
         ],
     }

@@ -86,7 +86,9 @@ def test_where_images_are_kept_changes_no_bit_of_a_run(free_bytes: int) -> None:
     for images in (None, DeviceImages(DATASET, CPU, free_bytes=free_bytes)):
         run = Trainer(ALL_AUGMENTATION, DATASET, DATASET.split, images=images)
         run.train_epoch()
-        runs.append([*run.model.state_dict().values(), run.by_image("test").nll.sum()])
+        runs.append(
+            [*run.model.state_dict().values(), run.measure("test").shipped["test"].nll.sum()]
+        )
     assert all(np.array_equal(a, b) for a, b in zip(*runs, strict=True))
 
 

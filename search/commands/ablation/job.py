@@ -60,8 +60,8 @@ def run_seconds(config: RunConfig, plan: Plan, dataset: Dataset, recipe: Recipe)
         )
     except Diverged:
         return None
-    # Validation and as many clean training images, on the raw weights and on their average.
-    evaluated_s = 4 * plan.data.num_val * timing.evaluated_image_s
+    # Validation with raw and averaged weights, and as many training images with those that ship.
+    evaluated_s = 3 * plan.data.num_val * timing.evaluated_image_s
     return plan.task.total_steps * timing.step_s + evaluated_s
 
 
