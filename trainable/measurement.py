@@ -35,12 +35,19 @@ class ImageResults:
     """Results for each image.
 
     Attributes:
-        correct: Whether the top-1 prediction is right.
+        label: Index of the true class.
+        predicted: Index of the class with the largest output.
         nll: Log-loss in nats.
     """
 
-    correct: NDArray[np.bool_]
+    label: NDArray[np.int64]
+    predicted: NDArray[np.int64]
     nll: NDArray[np.float32]
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """Whether the top-1 prediction is right."""
+        return np.asarray(self.predicted == self.label)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,7 +162,8 @@ class Measurement:
         except NonFiniteError as error:
             raise Diverged(self._precision.num_steps, str(error)) from error
         images = ImageResults(
-            correct=(logits.argmax(dim=1) == labels).numpy(),
+            label=labels.numpy(),
+            predicted=logits.argmax(dim=1).numpy(),
             nll=F.cross_entropy(logits, labels, reduction="none").numpy(),
         )
         return metrics, images

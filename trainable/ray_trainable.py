@@ -76,7 +76,8 @@ class RecipeTrainable(tune.Trainable):
                 measured = self._trainer.measure("val", *(["test"] if tests else []))
                 metrics |= measured.metrics
                 if tests:
-                    by_image = _packed(measured.shipped["test"])
+                    shipped = measured.shipped["test"]
+                    by_image = _packed(shipped) | _classes(shipped)
                     if spec.recipe.strengths.ema_decay > 0.0:
                         raw = _packed(measured.raw["test"])
                         by_image |= {f"raw_{key}": text for key, text in raw.items()}
@@ -180,4 +181,12 @@ def _packed(images: ImageResults) -> dict[str, str]:
     return {
         "correct": base64.b64encode(np.packbits(images.correct).tobytes()).decode(),
         "nll": base64.b64encode(images.nll.astype("<f2").tobytes()).decode(),
+    }
+
+
+def _classes(images: ImageResults) -> dict[str, str]:
+    """Encode the true and the predicted class of each image as text, in four bytes each."""
+    return {
+        "label": base64.b64encode(images.label.astype("<u4").tobytes()).decode(),
+        "predicted": base64.b64encode(images.predicted.astype("<u4").tobytes()).decode(),
     }

@@ -115,7 +115,7 @@ class ConductedScheduler(NotPickled, FIFOScheduler):
             self._conductor.place(spec.trial_id, node=result["node"], host=result["hostname"])
         go_on: str = TrialScheduler.CONTINUE
         stop: str = TrialScheduler.STOP
-        keys = ("correct", "nll", "raw_correct", "raw_nll")
+        keys = ("correct", "nll", "raw_correct", "raw_nll", "label", "predicted")
         by_image = {key: text for key in keys if (text := result.get(f"by_image/{key}"))}
         if by_image:
             # Before the record, as the predictions must exist once the record does.

@@ -9,6 +9,7 @@ from search.records.files import write_text
 from search.records.metrics import decided_by
 from search.records.trials import Trial
 from search.report.answer import Answer, Progress, answer_of, progress_of
+from search.report.class_section import ClassSection, class_section
 from search.report.confirmed_recipes import ConfirmedRecipes, confirmed_recipes
 from search.report.dial_table import DialTable, dial_table
 from search.report.figures.catalogue import Figure, figures
@@ -36,6 +37,7 @@ class Report:
         dials: Table under the figure of the dials, or None without a verdict.
         fit: Fit states, or None without a verdict.
         confirmed: Table under the figure of the confirmation, or None before it.
+        classes: Results by class under the confusion matrix; None if they are not known.
         least_trials: Number of trials below which no response curve is drawn.
         leaderboard: Recipes of the search in their order, or None if none ran to the end.
         runs: Table of all runs.
@@ -51,6 +53,7 @@ class Report:
     dials: DialTable | None
     fit: Fit | None
     confirmed: ConfirmedRecipes | None
+    classes: ClassSection | None
     least_trials: int
     leaderboard: Leaderboard | None
     runs: RunsTable
@@ -79,6 +82,7 @@ def report(
     metric = decided_by(config.metric)
     verdict = analysis.verdict if analysis else None
     is_confirmed = verdict is not None and verdict.confirmed is not None
+    confusion = analysis.confusion if analysis else None
     shown = Report(
         run_name=config.run_name,
         about=f"{config.run_name} · {plan.data.name}, {plan.data.num_train} training images · "
@@ -89,6 +93,7 @@ def report(
         dials=dial_table(analysis) if analysis else None,
         fit=verdict.fit if verdict else None,
         confirmed=confirmed_recipes(plan, analysis) if analysis and is_confirmed else None,
+        classes=class_section(confusion, plan.data.class_names) if confusion else None,
         least_trials=least_trials(plan.space.free_names),
         leaderboard=leaderboard(config, plan, trials),
         runs=runs_table(trials, metric, space=plan.space, shows_test=analysis is not None),

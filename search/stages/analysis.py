@@ -12,6 +12,7 @@ from search.records.trials import Trial
 from search.stages.advice import Advice, advise
 from search.stages.experiment import NO_AVERAGE, confirm_roles, experiment_factors, same_role
 from search.stages.fresh_runs import (
+    advised_confusion,
     confirmed,
     evidence,
     fit_evidence,
@@ -27,6 +28,7 @@ from search.stages.simpler import (
     without_average,
 )
 from search.verdict.confirmation import choose_export
+from search.verdict.confusion import Confusion
 from search.verdict.design import EMA_FACTOR, Factors
 from search.verdict.dials import decide
 from search.verdict.effects import Effect, Run
@@ -59,6 +61,8 @@ class Analysis:
         measured: Mean over fresh seeds by role, then by metric.
         edges: Ends of axes at which the best trials lie together, with the range to try next.
         verdict: The content of ``verdict.json``.
+        confusion: Which classes the advised recipe takes for which on the test images; None where
+            that is not known.
     """
 
     best: Recipe
@@ -70,6 +74,7 @@ class Analysis:
     measured: dict[str, dict[str, float]]
     edges: tuple[EdgeWarning, ...]
     verdict: Verdict
+    confusion: Confusion | None = None
 
 
 def analyse(journal: Journal, plan: Plan, config: RunConfig) -> Analysis:
@@ -153,6 +158,7 @@ def analyse(journal: Journal, plan: Plan, config: RunConfig) -> Analysis:
         measured={role: means(trials) for role, trials in compared.items()},
         edges=_edges(journal.of_stage("search"), plan, config),
         verdict=verdict,
+        confusion=advised_confusion(by_role, plan, config),
     )
 
 

@@ -15,6 +15,7 @@ from search.records.metrics import NLL, TOP1, Metric, decided_by
 from search.records.trials import Trial
 from search.stages.experiment import confirm_roles, longer_recipe
 from search.verdict.confirmation import FREE_ROLES, SeedResult, confirm
+from search.verdict.confusion import Confusion, confusion_of
 from search.verdict.fit_evidence import LONGER, ROLES, FitEvidence
 from search.verdict.schema import Confirmed
 from spaces.recipe import Recipe
@@ -138,7 +139,7 @@ def read_predictions(
         raw: Whether to read those of the raw weights; empty where a recipe with an average was run
             before these were kept.
     """
-    packed = read_json(run_dir / "predictions" / f"{trial.spec.trial_id}.json")
+    packed = _packed(run_dir, trial)
     prefix = "raw_" if raw and trial.spec.recipe.strengths.ema_decay > 0.0 else ""
     if f"{prefix}nll" not in packed:
         return {}
@@ -148,3 +149,26 @@ def read_predictions(
         TOP1.on("test"): np.unpackbits(bits, count=num_images).astype(np.float64),
         NLL.on("test"): nll.astype(np.float64),
     }
+
+
+def advised_confusion(by_role: ByRole, plan: Plan, config: RunConfig) -> Confusion | None:
+    """Count which class the advised recipe's runs take for which on the test images.
+
+    None if it was not run, or by an older version, which did not keep the predicted classes.
+    """
+    packed = [_packed(config.path, t) for t in by_role.get("advised", ()) if t.is_full_length]
+    if not all("predicted" in run for run in packed):
+        return None
+    return confusion_of(
+        [(_indices(run["label"]), _indices(run["predicted"])) for run in packed],
+        num_classes=plan.task.num_classes,
+    )
+
+
+def _packed(run_dir: Path, trial: Trial) -> dict[str, str]:
+    found: dict[str, str] = read_json(run_dir / "predictions" / f"{trial.spec.trial_id}.json")
+    return found
+
+
+def _indices(text: str) -> NDArray[np.int64]:
+    return np.frombuffer(base64.b64decode(text), dtype="<u4").astype(np.int64)

@@ -500,6 +500,7 @@ def test_a_finished_run_has_all_figures_in_the_order_of_the_report() -> None:
         "dials",
         "fit_map",
         "confirmed",
+        "confusion",
         "ema_ladder",
         "responses",
         "learning_curves",

@@ -32,6 +32,7 @@ from tests.support.finished_run import (
 
 SECTIONS = (
     "confirmed",
+    "confusion",
     "dials",
     "fit_map",
     "ema_ladder",
@@ -202,7 +203,7 @@ def test_every_dial_is_in_the_table_with_its_turn_and_numbers(done: Page) -> Non
     assert "intervals are for this pool of images" in done.says("dials")
 
 
-@pytest.mark.parametrize("name", SECTIONS[:5])
+@pytest.mark.parametrize("name", SECTIONS[:6])
 def test_a_figure_has_two_layouts_and_one_line_that_says_what_to_see(done: Page, name: str) -> None:
     (figure,) = done.find("figure", name)
     (caption,) = done.find("figcaption", name)
@@ -230,6 +231,19 @@ def test_a_figure_holds_its_marks_in_each_layout(
 ) -> None:
     marks = [n for n in done.find("g", name) if n.attributes.get("data-kind") == kind]
     assert len(marks) == 2 * number
+
+
+def test_the_worst_class_is_named_above_a_row_for_each_class(done: Page) -> None:
+    assert "worst class of the advised recipe is “zero”: 91.0 % of its 250" in done.says(
+        "confusion"
+    )
+    rows = [node.text for node in done.find("tr", "confusion")][1:]
+    assert ["zero" in rows[0], "one" in rows[1], len(rows)] == [True, True, 2]
+
+
+def test_a_run_of_an_older_version_says_why_it_has_no_classes() -> None:
+    page = a_page(analysis=replace(an_analysis(), confusion=None))
+    assert "an older version made them" in page.says("confusion")
 
 
 def test_the_fit_and_its_reasons_are_said(done: Page) -> None:

@@ -79,7 +79,7 @@ def test_each_look_spends_its_own_share_of_the_error(
 
 
 def confirmed_run(
-    tmp_path: Path, plan: Plan, *, diverging: tuple[str, ...] = ()
+    tmp_path: Path, plan: Plan, *, diverging: tuple[str, ...] = (), keeps_classes: bool = False
 ) -> tuple[Journal, RunConfig]:
     """A diagnosis whose best wins on validation images and not on test images."""
     config = a_config(tmp_path, stages=("attribute", "confirm"))
@@ -106,6 +106,13 @@ def confirmed_run(
         correct = np.packbits(np.arange(plan.data.num_test) % 5 > 0).tobytes()
         nll = np.full(plan.data.num_test, 0.4, "<f2").tobytes()
         packed = {"correct": b64encode(correct).decode(), "nll": b64encode(nll).decode()}
+        if keeps_classes:
+            # Every image is of class 1, and the reference takes a fifth of them for class 0.
+            label = np.ones(plan.data.num_test, "<u4")
+            predicted = label * (np.arange(plan.data.num_test) % 5 > 0)
+            predicted = predicted if spec.role == "reference" else 0 * label
+            for name, values in (("label", label), ("predicted", predicted)):
+                packed[name] = b64encode(values.astype("<u4").tobytes()).decode()
         write_json(config.path / "predictions" / f"{spec.trial_id}.json", packed)
     return journal, config
 
@@ -115,6 +122,22 @@ def test_where_no_dial_turned_the_reference_is_the_advised_recipe(tmp_path: Path
     found = analyse(journal, a_plan(), config)
     assert found.advice.recipe == REFERENCE
     assert found.best == a_plan().anchors["scaled"]
+    journal.close()
+
+
+def test_what_the_advised_recipe_takes_for_what_is_counted_over_its_seeds(tmp_path: Path) -> None:
+    plan = a_plan()
+    journal, config = confirmed_run(tmp_path, plan, keeps_classes=True)
+    found = analyse(journal, plan, config).confusion
+    assert found is not None
+    # The advised recipe is the reference.
+    assert found.counts.tolist() == [[[0, 0], [100, 400]]] * config.confirm_seeds
+    journal.close()
+
+
+def test_runs_of_an_older_version_have_no_confusion_matrix(tmp_path: Path) -> None:
+    journal, config = confirmed_run(tmp_path, a_plan())
+    assert analyse(journal, a_plan(), config).confusion is None
     journal.close()
 
 

@@ -6,11 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from search.plan.config import RunConfig
 from search.plan.plan import DataFacts, Plan
 from search.records.trials import Record, Trial, TrialSpec
 from search.stages.advice import Advice
 from search.stages.analysis import Analysis
+from search.verdict.confusion import Confusion
 from search.verdict.design import Factors
 from search.verdict.schema import Confirmed, Cost, Dial, Estimate, Fit, Verdict
 from spaces.edges import EdgeWarning
@@ -230,6 +233,10 @@ DIALS = (
 )
 
 
+CONFUSION = Confusion(counts=np.array([[[230, 20], [5, 245]], [[225, 25], [5, 245]]]))
+"""Of 250 test images of each of two classes, by two seeds: the first class is the worse one."""
+
+
 def an_analysis(dials: tuple[Dial, ...] = DIALS, **changes: Any) -> Analysis:
     roles = ("reference", "best", "off", "scaled", "advised")
     confirmed = Confirmed(
@@ -279,4 +286,5 @@ def an_analysis(dials: tuple[Dial, ...] = DIALS, **changes: Any) -> Analysis:
         edges=(EDGE,),
         measured={role: scores(0.9, 0.98, test__top1=0.93, test__nll=0.4) for role in roles},
         verdict=Verdict(**values | changes),
+        confusion=CONFUSION,
     )

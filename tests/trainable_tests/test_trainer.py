@@ -350,6 +350,8 @@ def test_results_by_image_agree_with_test_metrics(dataset: Dataset) -> None:
     for name, weights in (("test", measured.shipped), ("test_raw", measured.raw)):
         images = weights["test"]
         assert images.correct.mean() == pytest.approx(measured.metrics[f"{name}/top1"])
+        assert images.label.tolist() == dataset.labels[dataset.split.test].tolist()
+        assert 0 <= images.predicted.min() <= images.predicted.max() < 3
         assert images.nll.mean() == pytest.approx(measured.metrics[f"{name}/nll"], rel=1e-5)
 
 

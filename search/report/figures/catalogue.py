@@ -17,6 +17,7 @@ from search.records.files import write_text
 from search.records.metrics import TOP1, Metric
 from search.records.trials import Trial
 from search.report.figures.confirmed import confirmation
+from search.report.figures.confusion import MOST_CLASSES, confusion_figure
 from search.report.figures.dials import tornado
 from search.report.figures.drawing import Drawing, svg
 from search.report.figures.ema_ladder import has_ladder, ladder
@@ -89,6 +90,10 @@ def figures(
         recipes = (analysis.best, analysis.advice.recipe)
         draw = partial(confirmation, plan, trials, *recipes, confirmed, metric=metric)
         found.append(_figure("confirmed", draw))
+    if analysis is not None and analysis.confusion is not None:
+        draw = partial(confusion_figure, analysis.confusion, plan.data.class_names)
+        is_whole = analysis.confusion.num_classes <= MOST_CLASSES
+        found.append(_figure("confusion", draw, "confusion" if is_whole else "mix_ups"))
     if has_ladder(trials):
         found.append(_figure("ema_ladder", partial(ladder, plan, trials, metric=metric)))
     evidence = search_evidence(plan, trials, metric)
@@ -108,8 +113,8 @@ def write_figures(directory: Path, drawn: Mapping[str, Figure]) -> None:
         (directory / f"{name}.png").write_bytes(figure.png())
 
 
-def _figure(name: str, draw: Callable[[float], Drawing]) -> Figure:
-    title, caption = _WORDS[name]
+def _figure(name: str, draw: Callable[[float], Drawing], words: str = "") -> Figure:
+    title, caption = _WORDS[words or name]
     return Figure(name=name, title=title, caption=caption, draw=draw)
 
 
@@ -128,6 +133,16 @@ _WORDS = {
         "Confirmed on test images",
         "A mark per fresh seed, an upright bar for their mean; below, the paired difference with "
         "its 95 % interval: it counts if it leaves out zero.",
+    ),
+    "confusion": (
+        "Confusion matrix of the advised recipe",
+        "A row is a true class, a column a predicted one, in percent of the test images of the "
+        "row, as the mean over fresh seeds: the diagonal is right, all else is mistaken.",
+    ),
+    "mix_ups": (
+        "Most frequent mix-ups of the advised recipe",
+        "A true class and what its test images are taken for, those with most images first; a bar "
+        "is their share of the images of the true class, as the mean over fresh seeds.",
     ),
     "ema_ladder": (
         "Weight averages of the same runs",

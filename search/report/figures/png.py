@@ -1,6 +1,7 @@
 """Rendering of drawings as PNG, for pages that show pictures only."""
 
 import io
+import warnings
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
@@ -45,7 +46,10 @@ def png(drawing: Drawing) -> bytes:
             artist = _artist(item, order)
             axes.add_line(artist) if isinstance(artist, Line2D) else axes.add_patch(artist)
     file = io.BytesIO()
-    canvas.savefig(file, format="png", dpi=_DPI, facecolor=LIGHT["paper"])
+    with warnings.catch_warnings():
+        # Names of classes may be in a script that Matplotlib's own font lacks; they are numbered.
+        warnings.filterwarnings("ignore", r"Glyph \d+", UserWarning)
+        canvas.savefig(file, format="png", dpi=_DPI, facecolor=LIGHT["paper"])
     return file.getvalue()
 
 
