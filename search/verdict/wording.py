@@ -127,28 +127,6 @@ def _rough(number: int) -> str:
     return f"{rounded:,}" if rounded <= 10_000 else "more than 10,000"
 
 
-def dial_sentence(dial: Dial) -> str:
-    """Write one sentence on a dial: the turn, the values, the effect and the remark."""
-    name = f"`{dial.strength}`"
-    values = f"from {raw(dial.reference)} to {raw(dial.recommended)}"
-    if dial.turn in ("down", "up"):
-        head = f"Turn {name} {dial.turn} {values}"
-        if dial.decided_by in dial.effect:
-            metric = str(dial.decided_by)
-            gain = change_with_interval(metric, dial.effect[metric])
-            head += f": {gain} of {metric_words(metric)}"
-    elif dial.turn == "leave":
-        head = f"Leave {name} at {raw(dial.reference)}"
-    else:
-        head = f"{name} is not decided"
-        if dial.matters_less_than is not None:
-            most = change(dial.judged_by, dial.matters_less_than).lstrip("+")
-            head += f", but matters less than {most} either way"
-        if dial.more_runs is not None:
-            head += f"; {runs_range(dial.more_runs)} would decide it"
-    return f"{head}; {dial.remark}." if dial.remark else f"{head}."
-
-
 def pool_sentence(dials: Sequence[Dial]) -> str:
     """Return the sentence on the scope of the effects' intervals; empty if none is known."""
     ends = (end for dial in dials for of in dial.effect.values() for end in of.ci95)

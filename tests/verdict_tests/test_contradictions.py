@@ -31,7 +31,6 @@ from search.tracking.notes import answer
 from search.verdict.answer.sureness import statements
 from search.verdict.design import EMA_FACTOR
 from search.verdict.schema import Dial, Estimate
-from search.verdict.wording import dial_sentence
 from tests.support.random_verdicts import RandomRun, random_run
 
 TEST, VAL = TOP1.on("test"), TOP1.on("val")
@@ -95,7 +94,7 @@ def about_dials(run: RandomRun) -> list[str]:
     verdict = run.analysis.verdict
     kept = {s.strength: s for s in statements(verdict.dials, run.analysis.tried)}
     for dial in verdict.dials:
-        effect, sentence = dial.effect.get(VAL), dial_sentence(dial)
+        effect, sentence = dial.effect.get(VAL), kept[dial.strength].text
         deciding = dial.effect.get(str(dial.decided_by))
         if is_turned(dial) and deciding is not None:
             gain = deciding.times(metric_of(str(dial.decided_by)).sign).mean
@@ -107,7 +106,7 @@ def about_dials(run: RandomRun) -> list[str]:
                 found.append(f"does worse, or better: {kept[dial.strength].text} {effect}")
         if dial.matters_less_than is not None and effect is not None:
             most = max(map(abs, effect.ci95))
-            if most > dial.matters_less_than + 1e-9 or "noise is unknown" in sentence:
+            if most > dial.matters_less_than + 1e-9 or "noise is unknown" in dial.remark:
                 found.append(f"bound without ground: {sentence}")
     return found
 

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from search.records.metrics import POINTS
+from search.verdict.answer.sureness import statements
 from search.verdict.schema import Confirmed, Dial, Estimate, Fit
 from search.verdict.wording import (
     change,
     change_with_interval,
     confirmed_sentence,
     count,
-    dial_sentence,
     experiment_sentence,
     exported_sentence,
     listed,
@@ -96,37 +96,40 @@ def dial(strength: str, turn: str, **values: object) -> Dial:
 
 
 @pytest.mark.parametrize(
-    ("given", "text"),
+    ("given", "group", "text"),
     [
         (
             dial("label_smoothing", "down"),
-            "Turn `label_smoothing` down from 0.1 to 0: +1.2 points [+0.3, +2.1] of validation "
-            "top-1.",
+            "sure",
+            "label_smoothing 0.1 -> 0: +1.2 points [+0.3, +2.1]",
         ),
         (
-            dial("label_smoothing", "leave", remark="the best recipe has the same value"),
-            "Leave `label_smoothing` at 0.1; the best recipe has the same value.",
+            dial("label_smoothing", "leave", recommended=0.1),
+            "keep",
+            "label_smoothing 0.1: no other value does better",
         ),
         (
-            dial(
-                "label_smoothing",
-                "inconclusive",
-                runs_to_decide=24,
-                more_runs=(16, 872),
-                matters_less_than=0.0131,
-            ),
-            "`label_smoothing` is not decided, but matters less than 1.3 points either way; "
-            "16 to 900 more runs would decide it.",
+            dial("label_smoothing", "inconclusive", recommended=0.1, matters_less_than=0.0131),
+            "open",
+            "label_smoothing 0.1: matters less than 1.3 points",
         ),
-        (dial("label_smoothing", "inconclusive"), "`label_smoothing` is not decided."),
+        (
+            dial("label_smoothing", "inconclusive", recommended=0.1),
+            "open",
+            "label_smoothing 0.1: cannot be told from these runs",
+        ),
         (
             dial("warmup_fraction", "down", decided_by="diverged", remark="8 of 8 runs diverged"),
-            "Turn `warmup_fraction` down from 0.1 to 0; 8 of 8 runs diverged.",
+            "sure",
+            "warmup_fraction 0.1 -> 0: 8 of 8 runs diverged",
         ),
     ],
 )
-def test_each_turn_has_its_sentence(given: Dial, text: str) -> None:
-    assert dial_sentence(given) == text
+def test_each_turn_is_said_with_its_value_and_its_ground(
+    given: Dial, group: str, text: str
+) -> None:
+    (said,) = statements([given])
+    assert (said.group, said.text) == (group, text)
 
 
 def test_what_intervals_hold_for_is_said_where_there_are_any() -> None:
