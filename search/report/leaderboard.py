@@ -3,16 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
-from search.records.metrics import decided_by, metric_of
+from search.records.metrics import Metric, decided_by, metric_of
 from search.records.trials import Trial
 from search.report.render import Table
 from search.report.runs_table import what
-from search.stages.selection import pick, ranked
-from search.verdict.wording import count, metric_words
+from search.stages.standings import Standing, reason_of_pick, standings
+from search.verdict.wording import metric_words
 
 MOST_PLACES = 20
 """Rows of the table; all runs follow below it anyway."""
@@ -20,7 +18,7 @@ MOST_PLACES = 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Leaderboard:
-    """The table, and a sentence on the order and on why the pick is the pick."""
+    """The table, and sentences on the order and on why the pick is the pick."""
 
     table: Table
     why: str
@@ -28,59 +26,42 @@ class Leaderboard:
 
 def leaderboard(config: RunConfig, plan: Plan, trials: Sequence[Trial]) -> Leaderboard | None:
     """Build the table from the trials of the search, or return None if none ran to the end."""
-    searched = [trial for trial in trials if trial.spec.stage == "search"]
-    order = ranked(searched, metric=config.metric, num_val=plan.data.num_val)
-    if not order:
+    num_val = plan.data.num_val
+    found = standings(trials, top=config.rerun_top, metric=config.metric, num_val=num_val)
+    if not found:
         return None
-    picked = pick(searched, top=config.rerun_top, metric=config.metric, num_val=plan.data.num_val)
-    shown = tuple(dict.fromkeys((metric_of(config.metric), decided_by(config.metric))))
-    again = {t.spec.trial_id: _again(searched, t, config.metric) for t in order}
-    rows = []
-    for place, trial in enumerate(order[:MOST_PLACES], start=1):
-        is_picked = trial.spec.recipe == picked
-        values = [trial.records[-1].metrics.get(metric.on("val")) for metric in shown]
-        rows.append(
-            (
-                f"{place}{' ★ picked' if is_picked else ''}",
-                f"{trial.spec.trial_id}, {what(trial)}",
-                *(
-                    "" if value is None else metric.unit.value(value)
-                    for metric, value in zip(shown, values, strict=True)
-                ),
-                again[trial.spec.trial_id],
-            )
-        )
-    searched_by = metric_words(config.metric)
-    num_again = sum(bool(text) for text in again.values())
-    head = f"Placed by {searched_by} of the first run, as the search proposes and stops by it"
-    if num_again > 1:
-        head += (
-            f". The first {count(num_again, 'recipe')} ran again on fresh splits and seeds, as the "
-            "best of many owes part of its place to luck: of those that ran again most often, the "
-            "best mean is the pick"
-        )
+    metric = metric_of(config.metric)
+    shown = tuple(dict.fromkeys((metric, decided_by(config.metric))))
+    # The pick has its row however far down it stands.
+    rows = [one for one in found if one.place <= MOST_PLACES or one.is_picked]
+    again = ", so the first few ran again on fresh splits and seeds"
     return Leaderboard(
         table=Table(
             head=(
                 "place",
                 "run",
-                *(f"val {metric.head}" for metric in shown),
-                f"again: mean of {shown[0].head}",
+                *(f"val {shown_metric.head}" for shown_metric in shown),
+                f"again: mean of {metric.head}",
             ),
-            rows=tuple(rows),
+            rows=tuple(_row(one, shown) for one in rows),
             numeric=frozenset(range(2, len(shown) + 3)),
         ),
-        why=f"{head}.",
+        why=f"Placed by {metric_words(config.metric)} of the first run, by which the search "
+        "proposes and stops; the best of many owes part of its place to luck"
+        f"{again if any(one.num_again for one in found) else ''}. "
+        f"{reason_of_pick(found, metric=config.metric, num_val=num_val)}",
     )
 
 
-def _again(trials: Sequence[Trial], trial: Trial, metric: str) -> str:
-    """Return the mean over reruns and their number, or an empty text without any."""
-    found = [
-        t.records[-1].metrics[metric]
-        for t in trials
-        if t.spec.rerun_of == trial.spec.trial_id and t.is_full_length
-    ]
-    if not found:
-        return ""
-    return f"{metric_of(metric).unit.value(float(np.mean(found)))} ({len(found)})"
+def _row(one: Standing, shown: Sequence[Metric]) -> tuple[str, ...]:
+    values = [one.trial.records[-1].metrics.get(metric.on("val")) for metric in shown]
+    again = "" if one.again is None else f"{shown[0].unit.value(one.again)} ({one.num_again})"
+    return (
+        f"{one.place}{' ★ picked' if one.is_picked else ''}",
+        f"{one.trial.spec.trial_id}, {what(one.trial)}",
+        *(
+            "" if value is None else metric.unit.value(value)
+            for metric, value in zip(shown, values, strict=True)
+        ),
+        again,
+    )

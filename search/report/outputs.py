@@ -12,7 +12,7 @@ from search.recipes.torchvision_export import torchvision_flags
 from search.recipes.yaml_file import write_recipe
 from search.records.files import write_json, write_text
 from search.records.journal import Journal
-from search.records.metrics import decided_by
+from search.records.metrics import decided_by, metric_of
 from search.records.trials import Trial
 from search.report.figures.catalogue import figures, write_figures
 from search.report.page import write_report
@@ -57,9 +57,9 @@ def write_outputs(config: RunConfig, plan: Plan, journal: Journal, analysis: Ana
     )
     trials = list(journal.trials.values())
     write_report(config, plan, trials, analysis)
-    write_figures(
-        config.path / "figures", figures(plan, trials, analysis, decided_by(config.metric))
-    )
+    first, searched_by = decided_by(config.metric), metric_of(config.metric)
+    drawn = figures(plan, trials, analysis, first, searched_by=searched_by)
+    write_figures(config.path / "figures", drawn)
 
 
 def write_recipes(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
 from search.records.files import write_text
-from search.records.metrics import decided_by
+from search.records.metrics import decided_by, metric_of
 from search.records.trials import Trial
 from search.report.answer import Answer, Progress, answer_of, progress_of
 from search.report.class_section import ClassSection, class_section
@@ -89,7 +89,7 @@ def report(
         f"{plan.reference.model}, {plan.task.total_steps} steps · reference: {config.reference}",
         answer=answer_of(analysis) if analysis else None,
         progress=None if verdict else progress_of(config, plan, trials),
-        figures=figures(plan, trials, analysis, metric),
+        figures=figures(plan, trials, analysis, metric, searched_by=metric_of(config.metric)),
         dials=dial_table(analysis) if analysis else None,
         fit=verdict.fit if verdict else None,
         confirmed=confirmed_recipes(plan, analysis) if analysis and is_confirmed else None,

@@ -66,9 +66,14 @@ def reruns(
 
 
 def pick(trials: Sequence[Trial], *, top: int, metric: str, num_val: int) -> Recipe:
-    """Return the recipe with the best mean score over reruns, among those with the most reruns.
+    """Return the recipe of `picked_trial`."""
+    return picked_trial(trials, top=top, metric=metric, num_val=num_val).spec.recipe
 
-    Without any rerun it is the recipe of the first trial of `ranked`.
+
+def picked_trial(trials: Sequence[Trial], *, top: int, metric: str, num_val: int) -> Trial:
+    """Return the trial whose recipe has the best mean score over reruns, of those with the most.
+
+    Without any rerun it is the first trial of `ranked`.
 
     Raises:
         RuntimeError: If no trial ran to full length.
@@ -81,7 +86,7 @@ def pick(trials: Sequence[Trial], *, top: int, metric: str, num_val: int) -> Rec
         scores = _rerun_scores(trials, trial, metric, num_val)
         return len(scores), sum(scores) / len(scores) if scores else -math.inf
 
-    return max(order[: max(1, top)], key=standing).spec.recipe
+    return max(order[: max(1, top)], key=standing)
 
 
 def _rounds(trials: Sequence[Trial], top: int, metric: str, num_val: int) -> list[list[Trial]]:

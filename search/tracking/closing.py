@@ -1,6 +1,5 @@
 """Writing of a search's view, artifacts, description and tags to MLflow."""
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,6 +36,7 @@ def set_view(mirror: Mirror) -> None:
         title=info.title,
         names=mirror.told.names,
         metric=mirror.told.metric,
+        searched_by=mirror.told.searched_by,
         kind=kind,
     )
     if not kind:  # The experiment's description is about searches.
@@ -136,25 +136,14 @@ def publish(
 
 
 def _runs_that_matter(mirror: Mirror, trials: Sequence[Trial]) -> Mapping[str, str]:
-    """Return the addresses of the best trial, the reference and each role's first confirmation."""
+    """Return the addresses of the pick, the reference and each role's first confirmation."""
     chosen: dict[str, Trial] = {}
     for trial in trials:
         if trial.spec.role == "anchor:reference" or trial.spec.stage == "confirm":
             chosen.setdefault(trial.spec.role, trial)
-    searched = [
-        t
-        for t in trials
-        if t.spec.stage == "search" and t.spec.rerun_of is None and t.is_full_length
-    ]
-    metric = mirror.told.metric
-
-    def value(trial: Trial) -> float:
-        last = trial.last(metric.on("val"))
-        return -math.inf if last is None else metric.sign * last
-
-    best = max(searched, key=value, default=None)
-    if best is not None:
-        chosen = {"best trial": best, **chosen}
+    picked = next((one.trial for one in mirror.told.standings(trials) if one.is_picked), None)
+    if picked is not None:
+        chosen = {"picked": picked, **chosen}
     return {
         run_name(trial): view.run_url(
             mirror.store.experiment_id, mirror.children[trial.spec.trial_id].run_id

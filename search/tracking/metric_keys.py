@@ -54,12 +54,12 @@ def search_best_name(metric: Metric) -> str:
     return f"search/best_val_{metric.name}"
 
 
-def metric_keys(metric: Metric) -> tuple[str, ...]:
-    """List all names that a search may log, where ``metric`` decides first."""
+def metric_keys(metric: Metric, searched_by: Metric) -> tuple[str, ...]:
+    """List all names that a search by one metric may log, where ``metric`` decides first."""
     return (
         *epoch_metrics(LEVELS),
         *(best_name(held) for held in bests().values()),
-        final_name(metric),
+        *dict.fromkeys((final_name(metric), final_name(searched_by))),
         RANK_METRIC,
     )
 

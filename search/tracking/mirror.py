@@ -67,6 +67,7 @@ class Child:
     has_final: bool
     colour: str
     rank: float | None
+    place: Mapping[str, str]
 
 
 class Mirror:
@@ -93,6 +94,7 @@ class Mirror:
         # The experiment may have been deleted meanwhile, and a query in it would find nothing.
         store.require_active()
         self.parent = self._open_parent()
+        self._finals = tuple(dict.fromkeys((told.searched_by, told.metric)))
         self._num_best = 0
         self._best_name = search_best_name(told.metric)
         if self._best_name in self._parent_metrics:
@@ -123,7 +125,7 @@ class Mirror:
             child.status = status
         metrics = list(trial_fields.points(trial, after=child.epoch))
         if not child.has_final:
-            metrics += trial_fields.final_point(trial, self.told.metric)
+            metrics += trial_fields.final_points(trial, self._finals)
         params: Mapping[str, str] = {}
         if not child.has_params:
             params = trial_fields.params(trial, self.told)
@@ -184,6 +186,15 @@ class Mirror:
                 tags = {"mlflow.runColor": colours[name]}
             self.store.log(child.run_id, metrics=rows, tags=tags)
             child.rank, child.colour = ranks[name], colours.get(name, child.colour)
+
+    def update_places(self, trials: Sequence[Trial]) -> None:
+        """Tag each recipe that ran to the end with its place, and the pick as such."""
+        for one in self.told.standings(trials):
+            child = self.children.get(one.trial.spec.trial_id)
+            tags = trial_fields.place_tags(one, self.told.searched_by)
+            if child is not None and child.place != tags:
+                self.store.log(child.run_id, tags=tags)
+                child.place = tags
 
     def log_dataset(self) -> None:
         """Log the dataset as an input of the parent run, if there is one."""
@@ -260,6 +271,7 @@ class Mirror:
             has_final=False,
             colour=tags["mlflow.runColor"],
             rank=None,
+            place={},
         )
         self.children[trial.spec.trial_id] = child
         return child
@@ -281,9 +293,10 @@ class Mirror:
             epoch=epoch,
             has_params=bool(run.params),
             has_live=any(name.startswith("live.") for name in run.params),
-            has_final=final_name(self.told.metric) in run.metrics,
+            has_final=all(final_name(metric) in run.metrics for metric in self._finals),
             colour=run.tags.get("mlflow.runColor", ""),
             rank=run.metrics.get(RANK_METRIC),
+            place={key: run.tags[key] for key in trial_fields.PLACE_TAGS if key in run.tags},
         )
 
 

@@ -259,6 +259,7 @@ def experiment_note(
         "its weakest end, 1 its strongest. Lines that end high and start low say: turn it down.\n"
         "* Grey trials were stopped early (`✂6`: after epoch 6), orange ones diverged, red ones "
         "failed. Bright green is a full-length trial that ended well.\n"
+        "* Trials that ran to the end have a `place` by what the search goes by; ★ is its pick.\n"
         f"* `{final_name(metric)}` holds full-length trials only. `{RANK_METRIC}` compares a trial "
         "with all others at the epoch where it stopped: a picture, not a proof. The turns rest on "
         "full-length runs alone.\n"

@@ -1,13 +1,15 @@
 """Connection of a run's configuration and plan to its tracker."""
 
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
 from search.records.command_line import make_command
-from search.records.metrics import decided_by
+from search.records.metrics import decided_by, metric_of
 from search.records.provenance import made_with
+from search.stages.standings import standings
 from search.tracking.answer import KIND_TAG
 from search.tracking.background import BackgroundTracker
 from search.tracking.open_store import failures, works_here
@@ -86,6 +88,13 @@ def make_tracker(config: RunConfig, plan: Plan, *, store_dir: Path) -> Backgroun
             effective=plan.effective_values,
             positions=positions,
             metric=decided_by(config.metric),
+            searched_by=metric_of(config.metric),
+            standings=partial(
+                standings,
+                top=config.rerun_top,
+                metric=config.metric,
+                num_val=plan.data.num_val,
+            ),
         ),
         patience=Patience(failures(), costs=costs_of(uri)),
         # With an absolute path, as it is read in a browser, without the working directory.

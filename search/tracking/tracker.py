@@ -160,6 +160,7 @@ class Tracker:
         trials = list(self._trials.values())
         self._attempt("end the interrupted trials", lambda mirror: mirror.interrupt(trials))
         self._attempt("log the ranks", lambda mirror: mirror.update_ranks(trials))
+        self._attempt("log the places", lambda mirror: mirror.update_places(trials))
         upload = partial(closing.upload, run_dir=artifacts, verdict=verdict)
         files = self._attempt("copy the artifacts", upload)
         registered = None

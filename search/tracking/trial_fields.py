@@ -1,10 +1,11 @@
 """Conversion of a trial into MLflow's name, params, tags, colour and metrics of a run."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from search.records.metrics import TOP1, Metric
 from search.records.trials import Record, Trial
+from search.stages.standings import Standing
 from search.tracking.metric_keys import best_name, bests, epoch_metrics, final_name, rounded
 from search.tracking.store import Point
 from search.verdict.wording import short_name, short_raw
@@ -23,6 +24,10 @@ def _nothing(recipe: Recipe) -> Mapping[str, float]:
     return {}
 
 
+def _no_places(trials: Sequence[Trial]) -> Sequence[Standing]:
+    return ()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Values:
     """Functions from a recipe to the logged values of its strengths and searched extra axes.
@@ -33,6 +38,8 @@ class Values:
         effective: Returns effective values by name.
         positions: Returns positions on their axes, in [0, 1], by name.
         metric: The metric that decides first.
+        searched_by: The metric by which the search proposes, stops and picks.
+        standings: Returns the places of the recipes that ran to the end, from all trials.
     """
 
     names: tuple[str, ...] = field(default_factory=lambda: tuple(STRENGTHS))
@@ -40,6 +47,8 @@ class Values:
     effective: ByStrength = _nothing
     positions: ByStrength = _nothing
     metric: Metric = TOP1
+    searched_by: Metric = TOP1
+    standings: Callable[[Sequence[Trial]], Sequence[Standing]] = _no_places
 
 
 RUN_STATUS = {
@@ -51,6 +60,7 @@ RUN_STATUS = {
     "killed": "KILLED",
 }
 
+PLACE_TAGS = ("place", "selection")
 PARENT_COLOUR = "#1F2937"
 _COLOURS = {
     "running": "#3B82F6",
@@ -200,12 +210,30 @@ def _point(name: str, value: float, record: Record) -> Point:
     return Point(name=name, value=rounded(name, value), step=record.epoch, time=record.time or None)
 
 
-def final_point(trial: Trial, metric: Metric = TOP1) -> list[Point]:
-    """Return the point of a full-length search trial's final value, else an empty list."""
-    value = trial.last(metric.on("val"))
-    if value is None or not trial.is_full_length or trial.spec.stage != "search":
+def final_points(trial: Trial, metrics: Collection[Metric]) -> list[Point]:
+    """Return the final values of a full-length search trial that is no rerun, else an empty list.
+
+    A rerun has another split, so its values do not stand beside those of the trials.
+    """
+    spec = trial.spec
+    if not trial.is_full_length or spec.stage != "search" or spec.rerun_of is not None:
         return []
-    return [_point(final_name(metric), value, trial.records[-1])]
+    values = {metric: trial.last(metric.on("val")) for metric in metrics}
+    return [
+        _point(final_name(metric), value, trial.records[-1])
+        for metric, value in values.items()
+        if value is not None
+    ]
+
+
+def place_tags(one: Standing, searched_by: Metric) -> dict[str, str]:
+    """Return the tags with the place of a trial in the search, and what selection saw of it."""
+    unit = searched_by.unit
+    said = f"{searched_by.words} {unit.value(one.value)}"
+    if one.again is not None:
+        said += f", run again {unit.value(one.again)} (mean of {one.num_again})"
+    place = f"{one.place}{' ★ picked' if one.is_picked else ''}"
+    return dict(zip(PLACE_TAGS, (place, said), strict=True))
 
 
 def start_time(trial: Trial) -> float | None:

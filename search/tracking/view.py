@@ -90,10 +90,18 @@ def set_view(
     title: str,
     names: Sequence[str],
     metric: Metric = TOP1,
+    searched_by: Metric = TOP1,
     kind: str = "",
 ) -> None:
     """Store the view of a search, replacing its earlier one; only the newest views are kept."""
-    value = view_value(search_id=search_id, title=title, names=names, metric=metric, kind=kind)
+    value = view_value(
+        search_id=search_id,
+        title=title,
+        names=names,
+        metric=metric,
+        searched_by=searched_by,
+        kind=kind,
+    )
     tags = store.experiment_tags()
     own = _TAG + view_id(search_id)
     views = [key for key in tags if key.startswith(_TAG + _PREFIX) and key != own]
@@ -116,7 +124,13 @@ def set_experiment_note(store: Store, note: str) -> None:
 
 
 def view_value(
-    *, search_id: str, title: str, names: Sequence[str], metric: Metric = TOP1, kind: str = ""
+    *,
+    search_id: str,
+    title: str,
+    names: Sequence[str],
+    metric: Metric = TOP1,
+    searched_by: Metric = TOP1,
+    kind: str = "",
 ) -> dict[str, Any]:
     """Build the value of the experiment tag that holds the view.
 
@@ -125,22 +139,23 @@ def view_value(
         title: Title of the view.
         names: Names of the strengths and searched extra axes.
         metric: The metric that decides first in a search; a comparison uses top-1.
+        searched_by: The metric by which the search picks and the view is sorted.
         kind: Kind of the run, empty for a search.
     """
     template = COMPARISON if kind else TEMPLATE
-    metric = TOP1 if kind else metric
+    metric, searched_by = (TOP1, TOP1) if kind else (metric, searched_by)
     words = {
         "$ID": search_id,
         "$FILTER": f"tags.search_id = '{search_id}' and tags.stage = 'search'",
         "$METRIC": best_name(metric),
-        "$FINAL": final_name(metric),
+        "$PICKED_BY": final_name(searched_by),
         "$RANK": RANK_METRIC,
         "$TRAIN": metric.on("clean_train"),
     }
     curves = (metric.on("val"), metric.on("clean_train"), NLL.on("val"), "train/loss")
-    lists = {"$S": names, "$MUTE": metric_keys(metric), "$CURVE": curves}
+    lists = {"$S": names, "$MUTE": metric_keys(metric, searched_by), "$CURVE": curves}
     state = fill(json.loads(template.read_text(encoding="utf-8")), words=words, lists=lists)
-    state["orderByAsc"] = not metric.larger_is_better  # The best run stands on top.
+    state["orderByAsc"] = not searched_by.larger_is_better  # The best run stands on top.
     packed = base64.b64encode(zlib.compress(json.dumps(state).encode(), 9)).decode()
     now = int(time.time() * 1000)
     return {"name": title, "createdAt": now, "updatedAt": now, "state": f"deflate;{packed}"}

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from search.records.metrics import NLL_REFINED, TOP1
 from search.report.figures.axes import Scale, padded, round_ticks, spread, tick_texts
+from search.report.figures.best_so_far import best_so_far
 from search.report.figures.catalogue import figures, write_figures
 from search.report.figures.confirmed import confirmation
 from search.report.figures.dials import tornado
@@ -363,6 +365,37 @@ def test_learning_curves_show_each_evaluation_and_raw_weights_beside_an_average(
     assert {"11.0", "96.0", "95.0", "94.0"} <= set(words(drawing))
 
 
+@each_width
+def test_the_best_so_far_never_gets_worse_and_ends_at_the_best_full_length_trial(
+    width: float,
+) -> None:
+    trials = search_trials()
+    again = a_trial("search", 40, "rerun", BEST, scores(0.99, 0.99), rerun_of="search-0003")
+    drawing = best_so_far(a_plan(), [*trials, again, *confirm_trials()], width, metric=TOP1)
+    assert len(marks(drawing, "run")) == 3 + 10
+    assert len(marks(drawing, "stopped")) == 10
+    (line,) = [i for i in drawing.items if isinstance(i, Stroke) and i.ink == "best"]
+    heights = [y for _, y in line.points]
+    assert heights == sorted(heights, reverse=True)
+    best = max(trial.last("val/top1") or 0.0 for trial in trials if trial.is_full_length)
+    assert f"best so far {100 * best:.1f}" in words(drawing)
+    highest = min(mark.at[1] for mark in marks(drawing, "run"))
+    assert heights[-1] == pytest.approx(highest)
+
+
+def test_of_a_loss_the_best_so_far_is_the_smallest() -> None:
+    drawing = best_so_far(a_plan(), search_trials(), 760.0, metric=NLL_REFINED)
+    assert "best so far 0.300" in words(drawing)
+    (line,) = [i for i in drawing.items if isinstance(i, Stroke) and i.ink == "best"]
+    lowest = max(mark.at[1] for mark in marks(drawing, "run"))
+    assert line.points[-1][1] == pytest.approx(lowest)
+
+
+def test_without_a_full_length_trial_there_is_no_best_so_far() -> None:
+    stopped = [trial for trial in search_trials() if not trial.is_full_length]
+    assert "best_so_far" not in figures(a_plan(), stopped, None)
+
+
 def test_only_full_length_trials_of_the_search_inside_its_space_make_a_response() -> None:
     names = a_plan().space.free_names
     trials = search_trials(10)
@@ -504,6 +537,7 @@ def test_a_finished_run_has_all_figures_in_the_order_of_the_report() -> None:
         "ema_ladder",
         "responses",
         "learning_curves",
+        "best_so_far",
     ]
     for figure in found.values():
         assert figure.caption.endswith(".")
@@ -512,7 +546,8 @@ def test_a_finished_run_has_all_figures_in_the_order_of_the_report() -> None:
 
 def test_a_run_in_progress_shows_neither_dials_nor_test_images() -> None:
     found = figures(a_plan(), all_trials(), None)
-    assert list(found) == ["fit_map", "ema_ladder", "responses", "learning_curves"]
+    shown = ["fit_map", "ema_ladder", "responses", "learning_curves", "best_so_far"]
+    assert list(found) == shown
     assert figures(a_plan(), [], None) == {}
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from search.records.trials import Record, Trial, TrialSpec
+from search.stages.standings import standings
 from search.tracking.mirror import Mirror
 from search.tracking.open_store import embedded_uri, failures, set_environment
 from search.tracking.patience import Patience
@@ -46,7 +47,11 @@ def a_trial(
             stage=stage,
             epoch=epoch,
             time=1_800_000_000.0 + 60 * epoch,
-            metrics={"val/top1": 0.1 * epoch + 0.01 * number, "train/loss": 2.0 / epoch},
+            metrics={
+                "val/top1": 0.1 * epoch + 0.01 * number,
+                "val/nll_refined": 1.0,
+                "train/loss": 2.0 / epoch,
+            },
         )
         for epoch in range(1, epochs + 1)
     )
@@ -80,7 +85,10 @@ def open_tracker(
             store_dir=store_dir,
             experiment="mine",
             run_name=request.node.name,
-            told=Values(positions=positions),
+            told=Values(
+                positions=positions,
+                standings=partial(standings, top=2, metric="val/top1", num_val=100),
+            ),
             patience=no_hurry(),
         )
         tracker.open_search(
@@ -373,6 +381,27 @@ def test_a_closed_search_shows_its_verdict_and_files_once_however_often_it_is_cl
     assert steps(client, children["search-0001"], "rank/pct_at_stop") == [2]
     ranks = {key: run.data.metrics["rank/pct_at_stop"] for key, run in children.items()}
     assert ranks == {"search-0000": 100.0, "search-0001": 100.0}
+
+
+def test_a_closed_search_tags_each_recipe_with_its_place_and_the_pick_anew_after_more_trials(
+    open_tracker: Callable[[], Tracker], client: MlflowClient, name: str
+) -> None:
+    trials = [a_trial(0, EPOCHS, "finished"), a_trial(1, EPOCHS, "finished"), a_trial(2, 2)]
+    places = []
+    for more in ([], [a_trial(3, EPOCHS, "finished")]):
+        tracker = open_tracker()
+        tracker.sync([*trials, *more])
+        tracker.close_search("FINISHED", verdict=None, artifacts=None)
+        assert tracker.problems == []
+        tags = {key: run.data.tags for key, run in children_of(client, name).items()}
+        places.append({key: of["place"] for key, of in tags.items() if "place" in of})
+        assert tags["search-0001"]["selection"] == "top-1 51.0 %"
+    assert places == [
+        {"search-0001": "1 ★ picked", "search-0000": "2"},
+        {"search-0003": "1 ★ picked", "search-0001": "2", "search-0000": "3"},
+    ]
+    note = parent_of(client, name).data.tags["mlflow.note.content"]
+    assert "no verdict yet" in note
 
 
 def test_two_searches_in_one_store_do_not_mix(

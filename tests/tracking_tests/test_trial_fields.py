@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from search.records.metrics import TOP1
+from search.records.metrics import NLL_REFINED, TOP1
 from search.records.trials import STAGES, STATUSES, Record, Trial, TrialSpec
+from search.stages.standings import Standing
 from search.tracking import metric_keys, ranks, trial_fields
 from search.tracking.store import Point
 from spaces.recipe import Recipe
@@ -147,9 +148,10 @@ def test_all_points_have_names_that_the_view_knows() -> None:
     levels = dict.fromkeys(metric_keys.LEVELS, 0.9)
     names = metric_keys.epoch_metrics(levels)
     trial = a_trial(0, [dict.fromkeys(names, 0.5)], epochs=1, ema_levels=levels)
-    found = [*trial_fields.points(trial, after=0), *trial_fields.final_point(trial)]
+    finals = trial_fields.final_points(trial, (TOP1, NLL_REFINED))
+    found = [*trial_fields.points(trial, after=0), *finals]
     assert {point.name for point in found} | {metric_keys.RANK_METRIC} == set(
-        metric_keys.metric_keys(TOP1)
+        metric_keys.metric_keys(TOP1, NLL_REFINED)
     )
 
 
@@ -158,10 +160,26 @@ def test_all_points_have_names_that_the_view_knows() -> None:
 def test_only_full_length_trials_of_the_search_have_a_final_value(status: str, length: int) -> None:
     trial = a_trial(0, top1(0.5, 0.7, 0.61234)[:length], status)
     other = a_trial(0, top1(0.5, 0.7, 0.61234)[:length], status, stage="confirm")
-    assert trial_fields.final_point(other) == []
+    again = a_trial(0, top1(0.5, 0.7, 0.61234)[:length], status, rerun_of="search-0000")
+    assert trial_fields.final_points(other, (TOP1,)) == []
+    assert trial_fields.final_points(again, (TOP1,)) == []
     has_final = status == "finished" and length == 3
     expected = [Point(name="final/val/top1", value=0.6123, step=3)] if has_final else []
-    assert trial_fields.final_point(trial) == expected
+    assert trial_fields.final_points(trial, (TOP1,)) == expected
+
+
+def test_a_place_says_what_selection_saw_and_which_one_it_picked() -> None:
+    trial = a_trial(0, top1(0.5, 0.7, 0.6))
+    first = Standing(trial=trial, place=1, value=0.31, again=None, num_again=0, is_picked=False)
+    assert trial_fields.place_tags(first, NLL_REFINED) == {
+        "place": "1",
+        "selection": "log-loss after temperature scaling 0.310",
+    }
+    picked = replace(first, place=2, again=0.3305, num_again=2, is_picked=True)
+    assert trial_fields.place_tags(picked, NLL_REFINED) == {
+        "place": "2 ★ picked",
+        "selection": "log-loss after temperature scaling 0.310, run again 0.331 (mean of 2)",
+    }
 
 
 @pytest.mark.parametrize("status", STATUSES)

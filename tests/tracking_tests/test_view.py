@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from search.records.metrics import TOP1
+from search.records.metrics import NLL_REFINED, TOP1
 from search.tracking import view
 from search.tracking.metric_keys import metric_keys
 from search.tracking.store import Store
@@ -40,7 +40,12 @@ def unpack(value: Mapping[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def value() -> dict[str, Any]:
-    return view.view_value(search_id="leaves-1 / 2026", title="leaves #1", names=tuple(STRENGTHS))
+    return view.view_value(
+        search_id="leaves-1 / 2026",
+        title="leaves #1",
+        names=tuple(STRENGTHS),
+        searched_by=NLL_REFINED,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +61,16 @@ def test_no_placeholder_is_left(state: dict[str, Any]) -> None:
     assert "$" not in json.dumps(state)
 
 
-def test_the_view_shows_all_trials_of_one_search_best_first(state: dict[str, Any]) -> None:
+def test_the_view_shows_all_trials_of_one_search_sorted_by_what_selection_used(
+    state: dict[str, Any],
+) -> None:
     assert state["searchFilter"] == "tags.search_id = 'leaves-1 / 2026' and tags.stage = 'search'"
-    assert state["orderByKey"] == "metrics.`best/val/top1`"
-    assert state["orderByAsc"] is False
+    assert state["orderByKey"] == "metrics.`final/val/nll_refined`"
+    assert state["orderByAsc"] is True
+    assert state["selectedColumns"][:2] == ["tags.`place`", "tags.`outcome`"]
+    by_top1 = unpack(view.view_value(search_id="s", title="t", names=["lr"], searched_by=TOP1))
+    assert by_top1["orderByKey"] == "metrics.`final/val/top1`"
+    assert by_top1["orderByAsc"] is False
     assert state["runsHiddenMode"] == "SHOW_ALL"
 
 
@@ -81,7 +92,7 @@ def test_every_chart_stands_in_a_section_and_charts_what_is_logged(state: dict[s
         assert chart["metricSectionId"] in sections
         used = {chart.get(axis, {}).get("key") for axis in ("xaxis", "yaxis")}
         used |= {chart.get("metricKey"), *chart.get("selectedMetrics", ())}
-        assert used - {None} <= set(metric_keys(TOP1)) | positions
+        assert used - {None} <= set(metric_keys(TOP1, NLL_REFINED)) | positions
 
 
 def test_parallel_coordinates_run_over_all_positions_and_each_has_a_scatter(
@@ -104,7 +115,7 @@ def test_each_metric_is_muted_so_that_mlflow_adds_no_chart_of_its_own(
         for chart in state["compareRunCharts"]
         if chart["deleted"] and chart["isGenerated"]
     }
-    assert muted == set(metric_keys(TOP1))
+    assert muted == set(metric_keys(TOP1, NLL_REFINED))
 
 
 def test_filling_repeats_an_element_for_each_value_of_the_list_it_names() -> None:

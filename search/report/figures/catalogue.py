@@ -16,6 +16,7 @@ from search.plan.plan import Plan
 from search.records.files import write_text
 from search.records.metrics import TOP1, Metric
 from search.records.trials import Trial
+from search.report.figures.best_so_far import best_so_far, scored_trials
 from search.report.figures.confirmed import confirmation
 from search.report.figures.confusion import MOST_CLASSES, confusion_figure
 from search.report.figures.dials import tornado
@@ -68,7 +69,12 @@ class Figure:
 
 
 def figures(
-    plan: Plan, trials: Sequence[Trial], analysis: Analysis | None, metric: Metric = TOP1
+    plan: Plan,
+    trials: Sequence[Trial],
+    analysis: Analysis | None,
+    metric: Metric = TOP1,
+    *,
+    searched_by: Metric = TOP1,
 ) -> dict[str, Figure]:
     """Build every figure for which the run has data, by name, in the order of the report.
 
@@ -77,6 +83,7 @@ def figures(
         trials: Trials of all stages.
         analysis: The verdict and its evidence, or None while the run is in progress.
         metric: The metric that decides first.
+        searched_by: The metric of the search.
     """
     best = analysis.best if analysis else None
     found = []
@@ -102,6 +109,8 @@ def figures(
     if curve_trials(plan, trials, best, metric):
         draw = partial(learning_curves, plan, trials, best, metric=metric)
         found.append(_figure("learning_curves", draw))
+    if any(trial.is_full_length for trial, _ in scored_trials(trials, searched_by)):
+        found.append(_figure("best_so_far", partial(best_so_far, plan, trials, metric=searched_by)))
     return {figure.name: figure for figure in found}
 
 
@@ -158,5 +167,10 @@ _WORDS = {
         "Learning curves",
         "The weights that ship; dashed, the raw weights beside an average that lags: curves still "
         "rising at the end want more epochs.",
+    ),
+    "best_so_far": (
+        "Score of each trial, and the best so far",
+        "A line that has long been flat says that more trials of the same search would bring "
+        "little; the best of many owes part of its score to luck, so the first few run again.",
     ),
 }
