@@ -7,6 +7,8 @@ from search.tracking.notes import Links, markdown
 
 KIND_TAG = "kind"
 """Tag of the parent run of anything but a search: ``ablation`` or ``optimizers``."""
+STAGES_TAG = "stages"
+"""Tag of the parent run with its stages, between commas; a diagnosis has no ``search``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

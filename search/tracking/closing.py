@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from search.records.trials import Trial
 from search.tracking import artifacts, notes, view
-from search.tracking.answer import KIND_TAG, Answer, answer_note
+from search.tracking.answer import KIND_TAG, STAGES_TAG, Answer, answer_note
 from search.tracking.mirror import Mirror
 from search.tracking.open_store import OtherVersionError
 from search.tracking.trial_fields import run_name
@@ -30,6 +30,7 @@ def set_view(mirror: Mirror) -> None:
     """Store the saved view of the search and name the search in the experiment's description."""
     store, info = mirror.store, mirror.info
     kind = info.tags.get(KIND_TAG, "")
+    is_search = "search" in info.tags.get(STAGES_TAG, "search").split(",")
     view.set_view(
         store,
         search_id=info.search_id,
@@ -37,7 +38,8 @@ def set_view(mirror: Mirror) -> None:
         names=mirror.told.names,
         metric=mirror.told.metric,
         searched_by=mirror.told.searched_by,
-        kind=kind,
+        # The view of trials of a search would be empty.
+        kind=kind if is_search else kind or "diagnosis",
     )
     if not kind:  # The experiment's description is about searches.
         describe_experiment(mirror)

@@ -10,7 +10,7 @@ from search.records.command_line import make_command
 from search.records.metrics import decided_by, metric_of
 from search.records.provenance import made_with
 from search.stages.standings import standings
-from search.tracking.answer import KIND_TAG
+from search.tracking.answer import KIND_TAG, STAGES_TAG
 from search.tracking.background import BackgroundTracker
 from search.tracking.open_store import failures, works_here
 from search.tracking.patience import Costs, Patience
@@ -57,6 +57,7 @@ def open_search(
             "search": f"{recipe.model} on {data.name}, {config.run_name}",
             "model": recipe.model,
             "dataset": data.name,
+            STAGES_TAG: ",".join(config.stages),
             **({KIND_TAG: kind} if kind else {}),
             **made_with(),
         },

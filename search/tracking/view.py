@@ -10,8 +10,9 @@ import json
 import re
 import time
 import zlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from search.records.metrics import NLL, TOP1, Metric
@@ -20,13 +21,17 @@ from search.tracking.metric_keys import RANK_METRIC, best_name, final_name, metr
 from search.tracking.open_store import set_environment
 from search.tracking.store import Store
 
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
 TEMPLATE = ROOT / "mlflow" / "views" / "search.json"
 COMPARISON = TEMPLATE.with_name("comparison.json")
-"""Template for an ablation or an optimizer contest."""
+"""Template for an ablation, an optimizer contest, or a diagnosis: runs without a search."""
 MAX_CHARACTERS = 5000
 """Largest length of an experiment tag in MLflow 3.15; 3.17 takes 20,000."""
 _TAG = "mlflow.sharedViewState."
 _PREFIX = "recipe-search-"
+_PAGE = 50
 _KEEP = 20  # MLflow lists at most 40 views of an experiment.
 _NOTE_TAG = "mlflow.note.content"
 _NOTE_DIGEST_TAG = "recipe.note_digest"
@@ -43,23 +48,51 @@ def chart_url(experiment_id: str, search_id: str, *, base_url: str = "") -> str:
 
 
 def newest_search_url(uri: str, base_url: str) -> str:
-    """Look up the address of the newest search's charts, or ``base_url`` if there is no search."""
+    """Look up the address of the charts of the newest search whose saved view shows a run.
+
+    A search that was interrupted before its first trial has no such view. If no search has one, it
+    is the page of the newest search or comparison, and without any of them ``base_url``.
+    """
     set_environment()
     from mlflow import MlflowClient
 
     client = MlflowClient(uri)
-    experiments = [found.experiment_id for found in client.search_experiments()]
-    newest = client.search_runs(
-        experiments,
-        "tags.role = 'search'",
-        order_by=["attributes.start_time DESC"],
-        max_results=1,
-    )
-    if not newest:
-        return base_url
-    run = newest[0]
-    search_id = run.data.tags["search_id"]
-    return chart_url(run.info.experiment_id, search_id, base_url=base_url)
+    experiments = {found.experiment_id: found for found in client.search_experiments()}
+
+    def newest(role: str) -> Iterator["Run"]:
+        token: str | None = None
+        while True:
+            page = client.search_runs(
+                list(experiments),
+                f"tags.role = '{role}'",
+                order_by=["attributes.start_time DESC"],
+                max_results=_PAGE,
+                page_token=token,
+            )
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    for run in newest("search"):
+        number, search_id = run.info.experiment_id, run.data.tags.get("search_id", "")
+        shown = _filter_of(experiments[number].tags.get(_TAG + view_id(search_id), ""))
+        if shown and client.search_runs([number], shown, max_results=1):
+            return chart_url(number, search_id, base_url=base_url)
+    for run in (*islice(newest("search"), 1), *islice(newest("comparison"), 1)):
+        page = run_url(run.info.experiment_id, run.info.run_id)
+        return f"{base_url.rstrip('/')}/{page}"
+    return base_url
+
+
+def _filter_of(view: str) -> str:
+    """Read the filter of runs out of a saved view, empty if there is none in the form used here."""
+    try:
+        packed = json.loads(view)["state"].removeprefix("deflate;")
+        shown = json.loads(zlib.decompress(base64.b64decode(packed)))["searchFilter"]
+    except (ValueError, KeyError, TypeError, AttributeError, zlib.error):
+        return ""
+    return shown if isinstance(shown, str) else ""
 
 
 def table_url(experiment_id: str, search_id: str, *, base_url: str = "") -> str:

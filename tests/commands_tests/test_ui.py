@@ -60,14 +60,16 @@ def test_the_command_begins_without_what_takes_seconds_to_import() -> None:
 def test_the_server_names_the_newest_search_and_ends_with_ctrl_c(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
+        "from tests.support.finished_run import search_trials\n"
         "from search.tracking.tracker import Tracker\n"
         "from search.tracking.open_store import embedded_uri\n"
         "from search.tracking.view import chart_url\n"
         "from search.commands.ui import serve\n"
         "store = Path(sys.argv[1])\n"
-        "for name in ('older', 'newer'):\n"
+        "for name in ('older', 'newer', 'without a trial'):\n"
         "    tracker = Tracker(None, store_dir=store, experiment='mine', run_name=name)\n"
         "    tracker.open_search(params={}, tags={}, dataset=None)\n"
+        "    tracker.sync([] if name == 'without a trial' else search_trials()[:1])\n"
         "print(chart_url('1', 'newer', base_url='http://expected'), flush=True)\n"
         "serve(embedded_uri(store), '127.0.0.1', 5970)\n"
     )

@@ -1,10 +1,13 @@
 """A search in a real MLflow store: nothing twice, no hole, and never in the way."""
 
+import base64
 import json
 import logging
+import re
 import shutil
 import socket
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,6 +25,7 @@ from search.tracking.open_store import embedded_uri, failures, set_environment
 from search.tracking.patience import Patience
 from search.tracking.tracker import DatasetInfo, Tracker
 from search.tracking.trial_fields import Values
+from search.tracking.view import chart_url, newest_search_url, run_url
 from search.verdict.schema import Confirmed, Cost, Dial, Estimate, Fit, Verdict
 from spaces.recipe import Recipe
 from spaces.strengths.registry import STRENGTHS
@@ -402,6 +406,52 @@ def test_a_closed_search_tags_each_recipe_with_its_place_and_the_pick_anew_after
     ]
     note = parent_of(client, name).data.tags["mlflow.note.content"]
     assert "no verdict yet" in note
+
+
+def test_the_address_of_the_newest_search_never_leads_to_a_view_without_runs(
+    tmp_path: Path,
+) -> None:
+    uri = embedded_uri(tmp_path)
+
+    def opened(name: str, stages: str = "search,attribute,confirm") -> Tracker:
+        tracker = Tracker(
+            None, store_dir=tmp_path, experiment="mine", run_name=name, patience=no_hurry()
+        )
+        time.sleep(0.002)  # Searches are told apart by their start in milliseconds.
+        tracker.open_search(params={}, tags={"stages": stages}, dataset=None)
+        return tracker
+
+    def shown() -> str:
+        address = newest_search_url(uri, "http://here")
+        if "viewStateShareKey" in address:
+            (key,) = re.findall("viewStateShareKey=([^&]*)", address)
+            (experiment,) = [e for e in MlflowClient(uri).search_experiments() if e.name == "mine"]
+            value = json.loads(experiment.tags[f"mlflow.sharedViewState.{key}"])
+            packed = base64.b64decode(value["state"].removeprefix("deflate;"))
+            query = json.loads(zlib.decompress(packed))["searchFilter"]
+            assert MlflowClient(uri).search_runs([experiment.experiment_id], query)
+        return address
+
+    opened("interrupted in the plan")
+    experiments = MlflowClient(uri).search_experiments()
+    (number,) = [e.experiment_id for e in experiments if e.name == "mine"]
+    first = parent_in(uri, number, "interrupted in the plan")
+    assert shown() == f"http://here/{run_url(number, first)}"
+    opened("with trials").sync([a_trial(0, 2)])
+    with_trials = chart_url(number, "with trials", base_url="http://here")
+    assert shown() == with_trials
+    opened("only a plan")
+    assert shown() == with_trials
+    diagnosis = opened("a diagnosis", "attribute,confirm")
+    assert shown() == with_trials
+    diagnosis.sync([a_trial(0, 2, stage="attribute")])
+    assert shown() == chart_url(number, "a diagnosis", base_url="http://here")
+
+
+def parent_in(uri: str, number: str, name: str) -> str:
+    (run,) = MlflowClient(uri).search_runs([number], f"tags.search_id = '{name}'")
+    run_id: str = run.info.run_id
+    return run_id
 
 
 def test_two_searches_in_one_store_do_not_mix(
