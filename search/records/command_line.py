@@ -66,6 +66,12 @@ def next_command(target: str, **variables: str | Path | None) -> str:
     return python_command(target, python=sys.executable, **variables)
 
 
+def near(path: Path) -> Path:
+    """Make a path relative to the working directory if it is below that."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
 def _escaped(character: str) -> str:
     if character in "'\\":
         return f"\\{character}"

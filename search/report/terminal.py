@@ -5,7 +5,7 @@ All else is in the report. The text is the same in a terminal and in a file.
 
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -13,11 +13,11 @@ from rich.text import Text
 
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
-from search.records.command_line import next_command
+from search.records.command_line import near, next_command
 from search.records.metrics import METRICS
 from search.records.passwords import without_passwords
 from search.records.story import STORY
-from search.report.next_step import next_step
+from search.report.next_step import NextStep, next_step
 from search.stages.analysis import Analysis
 from search.verdict.answer.gains import ROLE_HEADS, gains, on_test_images
 from search.verdict.answer.problem import problem_sentence
@@ -89,9 +89,9 @@ def ending(
     before = _on_test(verdict)
     after = [
         *_exported(verdict),
-        _wrapped("Next", next_step(config, plan, analysis)),
+        _next(next_step(config, plan, analysis)),
         Entry(
-            label="Train", lines=(next_command("train", CONFIG=_near(config.path / "best.yaml")),)
+            label="Train", lines=(next_command("train", CONFIG=near(config.path / "best.yaml")),)
         ),
         Entry(label="Files", lines=(_files(config.path, has_model=has_model),)),
     ]
@@ -136,13 +136,7 @@ def _exported(verdict: Verdict) -> list[Entry]:
 
 def _files(path: Path, *, has_model: bool) -> str:
     model = "model.safetensors" if has_model else "no model, see log.txt"
-    return f"{_near(path)}/: report.html, {model}"
-
-
-def _near(path: Path) -> Path:
-    """Make a path relative to the working directory if it is below that."""
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
+    return f"{near(path)}/: report.html, {model}"
 
 
 def _settings(said: Sequence[Statement], forms: Sequence[Form]) -> list[Entry]:
@@ -196,6 +190,12 @@ def _labelled(label: str, texts: Sequence[str]) -> list[Entry]:
 def _wrapped(label: str, text: str) -> Entry:
     lines = textwrap.wrap(text, WIDTH - _INDENT, break_long_words=False, break_on_hyphens=False)
     return Entry(label=label, lines=tuple(lines))
+
+
+def _next(step: NextStep) -> Entry:
+    """Make the entry of the next step, its command on a line of its own, to be copied."""
+    entry = _wrapped("Next", step.text)
+    return replace(entry, lines=(*entry.lines, step.command)) if step.command else entry
 
 
 def _num_lines(entries: Sequence[Entry]) -> int:

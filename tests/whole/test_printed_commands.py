@@ -122,6 +122,21 @@ def test_the_terminal_says_what_to_type_next(
     assert trained == ["train", f"--config={recipe}"]
 
 
+def test_the_terminal_says_how_to_get_the_runs_that_would_decide_what_is_open(
+    odd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = finished_run.a_config(odd, time_budget_s=60.0)
+    analysis = replace(finished_run.an_analysis(looks=2), edges=())
+    print_verdict(make_console(), config, finished_run.a_plan(), analysis)
+    lines = capsys.readouterr().out.splitlines()
+    (number,) = [i for i, line in enumerate(lines) if line.startswith("Train")]
+    # Three rounds of eight runs so far; 16 more, of 16 to 872, are two rounds; the 60 s are over.
+    words = pasted(lines[number - 1].strip(), tmp_path)
+    assert sorted(words) == [
+        *("--max-blocks=5", f"--run={config.path}", "--time-budget-s=180", "resume")
+    ]
+
+
 def test_a_password_is_in_no_command_and_no_command_is_made_up_for_other_databases() -> None:
     assert "secret" not in where_to_look("http://me:secret@host:5000")
     assert where_to_look("postgresql://me:secret@host/db") == (
