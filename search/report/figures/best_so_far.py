@@ -60,6 +60,8 @@ def best_so_far(plan: Plan, trials: Sequence[Trial], width: float, *, metric: Me
     top = legend_height(entries, width=width) + 30
     height = 220.0 if width >= WIDE else 190.0
     low, high = padded([value for _, value in full], least=metric.unit.least_span)
+    if not metric.larger_is_better:  # Room for the label under the line.
+        low -= 0.12 * (high - low)
     last = max(trial.spec.number for trial, _ in scored)
     x = Scale(low=-0.5, high=last + 0.5, start=36.0, end=width - 10.0)
     y = Scale(low=max(low, metric.unit.least), high=high, start=top + height, end=top)
