@@ -17,6 +17,7 @@ from click.core import ParameterSource
 from search.commands.errors import RunFailed, RunInterrupted
 from search.flags import DIAGNOSIS, PLACES, SEARCH, Grouped, OfScript, compare_flags, flags
 from search.plan.config import OF_INGREDIENTS, OF_OPTIMIZERS, RunConfig
+from search.plan.dataset_place import absolute_dataset
 from search.records.command_line import next_command
 from search.records.files import exists
 from search.records.passwords import with_password, without_passwords
@@ -108,8 +109,17 @@ def resume(**given: Any) -> None:
 
 @cli.command()
 @flags(
-    *("config", "dataset", "data_dir", "num_train", "epochs", "batch_size", "lr", "seed"),
-    *("amp_dtype", "max_image_pixels", "run_dir", "run_name", "tracking_uri"),
+    *("config", "dataset", "data_dir", "columns", "group_by", "num_train", "epochs"),
+    *(
+        "batch_size",
+        "lr",
+        "seed",
+        "amp_dtype",
+        "max_image_pixels",
+        "run_dir",
+        "run_name",
+        "tracking_uri",
+    ),
     num_train="Train on a stratified subset of this many images. [default: as its run]",
     epochs="Epochs of the training. [default: the recipe's]",
     batch_size="Images per optimizer step. [default: the recipe's]",
@@ -131,7 +141,10 @@ def train(**given: Any) -> None:
     from search.tracking.open_store import STORE_DIR
     from search.tracking.run_info import EXPERIMENT
 
-    names = ("num_train", "epochs", "batch_size", "lr", "seed", "amp_dtype", "max_image_pixels")
+    names = (
+        *("columns", "group_by", "num_train", "epochs", "batch_size", "lr", "seed", "amp_dtype"),
+        "max_image_pixels",
+    )
     data_dir = given["data_dir"] if _was_typed("data_dir") else None
     asked = None
     if given["config"] or not given["run_name"] or any(given[n] is not None for n in names):
@@ -147,7 +160,7 @@ def train(**given: Any) -> None:
         tracking_uri=given["tracking_uri"],
         store_dir=STORE_DIR,
         experiment=EXPERIMENT,
-        dataset=given["dataset"] and _absolute({"dataset": given["dataset"]})["dataset"],
+        dataset=given["dataset"] and absolute_dataset(given["dataset"]),
         data_dir=data_dir and os.path.realpath(data_dir),
     )
     train_once(asked, place)
@@ -190,7 +203,8 @@ def diff(**given: Any) -> None:
 
 @cli.command()
 @flags(
-    *("dataset", "data_dir", "model", "pretrained", "reference", "seeds", "epochs", "batch_size"),
+    *("dataset", "data_dir", "columns", "group_by", "model", "pretrained", "reference", "seeds"),
+    *("epochs", "batch_size"),
     *("lr", "optimizer", "optimizers", "lr_trials", "metric", "num_train", "image_size"),
     *("max_image_pixels", "seed"),
     *("cpus_per_trial", "gpus_per_trial", "hang_timeout_s", "amp_dtype", *PLACES),
@@ -310,7 +324,7 @@ def _config(given: dict[str, Any], **settings: Any) -> RunConfig:
     """Make the run's settings, with absolute paths, as trials run in other directories."""
     values = {name: value for name, value in given.items() if value not in (None, ())}
     if "dataset" not in values:
-        raise InputError("`--dataset` must be given: a dataset's name or an image folder.")
+        raise InputError("`--dataset` must be given: a dataset's name, an image folder or a table.")
     for name in ("ranges", "fixed"):
         values[name] = _words(values.get(name, ()))
     values |= _absolute(values)
@@ -339,14 +353,15 @@ def _absolute(values: dict[str, Any]) -> dict[str, Any]:
     def is_path(name: str, value: Any) -> bool:
         if name in ("data_dir", "run_dir", "storage"):
             return "://" not in value
-        may_be = name in ("dataset", "reference", "best") and "://" not in value
+        may_be = name in ("reference", "best") and "://" not in value
         return may_be and exists(value)
 
     # Unlike this, Path.resolve raises where links lead in a circle.
-    return {
+    found = {
         name: os.path.realpath(value) if is_path(name, value) else value
         for name, value in values.items()
     }
+    return found | ({"dataset": absolute_dataset(found["dataset"])} if "dataset" in found else {})
 
 
 def _words(texts: Sequence[str]) -> tuple[str, ...]:

@@ -69,6 +69,35 @@ def test_wrong_input_is_one_line_and_nothing_is_written(
 
 
 @pytest.mark.parametrize(
+    ("text", "flags", "says"),
+    [
+        ("image,label\nclass0/0.png,\n", (), "row 2, column 'label' must not be empty"),
+        ("image,label\nclass0/9.png,a\n", (), "'class0/9.png' is not in"),
+        ("image,species\nclass0/0.png,a\n", (), "must have a column of the label"),
+        ("image,species\nclass0/0.png,a\n", ("--columns", "label=x"), "names 'x' for the label"),
+        ("image,label\nclass0/0.png,a\n", ("--group-by", "("), "must be a regular expression"),
+        ("image,label\nclass0/0.png,a\n", (), "two classes at least"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "plan", "diagnose"])
+def test_a_wrong_table_of_images_is_one_line_and_nothing_is_written(
+    command: str,
+    text: str,
+    flags: tuple[str, ...],
+    says: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    table = write_folder(tmp_path / "images") / "labels.csv"
+    table.write_text(text)
+    code, err = complaint([command, "--dataset", str(table), *flags], tmp_path, capsys)
+    assert code == 2
+    assert len(err.splitlines()) == 1
+    assert says in err
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
     ("text", "says"),
     [
         ("strengths: {dropout: 0.1}", "dropout"),
