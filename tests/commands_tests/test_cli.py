@@ -25,6 +25,11 @@ def write_folder(root: Path, *, classes: int = 2, images: int = 6) -> Path:
     return root
 
 
+WHOLE_TABLE = "image,label\n" + "".join(
+    f"class{label}/{number}.png,{label}\n" for label in range(2) for number in range(6)
+)
+
+
 def complaint(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> tuple[int, str]:
@@ -75,7 +80,9 @@ def test_wrong_input_is_one_line_and_nothing_is_written(
         ("image,label\nclass0/9.png,a\n", (), "'class0/9.png' is not in"),
         ("image,species\nclass0/0.png,a\n", (), "must have a column of the label"),
         ("image,species\nclass0/0.png,a\n", ("--columns", "label=x"), "names 'x' for the label"),
-        ("image,label\nclass0/0.png,a\n", ("--group-by", "("), "must be a regular expression"),
+        (WHOLE_TABLE, ("--group-by", "("), "must be a regular expression"),
+        (WHOLE_TABLE, ("--group-by", "(x)"), "finds none in 'class0/0.png'"),
+        (WHOLE_TABLE, ("--group-by", "(class)"), "of the 1 groups"),
         ("image,label\nclass0/0.png,a\n", (), "two classes at least"),
     ],
 )

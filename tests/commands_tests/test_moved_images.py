@@ -95,7 +95,9 @@ def of_table(tmp_path: Path) -> Path:
     """A search on a table of images that lies beside them in ``here``."""
     run = write_run(tmp_path / "runs")
     table, data_dir = put_table(tmp_path / "here"), tmp_path / "data"
-    found = load_dataset(table, image_size=SIZE, data_dir=data_dir, num_train=None, seed=0, **TABLE)
+    found = load_dataset(
+        table, image_size=SIZE, data_dir=data_dir, num_train=None, seed=0, columns=TABLE["columns"]
+    )
     config, plan = (json.loads((run / f"{name}.json").read_text()) for name in ("config", "plan"))
     asked = config | {"dataset": str(table), "data_dir": str(data_dir), **TABLE}
     write_json(run / "config.json", asked)
@@ -128,7 +130,8 @@ def test_a_search_whose_table_was_edited_does_not_go_on(
 
 
 def test_training_takes_the_table_of_its_search_with_columns_and_groups(of_table: Path) -> None:
-    asked = Asked(config=of_table / "toy.yaml", data_dir=str(of_table.parents[1] / "data"))
+    data_dir = str(of_table.parents[1] / "data")
+    asked = Asked(config=of_table / "toy.yaml", data_dir=data_dir, epochs=8)
     job, dataset = make_job(asked, name="mine")
     assert job.columns == TABLE["columns"]
     assert job.data_name == "labels.csv"

@@ -141,9 +141,9 @@ def test_paths_are_relative_to_the_table_or_else_to_the_data_directory(root: Pat
     table = write(root / "tables" / "t.csv", PLAIN)
     assert "nor" in refused(table)
     assert names(listed(table, data_dir=root)) == NAMES
-    up = write(root / "tables" / "t.csv", PLAIN | {"image": [f"../{name}" for name in NAMES]})
+    up = write(root / "tables" / "t.csv", {**PLAIN, "image": [f"../{name}" for name in NAMES]})
     assert len(listed(up).source) == 6
-    whole = write(root / "tables" / "t.csv", PLAIN | {"image": [str(root / n) for n in NAMES]})
+    whole = write(root / "tables" / "t.csv", {**PLAIN, "image": [str(root / n) for n in NAMES]})
     assert len(listed(whole).source) == 6
 
 
@@ -151,7 +151,7 @@ def test_backslashes_in_paths_are_those_of_another_system(root: Path) -> None:
     (root / "a").mkdir()
     for name in NAMES:
         (root / name).rename(root / "a" / name)
-    table = write(root / "t.csv", PLAIN | {"image": [f"a\\{name}" for name in NAMES]})
+    table = write(root / "t.csv", {**PLAIN, "image": [f"a\\{name}" for name in NAMES]})
     assert names(listed(table)) == [f"a/{name}" for name in NAMES]
 
 

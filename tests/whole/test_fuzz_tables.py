@@ -89,7 +89,7 @@ def test_odd_cells_are_read_or_refused(count: int, root: Path) -> None:
     def check(changes: list[tuple[tuple[int, str], object]]) -> None:
         changed = [dict(row) for row in rows]
         for (row, name), value in changes:
-            changed[row][name] = value  # type: ignore[assignment]
+            changed[row][name] = value
         path.write_bytes(b"\n".join(as_json(row) for row in changed))
         if (found := outcome(lambda: load(path))) is not None:
             sound(found)

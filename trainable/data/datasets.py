@@ -15,6 +15,7 @@ from trainable.data.file_facts import FileFacts
 from trainable.data.groups import notes_on_groups
 from trainable.data.image_cache import load_images
 from trainable.data.image_sources import TEST, TRAIN, VAL, Collection, FileSource
+from trainable.data.near_copies import notes_on_near_copies
 from trainable.data.notes import (
     notes_on_duplicates,
     notes_on_files,
@@ -135,14 +136,17 @@ def load_dataset(
     groups = None if groups is None else groups[used[readable.kept]]
     if readable.skipped or groups is not None:
         _check_trained(labels[split.train], collection.class_names)
+
+    def name_of(index: int) -> str:
+        return source.name(int(readable.kept[index]))
+
     notes = [
         *collection.notes,
         *notes_on_files(readable, len(used)),
         *([] if groups is None else notes_on_groups(split, groups, group_names)),
         *notes_on_missing_classes(labels, split, collection.class_names),
-        *notes_on_duplicates(
-            readable.hashes, split, name_of=lambda i: source.name(int(readable.kept[i]))
-        ),
+        *notes_on_duplicates(readable.hashes, split, name_of=name_of),
+        *notes_on_near_copies(readable.thumbnails, readable.hashes, split, name_of=name_of),
     ]
     digest = _digest(readable, labels, collection.class_names)
     if groups is not None or collection.files.is_listed:

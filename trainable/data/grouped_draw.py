@@ -69,7 +69,7 @@ def draw_groups(
             count * (2 * sign * missing[kind] - count) / class_sizes[kind]
             for kind, count in held_by[group]
         )
-        return by_class + sizes[group] * (2 * sign * lacking - sizes[group]) / len(pool)
+        return by_class + float(sizes[group] * (2 * sign * lacking - sizes[group]) / len(pool))
 
     def move(group: int, sign: int) -> None:
         is_drawn[group] = sign > 0
