@@ -3,7 +3,6 @@
 Heavy libraries are imported inside the commands, so that ``--help`` answers at once.
 """
 
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -15,17 +14,13 @@ import click
 from click.core import ParameterSource
 
 from search.commands.errors import RunFailed, RunInterrupted
+from search.commands.given import MORE, MOVED, go_on, recipe_path, run_path, settings
+from search.commands.given import train as train_once
 from search.flags import DIAGNOSIS, PLACES, SEARCH, Grouped, OfScript, compare_flags, flags
-from search.plan.config import OF_INGREDIENTS, OF_OPTIMIZERS, RunConfig
-from search.plan.dataset_place import absolute_dataset
-from search.records.command_line import next_command
-from search.records.files import exists
+from search.plan.config import OF_DIAGNOSIS, OF_INGREDIENTS, OF_OPTIMIZERS
 from search.records.passwords import with_password, without_passwords
-from search.records.run_names import plain_name
 from spaces.errors import InputError
 
-COMPARISON = "compare.json"
-"""The file that tells a comparison of scripts from a run of our own recipe."""
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -49,7 +44,7 @@ def run(**given: Any) -> None:
     """Search, attribute, confirm and export: the main job."""
     from search.commands.pipeline import run_new
 
-    run_new(_config(given))
+    run_new(settings(given))
 
 
 @cli.command()
@@ -58,7 +53,7 @@ def plan(**given: Any) -> None:
     """Print what a search would do and how long it would take; start nothing."""
     from search.commands.plan import print_plan
 
-    print_plan(_config(given))
+    print_plan(settings(given))
 
 
 @cli.command()
@@ -67,7 +62,7 @@ def diagnose(**given: Any) -> None:
     """Judge a recipe without a search, against the size-scaled default or --best."""
     from search.commands.pipeline import run_new
 
-    run_new(_config(given, stages=("attribute", "confirm")))
+    run_new(settings(given, stages=OF_DIAGNOSIS))
 
 
 @cli.command()
@@ -88,38 +83,13 @@ def resume(**given: Any) -> None:
     --dataset and --data-dir say where its images lie now, if they have moved; they must be the
     same.
     """
-    from search.commands.pipeline import run_again
-
-    typed = ["tracking_uri", "storage", "ray_address", "dataset", "data_dir", "hang_timeout_s"]
-    places = {name: given[name] for name in typed if _was_typed(name)}
-    more = {n: given[n] for n in ("max_blocks", "num_samples", "time_budget_s") if _was_typed(n)}
-    path = _run_path(given)
-    if exists(path / COMPARISON):
-        from search.commands.compare.command import compare_again
-
-        for name in {**places, **more}:
-            raise InputError(
-                f"{path} is a comparison of scripts, which goes on with --run alone, but got "
-                f"--{name.replace('_', '-')} too."
-            )
-        compare_again(path)
-        return
-    run_again(path, more=more, **_absolute(places))
+    go_on(run_path(given), {name: given[name] for name in (*MOVED, *MORE) if _was_typed(name)})
 
 
 @cli.command()
 @flags(
-    *("config", "dataset", "data_dir", "columns", "group_by", "num_train", "epochs"),
-    *(
-        "batch_size",
-        "lr",
-        "seed",
-        "amp_dtype",
-        "max_image_pixels",
-        "run_dir",
-        "run_name",
-        "tracking_uri",
-    ),
+    *("config", "dataset", "data_dir", "num_train", "epochs", "batch_size", "lr", "seed"),
+    *("amp_dtype", "max_image_pixels", "run_dir", "run_name", "tracking_uri"),
     num_train="Train on a stratified subset of this many images. [default: as its run]",
     epochs="Epochs of the training. [default: the recipe's]",
     batch_size="Images per optimizer step. [default: the recipe's]",
@@ -135,35 +105,7 @@ def train(**given: Any) -> None:
     --run-name that was interrupted goes on; it then needs no --config, and --dataset and --data-dir
     say where its images lie now, if they have moved.
     """
-    from search.commands.train.command import Place
-    from search.commands.train.command import train as train_once
-    from search.commands.train.job import Asked
-    from search.tracking.open_store import STORE_DIR
-    from search.tracking.run_info import EXPERIMENT
-
-    names = (
-        *("columns", "group_by", "num_train", "epochs", "batch_size", "lr", "seed", "amp_dtype"),
-        "max_image_pixels",
-    )
-    data_dir = given["data_dir"] if _was_typed("data_dir") else None
-    asked = None
-    if given["config"] or not given["run_name"] or any(given[n] is not None for n in names):
-        asked = Asked(
-            config=_config_path(given),
-            dataset=given["dataset"],
-            data_dir=data_dir,
-            **{name: given[name] for name in names},
-        )
-    place = Place(
-        run_dir=Path(os.path.realpath(given["run_dir"])),
-        run_name=given["run_name"],
-        tracking_uri=given["tracking_uri"],
-        store_dir=STORE_DIR,
-        experiment=EXPERIMENT,
-        dataset=given["dataset"] and absolute_dataset(given["dataset"]),
-        data_dir=data_dir and os.path.realpath(data_dir),
-    )
-    train_once(asked, place)
+    train_once(given if _was_typed("data_dir") else {**given, "data_dir": None})
 
 
 @cli.command()
@@ -180,8 +122,7 @@ def export(**given: Any) -> None:
     """
     from search.commands.export import export_run
 
-    path = _run_path(given)
-    export_run(path, **{k: given[k] for k in ("num_train", "epochs", "batch_size")})
+    export_run(run_path(given), **{k: given[k] for k in ("num_train", "epochs", "batch_size")})
 
 
 @cli.command()
@@ -194,7 +135,7 @@ def diff(**given: Any) -> None:
     from search.commands.diff import print_diff
 
     print_diff(
-        _config_path(given),
+        recipe_path(given),
         given["reference"],
         num_train=given["num_train"],
         as_json=given["json"],
@@ -203,8 +144,7 @@ def diff(**given: Any) -> None:
 
 @cli.command()
 @flags(
-    *("dataset", "data_dir", "columns", "group_by", "model", "pretrained", "reference", "seeds"),
-    *("epochs", "batch_size"),
+    *("dataset", "data_dir", "model", "pretrained", "reference", "seeds", "epochs", "batch_size"),
     *("lr", "optimizer", "optimizers", "lr_trials", "metric", "num_train", "image_size"),
     *("max_image_pixels", "seed"),
     *("cpus_per_trial", "gpus_per_trial", "hang_timeout_s", "amp_dtype", *PLACES),
@@ -229,7 +169,7 @@ def ablate(**given: Any) -> None:
     stem = Path(given["dataset"]).name
     given["run_name"] = given["run_name"] or f"ablate-{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
     stages = OF_OPTIMIZERS if names else OF_INGREDIENTS
-    run_new(_config(given, stages=stages, optimizers=names))
+    run_new(settings(given, stages=stages, optimizers=names))
 
 
 @cli.command(cls=OfScript)
@@ -259,7 +199,7 @@ def schedule(**given: Any) -> None:
     from search.commands.schedule import draw_schedule
 
     draw_schedule(
-        _config_path(given),
+        recipe_path(given),
         num_train=given["num_train"],
         run_dir=Path(given["run_dir"]),
         out=Path(given["out"]) if given["out"] else None,
@@ -308,78 +248,7 @@ def _complain(message: str, code: int) -> int:
     return code
 
 
-def _config_path(given: dict[str, Any]) -> Path:
-    if not given["config"]:
-        raise InputError("`--config` must be given: a recipe file, for example best.yaml of a run.")
-    return Path(given["config"])
-
-
 def _was_typed(name: str) -> bool:
     """Whether the user gave a flag of this command, rather than leaving its default."""
     source = click.get_current_context().get_parameter_source(name)
     return source is not ParameterSource.DEFAULT
-
-
-def _config(given: dict[str, Any], **settings: Any) -> RunConfig:
-    """Make the run's settings, with absolute paths, as trials run in other directories."""
-    values = {name: value for name, value in given.items() if value not in (None, ())}
-    if "dataset" not in values:
-        raise InputError("`--dataset` must be given: a dataset's name, an image folder or a table.")
-    for name in ("ranges", "fixed"):
-        values[name] = _words(values.get(name, ()))
-    values |= _absolute(values)
-    stem = plain_name(Path(values["dataset"]).name)
-    values.setdefault("run_name", f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}")
-    if "gpus_per_trial" not in values:
-        values["gpus_per_trial"] = 1.0 if _has_gpu(values.get("ray_address")) else 0.0
-    created = time.strftime("%Y-%m-%d %H:%M:%S")
-    return RunConfig(**values | settings, created=created)
-
-
-def _has_gpu(ray_address: str | None) -> bool:
-    if ray_address:
-        from search.engine import cluster
-
-        cluster.connect(ray_address)
-        return cluster.has_gpu()
-    from search.plan.resources import has_own_gpu
-
-    return has_own_gpu()
-
-
-def _absolute(values: dict[str, Any]) -> dict[str, Any]:
-    """Make the paths among the values absolute: places, and names of existing files."""
-
-    def is_path(name: str, value: Any) -> bool:
-        if name in ("data_dir", "run_dir", "storage"):
-            return "://" not in value
-        may_be = name in ("reference", "best") and "://" not in value
-        return may_be and exists(value)
-
-    # Unlike this, Path.resolve raises where links lead in a circle.
-    found = {
-        name: os.path.realpath(value) if is_path(name, value) else value
-        for name, value in values.items()
-    }
-    return found | ({"dataset": absolute_dataset(found["dataset"])} if "dataset" in found else {})
-
-
-def _words(texts: Sequence[str]) -> tuple[str, ...]:
-    """Split values at spaces, as make passes several in one."""
-    return tuple(word for text in texts for word in text.split())
-
-
-def _run_path(given: dict[str, Any]) -> Path:
-    run = given["run"]
-    if not run:
-        raise InputError("`--run` must be given: a run's name under --run-dir, or its path.")
-    for path in (Path(given["run_dir"]) / run, Path(run)):
-        if exists(path / "config.json") or exists(path / COMPARISON):
-            return Path(os.path.realpath(path))
-        if exists(path / "train.json"):
-            run_dir, name = os.path.split(os.path.realpath(path))
-            raise InputError(
-                f"{path} is a training run, which has no stages; see it, or go on with it, by: "
-                f"{next_command('train', RUN_NAME=name, RUN_DIR=run_dir)}"
-            )
-    raise InputError(f"There is no run {run!r}, neither under {given['run_dir']} nor as a path.")

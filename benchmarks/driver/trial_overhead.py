@@ -135,6 +135,7 @@ def measure_ours(num_trials: int, scratch: Path) -> dict[str, float]:
         journal=journal,
         tracker=tracker,
         console=make_console(),
+        started_at=time.monotonic(),
     )
     with (
         mock.patch.object(tune_run, "RecipeTrainable", Toy),

@@ -65,8 +65,17 @@ class _Output:
             os.close(nowhere)
 
 
-def make_console() -> Console:
-    """Make the console on standard output, which prints text unchanged."""
+def make_console(file: TextIO | None = None) -> Console:
+    """Make the console on a file, or on standard output, which prints text unchanged."""
+    if file is not None:
+        return Console(
+            file=file,
+            width=PLAIN_WIDTH,
+            force_jupyter=False,
+            emoji=False,
+            markup=False,
+            color_system=None,
+        )
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Flush each line, as somebody may follow a file or pipe; and replace characters that the
         # encoding lacks, as an arrow must not end a search with an error.

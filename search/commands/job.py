@@ -19,7 +19,10 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Session:
-    """The objects of one process that works on a run."""
+    """The objects of one process that works on a run.
+
+    ``started_at`` is the value of `time.monotonic` from which its wall-clock counts.
+    """
 
     config: RunConfig
     plan: Plan
@@ -27,6 +30,7 @@ class Session:
     journal: Journal
     tracker: BackgroundTracker
     console: Console
+    started_at: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

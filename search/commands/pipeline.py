@@ -11,10 +11,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from search.commands.ablation.comparison_run import comparison_job
 from search.commands.console import make_console, say, tell_of_tracking
 from search.commands.errors import RunFailed, RunInterrupted
 from search.commands.job import Job, Session
+from search.commands.live import LiveConsole
 from search.commands.progress import Progress
 from search.commands.search import SEARCH
 from search.commands.session import interruptible, log_file
@@ -40,28 +43,38 @@ from search.records.trials import Trial
 from search.tracking.open_store import STORE_DIR
 from search.tracking.run_info import make_tracker, open_search
 from spaces.errors import InputError
-from trainable.data.collecting import dataset_names
-from trainable.data.datasets import Dataset
+from trainable.data.datasets import Dataset, dataset_names
 
 STARTED_AT = time.monotonic()
+"""Begin of this process's work, as far as that is known: most of it is the imports above."""
 log = logging.getLogger("search")
 
 
-def run_new(config: RunConfig) -> None:
+def run_new(
+    config: RunConfig, *, console: Console | None = None, started_at: float = STARTED_AT
+) -> None:
     """Start a new run and bring it to its end.
+
+    Args:
+        config: Settings of the run.
+        console: Console to print to; None for standard output.
+        started_at: Value of `time.monotonic` from which the run's wall-clock counts.
 
     Raises:
         InputError: If a setting is wrong; nothing has been written then.
+        RunFailed: If it failed.
+        RunInterrupted: If the user interrupted it.
     """
+    console = console or make_console()
     require_run_name(config.run_name, flag="run_name")
     config = replace(config, tracking_uri=with_password(config.tracking_uri))
     _require_unbegun(config)
-    _tell_servers(config)
+    _tell_servers(config, console)
     _reach(config)
     job = _job_of(config)
     plan, dataset = job.make_plan(config)
     _reach_images(config, dataset)
-    sizes = job.show(make_console(), config, plan, dataset)
+    sizes = job.show(console, config, plan, dataset)
     make_writable(config.path)
     expected = {
         "estimate_s": estimate_s(sizes, num_workers(config)),
@@ -72,15 +85,24 @@ def run_new(config: RunConfig) -> None:
         write_json(config.path / "plan.json", {**plan.to_dict(), **expected})
         # Last, for a directory with a config is a run that can be resumed.
         config = write_config(config, begins=True)
-        _work(job, config, plan, dataset)
+        _work(job, config, plan, dataset, console, started_at)
 
 
-def run_again(path: Path, *, more: Mapping[str, Any] | None = None, **places: Any) -> None:
+def run_again(
+    path: Path,
+    *,
+    more: Mapping[str, Any] | None = None,
+    console: Console | None = None,
+    started_at: float = STARTED_AT,
+    **places: Any,
+) -> None:
     """Resume an interrupted run, or top up a finished one; else only write its results again.
 
     Args:
         path: Directory of the run.
         more: What more is asked of the run, see `search.plan.top_up.topped_up`.
+        console: Console to print to; None for standard output.
+        started_at: Value of `time.monotonic` from which this session's wall-clock counts.
         places: New values, by name of a field of the config, for the tracking store, the places of
             data and checkpoints, and the cluster (``local`` for this machine). None keeps the old
             value.
@@ -89,11 +111,18 @@ def run_again(path: Path, *, more: Mapping[str, Any] | None = None, **places: An
         InputError: If it is no run, its dataset has changed, its cluster cannot be reached, or less
             is asked of it than before.
     """
+    given = {name: place for name, place in places.items() if place}
     with only_driver(path):
-        _go_on(path, more or {}, {name: place for name, place in places.items() if place})
+        _go_on(path, more or {}, given, console or make_console(), started_at)
 
 
-def _go_on(path: Path, more: Mapping[str, Any], places: Mapping[str, Any]) -> None:
+def _go_on(
+    path: Path,
+    more: Mapping[str, Any],
+    places: Mapping[str, Any],
+    console: Console,
+    started_at: float,
+) -> None:
     found = read_config(path)
     asked = read_json(path / FILE)
     config = replace(found, **places)
@@ -107,7 +136,7 @@ def _go_on(path: Path, more: Mapping[str, Any], places: Mapping[str, Any]) -> No
     ]
     if lost and found.home is None:
         say(
-            make_console(),
+            console,
             f"{path} was not made here, so its {', '.join(lost)} no longer count: give them again "
             "as flags if they should.",
             style="yellow",
@@ -116,7 +145,7 @@ def _go_on(path: Path, more: Mapping[str, Any], places: Mapping[str, Any]) -> No
     if more:
         config = topped_up(config, Journal(path), **more)
     is_over = _is_over(job, config)
-    _tell_servers(config)
+    _tell_servers(config, console)
     if not is_over:
         _reach(config)
     plan = Plan.from_dict(read_json(path / "plan.json"), config=config)
@@ -126,7 +155,7 @@ def _go_on(path: Path, more: Mapping[str, Any], places: Mapping[str, Any]) -> No
         _reach_images(config, dataset)
     if config.to_dict() != asked:
         config = write_config(config)
-    _work(job, config, plan, dataset)
+    _work(job, config, plan, dataset, console, started_at)
 
 
 def _require_unbegun(config: RunConfig) -> None:
@@ -137,14 +166,14 @@ def _require_unbegun(config: RunConfig) -> None:
         )
 
 
-def _tell_servers(config: RunConfig) -> None:
+def _tell_servers(config: RunConfig, console: Console) -> None:
     """Say whom this run talks to, before it does."""
     asked = {"MLflow": config.tracking_uri, "storage": config.storage}
     found = {name: address for name, address in asked.items() if address and "://" in address}
     found |= {"Ray": config.ray_address} if config.ray_address else {}
     told = [f"{name} at {without_passwords(address)}" for name, address in found.items()]
     if told:
-        say(make_console(), f"Talks to: {', '.join(told)}.")
+        say(console, f"Talks to: {', '.join(told)}.")
 
 
 def _is_over(job: Job, config: RunConfig) -> bool:
@@ -218,14 +247,25 @@ def _reach_images(config: RunConfig, dataset: Dataset) -> None:
         )
 
 
-def _work(job: Job, config: RunConfig, plan: Plan, dataset: Dataset) -> None:
+def _work(
+    job: Job,
+    config: RunConfig,
+    plan: Plan,
+    dataset: Dataset,
+    console: Console | None = None,
+    started_at: float = STARTED_AT,
+) -> None:
     """Train and report a planned run; however it ends, it can be resumed from its directory.
 
     The caller holds the lock of the run (`only_driver`).
     """
-    console = make_console()
+    console = console or make_console()
     go_on = f"Interrupted. Go on with: {next_command('resume', RUN=config.path)}"
-    with log_file(config.path / "log.txt"), interruptible() as interruption:
+    may_leave = not isinstance(console, LiveConsole)
+    with (
+        log_file(config.path / "log.txt"),
+        interruptible(may_leave=may_leave) as interruption,
+    ):
         journal = Journal(config.path)
         result = config.path / job.result
         if journal.damage:
@@ -242,6 +282,7 @@ def _work(job: Job, config: RunConfig, plan: Plan, dataset: Dataset) -> None:
             journal=journal,
             tracker=tracker,
             console=console,
+            started_at=started_at,
         )
         has_failed = False
         try:
@@ -257,7 +298,7 @@ def _work(job: Job, config: RunConfig, plan: Plan, dataset: Dataset) -> None:
             interruption.closes(go_on)
             log.warning(go_on)
             tracker.close_search("KILLED", verdict=None, artifacts=None)
-            raise RunInterrupted(go_on) from None
+            raise RunInterrupted(go_on, path=config.path) from None
         except Exception as error:
             has_failed = True
             interruption.closes()
@@ -288,7 +329,7 @@ def _train(job: Job, session: Session) -> None:
     journal.begin_session(
         num_cores=num_cores,
         cores_per_trial=config.cpus_per_trial,
-        running_s=time.monotonic() - STARTED_AT,
+        running_s=time.monotonic() - session.started_at,
     )
     deadline = None
     if config.time_budget_s is not None:

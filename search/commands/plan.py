@@ -22,8 +22,17 @@ from trainable.precision import Diverged
 from trainable.timing import Timing, excerpt, time_run
 
 
-def print_plan(config: RunConfig) -> None:
+def print_plan(
+    config: RunConfig, *, console: Console | None = None
+) -> tuple[Plan, list[StageSize]]:
     """Make and print the plan of a run.
+
+    Args:
+        config: Settings of the run.
+        console: Console to print to; None for standard output.
+
+    Returns:
+        The plan and the sizes of its stages.
 
     Raises:
         InputError: If a setting is wrong.
@@ -33,7 +42,7 @@ def print_plan(config: RunConfig) -> None:
 
         connect(config.ray_address)
     plan, dataset = make_plan(config)
-    show(make_console(), config, plan, dataset)
+    return plan, show(console or make_console(), config, plan, dataset)
 
 
 def show(console: Console, config: RunConfig, plan: Plan, dataset: Dataset) -> list[StageSize]:

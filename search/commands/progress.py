@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from rich.console import Console
-from rich.status import Status
-from rich.text import Text
 
 from search.commands.console import say
+from search.commands.live import Live, Shown, StageShown, live_display
 from search.plan.resources import in_parts
 from search.plan.stage_size import RERUNS, SEARCH, StageSize
 from search.plan.text import duration
@@ -29,8 +28,8 @@ class Progress:
     """A display of the number of trials, the best trial so far, and the time left.
 
     Args:
-        console: Console to print to; a terminal gets a line that changes, anything else a line for
-            each trial that ended.
+        console: Console to print to; a terminal gets a line that changes, a cell of a notebook a
+            display that does, and anything else a line for each trial that ended.
         sizes: Planned sizes of the stages, in order.
         space: Space whose strengths and searched extra axes are shown.
         metric: Metric of the search, see `search.records.metrics`.
@@ -58,19 +57,21 @@ class Progress:
         self._num_val = num_val
         self._deadline = deadline
         self._trials: dict[str, Trial] = {}
-        self._status: Status | None = None
+        self._live: Live | None = None
         self._due_at = time.monotonic()
         self._told_of_parts = False
 
     def __enter__(self) -> "Progress":
-        if self._console.is_terminal:
-            self._status = self._console.status(Text("starting workers"))
-            self._status.start()
+        self._live = live_display(self._console)
+        if self._live:
+            self._live.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._status:
-            self._status.stop()
+        if self._live:
+            if self._trials:  # The last change may have come too soon to be shown.
+                self._live.update(self._shown(list(self._trials.values())[-1].spec.stage))
+            self._live.stop()
 
     def know(self, trials: Iterable[Trial]) -> None:
         """Count the trials of earlier sessions, without printing anything."""
@@ -97,11 +98,11 @@ class Progress:
             told = in_parts(trial.spec.trial_id, trial.spec.recipe.batch_size, int(parts))
             say(self._console, f"{told} Each such trial reports {PARTS}.", style="yellow")
         # The summary looks at all trials, which may be thousands.
-        if self._status and time.monotonic() >= self._due_at:
-            self._status.update(Text(self._summary(trial.spec.stage)))
+        if self._live and time.monotonic() >= self._due_at:
+            self._live.update(self._shown(trial.spec.stage))
             self._due_at = time.monotonic() + SHOWN_EVERY_S
         if trial.status != "running" and (before is None or before.status == "running"):
-            if self._status:
+            if self._live:
                 STORY.info("%s", self._line(trial))
             else:
                 say(self._console, self._line(trial))
@@ -109,6 +110,18 @@ class Progress:
     def say(self, text: str) -> None:
         """Print a sentence above the changing line."""
         say(self._console, text)
+
+    def _shown(self, stage: str) -> Shown:
+        counts = Counter(t.spec.stage for t in self._trials.values() if t.status != "running")
+        # Reruns of the search have a size of their own, and are trials of it.
+        stages = dict.fromkeys(s.name for s in self._sizes if s.name != RERUNS)
+        return Shown(
+            stages=tuple(
+                StageShown(name=name, num_ended=counts[name], num_expected=self._total(name))
+                for name in stages
+            ),
+            text=self._summary(stage),
+        )
 
     def _summary(self, stage: str) -> str:
         of_stage = [t for t in self._trials.values() if t.spec.stage == stage]

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -40,9 +41,14 @@ def log_file(path: Path) -> Iterator[None]:
 
 
 class Interruption:
-    """Handler of signals that end a run: the first closes it, two more in that time leave it."""
+    """Handler of signals that end a run: the first closes it, two more in that time leave it.
 
-    def __init__(self) -> None:
+    Args:
+        may_leave: Whether to end the process then; a kernel of a notebook stays.
+    """
+
+    def __init__(self, *, may_leave: bool = True) -> None:
+        self._may_leave = may_leave
         self._is_closing = False
         self._is_impatient = False
         self._go_on = ""
@@ -63,6 +69,9 @@ class Interruption:
         if self._is_impatient:
             _tell(self._go_on or "Interrupted while it closed.")
             os._exit(130)  # Ray's processes end with this one.
+        if not self._may_leave:
+            _tell("Closing what is open, which takes some seconds.")
+            return
         self._is_impatient = True
         _tell("Closing what is open, which takes some seconds; once more leaves it as it is.")
 
@@ -74,13 +83,21 @@ def _tell(text: str) -> None:
 
 
 @contextmanager
-def interruptible() -> Iterator[Interruption]:
+def interruptible(*, may_leave: bool = True) -> Iterator[Interruption]:
     """Close runs properly however they are ended.
 
     Ctrl-C, SIGTERM (a job scheduler) and SIGHUP (a terminal that is closed) all raise
-    `KeyboardInterrupt`; SIGHUP does not where it is ignored, as under nohup.
+    `KeyboardInterrupt`; SIGHUP does not where it is ignored, as under nohup. Python lets only the
+    main thread handle signals: in another one they are left alone. On leaving the context, the
+    handlers from before are back.
+
+    Args:
+        may_leave: See `Interruption`.
     """
-    interruption = Interruption()
+    interruption = Interruption(may_leave=may_leave)
+    if threading.current_thread() is not threading.main_thread():
+        yield interruption
+        return
     numbers = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         numbers.append(signal.SIGHUP)

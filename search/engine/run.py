@@ -9,6 +9,7 @@ import logging
 import os
 import secrets
 import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -146,6 +147,8 @@ def run(
             name=f"{time.strftime('session-%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}",
             storage_path=resources.storage,
             verbose=0,
+            # Only so that Tune makes none for a notebook, which would clear the cell's output.
+            progress_reporter=tune.CLIReporter(),
             callbacks=[CheckpointNotes(conductor, resources.storage), Looks(scheduler)],
             failure_config=tune.FailureConfig(max_failures=resources.max_failures),
             # Trials save checkpoints by themselves; none is needed at the end. `CheckpointNotes`
@@ -181,7 +184,9 @@ def start_ray(resources: Resources) -> float:
         place = make_session_place()
         _sessions.append(place)
         ray_private.start_cluster(place.given)
-    signal.signal(signal.SIGTERM, sigterm)  # Ray installs a handler that ends without a message.
+    if threading.current_thread() is threading.main_thread():
+        # Ray installs a handler that ends without a message, in this thread only.
+        signal.signal(signal.SIGTERM, sigterm)
     return float(ray.cluster_resources().get("CPU", 0.0))  # type: ignore[no-untyped-call]
 
 

@@ -82,9 +82,7 @@ def write_recipes(
         stem: Begin of the names of the three files.
     """
     sizes = {"num_train": plan.data.num_train, "num_classes": plan.task.num_classes}
-    held = plan.dial_values(recipe)
-    comments = [f"{config.run_name}: {sentence}"]
-    comments += [f"{name} {raw(held[name])}: {why}" for name, why in (reasons or {}).items()]
+    comments = recipe_comments(config, plan, recipe, sentence=sentence, reasons=reasons or {})
     write_recipe(config.path / f"{stem}.yaml", recipe, comments=comments)
     files, class_names = plan.data.files, plan.data.class_names
     write_timm(
@@ -96,6 +94,15 @@ def write_recipes(
         config.path / f"{stem}.torchvision.txt",
         torchvision_flags(recipe, **sizes, of_data=torchvision_remarks(files)),
     )
+
+
+def recipe_comments(
+    config: RunConfig, plan: Plan, recipe: Recipe, *, sentence: str, reasons: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Write the comments above an exported recipe: the verdict, and the reason of each value."""
+    held = plan.dial_values(recipe)
+    said = (f"{name} {raw(held[name])}: {why}" for name, why in reasons.items())
+    return (f"{config.run_name}: {sentence}", *said)
 
 
 class SoFar:

@@ -18,8 +18,18 @@ Values = Callable[[Recipe], Mapping[str, float]]
 
 
 def write_trials(path: Path, trials: Iterable[Trial], *, raw: Values, effective: Values) -> None:
-    """Write a row per trial of any stage: raw and effective values, how it ended, last metrics."""
-    rows: list[Row] = [
+    """Write a row per trial of any stage (`trial_rows`)."""
+    write_rows(path, trial_rows(trials, raw=raw, effective=effective))
+
+
+def write_experiment(path: Path, trials: Iterable[Trial], *, raw: Values) -> None:
+    """Write a row per run of the attribute and confirm stages (`experiment_rows`)."""
+    write_rows(path, experiment_rows(trials, raw=raw))
+
+
+def trial_rows(trials: Iterable[Trial], *, raw: Values, effective: Values) -> list[Row]:
+    """Make a row per trial of any stage: raw and effective values, how it ended, last metrics."""
+    return [
         {
             "trial_id": trial.spec.trial_id,
             "stage": trial.spec.stage,
@@ -34,12 +44,11 @@ def write_trials(path: Path, trials: Iterable[Trial], *, raw: Values, effective:
         }
         for trial in trials
     ]
-    write_rows(path, rows)
 
 
-def write_experiment(path: Path, trials: Iterable[Trial], *, raw: Values) -> None:
-    """Write a row per run of the attribute and confirm stages: block, levels, last metrics."""
-    rows: list[Row] = [
+def experiment_rows(trials: Iterable[Trial], *, raw: Values) -> list[Row]:
+    """Make a row per run of the attribute and confirm stages: block, levels, last metrics."""
+    return [
         {
             "trial_id": trial.spec.trial_id,
             "stage": trial.spec.stage,
@@ -54,7 +63,6 @@ def write_experiment(path: Path, trials: Iterable[Trial], *, raw: Values) -> Non
         for trial in trials
         if trial.spec.stage != "search"
     ]
-    write_rows(path, rows)
 
 
 def _last_metrics(trial: Trial) -> dict[str, float]:

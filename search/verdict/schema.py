@@ -103,6 +103,15 @@ class Dial:
     matters_less_than: float | None = None
     more_runs: tuple[int, int] | None = None
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of the effect on the metric that decided, else that judges first.
+
+        None if that effect has none: the strength was not varied, or all its runs diverged.
+        """
+        estimate = self.effect.get(self.decided_by or self.judged_by)
+        return None if estimate is None else estimate.ci95
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Confirmed:

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
@@ -72,6 +73,35 @@ def test_once_more_is_told_while_a_run_closes_and_twice_leaves(
         os.kill(os.getpid(), number)
     assert left == [130]
     assert capfd.readouterr().err.startswith("Interrupted. Go on with: make resume RUN=r1\n")
+
+
+@pytest.mark.parametrize("number", ENDS)
+def test_the_process_of_somebody_else_is_never_left(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "_exit", lambda code: pytest.fail("The kernel was ended."))
+    with interruptible(may_leave=False) as interruption:
+        interruption.closes("Interrupted.")
+        for _ in range(4):
+            os.kill(os.getpid(), number)
+    assert (
+        capfd.readouterr().err.splitlines()
+        == ["Closing what is open, which takes some seconds."] * 4
+    )
+
+
+def test_signals_are_left_alone_outside_of_the_main_thread() -> None:
+    before = {end: signal.getsignal(end) for end in ENDS}
+    seen: list[bool] = []
+
+    def work() -> None:
+        with interruptible():
+            seen.append({end: signal.getsignal(end) for end in ENDS} == before)
+
+    thread = Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [True]
 
 
 class Tracker:

@@ -35,6 +35,7 @@ from search.commands.compare.suspicion import why_useless
 from search.commands.comparison_page import Page, comparison_page
 from search.commands.console import make_console, say, tell_of_tracking
 from search.commands.errors import RunFailed, RunInterrupted
+from search.commands.live import LiveConsole
 from search.commands.session import interruptible, log_file
 from search.engine import cluster
 from search.engine import run as tune_run
@@ -61,15 +62,20 @@ FILE = "compare.json"
 log = logging.getLogger("search")
 
 
-def compare_new(request: Request, *, dry_run: bool = False) -> None:
+def compare_new(request: Request, *, dry_run: bool = False, console: Console | None = None) -> None:
     """Do a comparison from the beginning, or only show what would be run.
+
+    Args:
+        request: What is asked.
+        dry_run: Whether to only show it.
+        console: Console to print to; None for standard output.
 
     Raises:
         InputError: If anything given is wrong; nothing has been written then.
     """
     require_run_name(request.run_name, flag="run_name")
     request.check()
-    console = make_console()
+    console = console or make_console()
     for line in plan_lines(request, every_run=dry_run):
         say(console, line)
     if dry_run:
@@ -94,8 +100,12 @@ def _require_unbegun(path: Path) -> None:
         )
 
 
-def compare_again(path: Path) -> None:
+def compare_again(path: Path, *, console: Console | None = None) -> None:
     """Go on with an interrupted comparison; a finished one is only written out again.
+
+    Args:
+        path: Its directory.
+        console: Console to print to; None for standard output.
 
     Raises:
         InputError: If it is no comparison.
@@ -104,7 +114,7 @@ def compare_again(path: Path) -> None:
     request = Request.from_dict(read_json(path / FILE), path=path)
     _reach(request)
     with only_driver(path):
-        _work(request, make_console())
+        _work(request, console or make_console())
 
 
 def _reach(request: Request) -> None:
@@ -118,7 +128,8 @@ def _work(request: Request, console: Console) -> None:
     """Everything after the plan; whatever happens, the directory can be gone on from."""
     path, layout, started = request.path, request.layout, time.monotonic()
     go_on = f"Interrupted. Go on with: {next_command('resume', RUN=path)}"
-    with log_file(path / "log.txt"), interruptible() as interruption:
+    may_leave = not isinstance(console, LiveConsole)
+    with log_file(path / "log.txt"), interruptible(may_leave=may_leave) as interruption:
         run_log = RunLog(path)
         tracker = CompareTracker(request.tracking_uri, store_dir=STORE_DIR, info=_info(request))
         tell_of_tracking(console, tracker.problems)
@@ -131,7 +142,7 @@ def _work(request: Request, console: Console) -> None:
         except KeyboardInterrupt:
             interruption.closes(go_on)
             tracker.close("KILLED", _children(request, run_log))
-            raise RunInterrupted(go_on) from None
+            raise RunInterrupted(go_on, path=path) from None
         except Exception as error:
             has_failed = True
             log.exception("the comparison failed")

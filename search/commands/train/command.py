@@ -17,6 +17,7 @@ from rich.console import Console
 
 from search.commands.console import make_console, say, tell_of_tracking
 from search.commands.errors import RunFailed, RunInterrupted
+from search.commands.live import LiveConsole
 from search.commands.session import Interruption, interruptible, log_file
 from search.commands.train.job import JOB_FILE, Asked, TrainJob, read_job, write_job
 from search.commands.train.model_card import Measured, summary
@@ -37,8 +38,7 @@ from spaces.errors import InputError
 from spaces.recipe import Recipe
 from spaces.strengths.registry import STRENGTHS, known
 from spaces.units import to_effective
-from trainable.data.collecting import dataset_names
-from trainable.data.datasets import Dataset
+from trainable.data.datasets import Dataset, dataset_names
 from trainable.models.saved_model import MODEL_FILE
 from trainable.precision import Diverged
 from trainable.readback import require_arrived
@@ -70,12 +70,16 @@ class Place:
     data_dir: str | None = None
 
 
-def train(asked: Asked | None, place: Place) -> None:
+def train(asked: Asked | None, place: Place, *, console: Console | None = None) -> Path:
     """Train a recipe once, or resume a run of the same name.
 
     Args:
         asked: Settings of the training; None resumes the run with the settings it began with.
         place: Places of the run.
+        console: Console to print to; None for standard output.
+
+    Returns:
+        Directory of the run.
 
     Raises:
         InputError: If a setting is wrong; nothing has been written then.
@@ -88,7 +92,7 @@ def train(asked: Asked | None, place: Place) -> None:
     place = replace(place, tracking_uri=with_password(place.tracking_uri))
     name = place.run_name or _made_up_name(asked)
     path = place.run_dir / name
-    console = make_console()
+    console = console or make_console()
     if exists(path / JOB_FILE):
         with only_driver(path):
             job = read_job(path)
@@ -102,7 +106,7 @@ def train(asked: Asked | None, place: Place) -> None:
             if settled != job or job.home is None:
                 write_job(settled, path)
             _work(settled, trainer, path, place, console)
-        return
+        return path
     _require_unbegun(path)
     if asked is None:
         raise InputError(
@@ -117,6 +121,7 @@ def train(asked: Asked | None, place: Place) -> None:
         write_recipe(path / RECIPE_FILE, job.recipe, comments=[f"Trained as {name}."])
         write_job(job, path, begins=True)  # Last: with it, the run can be gone on with.
         _work(job, trainer, path, place, console)
+    return path
 
 
 _NOT_MADE_HERE = (
@@ -160,7 +165,8 @@ def _work(
 
     The caller holds the lock of the run (`only_driver`).
     """
-    with log_file(path / "log.txt"), interruptible() as interruption:
+    may_leave = not isinstance(console, LiveConsole)
+    with log_file(path / "log.txt"), interruptible(may_leave=may_leave) as interruption:
         _finish(job, trainer, path, place, console, interruption)
 
 
@@ -196,7 +202,7 @@ def _finish(
         interruption.closes(go_on)
         log.warning(go_on)
         tracker.close("KILLED", run.trial)
-        raise RunInterrupted(go_on) from None
+        raise RunInterrupted(go_on, path=path) from None
     except Diverged as error:
         tracker.close("FAILED", run.trial)
         raise RunFailed(

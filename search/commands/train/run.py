@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from search.commands.live import LiveConsole, Shown, StageShown
 from search.commands.train.job import TrainJob
 from search.commands.train.model_card import Measured, metrics_dict, model_card, read_measured
 from search.records.files import read_json, write_json, write_text
@@ -142,12 +143,26 @@ class TrainRun:
 
 @contextmanager
 def shown_epochs(console: Console, num_epochs: int) -> Iterator[Callable[[Trial], None]]:
-    """Show the progress over epochs: a bar on a terminal, a line per epoch elsewhere.
+    """Show the progress over epochs: a bar on a terminal or in a notebook, else a line per epoch.
 
     Args:
         console: Console to print to.
         num_epochs: Number of epochs of the whole run.
     """
+    if isinstance(console, LiveConsole):
+        live = console.live()
+        live.start()
+
+        def change(trial: Trial) -> None:
+            stage = StageShown(name="training", num_ended=trial.epoch, num_expected=num_epochs)
+            loss = trial.records[-1].metrics["train/loss"]
+            live.update(Shown(stages=(stage,), text=f"train loss {loss:.3f}"))
+
+        try:
+            yield change
+        finally:
+            live.stop()
+        return
     if not console.is_terminal:
 
         def line(trial: Trial) -> None:

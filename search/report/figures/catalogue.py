@@ -63,6 +63,17 @@ class Figure:
         """Render the figure as an HTML page that needs no network."""
         return render("figure.html.jinja", figure=self)
 
+    def _repr_html_(self) -> str:
+        """Render the figure for a notebook."""
+        return render(
+            "notebook_table.html.jinja",
+            title=self.title,
+            sentences=(),
+            rows=None,
+            figure=self,
+            remarks=(),
+        )
+
     def png(self) -> bytes:
         """Render the wide layout as a PNG image."""
         return png(self.draw(_PNG_PX))

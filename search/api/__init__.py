@@ -1,0 +1,1 @@
+"""The functions that Python users and notebooks call, and the results that they return."""
