@@ -18,9 +18,13 @@ MOST_TIMES = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NextStep:
-    """The next step in words, and the command that does it; empty if there is none to copy."""
+    """The next step in words, and the command that does it; empty if there is none to copy.
+
+    ``offer`` goes on with the sentence where the command follows.
+    """
 
     text: str
+    offer: str = ""
     command: str = ""
 
 
@@ -75,7 +79,8 @@ def _more_runs(
     # A run that has used up its time takes no further block without more of it.
     budget = None if budget_s is None else f"{2.0 * max(budget_s, spent_s):.0f}"
     return NextStep(
-        text=f"{text}; for the next {(asked - rounds) * of_round}:",
+        text=text,
+        offer=f"; for the next {(asked - rounds) * of_round}:",
         command=next_command(
             "resume", RUN=near(config.path), MAX_BLOCKS=str(asked), TIME_BUDGET_S=budget
         ),

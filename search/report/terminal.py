@@ -87,9 +87,8 @@ def ending(
     verdict = analysis.verdict
     problem = textwrap.wrap(problem_sentence(verdict.fit, verdict.dials), WIDTH)
     before = _on_test(verdict)
+    step = next_step(config, plan, analysis)
     after = [
-        *_exported(verdict),
-        _next(next_step(config, plan, analysis)),
         Entry(
             label="Train", lines=(next_command("train", CONFIG=near(config.path / "best.yaml")),)
         ),
@@ -97,21 +96,28 @@ def ending(
     ]
     said = statements(verdict.dials, analysis.tried)
     left = MOST_LINES - len(problem) - _num_lines(before) - _num_lines(after)
-    for gained, forms in _ways(verdict):
+    for gained, forms, is_whole in _ways(verdict):
         settings = _settings(said, forms)
-        if _num_lines(gained) + _num_lines(settings) <= left:
+        follows = [*_exported(verdict), _next(step, is_whole=is_whole)]
+        if sum(map(_num_lines, (gained, settings, follows))) <= left:
             break
     else:
-        settings = _cut(settings, left - _num_lines(gained))
-    return problem, [*before, *gained, *settings, *after]
+        settings = _cut(settings, left - _num_lines(gained) - _num_lines(follows))
+    return problem, [*before, *gained, *settings, *follows, *after]
 
 
-def _ways(verdict: Verdict) -> Iterator[tuple[list[Entry], Sequence[Form]]]:
-    """List the forms of the gains and the settings, from the longest to the shortest."""
+def _ways(verdict: Verdict) -> Iterator[tuple[list[Entry], Sequence[Form], bool]]:
+    """List the forms of gains, settings and the next step, from the longest to the shortest."""
     found = gains(verdict.confirmed, METRICS[verdict.metric])
     full = _labelled("Gain", [gain.text for gain in found])
     short = _labelled("Gain", [gain.short for gain in found])
-    return iter([*((full, forms) for forms in _FORMS), (short, _FORMS[-1])])
+    return iter(
+        [
+            *((full, forms, True) for forms in _FORMS),
+            (short, _FORMS[-1], True),
+            (short, _FORMS[-1], False),
+        ]
+    )
 
 
 def _on_test(verdict: Verdict) -> list[Entry]:
@@ -192,10 +198,12 @@ def _wrapped(label: str, text: str) -> Entry:
     return Entry(label=label, lines=tuple(lines))
 
 
-def _next(step: NextStep) -> Entry:
-    """Make the entry of the next step, its command on a line of its own, to be copied."""
-    entry = _wrapped("Next", step.text)
-    return replace(entry, lines=(*entry.lines, step.command)) if step.command else entry
+def _next(step: NextStep, *, is_whole: bool) -> Entry:
+    """Make the entry of the next step, if whole with its command on a line that can be copied."""
+    if not (is_whole and step.command):
+        return _wrapped("Next", step.text)
+    entry = _wrapped("Next", step.text + step.offer)
+    return replace(entry, lines=(*entry.lines, step.command))
 
 
 def _num_lines(entries: Sequence[Entry]) -> int:

@@ -43,7 +43,7 @@ def test_the_command_asks_for_enough_runs_and_for_more_than_was_planned(
     step = next_step(config, a_plan(), analysis)
     rounds, size = config.min_blocks + looks - 1, runs_per_round(analysis.factors)
     assert f"takes {low} to 900 more runs" in step.text
-    assert f"for the next {(blocks_of(step) - rounds) * size}:" in step.text
+    assert f"for the next {(blocks_of(step) - rounds) * size}:" in step.offer
     assert (blocks_of(step) - rounds) * size >= low
     # It is a top-up, and the experiment goes on in it while a setting is open.
     config.path.mkdir()
