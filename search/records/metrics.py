@@ -68,9 +68,32 @@ class Unit:
         """
         return f"{self.scale * difference:+.{self.decimals}f}"
 
-    def interval(self, low: float, high: float) -> str:
-        """Format both ends of a difference's interval, as ``[-0.0, +2.1]``."""
-        return f"[{self.end(low)}, {self.end(high)}]"
+    def interval(self, low: float, high: float, *, base: float | None = None) -> str:
+        """Format both ends of a difference's interval, as ``[-0.0, +2.1]``.
+
+        An end that leads out of the possible values is written as the last of them, as
+        ``[+60.5, up to 100 %]``: no reader is to add 96.8 points to 12 %.
+
+        Args:
+            low: Lower end.
+            high: Upper end.
+            base: Reported value that the difference is counted from, if it is known.
+        """
+        lowest, highest = self.possible(base)
+        # What rounds to the last possible value is no sum that anybody would wonder at.
+        slack = 0.5 * 10.0**-self.decimals / self.scale
+        first = f"down to {self.least:g}{self.mark}" if low < lowest - slack else self.end(low)
+        last = f"up to {self.most:g}{self.mark}" if high > highest + slack else self.end(high)
+        return f"[{first}, {last}]"
+
+    def possible(self, base: float | None) -> tuple[float, float]:
+        """Return the smallest and the largest difference that can be added to a reported value.
+
+        Both are infinite if ``base`` is None.
+        """
+        if base is None:
+            return (-math.inf, math.inf)
+        return (self.least / self.scale - base, self.most / self.scale - base)
 
     def amount(self, size: float) -> str:
         """Format a chosen size such as a margin, as ``0.5 points``."""

@@ -185,6 +185,7 @@ def _difference(
 ) -> Estimate:
     gains = np.array([best.metrics[metric] - ref.metrics[metric] for ref, best in pairs])
     mean = float(gains.mean())
+    base = float(np.mean([ref.metrics[metric] for ref, _ in pairs]))
     if all(metric in run.images for pair in pairs for run in pair):
         by_image = np.array(
             [
@@ -195,13 +196,13 @@ def _difference(
         low, high = paired_interval(by_image)
         # The mean over images and the reported metric may differ in the last digits of float32.
         shift = mean - float(by_image.mean())
-        return Estimate(mean=mean, ci95=(low + shift, high + shift))
+        return Estimate(mean=mean, ci95=(low + shift, high + shift), base=base)
     if len(gains) < 2:
-        return Estimate(mean=mean, ci95=(-math.inf, math.inf))
+        return Estimate(mean=mean, ci95=(-math.inf, math.inf), base=base)
     images_part = _images_part(pairs, metric, num_images)
     seeds_part = float(gains.var(ddof=1)) / len(gains)
     low, high = _combined(mean, seeds_part, len(gains) - 1, images_part, num_images - 1, 0.05)
-    return Estimate(mean=mean, ci95=(low, high))
+    return Estimate(mean=mean, ci95=(low, high), base=base)
 
 
 def _images_part(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from search.records.metrics import TOP1, Metric
 from search.verdict.effects import Effect
 from search.verdict.judgement import Judgement, Look, judge_all
-from search.verdict.schema import Dial, Estimate
+from search.verdict.schema import Dial
 from search.verdict.wording import change_with_interval, metric_words, raw
 from spaces.task import Task
 from spaces.units import to_effective, unit_of
@@ -99,9 +99,7 @@ def _dial(
         reference_effective=reference,
         recommended_effective=reference if stays else best,
         effect={
-            metric: Estimate(mean=effect.mean, ci95=effect.ci95)
-            for metric, effect in effects.items()
-            if effect.is_estimable
+            metric: effect.estimate for metric, effect in effects.items() if effect.is_estimable
         },
         decided_by=judged.decided_by,
         num_runs=max((effect.num_runs for effect in effects.values()), default=0),

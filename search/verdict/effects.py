@@ -19,7 +19,7 @@ from search.verdict.blocked_model import (
     t_quantile,
 )
 from search.verdict.design import EMA_FACTOR
-from search.verdict.schema import effect_metrics
+from search.verdict.schema import Estimate, effect_metrics
 
 DROWNED = 10.0
 """Lag of the best's weight average above which effects are measured on another average.
@@ -91,6 +91,8 @@ class Effect:
         std_error: Standard error that decisions use, infinite if unknown.
         dof: Degrees of freedom of ``std_error``, 0 if unknown.
         num_runs: Number of runs behind the estimate, without diverged ones.
+        base: Mean of the metric at the reference level, half an effect below the mean of all runs;
+            None if unknown.
     """
 
     mean: float
@@ -98,6 +100,12 @@ class Effect:
     std_error: float = math.inf
     dof: int = 0
     num_runs: int = 0
+    base: float | None = None
+
+    @property
+    def estimate(self) -> Estimate:
+        """The mean and its interval."""
+        return Estimate(mean=self.mean, ci95=self.ci95, base=self.base)
 
     @property
     def is_estimable(self) -> bool:
@@ -105,11 +113,11 @@ class Effect:
         return not math.isnan(self.mean)
 
     def times(self, sign: float) -> "Effect":
-        """Multiply the effect and its interval by 1.0 or -1.0."""
+        """Multiply the effect and its interval by 1.0 or -1.0; the latter has no ``base``."""
         if sign > 0.0:
             return self
         low, high = self.ci95
-        return replace(self, mean=-self.mean, ci95=(-high, -low))
+        return replace(self, mean=-self.mean, ci95=(-high, -low), base=None)
 
     def interval(self, alpha: float) -> tuple[float, float]:
         """Compute both ends of the two-sided interval with error probability ``alpha``."""
@@ -163,12 +171,22 @@ def estimate_effects(
             honest = main_effect(
                 levels, blocks, factor, values, least_dof=least_dof, inflation=split
             )
-            result[name][metric] = effect_of(found, len(kept), interval=honest)
+            effect = effect_of(found, len(kept), interval=honest)
+            result[name][metric] = replace(effect, base=_base(values, effect.mean))
         if ema:
             kept, values = _ema_differences(runs, metric)
             estimate = mean_difference(*design_of(kept, names), values, block_prior=block_prior)
-            result[EMA_FACTOR][metric] = effect_of(estimate, len(kept))
+            effect = effect_of(estimate, len(kept))
+            averages = [run.metrics["reference"][metric] for run in kept]
+            result[EMA_FACTOR][metric] = replace(
+                effect, base=float(np.mean(averages)) if averages else None
+            )
     return result
+
+
+def _base(values: Floats, effect: float) -> float | None:
+    """Return the mean at the reference level in a balanced design; None if it is unknown."""
+    return float(values.mean()) - effect / 2.0 if len(values) and math.isfinite(effect) else None
 
 
 def trajectory_level(runs: Sequence[Run], *, ema: bool, metric: Metric = TOP1) -> str:

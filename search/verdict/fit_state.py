@@ -188,7 +188,9 @@ def _by_gap(role: str, recipes: FitComparison, both: str) -> tuple[str, str]:
     low, high = estimate.ci95
     is_known = math.isfinite(low)
     shown = f"a gap of {unit.change(estimate.mean).lstrip('+')}"
-    shown += f" {unit.interval(low, high)}" if is_known else ""
+    # A gap is counted from the accuracy on validation images.
+    base = recipes.mean(role, recipes.val)
+    shown += f" {unit.interval(low, high, base=base)}" if is_known else ""
     is_most = recipes.mean(role, recipes.excess) < 0.0
     large = unit.amount(LARGE_GAP)
     if is_most and recipes.is_above(role, recipes.gap, LARGE_GAP):

@@ -306,8 +306,7 @@ def _open(
 def _shown(metric: str, effect: Effect) -> str:
     if math.isnan(effect.mean):
         return f"{metric_words(metric)} is unknown"
-    estimate = Estimate(mean=effect.mean, ci95=effect.ci95)
-    return f"{metric_words(metric)} {change_with_interval(metric, estimate)}"
+    return f"{metric_words(metric)} {change_with_interval(metric, effect.estimate)}"
 
 
 def _diverged(divergence: Divergence) -> str:

@@ -15,6 +15,7 @@ as noisy, and in 93 to 94 % if the one that all others are compared with is.
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -71,7 +72,9 @@ def paired_effects(values: Values, pairs: Sequence[Pair]) -> dict[Pair, Effect]:
         own = inside * (is_of[first] - is_of[second])[:, None]
         estimate = contrast(model, weights, outcomes, own=own, prior_dof=PRIOR_DOF)
         num_runs = int((is_of[first] + is_of[second]).sum())
-        found[first, second] = effect_of(estimate, num_runs)
+        of_second = [value for variant, _, value in cells if variant == second]
+        effect = effect_of(estimate, num_runs)
+        found[first, second] = replace(effect, base=float(np.mean(of_second)))
     return found
 
 
@@ -81,7 +84,7 @@ def simultaneous(effect: Effect, *, num_differences: int) -> Estimate:
     The probability that any of them misses is at most `FAMILY_ALPHA`.
     """
     interval = effect.interval(FAMILY_ALPHA / max(1, num_differences))
-    return Estimate(mean=effect.mean, ci95=interval)
+    return Estimate(mean=effect.mean, ci95=interval, base=effect.base)
 
 
 def mean_estimate(values: Sequence[float]) -> Estimate:

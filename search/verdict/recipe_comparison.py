@@ -90,6 +90,7 @@ class RecipeComparison:
         a third.
         """
         runs = self._runs(metric)
+        base = self.mean(other, metric)
         first, second = (self._stands_for(name, metric) for name in (recipe, other))
         model, values = _design(runs, by_seed=True)
         names = list(runs)
@@ -102,12 +103,13 @@ class RecipeComparison:
         mean = float(contrast @ coefficients)
         is_estimable = np.allclose(inverse @ model.T @ model @ contrast, contrast)
         if not is_estimable:
-            return Estimate(mean=self.gain(recipe, other, metric), ci95=(-math.inf, math.inf))
+            gain = self.gain(recipe, other, metric)
+            return Estimate(mean=gain, ci95=(-math.inf, math.inf), base=base)
         if dof == 0:
-            return Estimate(mean=mean, ci95=(-math.inf, math.inf))
+            return Estimate(mean=mean, ci95=(-math.inf, math.inf), base=base)
         spread = math.sqrt(float(((values - model @ coefficients) ** 2).sum()) / dof)
         half = t_quantile(0.05, dof) * spread * math.sqrt(float(contrast @ inverse @ contrast))
-        return Estimate(mean=mean, ci95=(mean - half, mean + half))
+        return Estimate(mean=mean, ci95=(mean - half, mean + half), base=base)
 
     def noise(self, metric: str, *, by_seed: bool) -> tuple[float, int]:
         """Estimate one run's standard deviation and its degrees of freedom; both 0 if unknown."""

@@ -1,10 +1,11 @@
 """Dataclasses of the verdict, with the fields of ``verdict.json`` (schema ``verdict/1``)."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from search.records.metrics import ALWAYS, NLL, TOP1, Metric
+from search.records.metrics import ALWAYS, NLL, TOP1, Metric, Unit
 
 SCHEMA = "verdict/1"
 FIT_STATES = ("underfit", "overfit", "balanced", "undertrained", "fit-limited", "diverged")
@@ -26,10 +27,29 @@ class Estimate:
         mean: The mean in the unit in which the metric is reported: accuracies in [0, 1], losses in
             nats.
         ci95: Both ends of the interval; ``(-inf, inf)`` is written as None where it is unknown.
+        base: Of a difference, the measured value that it is counted from; None if it is not known.
+            An end that leads from there to an impossible value is shown in words.
     """
 
     mean: float
     ci95: tuple[float, float]
+    base: float | None = None
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether it is the difference of two equal recipes, which is exactly zero."""
+        return self.mean == 0.0 and self.ci95 == (0.0, 0.0)
+
+    def inside(self, unit: Unit) -> "Estimate":
+        """Cut the interval off at the last values that can be reached from ``base``, for drawing.
+
+        It is no interval to calculate with: ``base`` is measured, and the true one may be lower.
+        """
+        lowest, highest = unit.possible(self.base)
+        low, high = self.ci95
+        if not (math.isfinite(low) and math.isfinite(high)):
+            return self
+        return replace(self, ci95=(max(low, lowest), min(high, highest)))
 
     def as_metrics(self, name: str) -> dict[str, float]:
         """Return the mean as ``name`` and the ends as ``<name>_low``, ``<name>_high``."""
@@ -37,7 +57,7 @@ class Estimate:
         return {name: self.mean, f"{name}_low": low, f"{name}_high": high}
 
     def times(self, sign: float) -> "Estimate":
-        """Multiply the mean and its interval by 1.0 or -1.0."""
+        """Multiply the mean and its interval by 1.0 or -1.0; the latter has no ``base``."""
         if sign > 0.0:
             return self
         low, high = self.ci95

@@ -55,7 +55,7 @@ def change_with_interval(metric: str, estimate: Estimate) -> str:
     low, high = estimate.ci95
     if not (math.isfinite(low) and math.isfinite(high)):
         return f"{unit.change(estimate.mean)} (interval unknown)"
-    return f"{unit.change(estimate.mean)} {unit.interval(low, high)}"
+    return f"{unit.change(estimate.mean)} {unit.interval(low, high, base=estimate.base)}"
 
 
 def with_interval(unit: Unit, estimate: Estimate | None) -> str:
@@ -67,7 +67,8 @@ def with_interval(unit: Unit, estimate: Estimate | None) -> str:
         return ""
     low, high = estimate.ci95
     is_known = math.isfinite(low) and math.isfinite(high)
-    return f"{unit.signed(estimate.mean)} {unit.interval(low, high) if is_known else '(unknown)'}"
+    interval = unit.interval(low, high, base=estimate.base) if is_known else "(unknown)"
+    return f"{unit.signed(estimate.mean)} {interval}"
 
 
 def raw(value: float) -> str:
@@ -217,7 +218,7 @@ def confirmed_sentence(confirmed: Confirmed | None, metric: Metric = TOP1) -> st
         return "Nothing is confirmed on test images yet."
     gains = {role: found[name] for role, found in confirmed.advised_minus.items() if name in found}
     # Equal recipes share their runs, as when no dial is turned and the reference is advised.
-    same = [role for role, gain in gains.items() if gain == Estimate(mean=0.0, ci95=(0.0, 0.0))]
+    same = [role for role, gain in gains.items() if gain.is_nothing]
     # If the reference has no average, its raw weights are the same weights.
     if gains.get("reference_raw") == gains.get("reference") and confirmed.free != "reference_raw":
         gains.pop("reference_raw", None)

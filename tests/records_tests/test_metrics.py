@@ -110,6 +110,26 @@ def test_an_interval_that_holds_zero_shows_it_in_its_signs() -> None:
     assert POINTS.interval(-0.0001, 0.021) == "[-0.0, +2.1]"
 
 
+@pytest.mark.parametrize(
+    ("unit", "low", "high", "base", "text"),
+    [
+        (POINTS, 0.605, 0.968, None, "[+60.5, +96.8]"),
+        (POINTS, 0.605, 0.968, 0.122, "[+60.5, up to 100 %]"),
+        (POINTS, 0.605, 0.878, 0.122, "[+60.5, +87.8]"),
+        # Rounded to one decimal the sum is 100 %.
+        (POINTS, 0.605, 0.8783, 0.122, "[+60.5, +87.8]"),
+        (POINTS, -0.2, 0.1, 0.122, "[down to 0 %, +10.0]"),
+        (POINTS, -0.2, 0.9, 0.122, "[down to 0 %, up to 100 %]"),
+        (NATS, -2.5, -1.7, 2.3, "[down to 0, -1.700]"),
+        (NATS, -2.2, 99.0, 2.3, "[-2.200, +99.000]"),
+    ],
+)
+def test_an_end_beyond_what_is_possible_from_the_measured_value_is_told_in_words(
+    unit: Unit, low: float, high: float, base: float | None, text: str
+) -> None:
+    assert unit.interval(low, high, base=base) == text
+
+
 @pytest.mark.parametrize("unit", [POINTS, NATS, Unit(word="m", scale=1000.0, least_span=1.0)])
 def test_what_is_kept_of_a_value_is_a_tenth_of_what_is_shown(unit: Unit) -> None:
     value = 0.123456789

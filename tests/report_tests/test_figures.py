@@ -224,6 +224,18 @@ def test_an_effect_beyond_the_axis_is_an_arrow_on_its_edge_that_says_its_number(
     assert max(abs(mark.at[0] - zero) for mark in inside[:2]) > 0.5 * (arrow.at[0] - zero)
 
 
+def test_a_bar_ends_where_nothing_more_is_possible() -> None:
+    effect = {"val/top1": Estimate(mean=0.06, ci95=(0.02, 0.10), base=0.92)}
+    cut = {"val/top1": Estimate(mean=0.06, ci95=(0.02, 0.08), base=0.92)}
+
+    def bar(of: dict[str, Estimate]) -> Stroke:
+        drawing = tornado([a_dial("label_smoothing", "down", of)], {"label_smoothing": 0.0}, 760.0)
+        (found,) = [i for i in drawing.items if isinstance(i, Stroke) and i.width == 4.0]
+        return found
+
+    assert bar(effect) == bar(cut)
+
+
 def test_an_unknown_interval_is_a_dashed_line_across_the_axis() -> None:
     unknown = {"val/top1": Estimate(mean=0.01, ci95=(-math.inf, math.inf))}
     drawing = tornado([a_dial("ema_decay", "inconclusive", unknown)], {"ema_decay": 0.0}, 760.0)

@@ -40,6 +40,7 @@ def test_means_are_over_seeds_and_differences_over_shared_seeds() -> None:
     gain = found.best_minus_reference["test/top1"]
     assert gain.mean == pytest.approx(found.best["test/top1"] - found.reference["test/top1"])
     assert gain.ci95[0] < gain.mean < gain.ci95[1]
+    assert gain.base == pytest.approx(found.reference["test/top1"])
 
 
 def test_seeds_that_one_recipe_lacks_or_spoiled_do_not_enter_the_comparison() -> None:

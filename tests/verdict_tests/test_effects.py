@@ -66,6 +66,17 @@ def test_planted_effects_come_back_exactly_without_noise() -> None:
         assert {effect.num_runs for effect in (e[metric] for e in effects.values())} == {16}
 
 
+def test_an_effect_is_counted_from_the_mean_at_the_reference_level() -> None:
+    runs = experiment(planted)
+    effects = estimate_effects(runs, NAMES, ema=True)
+    for name in NAMES:
+        low = [run.metrics["best"]["val/top1"] for run in runs if run.levels[name] == -1]
+        assert effects[name]["val/top1"].base == pytest.approx(np.mean(low))
+    average = [run.metrics["reference"]["val/top1"] for run in runs]
+    assert effects["ema_decay"]["val/top1"].base == pytest.approx(np.mean(average))
+    assert estimate_effects([], NAMES, ema=True)["ema_decay"]["val/top1"].base is None
+
+
 def test_four_factors_in_half_fractions_come_back_exactly_in_spite_of_every_pair() -> None:
     names = (*NAMES, "warmup_fraction")
 

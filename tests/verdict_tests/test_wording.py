@@ -61,7 +61,10 @@ def test_intervals_follow_the_change_and_say_if_they_are_unknown() -> None:
     known = Estimate(mean=0.012, ci95=(0.003, 0.021))
     assert change_with_interval("val/top1", known) == "+1.2 points [+0.3, +2.1]"
     assert change_with_interval("val/nll", known) == "+0.012 nats [+0.003, +0.021]"
-    unknown = Estimate(mean=0.012, ci95=(-math.inf, math.inf))
+    broken = Estimate(mean=0.786, ci95=(0.605, 0.968), base=0.122)
+    assert change_with_interval("val/top1", broken) == "+78.6 points [+60.5, up to 100 %]"
+    assert with_interval(POINTS, broken) == "+78.6 [+60.5, up to 100 %]"
+    unknown = Estimate(mean=0.012, ci95=(-math.inf, math.inf), base=0.122)
     assert change_with_interval("val/top1", unknown) == "+1.2 points (interval unknown)"
 
 

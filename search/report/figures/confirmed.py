@@ -137,7 +137,7 @@ def _differences(
         return []
     unit = metric.unit
     scaled = {
-        role: tuple(unit.scale * value for value in (gain.mean, *gain.ci95))
+        role: tuple(unit.scale * value for value in (gain.mean, *gain.inside(unit).ci95))
         for role, gain in gains.items()
     }
     shown = [value for values in scaled.values() for value in values if math.isfinite(value)]

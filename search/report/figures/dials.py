@@ -47,7 +47,7 @@ def _panel(metric: Metric) -> Panel:
 def _cell(dial: Dial, metric: Metric) -> Cell:
     effect = dial.effect.get(metric.on("val"))
     return Cell(
-        estimate=None if effect is None else scaled(effect, metric.unit.scale),
+        estimate=None if effect is None else scaled(effect.inside(metric.unit), metric.unit.scale),
         text=interval_text(metric.name, effect),
         ink=dial.turn,
         is_hollow=dial.turn == "inconclusive",

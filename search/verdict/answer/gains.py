@@ -97,7 +97,7 @@ def _gain(gain: Estimate, role: str, remark: str, metric: Metric) -> Gain:
     shown, is_clear = change_with_interval(metric.name, gain), low > 0.0 or high < 0.0
     if metric is not TOP1:
         shown += f" of test {metric.words}"
-    if gain == Estimate(mean=0.0, ci95=(0.0, 0.0)):
+    if gain.is_nothing:
         shown, is_clear = "nothing", True
         remark = f", which is the same recipe{remark.replace(', ', ' and ')}"
     return Gain(
