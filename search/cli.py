@@ -88,8 +88,17 @@ def resume(**given: Any) -> None:
 
 @cli.command()
 @flags(
-    *("config", "dataset", "data_dir", "num_train", "epochs", "batch_size", "lr", "seed"),
-    *("amp_dtype", "max_image_pixels", "run_dir", "run_name", "tracking_uri"),
+    *("config", "dataset", "data_dir", "columns", "group_by", "num_train", "epochs"),
+    *(
+        "batch_size",
+        "lr",
+        "seed",
+        "amp_dtype",
+        "max_image_pixels",
+        "run_dir",
+        "run_name",
+        "tracking_uri",
+    ),
     num_train="Train on a stratified subset of this many images. [default: as its run]",
     epochs="Epochs of the training. [default: the recipe's]",
     batch_size="Images per optimizer step. [default: the recipe's]",
@@ -144,7 +153,8 @@ def diff(**given: Any) -> None:
 
 @cli.command()
 @flags(
-    *("dataset", "data_dir", "model", "pretrained", "reference", "seeds", "epochs", "batch_size"),
+    *("dataset", "data_dir", "columns", "group_by", "model", "pretrained", "reference", "seeds"),
+    *("epochs", "batch_size"),
     *("lr", "optimizer", "optimizers", "lr_trials", "metric", "num_train", "image_size"),
     *("max_image_pixels", "seed"),
     *("cpus_per_trial", "gpus_per_trial", "hang_timeout_s", "amp_dtype", *PLACES),

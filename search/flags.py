@@ -21,6 +21,8 @@ GROUPS = {
             "run",
             "dataset",
             "data_dir",
+            "columns",
+            "group_by",
             "num_train",
             "image_size",
             "max_image_pixels",
@@ -52,7 +54,8 @@ SCRIPT_GROUPS = {
 PLACES = ("ray_address", "storage", "tracking_uri", "run_dir", "run_name")
 """Fields for a run's directory, name and machines."""
 SEARCH = (
-    *("dataset", "data_dir", "model", "pretrained", "reference", "num_samples", "epochs"),
+    *("dataset", "data_dir", "columns", "group_by", "model", "pretrained", "reference"),
+    *("num_samples", "epochs"),
     *("batch_size", "lr", "optimizer", "metric", "num_train", "image_size", "max_image_pixels"),
     *("seed", "cpus_per_trial", "gpus_per_trial", "patience", "time_budget_s", "hang_timeout_s"),
     *(

@@ -18,7 +18,6 @@ from trainable.data.bulk_decode import num_cores
 from trainable.data.datasets import Dataset
 from trainable.data.decode_budget import BUDGET
 from trainable.data.device_images import DeviceImages
-from trainable.data.splits import resplit
 from trainable.evaluation import WORST
 from trainable.gpu_memory import PARTS, free_cache, in_smaller_parts
 from trainable.measurement import ImageResults
@@ -164,7 +163,7 @@ class RecipeTrainable(tune.Trainable):
         spec, recipe = self._spec, self._spec.recipe
         split = self._dataset.split
         if spec.split_seed is not None:
-            split = resplit(split, self._dataset.labels, seed=spec.split_seed)
+            split = self._dataset.fresh_split(spec.split_seed)
         self._trainer = Trainer(
             replace(recipe, grad_accum_steps=grad_accum_steps or recipe.grad_accum_steps),
             self._dataset,

@@ -35,6 +35,8 @@ class DiagnoseArguments(_Places, total=False):
     """Arguments of `search.diagnose` besides the dataset."""
 
     data_dir: Path
+    columns: str
+    group_by: str
     model: str
     pretrained: bool
     reference: Path
@@ -65,6 +67,8 @@ class SearchArguments(_Places, total=False):
     """Arguments of `search.run` and `search.plan` besides the dataset."""
 
     data_dir: Path
+    columns: str
+    group_by: str
     model: str
     pretrained: bool
     reference: Path
@@ -116,6 +120,8 @@ class TrainArguments(TypedDict, total=False):
 
     dataset: Data
     data_dir: Path
+    columns: str
+    group_by: str
     num_train: int
     epochs: int
     batch_size: int

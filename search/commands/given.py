@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.plan.config import RunConfig
+from search.plan.dataset_place import absolute_dataset
 from search.records.command_line import next_command
 from search.records.files import exists
 from search.records.run_names import plain_name
@@ -39,7 +40,7 @@ def settings(given: Mapping[str, Any], **fixed: Any) -> RunConfig:
     """
     values = {name: value for name, value in given.items() if value not in (None, ())}
     if "dataset" not in values:
-        raise InputError("`--dataset` must be given: a dataset's name or an image folder.")
+        raise InputError("`--dataset` must be given: a dataset's name, an image folder or a table.")
     for name in ("ranges", "fixed"):
         values[name] = _words(values.get(name, ()))
     values |= absolute(values)
@@ -57,14 +58,15 @@ def absolute(values: Mapping[str, Any]) -> dict[str, Any]:
     def is_path(name: str, value: Any) -> bool:
         if name in ("data_dir", "run_dir", "storage"):
             return "://" not in value
-        may_be = name in ("dataset", "reference", "best") and "://" not in value
+        may_be = name in ("reference", "best") and "://" not in value
         return may_be and exists(value)
 
     # Unlike this, Path.resolve raises where links lead in a circle.
-    return {
+    found = {
         name: os.path.realpath(value) if is_path(name, value) else value
         for name, value in values.items()
     }
+    return found | ({"dataset": absolute_dataset(found["dataset"])} if "dataset" in found else {})
 
 
 def run_path(given: Mapping[str, Any]) -> Path:
@@ -148,7 +150,10 @@ def train(given: Mapping[str, Any], *, console: "Console | None" = None) -> Path
     from search.tracking.open_store import STORE_DIR
     from search.tracking.run_info import EXPERIMENT
 
-    names = ("num_train", "epochs", "batch_size", "lr", "seed", "amp_dtype", "max_image_pixels")
+    names = (
+        *("columns", "group_by", "num_train", "epochs", "batch_size", "lr", "seed", "amp_dtype"),
+        "max_image_pixels",
+    )
     data_dir, dataset = given.get("data_dir"), given.get("dataset")
     asked = None
     if (
@@ -168,7 +173,7 @@ def train(given: Mapping[str, Any], *, console: "Console | None" = None) -> Path
         tracking_uri=given.get("tracking_uri"),
         store_dir=STORE_DIR,
         experiment=EXPERIMENT,
-        dataset=dataset and absolute({"dataset": dataset})["dataset"],
+        dataset=dataset and absolute_dataset(dataset),
         data_dir=data_dir and os.path.realpath(data_dir),
     )
     return train_once(asked, place, console=console)

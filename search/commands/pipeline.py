@@ -43,7 +43,8 @@ from search.records.trials import Trial
 from search.tracking.open_store import STORE_DIR
 from search.tracking.run_info import make_tracker, open_search
 from spaces.errors import InputError
-from trainable.data.datasets import Dataset, dataset_names
+from trainable.data.collecting import dataset_names
+from trainable.data.datasets import Dataset
 
 STARTED_AT = time.monotonic()
 """Begin of this process's work, as far as that is known: most of it is the imports above."""

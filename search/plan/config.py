@@ -69,15 +69,38 @@ class RunConfig:
     """
 
     dataset: Annotated[
-        str, Option("A dataset's name, or the path of an image folder (root/<class>/*.jpg).")
+        str,
+        Option(
+            "A dataset's name, or the path of an image folder (root/<class>/*.jpg) or of a table "
+            "of images and labels (.csv, .tsv, .jsonl, .parquet)."
+        ),
     ]
     run_dir: Annotated[str, Option("Directory that holds runs.", is_filled_in=True)] = "runs"
     run_name: Annotated[str, Option("Name of this run.", default_words="dataset and time")]
     data_dir: Annotated[
-        str, Option("Where datasets lie or are downloaded to.", is_filled_in=True)
+        str,
+        Option(
+            "Where datasets lie or are downloaded to, and images that a table does not lie beside.",
+            is_filled_in=True,
+        ),
     ] = "data"
     created: str
     search_id: str = field(default_factory=_new_id)
+    columns: Annotated[
+        str | None,
+        Option(
+            "Columns of a table of images, as image=file,label=species,split=part,group=patient.",
+            default_words="found by name",
+        ),
+    ] = None
+    group_by: Annotated[
+        str | None,
+        Option(
+            "Regular expression whose first group in parentheses, found in a file's path, names "
+            "its group, as '(patient[0-9]+)': images of a group stay in one part.",
+            default_words="a table's column of groups, if it has one",
+        ),
+    ] = None
     stages: tuple[str, ...] = SEARCH_STAGES
     home: Home | None = None
     model: Annotated[

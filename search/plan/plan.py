@@ -30,6 +30,8 @@ class DataFacts:
         images_per_class: Numbers of training, validation and test images of each class; empty in
             plans of older versions.
         files: Properties of the image files.
+        num_groups: Numbers of groups with training, validation and test images, or None without
+            groups.
     """
 
     name: str
@@ -40,6 +42,7 @@ class DataFacts:
     class_names: tuple[str, ...]
     images_per_class: tuple[tuple[int, int, int], ...] = ()
     files: FileFacts = field(default_factory=FileFacts)
+    num_groups: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

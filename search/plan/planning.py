@@ -15,7 +15,8 @@ from spaces.errors import InputError
 from spaces.recipe import Recipe
 from spaces.space import Space, parse_fix
 from spaces.task import Task
-from trainable.data.datasets import Dataset, default_recipe, load_dataset
+from trainable.data.collecting import default_recipe
+from trainable.data.datasets import Dataset, load_dataset
 from trainable.evaluation_epochs import evaluation_epochs
 from trainable.models.build import describe_model, require_dropout
 from trainable.models.pretrained import require_weights
@@ -43,6 +44,7 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
         num_test=len(dataset.split.test),
         class_names=dataset.class_names,
         images_per_class=dataset.images_per_class,
+        num_groups=dataset.num_groups,
         files=dataset.files,
     )
     ref = settled(_with_flags(asked.recipe(num_train=facts.num_train), config))
@@ -150,12 +152,15 @@ def load_images(config: RunConfig, *, image_size: int) -> Dataset:
         num_train=config.num_train,
         seed=config.seed,
         max_pixels=config.max_image_pixels,
+        columns=config.columns,
+        group_by=config.group_by,
     )
 
 
 def _base(config: RunConfig) -> tuple[Recipe, list[str]]:
     """Return the dataset's default recipe with the flags applied, and notes on changes."""
-    base = _with_flags(default_recipe(config.dataset), config)
+    default = default_recipe(config.dataset, data_dir=Path(config.data_dir), columns=config.columns)
+    base = _with_flags(default, config)
     if not base.pretrained:
         return base, []
     try:

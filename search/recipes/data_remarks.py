@@ -17,6 +17,7 @@ from trainable.data.file_facts import FileFacts
 def timm_remarks(files: FileFacts, class_names: Sequence[str]) -> list[str]:
     """Write a sentence on each difference in how timm's folder reader treats these files."""
     return [
+        *_listed(files),
         *_unread(files.endings, TIMM_ENDINGS),
         *_nested(files.num_nested),
         *(_other_order(class_names) if files.endings else []),
@@ -29,7 +30,7 @@ def torchvision_remarks(files: FileFacts) -> list[str]:
 
     It has the same order of classes and nesting of folders as this project.
     """
-    return [*_unread(files.endings, TORCHVISION_ENDINGS), *_pixels(files)]
+    return [*_listed(files), *_unread(files.endings, TORCHVISION_ENDINGS), *_pixels(files)]
 
 
 def class_order(class_names: Sequence[str]) -> str:
@@ -43,6 +44,15 @@ def class_order(class_names: Sequence[str]) -> str:
         "without regard to case by timm's own scripts (1, 2, 10): "
         + ("of these classes both make the same order." if same else _differs(class_names, others))
     )
+
+
+def _listed(files: FileFacts) -> list[str]:
+    if not files.is_listed:
+        return []
+    return [
+        "It reads no table of labels: put each image, or a link to it, into a folder per class and "
+        "part first."
+    ]
 
 
 def _unread(endings: Mapping[str, int], read: Iterable[str]) -> list[str]:

@@ -25,6 +25,11 @@ def write_folder(root: Path, *, classes: int = 2, images: int = 6) -> Path:
     return root
 
 
+WHOLE_TABLE = "image,label\n" + "".join(
+    f"class{label}/{number}.png,{label}\n" for label in range(2) for number in range(6)
+)
+
+
 def complaint(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> tuple[int, str]:
@@ -66,6 +71,37 @@ def test_wrong_input_is_one_line_and_nothing_is_written(
     assert code == 2
     assert len(err.splitlines()) == 1
     assert says in err
+
+
+@pytest.mark.parametrize(
+    ("text", "flags", "says"),
+    [
+        ("image,label\nclass0/0.png,\n", (), "row 2, column 'label' must not be empty"),
+        ("image,label\nclass0/9.png,a\n", (), "'class0/9.png' is not in"),
+        ("image,species\nclass0/0.png,a\n", (), "must have a column of the label"),
+        ("image,species\nclass0/0.png,a\n", ("--columns", "label=x"), "names 'x' for the label"),
+        (WHOLE_TABLE, ("--group-by", "("), "must be a regular expression"),
+        (WHOLE_TABLE, ("--group-by", "(x)"), "finds none in 'class0/0.png'"),
+        (WHOLE_TABLE, ("--group-by", "(class)"), "of the 1 groups"),
+        ("image,label\nclass0/0.png,a\n", (), "two classes at least"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "plan", "diagnose"])
+def test_a_wrong_table_of_images_is_one_line_and_nothing_is_written(
+    command: str,
+    text: str,
+    flags: tuple[str, ...],
+    says: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    table = write_folder(tmp_path / "images") / "labels.csv"
+    table.write_text(text)
+    code, err = complaint([command, "--dataset", str(table), *flags], tmp_path, capsys)
+    assert code == 2
+    assert len(err.splitlines()) == 1
+    assert says in err
+    assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from PIL import Image
 from search.cli import main
 from search.commands import pipeline
 from search.commands.train.command import Place, train
-from search.commands.train.job import Asked
-from search.commands.train.plan import make_job
+from search.commands.train.job import Asked, TrainJob
+from search.commands.train.plan import load_data, make_job
 from search.plan.config import RunConfig
 from search.records.files import write_json
 from spaces.errors import InputError
@@ -77,6 +77,68 @@ def test_a_search_whose_images_moved_takes_the_place_that_it_asks_for(
     # From now on it knows.
     assert said(["resume", "--run", str(run)], capsys) == (0, "")
     assert gone_on_with[1].dataset == str(there)
+
+
+def put_table(root: Path) -> Path:
+    """The same images, named by a table whose columns have names of its own."""
+    put_images(root)
+    rows = [f"{name}/{i}.png,{name},{i // 2}" for name in ("zero", "one") for i in range(12)]
+    (root / "labels.csv").write_text("\n".join(["picture,digit,writer", *rows]))
+    return root / "labels.csv"
+
+
+TABLE = {"columns": "image=picture,label=digit,group=writer"}
+
+
+@pytest.fixture
+def of_table(tmp_path: Path) -> Path:
+    """A search on a table of images that lies beside them in ``here``."""
+    run = write_run(tmp_path / "runs")
+    table, data_dir = put_table(tmp_path / "here"), tmp_path / "data"
+    found = load_dataset(
+        table, image_size=SIZE, data_dir=data_dir, num_train=None, seed=0, columns=TABLE["columns"]
+    )
+    config, plan = (json.loads((run / f"{name}.json").read_text()) for name in ("config", "plan"))
+    asked = config | {"dataset": str(table), "data_dir": str(data_dir), **TABLE}
+    write_json(run / "config.json", asked)
+    plan["data"]["digest"] = found.digest
+    write_json(run / "plan.json", plan)
+    return run
+
+
+def test_a_search_whose_table_moved_with_its_images_takes_their_new_place(
+    of_table: Path, gone_on_with: list[RunConfig], capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = (of_table.parents[1] / "here").rename(of_table.parents[1] / "there")
+    code, err = said(["resume", "--run", str(of_table)], capsys)
+    assert (code, gone_on_with) == (2, [])
+    assert "labels.csv does not or is no file" in err
+    assert err.strip().endswith("DATASET=NEW_PLACE")
+    again = ["resume", "--run", str(of_table), "--dataset", str(there / "labels.csv")]
+    assert said(again, capsys) == (0, "")
+    assert [config.columns for config in gone_on_with] == [TABLE["columns"]]
+
+
+def test_a_search_whose_table_was_edited_does_not_go_on(
+    of_table: Path, gone_on_with: list[RunConfig], capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = of_table.parents[1] / "here" / "labels.csv"
+    table.write_text(table.read_text().replace("zero/0.png,zero,0", "zero/0.png,zero,11"))
+    code, err = said(["resume", "--run", str(of_table)], capsys)
+    assert (code, gone_on_with) == (2, [])
+    assert "has changed since" in err
+
+
+def test_training_takes_the_table_of_its_search_with_columns_and_groups(of_table: Path) -> None:
+    data_dir = str(of_table.parents[1] / "data")
+    asked = Asked(config=of_table / "toy.yaml", data_dir=data_dir, epochs=8)
+    job, dataset = make_job(asked, name="mine")
+    assert job.columns == TABLE["columns"]
+    assert job.data_name == "labels.csv"
+    assert dataset.groups is not None
+    assert not set(dataset.groups[dataset.split.train]) & set(dataset.groups[dataset.split.test])
+    kept = load_data(TrainJob.from_dict(job.to_dict()))
+    assert kept.digest == dataset.digest
 
 
 def test_a_relative_place_is_kept_whole(

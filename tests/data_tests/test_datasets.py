@@ -20,7 +20,8 @@ from search.records.provenance import ROOT
 from spaces.errors import InputError
 from spaces.strengths.values import Strengths
 from trainable.data import public_datasets
-from trainable.data.datasets import Dataset, dataset_names, default_recipe, load_dataset
+from trainable.data.collecting import dataset_names, default_recipe
+from trainable.data.datasets import Dataset, load_dataset
 from trainable.data.notes import notes_on_duplicates
 from trainable.data.splits import Split
 
@@ -275,6 +276,7 @@ def test_loading_digits_needs_no_torch_and_naming_datasets_no_scikit_learn() -> 
     """`plan` and `--help` wait for what they import."""
     code = (
         "import sys; from pathlib import Path; from trainable.data.datasets import *;"
+        "from trainable.data.collecting import *;"
         "dataset_names();"
         "assert not {'torch', 'sklearn', 'tqdm'} & set(sys.modules);"
         "load_dataset('digits', image_size=8, data_dir=Path('.'), num_train=None, seed=0);"

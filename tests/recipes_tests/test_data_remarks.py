@@ -11,6 +11,7 @@ from torchvision.datasets import ImageFolder
 from search.recipes.data_remarks import class_order, timm_remarks, torchvision_remarks
 from trainable.data.file_facts import FileFacts
 from trainable.data.folders.image_folder import list_image_folder
+from trainable.data.manifests.manifest import list_manifest
 
 
 def put(root: Path, folder: str, *, count: int = 3, suffix: str = ".png") -> None:
@@ -37,6 +38,21 @@ def test_a_folder_that_both_read_alike_needs_no_remark(tmp_path: Path) -> None:
     assert remarks_on(tmp_path) == []
     assert torchvision_remarks(list_image_folder(tmp_path).files) == []
     assert timm_reads(tmp_path) == (18, {"ant": 0, "bee": 1})
+
+
+def test_labels_of_a_table_are_read_by_neither(tmp_path: Path) -> None:
+    put(tmp_path, "pictures", count=6)
+    rows = [f"pictures/{i}.png,{'ab'[i % 2]}" for i in range(6)]
+    (tmp_path / "labels.csv").write_text("\n".join(["image,label", *rows]))
+    listed = list_manifest(tmp_path / "labels.csv", data_dir=tmp_path, columns={})
+    for remarks in (
+        timm_remarks(listed.files, listed.class_names),
+        torchvision_remarks(listed.files),
+    ):
+        assert any("reads no table of labels" in remark for remark in remarks)
+    # They would take the folder for the only class.
+    assert timm_reads(tmp_path) == (6, {"pictures": 0})
+    assert ImageFolder(str(tmp_path)).classes == ["pictures"]
 
 
 @pytest.mark.parametrize("suffix", [".webp", ".tif", ".bmp", ".gif", ".jfif"])

@@ -27,6 +27,7 @@ from trainable.data.pixels.image_decode import (
     quiet_pillow,
     to_square,
 )
+from trainable.data.pixels.thumbnail import SIDE, thumbnail
 
 LARGEST_UNREADABLE_SHARE = 0.01
 _CHUNK = 32
@@ -44,11 +45,14 @@ class Readable:
         scales: Values of black and white in greyscale of more than 8 bits.
         num_cut: Number of images with 16 bits per colour, of which the upper 8 are read.
         num_turned: Number of images that are rotated or mirrored because of their EXIF data.
+        thumbnails: Tiny grey pictures of the images (`trainable.data.pixels.thumbnail`), shape
+            image, row, column.
     """
 
     kept: NDArray[np.int64]
     hashes: NDArray[np.uint64]
     skipped: tuple[tuple[str, str], ...]
+    thumbnails: NDArray[np.uint8]
     scales: GreyScales = field(default_factory=dict)
     num_cut: int = 0
     num_turned: int = 0
@@ -72,6 +76,7 @@ def decode_all(
     """
     num_images = len(source)
     hashes = np.zeros(num_images, np.uint64)
+    thumbnails = np.zeros((num_images, SIDE, SIDE), np.uint8)
     failures: dict[int, str] = {}
     deep: dict[int, tuple[str, GreyRange]] = {}
     cut, turned = np.zeros(num_images, bool), np.zeros(num_images, bool)
@@ -82,8 +87,11 @@ def decode_all(
         if (kind := kind_of(image)) is not None:
             deep[index] = (kind, range_of(image))
             digest = hash_of(image)
+            # By its own black and white, which changes the contrast alone.
+            thumbnails[index] = thumbnail(to_square(image, image_size))
         else:
             square = to_square(image, image_size)
+            thumbnails[index] = thumbnail(square)
             digest = hashlib.blake2b(square.data, digest_size=8).digest()
             if out is not None:
                 out[index] = square
@@ -103,6 +111,7 @@ def decode_all(
     return Readable(
         kept=kept,
         hashes=hashes[kept],
+        thumbnails=thumbnails[kept],
         skipped=tuple((source.name(index), failures[index]) for index in sorted(failures)),
         scales=scales,
         num_cut=int(cut[kept].sum()),

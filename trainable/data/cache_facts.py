@@ -13,12 +13,18 @@ import numpy as np
 
 from trainable.data.bulk_decode import Readable
 from trainable.data.pixels.deep_grey import FLOATS, INTEGERS, GreyRange, GreyScale
+from trainable.data.pixels.thumbnail import SIDE
 
 _LARGEST = 1e300
 
 
 def facts_text(readable: Readable, num_images: int) -> str:
-    """Write a `Readable` without its hashes as JSON, given the number of the source's images."""
+    """Write a `Readable` as JSON, without hashes and thumbnails.
+
+    Args:
+        readable: What is written.
+        num_images: Number of images of its source.
+    """
     lost = np.setdiff1d(np.arange(num_images), readable.kept).tolist()
     return json.dumps(
         {
@@ -34,7 +40,10 @@ def facts_text(readable: Readable, num_images: int) -> str:
 
 
 def read_facts(content: bytes, num_images: int) -> Readable | None:
-    """Read a `Readable` from JSON, with hashes of 0; None if the content has another form."""
+    """Read a `Readable` from JSON; None if the content has another form.
+
+    Hashes and thumbnails are 0 in it.
+    """
     try:
         data = json.loads(content)
         skipped = {
@@ -45,6 +54,7 @@ def read_facts(content: bytes, num_images: int) -> Readable | None:
         return Readable(
             kept=kept,
             hashes=np.zeros(len(kept), np.uint64),
+            thumbnails=np.zeros((len(kept), SIDE, SIDE), np.uint8),
             skipped=tuple(skipped.values()),
             scales=_scales(data["scales"], num_images),
             num_cut=_whole(data["num_cut"], num_images),

@@ -1,9 +1,7 @@
 """Loading of a dataset by name or path: images, labels and split."""
 
-import difflib
 import hashlib
-import os
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,22 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
-from spaces.recipe import Recipe
-from trainable.data import public_datasets
 from trainable.data.bulk_decode import Readable
+from trainable.data.collecting import NAMED, collect
 from trainable.data.file_facts import FileFacts
-from trainable.data.folders.folder_walk import is_folder
-from trainable.data.folders.image_folder import list_image_folder
-from trainable.data.folders.kept_images import require_kept
+from trainable.data.groups import notes_on_groups
 from trainable.data.image_cache import load_images
-from trainable.data.image_sources import TEST, TRAIN, VAL, Collection, FileSource, printable
+from trainable.data.image_sources import TEST, TRAIN, VAL, Collection, FileSource
+from trainable.data.near_copies import notes_on_near_copies
 from trainable.data.notes import (
     notes_on_duplicates,
     notes_on_files,
     notes_on_missing_classes,
 )
-from trainable.data.pixels.image_decode import UnreadableImageError, quiet_pillow
-from trainable.data.splits import Split, stratified_split, subset
+from trainable.data.place import short_name
+from trainable.data.splits import Split, resplit, stratified_split, subset
 from trainable.data.streamed_images import StreamedImages
 
 LARGEST_VAL = 5_000
@@ -34,10 +30,6 @@ LARGEST_VAL = 5_000
 
 Top-1 then has a standard error of about 0.4 %.
 """
-_TRANSFER = Recipe(model="tf_efficientnet_lite0", pretrained=True, epochs=15, batch_size=32)
-_PHOTOS = replace(_TRANSFER, image_size=128, epochs=20, hflip=0.5)
-_SCRATCH = Recipe(model="resnet18_cifar", epochs=30, batch_size=128, hflip=0.5)
-_FOLDER_SIZES = (32, 64, 96, 128)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -51,9 +43,11 @@ class Dataset:
         labels: Class of each image, from 0.
         class_names: Name of each class.
         split: Indices of the training, validation and test images; every image is in one part.
-        digest: Hash of images, labels and class names, 32 characters.
+        digest: Hash of images, labels and class names, 32 characters; of a table or with groups
+            also of the split and the groups.
         notes: Sentences on the data for the user.
         files: Facts on the image files.
+        groups: Group of each image, whose images stay in one part; None without groups.
     """
 
     name: str
@@ -64,6 +58,7 @@ class Dataset:
     digest: str
     notes: tuple[str, ...]
     files: FileFacts = field(default_factory=FileFacts)
+    groups: NDArray[np.int64] | None = None
 
     @property
     def images_per_class(self) -> tuple[tuple[int, int, int], ...]:
@@ -72,53 +67,18 @@ class Dataset:
         counts = [np.bincount(self.labels[p], minlength=len(self.class_names)) for p in parts]
         return tuple((int(a), int(b), int(c)) for a, b, c in zip(*counts, strict=True))
 
+    @property
+    def num_groups(self) -> tuple[int, int, int] | None:
+        """Numbers of groups with training, validation and test images; None without groups."""
+        if self.groups is None:
+            return None
+        parts = (self.split.train, self.split.val, self.split.test)
+        train, val, test = (len(np.unique(self.groups[part])) for part in parts)
+        return train, val, test
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Named:
-    """The definition of a named dataset.
-
-    Attributes:
-        collect: Lists its images, given the data directory.
-        recipe: Defaults of the run, without any regularizer.
-        sizes: Training and validation images where there is no official split.
-    """
-
-    collect: Callable[[Path], Collection]
-    recipe: Recipe
-    sizes: tuple[int, int] | None = None
-
-
-_NAMED = {
-    "small-transfer": _Named(collect=public_datasets.digits, recipe=_TRANSFER, sizes=(300, 300)),
-    "digits": _Named(collect=public_datasets.digits, recipe=_TRANSFER, sizes=(1077, 360)),
-    "fashion-mnist": _Named(collect=public_datasets.fashion_mnist, recipe=_TRANSFER),
-    "cifar10": _Named(collect=public_datasets.cifar10, recipe=_SCRATCH),
-    "cifar100": _Named(collect=public_datasets.cifar100, recipe=_SCRATCH),
-    "flowers102": _Named(collect=public_datasets.flowers102, recipe=_PHOTOS),
-    "oxford-pets": _Named(collect=public_datasets.oxford_pets, recipe=_PHOTOS),
-    "stl10": _Named(collect=public_datasets.stl10, recipe=replace(_PHOTOS, image_size=96)),
-}
-
-
-def dataset_names() -> tuple[str, ...]:
-    """Return the names of datasets that `load_dataset` accepts beside paths of image folders."""
-    return tuple(_NAMED)
-
-
-def default_recipe(name_or_path: str | Path) -> Recipe:
-    """Return the default recipe of a dataset, with all strengths off.
-
-    An image folder is trained at 32, 64, 96 or 128 px, whichever comes closest to its images
-    without enlarging them.
-
-    Raises:
-        InputError: If there is neither a dataset nor an image folder of this name.
-    """
-    if str(name_or_path) in _NAMED:
-        return _NAMED[str(name_or_path)].recipe
-    short_side = _typical_short_side(_list_folder(name_or_path))
-    fitting = [size for size in _FOLDER_SIZES if size <= short_side]
-    return replace(_PHOTOS, image_size=max(fitting, default=_FOLDER_SIZES[0]))
+    def fresh_split(self, seed: int) -> Split:
+        """Divide training and validation images afresh; the test images stay."""
+        return resplit(self.split, self.labels, seed=seed, groups=self.groups)
 
 
 def load_dataset(
@@ -129,6 +89,8 @@ def load_dataset(
     num_train: int | None,
     seed: int,
     max_pixels: int | None = None,
+    columns: str | None = None,
+    group_by: str | None = None,
 ) -> Dataset:
     """Find, decode and split a dataset.
 
@@ -136,23 +98,28 @@ def load_dataset(
     Validation images are the official ones, or held out of training with the seed.
 
     Args:
-        name_or_path: One of `dataset_names`, or the path of an image folder.
+        name_or_path: Name or path of the dataset, see `trainable.data.collecting.collect`.
         image_size: Side in pixels, at least 1.
         data_dir: Where datasets are kept and decoded images are cached.
         num_train: Training images to keep, class by class; None keeps all.
         seed: Seed of the division between train and validation and of the subset, at least 0.
         max_pixels: Pixels of the largest picture of a file that counts as readable; None for
             `trainable.data.decode_budget.MOST_PIXELS`.
+        columns: Columns of a table of images, see `trainable.data.collecting.collect`.
+        group_by: Regular expression for the groups of files, see there.
 
     Raises:
         InputError: If the dataset is not there and cannot be downloaded, or breaks a rule: too few
             images in a class, too many unreadable ones, a larger subset than there are images.
     """
-    named = _NAMED.get(str(name_or_path))
-    collection = named.collect(data_dir) if named else _list_folder(name_or_path)
-    split = _split(collection, named.sizes if named else None, seed)
+    named = NAMED.get(str(name_or_path))
+    collection = collect(name_or_path, data_dir=data_dir, columns=columns, group_by=group_by)
+    group_names, groups = _numbered(collection.groups)
+    split = _split(collection, groups, named.sizes if named else None, seed)
     if num_train is not None:
-        split = subset(split, collection.labels, num_train, seed)
+        split = subset(split, collection.labels, num_train, seed, groups=groups)
+    if groups is not None:
+        _check_parts(split, len(group_names))
     # Of ImageNet and a small subset, only the subset is decoded.
     used = np.sort(np.concatenate([split.train, split.val, split.test]))
     source = collection.source.pick(used)
@@ -166,30 +133,46 @@ def load_dataset(
     readable = decoded.readable
     split = _renumber(split, used[readable.kept])
     labels = collection.labels[used[readable.kept]]
-    if readable.skipped:
+    groups = None if groups is None else groups[used[readable.kept]]
+    if readable.skipped or groups is not None:
         _check_trained(labels[split.train], collection.class_names)
+
+    def name_of(index: int) -> str:
+        return source.name(int(readable.kept[index]))
+
     notes = [
         *collection.notes,
         *notes_on_files(readable, len(used)),
+        *([] if groups is None else notes_on_groups(split, groups, group_names)),
         *notes_on_missing_classes(labels, split, collection.class_names),
-        *notes_on_duplicates(
-            readable.hashes, split, name_of=lambda i: source.name(int(readable.kept[i]))
-        ),
+        *notes_on_duplicates(readable.hashes, split, name_of=name_of),
+        *notes_on_near_copies(readable.thumbnails, readable.hashes, split, name_of=name_of),
     ]
+    digest = _digest(readable, labels, collection.class_names)
+    if groups is not None or collection.files.is_listed:
+        # A table may be edited, a pattern typed anew, while all images stay.
+        for numbers in (split.train, split.val, split.test, groups):
+            digest.update(b"" if numbers is None else numbers.tobytes())
     num_deep = sum(scale.num_images for scale in readable.scales.values())
     return Dataset(
-        name=str(name_or_path) if named else _folder_name(str(name_or_path)),
+        name=str(name_or_path) if named else short_name(str(name_or_path)),
         images=decoded.images,
         labels=labels,
         class_names=collection.class_names,
         split=split,
-        digest=_digest(readable, labels, collection.class_names),
+        digest=digest.hexdigest(),
         notes=tuple(notes),
         files=replace(collection.files, num_deep=num_deep, num_turned=readable.num_turned),
+        groups=groups,
     )
 
 
-def _split(collection: Collection, sizes: tuple[int, int] | None, seed: int) -> Split:
+def _split(
+    collection: Collection,
+    groups: NDArray[np.int64] | None,
+    sizes: tuple[int, int] | None,
+    seed: int,
+) -> Split:
     """Return the official split if there is one, else draw a stratified one."""
     labels, parts = collection.labels, collection.parts
     if parts is None:
@@ -197,7 +180,9 @@ def _split(collection: Collection, sizes: tuple[int, int] | None, seed: int) -> 
         # A fifth each to validate and test on, and at least one image of each class.
         held_out = max(round(0.2 * num_images), len(collection.class_names))
         num_train, num_val = sizes or (num_images - 2 * held_out, held_out)
-        return stratified_split(labels, num_train=num_train, num_val=num_val, seed=seed)
+        return stratified_split(
+            labels, num_train=num_train, num_val=num_val, seed=seed, groups=groups
+        )
     train, val, test = (np.flatnonzero(parts == part) for part in (TRAIN, VAL, TEST))
     if len(val):
         return Split(train=train, val=val, test=test)
@@ -209,35 +194,34 @@ def _split(collection: Collection, sizes: tuple[int, int] | None, seed: int) -> 
             f"but it has {len(train)} of {num_classes} classes."
         )
     held_out_split = stratified_split(
-        labels, num_train=len(train) - num_val, num_val=num_val, seed=seed, pool=train
+        labels,
+        num_train=len(train) - num_val,
+        num_val=num_val,
+        seed=seed,
+        pool=train,
+        groups=groups,
     )
     return replace(held_out_split, test=test)
 
 
-def _list_folder(name_or_path: str | Path) -> Collection:
-    """List an image folder; if there is none, raise with the most similar name of a dataset."""
-    text = str(name_or_path)
-    root = _expanded(text)
-    if "/" not in text and not is_folder(root):
-        close = difflib.get_close_matches(text, _NAMED, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise InputError(
-            f"`dataset` must be one of {', '.join(_NAMED)}, or the path of an image folder, but "
-            f"got {text!r}.{hint}"
-        )
-    require_kept(root)
-    return list_image_folder(root)
+def _numbered(groups: Sequence[str] | None) -> tuple[list[str], NDArray[np.int64] | None]:
+    """Return the names of the groups, sorted, and the number of each image's group."""
+    if groups is None:
+        return [], None
+    names = sorted(set(groups))
+    number = {name: i for i, name in enumerate(names)}
+    return names, np.array([number[name] for name in groups], np.int64)
 
 
-def _folder_name(text: str) -> str:
-    return printable(Path(os.path.realpath(_expanded(text))).name)
-
-
-def _expanded(text: str) -> Path:
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:  # There is no such user.
-        return Path(text)
+def _check_parts(split: Split, num_groups: int) -> None:
+    """Raise if groups are so few or so large that a part has no image."""
+    for part in ("train", "val", "test"):
+        if not len(getattr(split, part)):
+            raise InputError(
+                f"Every part must have a group of its own, but of the {num_groups} groups of "
+                f"images none is left for {part}: at least three are needed, with two for training "
+                "and validation in every class that is to be in both."
+            )
 
 
 def _renumber(split: Split, kept: NDArray[np.int64]) -> Split:
@@ -258,24 +242,13 @@ def _check_trained(labels: NDArray[np.int64], class_names: tuple[str, ...]) -> N
         )
 
 
-def _typical_short_side(collection: Collection) -> float:
-    """Return the median shorter side of up to 64 images, read from their headers."""
-    source = collection.source
-    sides = []
-    with quiet_pillow():
-        for index in np.linspace(0, len(source) - 1, min(len(source), 64)).astype(int).tolist():
-            try:
-                sides.append(min(source.size(index)))
-            except UnreadableImageError:
-                continue  # `load_dataset` names it.
-    return float(np.median(sides)) if sides else 0.0
-
-
-def _digest(readable: Readable, labels: NDArray[np.int64], class_names: tuple[str, ...]) -> str:
+def _digest(
+    readable: Readable, labels: NDArray[np.int64], class_names: tuple[str, ...]
+) -> "hashlib.blake2b":
     digest = hashlib.blake2b("\0".join(class_names).encode(), digest_size=16)
     digest.update(readable.hashes.tobytes())
     digest.update(labels.tobytes())
     for kind, scale in sorted(readable.scales.items()):
         # The hashes are of the stored values, while the trained ones also depend on the scale.
         digest.update(f"{kind} {scale.black_to_white}".encode())
-    return digest.hexdigest()
+    return digest

@@ -16,12 +16,14 @@ class FileFacts:
         num_nested: Number of files in subfolders of the folder of their class.
         num_deep: Number of decoded images that are greyscale of more than 8 bits.
         num_turned: Number of decoded images that are rotated or mirrored because of EXIF.
+        is_listed: Whether a table says the classes, and not the folders in which the files lie.
     """
 
     endings: Mapping[str, int] = field(default_factory=dict)
     num_nested: int = 0
     num_deep: int = 0
     num_turned: int = 0
+    is_listed: bool = False
 
 
 def endings_of(paths: Iterable[str]) -> dict[str, int]:

@@ -1,8 +1,8 @@
 """Cache of decoded, square images that all trials share.
 
-The cache of a source is three files, named after what decides their content: the images and their
-hashes (in numpy's format), and a JSON file that is written last. Nothing is trusted without that
-last file, so a build that was killed at any moment is simply built again.
+The cache of a source is three files, named after what decides their content: the images, their
+hashes and thumbnails (both in numpy's format), and a JSON file that is written last. Nothing is
+trusted without that last file, so a build that was killed at any moment is simply built again.
 """
 
 import hashlib
@@ -23,10 +23,11 @@ from trainable.data.bulk_decode import Readable, decode_all
 from trainable.data.cache_facts import facts_text, read_facts
 from trainable.data.image_sources import ImageSource
 from trainable.data.memory import memory_of_machine
+from trainable.data.pixels.thumbnail import SIDE
 from trainable.data.streamed_images import StreamedImages
 from trainable.whole_file import NoLocksError, commit, lock
 
-LAYOUT = 2
+LAYOUT = 3
 """Version of the cache, increased when decoding changes; other versions are not read."""
 _RESERVE_BYTES = 64 * 2**20
 
@@ -116,10 +117,15 @@ class _Cache:
         if facts is None:
             return None
         kept = facts.kept
-        hashes = _array(self._hashes, (len(kept),), np.uint64)
-        if hashes is None:
+        # Of each image its hash, then its thumbnail, eight pixels to a number.
+        stored = _array(self._hashes, (len(kept), 1 + SIDE * SIDE // 8), np.uint64)
+        if stored is None:
             return None
-        readable = replace(facts, hashes=np.array(hashes))
+        readable = replace(
+            facts,
+            hashes=np.array(stored[:, 0]),
+            thumbnails=np.array(stored[:, 1:]).view(np.uint8).reshape(-1, SIDE, SIDE),
+        )
         if not self._has_images:
             streamed = StreamedImages(self._source, kept, self._image_size, scales=readable.scales)
             return DecodedImages(images=streamed, readable=readable)
@@ -145,7 +151,10 @@ class _Cache:
         try:
             readable = self._decode(images)
             with hashes.open("wb") as file:
-                np.save(file, readable.hashes)
+                pixels = readable.thumbnails.reshape(len(readable.kept), SIDE * SIDE).view(
+                    np.uint64
+                )
+                np.save(file, np.column_stack([readable.hashes, pixels]))
             facts.write_text(facts_text(readable, len(self._source)))
             if self._has_images:
                 commit(images, self._images)

@@ -19,11 +19,17 @@ from trainable.data.pixels.image_decode import read_file, size_of
 TRAIN, VAL, TEST = 0, 1, 2
 _ODD = ("Cc", "Cs", "Zl", "Zp")
 """Unicode's control characters, surrogates, and separators of lines."""
+_LONGEST_SHOWN = 80
 
 
 def printable(name: str) -> str:
     """Escape the characters of a file's name that cannot be printed."""
     return "".join(ascii(c)[1:-1] if unicodedata.category(c) in _ODD else c for c in name)
+
+
+def shown(text: str) -> str:
+    """Quote a name of the user's for a message, cut short if it is long."""
+    return repr(printable(text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."))
 
 
 class ImageSource(Protocol):
@@ -72,6 +78,11 @@ class FileSource:
         # Trials run in another working directory.
         self._root = root.absolute()
         self._paths = tuple(paths)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Paths relative to the root, with forward slashes."""
+        return self._paths
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -167,6 +178,7 @@ class Collection:
             `TRAIN` and `TEST` both occur in it; `VAL` may be missing.
         notes: What the user should know about them, one sentence each.
         files: What their files are like, as far as that is known before they are decoded.
+        groups: Name of the group of each image, whose images stay in one part; None without groups.
     """
 
     source: ImageSource
@@ -175,3 +187,4 @@ class Collection:
     parts: NDArray[np.int8] | None = None
     notes: tuple[str, ...] = ()
     files: FileFacts = field(default_factory=FileFacts)
+    groups: Sequence[str] | None = None

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
+from trainable.data.grouped_draw import draw_groups
 
 TEST_SEED = 20_240
 """Seed that decides which images are test images wherever a dataset has no official test split.
@@ -37,6 +38,7 @@ def stratified_split(
     num_val: int,
     seed: int,
     pool: NDArray[np.int64] | None = None,
+    groups: NDArray[np.int64] | None = None,
 ) -> Split:
     """Split the images of ``pool`` so that each class has nearly the same share of every part.
 
@@ -44,12 +46,16 @@ def stratified_split(
     depends on the labels and the sizes alone; ``seed`` only decides between train and validation.
     A class of three or more images is in every part that is large enough to hold every class.
 
+    Groups stay in one part, so that its size is near to what is asked; a class of three or more
+    groups is then in every part.
+
     Args:
         labels: Class of every image of the dataset, also of those outside the pool.
         num_train: Images to train on, at least 1.
         num_val: Images to validate on, at least 0.
         seed: Seed of the division between train and validation, at least 0.
         pool: Indices of the images to split; None is all of them.
+        groups: Group of every image of the dataset; None splits image by image.
 
     Raises:
         InputError: If the pool has fewer images than train and validation need.
@@ -61,18 +67,27 @@ def stratified_split(
             "`1 <= num_train` and `num_train + num_val <= images` must hold, "
             f"but got {num_train} + {num_val} of {len(pool)} images."
         )
-    test, rest = _draw(labels, pool, num_test, reserve=2, seed=TEST_SEED)
-    val, train = _draw(labels, rest, num_val, reserve=1, seed=seed)
+    test, rest = _draw(labels, pool, num_test, reserve=2, seed=TEST_SEED, groups=groups)
+    val, train = _draw(labels, rest, num_val, reserve=1, seed=seed, groups=groups)
     return Split(train=train, val=val, test=test)
 
 
-def resplit(split: Split, labels: NDArray[np.int64], *, seed: int) -> Split:
-    """Divide the labelled pool (train and validation) afresh; sizes and test images stay.
+def resplit(
+    split: Split,
+    labels: NDArray[np.int64],
+    *,
+    seed: int,
+    groups: NDArray[np.int64] | None = None,
+) -> Split:
+    """Divide the labelled pool (train and validation) afresh; test images stay.
+
+    Sizes stay too, with groups as nearly as these permit.
 
     Args:
         split: The split whose pool is divided.
         labels: Class of every image of the dataset.
         seed: Seed of the new division, at least 0.
+        groups: Group of every image, which stays in one part; None divides image by image.
     """
     fresh = stratified_split(
         labels,
@@ -80,12 +95,20 @@ def resplit(split: Split, labels: NDArray[np.int64], *, seed: int) -> Split:
         num_val=len(split.val),
         seed=seed,
         pool=np.concatenate([split.train, split.val]),
+        groups=groups,
     )
     return replace(fresh, test=split.test)
 
 
-def subset(split: Split, labels: NDArray[np.int64], num_train: int, seed: int) -> Split:
-    """Keep ``num_train`` training images, drawn class by class.
+def subset(
+    split: Split,
+    labels: NDArray[np.int64],
+    num_train: int,
+    seed: int,
+    *,
+    groups: NDArray[np.int64] | None = None,
+) -> Split:
+    """Keep ``num_train`` training images, drawn class by class, or whole groups of about as many.
 
     Validation shrinks with them to at most the larger of ``num_train`` and 300 images: who has few
     images to train on does not have thousands more to validate on, and evaluating would cost more
@@ -96,6 +119,7 @@ def subset(split: Split, labels: NDArray[np.int64], num_train: int, seed: int) -
         labels: Class of every image of the dataset.
         num_train: Training images to keep; at least one of each class.
         seed: Seed of the draw, at least 0.
+        groups: Group of every image; None draws image by image.
 
     Raises:
         InputError: If there are fewer training images, or ``num_train`` is below the number of
@@ -107,16 +131,25 @@ def subset(split: Split, labels: NDArray[np.int64], num_train: int, seed: int) -
             f"`{num_classes} <= num_train <= {len(split.train)}` must hold, so that every class is "
             f"trained on and validation stays apart, but got {num_train}."
         )
-    train, _ = _draw(labels, split.train, num_train, reserve=0, seed=seed)
+    train, _ = _draw(labels, split.train, num_train, reserve=0, seed=seed, groups=groups)
     num_val = min(len(split.val), max(num_train, 300))
-    val, _ = _draw(labels, split.val, num_val, reserve=0, seed=seed)
+    val, _ = _draw(labels, split.val, num_val, reserve=0, seed=seed, groups=groups)
     return Split(train=train, val=val, test=split.test)
 
 
 def _draw(
-    labels: NDArray[np.int64], pool: NDArray[np.int64], total: int, *, reserve: int, seed: int
+    labels: NDArray[np.int64],
+    pool: NDArray[np.int64],
+    total: int,
+    *,
+    reserve: int,
+    seed: int,
+    groups: NDArray[np.int64] | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Draw ``total`` images of ``pool`` class by class; return them and the others, ascending."""
+    if groups is not None:
+        is_drawn = draw_groups(labels, groups, pool, total, reserve=reserve, seed=seed)
+        return np.sort(pool[is_drawn]), np.sort(pool[~is_drawn])
     shuffled = np.random.default_rng(seed).permutation(pool)
     _, classes, counts = np.unique(labels[shuffled], return_inverse=True, return_counts=True)
     share = _allocate(counts, total, reserve)

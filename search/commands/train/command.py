@@ -38,7 +38,8 @@ from spaces.errors import InputError
 from spaces.recipe import Recipe
 from spaces.strengths.registry import STRENGTHS, known
 from spaces.units import to_effective
-from trainable.data.datasets import Dataset, dataset_names
+from trainable.data.collecting import dataset_names
+from trainable.data.datasets import Dataset
 from trainable.models.saved_model import MODEL_FILE
 from trainable.precision import Diverged
 from trainable.readback import require_arrived

@@ -12,6 +12,7 @@ from search.records.strict_json import build
 from spaces.errors import InputError
 from spaces.recipe import Recipe
 from spaces.task import Task
+from trainable.data.place import short_name
 from trainable.models.build import describe_model
 
 SCHEMA = "train/1"
@@ -24,8 +25,10 @@ class Asked:
 
     Attributes:
         config: Recipe file.
-        dataset: Name of a dataset or path of an image folder.
+        dataset: Name of a dataset, or path of an image folder or table.
         data_dir: Directory that named datasets are in or are downloaded to.
+        columns: Columns of a table of images.
+        group_by: Regular expression for the groups of files.
         num_train: Number of training images of the subset, chosen as in a search together with
             validation images; both are trained on.
         epochs: Passes over the images.
@@ -39,6 +42,8 @@ class Asked:
     config: Path
     dataset: str | None = None
     data_dir: str | None = None
+    columns: str | None = None
+    group_by: str | None = None
     num_train: int | None = None
     epochs: int | None = None
     batch_size: int | None = None
@@ -93,6 +98,8 @@ class TrainJob:
         from_search: The search that the recipe comes from, or None.
         max_image_pixels: Pixels of the largest picture that is decoded, or None for the default.
         home: The directory that ``data_dir`` was given for; None where the run lies elsewhere.
+        columns: Columns of a table of images, or None to find them by name.
+        group_by: Regular expression for the groups of files, or None.
     """
 
     train_id: str
@@ -111,6 +118,8 @@ class TrainJob:
     from_search: FromSearch | None
     home: Home | None = None
     max_image_pixels: int | None = None
+    columns: str | None = None
+    group_by: str | None = None
 
     @property
     def task(self) -> Task:
@@ -120,7 +129,7 @@ class TrainJob:
     @property
     def data_name(self) -> str:
         """Name of the dataset, without the path."""
-        return Path(self.dataset).name
+        return short_name(self.dataset)
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to the mapping that is written to ``train.json``."""

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from search.commands.train.job import Asked, FromSearch, TrainJob, task_of
+from search.plan.dataset_place import absolute_dataset, is_gone
 from search.plan.origin import EXPORTED_RECIPES, Origin, origin_of
 from search.recipes.model_remarks import model_remarks, settled
 from search.recipes.own_weights import refuse_own_weights
@@ -27,7 +28,8 @@ from spaces.errors import InputError
 from spaces.recipe import Recipe
 from spaces.rescale import rescale
 from trainable import accelerator
-from trainable.data.datasets import Dataset, default_recipe, load_dataset
+from trainable.data.collecting import default_recipe
+from trainable.data.datasets import Dataset, load_dataset
 from trainable.data.splits import Split
 from trainable.models.build import describe_model, require_dropout
 from trainable.timing import amp_dtype_of
@@ -48,7 +50,7 @@ def make_job(asked: Asked, *, name: str) -> tuple[TrainJob, Dataset]:
     """
     origin = origin_of(asked.config)
     where = _where(asked, origin)
-    described = _as_written(asked, where.dataset)
+    described = _as_written(asked, where)
     written = described.recipe
     dataset = where.load(image_size=written.image_size)
     pooled = with_validation_trained_on(dataset)
@@ -67,6 +69,8 @@ def make_job(asked: Asked, *, name: str) -> tuple[TrainJob, Dataset]:
         subset=where.subset,
         data_seed=where.seed,
         max_image_pixels=where.max_image_pixels,
+        columns=where.columns,
+        group_by=where.group_by,
         digest=dataset.digest,
         num_train=len(pooled.split.train),
         num_val=len(dataset.split.val),
@@ -83,7 +87,15 @@ def load_data(job: TrainJob) -> Dataset:
     Raises:
         InputError: If it is missing or has changed.
     """
-    where = _Where(job.dataset, job.data_dir, job.subset, job.data_seed, job.max_image_pixels)
+    where = _Where(
+        dataset=job.dataset,
+        data_dir=job.data_dir,
+        subset=job.subset,
+        seed=job.data_seed,
+        max_image_pixels=job.max_image_pixels,
+        columns=job.columns,
+        group_by=job.group_by,
+    )
     dataset = where.load(image_size=job.recipe.image_size)
     if dataset.digest != job.digest:
         raise InputError(
@@ -99,10 +111,12 @@ def check_same(asked: Asked, job: TrainJob) -> None:
         InputError: If recipe or data differ.
     """
     where = _where(asked, origin_of(asked.config))
-    now = _as_written(asked, where.dataset).recipe.to_dict()
+    now = _as_written(asked, where).recipe.to_dict()
     then = job.as_written.to_dict()
     changed = [key for key in now if now[key] != then[key]]
     changed += ["dataset"] * (where.dataset != job.dataset)
+    changed += ["columns"] * (where.columns != job.columns)
+    changed += ["group_by"] * (where.group_by != job.group_by)
     changed += ["num_train"] * (where.subset != job.subset)
     if changed:
         raise InputError(
@@ -125,7 +139,7 @@ def device() -> str:
     return accelerator.device_for(accelerator.num_devices())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _Where:
     """The dataset and the subset of it that are trained on."""
 
@@ -134,6 +148,8 @@ class _Where:
     subset: int | None
     seed: int
     max_image_pixels: int | None
+    columns: str | None
+    group_by: str | None
 
     def load(self, *, image_size: int) -> Dataset:
         return load_dataset(
@@ -143,14 +159,23 @@ class _Where:
             num_train=self.subset,
             seed=self.seed,
             max_pixels=self.max_image_pixels,
+            columns=self.columns,
+            group_by=self.group_by,
         )
 
 
 def _where(asked: Asked, origin: Origin | None) -> _Where:
     data_dir = os.path.realpath(asked.data_dir or "data")
     if asked.dataset is not None:
-        found = os.path.realpath(asked.dataset) if exists(asked.dataset) else asked.dataset
-        return _Where(found, data_dir, asked.num_train, asked.seed or 0, asked.max_image_pixels)
+        return _Where(
+            dataset=absolute_dataset(asked.dataset),
+            data_dir=data_dir,
+            subset=asked.num_train,
+            seed=asked.seed or 0,
+            max_image_pixels=asked.max_image_pixels,
+            columns=asked.columns,
+            group_by=asked.group_by,
+        )
     if origin is None and not exists(asked.config):
         raise InputError(f"{asked.config}: there is no such file.")
     if origin is None:
@@ -158,20 +183,29 @@ def _where(asked: Asked, origin: Origin | None) -> _Where:
             f"`--dataset` must be given: {asked.config} lies in no run that says what to train on."
         )
     config = origin.config
-    if Path(config.dataset).is_absolute() and not exists(config.dataset):
+    if is_gone(config.dataset):
         raise InputError(
             f"The images of {config.run_name} must lie in {config.dataset}, but do not; give the "
-            "folder in which they lie now as `--dataset`."
+            "folder in which they lie now, or their table, as `--dataset`."
         )
     subset = config.num_train if asked.num_train is None else asked.num_train
     kept = data_dir if asked.data_dir or not Path(config.data_dir).is_dir() else config.data_dir
     most = asked.max_image_pixels or config.max_image_pixels
-    return _Where(config.dataset, kept, subset, config.seed, most)
+    return _Where(
+        dataset=config.dataset,
+        data_dir=kept,
+        subset=subset,
+        seed=config.seed,
+        max_image_pixels=most,
+        columns=asked.columns or config.columns,
+        group_by=asked.group_by or config.group_by,
+    )
 
 
-def _as_written(asked: Asked, dataset: str) -> Described:
+def _as_written(asked: Asked, where: _Where) -> Described:
     """Read the recipe file and apply the user's settings, which concern no strength."""
-    described = read_described(asked.config, defaults=default_recipe(dataset))
+    defaults = default_recipe(where.dataset, data_dir=Path(where.data_dir), columns=where.columns)
+    described = read_described(asked.config, defaults=defaults)
     refuse_own_weights(asked.config, described)
     recipe = described.recipe
     names = ("seed", "amp_dtype", "epochs", "batch_size", "lr")

@@ -18,10 +18,9 @@ from trainable.data.folders.folder_walk import (
 )
 from trainable.data.folders.split_folders import given_split, split_within
 from trainable.data.folders.split_names import part_of
-from trainable.data.image_sources import TEST, TRAIN, VAL, Collection, FileSource, printable
+from trainable.data.given_parts import require_classes, require_printable, with_test_part
+from trainable.data.image_sources import TRAIN, Collection, FileSource, printable
 
-SMALLEST_CLASS = 3
-"""Smallest number of images of a class: one each for training, validation and test."""
 _ALL = -1  # Key in place of the parts if the folders of the classes are at the top.
 
 
@@ -87,9 +86,9 @@ def _listed(root: Path, folders: Mapping[int, Mapping[str, str]], notes: list[st
     if _ALL in folders:
         given, said = _within_classes(root, class_names, labels, inside)
         notes = [*notes, *said]
-    if given is not None and TEST not in given:
-        given[given == VAL] = TEST
-        notes = [*notes, "No `test` folder: `val` is tested on, validation is held out of `train`."]
+    if given is not None:
+        given, said = with_test_part(given)
+        notes = [*notes, *said]
     collection = Collection(
         source=FileSource(root, paths),
         labels=np.array(labels, np.int64),
@@ -98,7 +97,7 @@ def _listed(root: Path, folders: Mapping[int, Mapping[str, str]], notes: list[st
         notes=tuple(notes),
         files=FileFacts(endings=endings_of(paths), num_nested=sum(map(bool, inside))),
     )
-    _check_classes(collection, str(root))
+    require_classes(collection, str(root))
     return collection
 
 
@@ -124,35 +123,13 @@ def _within_classes(
 
 
 def _check_names(root: Path, class_names: tuple[str, ...]) -> None:
-    for name in class_names:
-        if printable(name) != name:
-            raise InputError(
-                f"The name of a class must be text without control characters, but {root} holds "
-                f"a folder {printable(name)!r}."
-            )
+    require_printable(class_names, f"{root} holds a folder")
     if len(class_names) < 2:
         loose = any(is_image(path.name) for path in entries(root) if path.is_file())
         raise InputError(
             f"An image folder must hold one folder per class, at least two, but {root} holds "
             f"{'only images' if loose and not class_names else len(class_names)}."
         )
-
-
-def _check_classes(collection: Collection, where: str) -> None:
-    """Raise if a class has too few images for every part."""
-    num_classes = len(collection.class_names)
-    counts = np.bincount(collection.labels, minlength=num_classes)
-    if counts.min() < SMALLEST_CLASS:
-        name = collection.class_names[int(counts.argmin())]
-        raise InputError(
-            f"Every class must have at least {SMALLEST_CLASS} images, but {name!r} of {where} has "
-            f"{counts.min()}."
-        )
-    if collection.parts is not None:
-        trained = np.bincount(collection.labels[collection.parts == TRAIN], minlength=num_classes)
-        if trained.min() == 0:
-            name = collection.class_names[int(trained.argmin())]
-            raise InputError(f"Every class must have images in `train`, but {name!r} has none.")
 
 
 def _notes_on_loose_images(root: Path) -> list[str]:
