@@ -188,13 +188,18 @@ class Mirror:
             child.rank, child.colour = ranks[name], colours.get(name, child.colour)
 
     def update_places(self, trials: Sequence[Trial]) -> None:
-        """Tag each recipe that ran to the end with its place, and the pick as such."""
+        """Tag each recipe that ran to the end with its place, and the pick as such.
+
+        A run of an older version may lack final values, by which the view is sorted.
+        """
         for one in self.told.standings(trials):
             child = self.children.get(one.trial.spec.trial_id)
             tags = trial_fields.place_tags(one, self.told.searched_by)
-            if child is not None and child.place != tags:
-                self.store.log(child.run_id, tags=tags)
-                child.place = tags
+            if child is None or (child.place == tags and child.has_final):
+                continue
+            finals = [] if child.has_final else trial_fields.final_points(one.trial, self._finals)
+            self.store.log(child.run_id, metrics=finals, tags=tags)
+            child.place, child.has_final = tags, True
 
     def log_dataset(self) -> None:
         """Log the dataset as an input of the parent run, if there is one."""

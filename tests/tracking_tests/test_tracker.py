@@ -15,11 +15,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from search.records.trials import Record, Trial, TrialSpec
 from search.stages.standings import standings
+from search.tracking import trial_fields
 from search.tracking.mirror import Mirror
 from search.tracking.open_store import embedded_uri, failures, set_environment
 from search.tracking.patience import Patience
@@ -400,12 +402,27 @@ def test_a_closed_search_tags_each_recipe_with_its_place_and_the_pick_anew_after
         tags = {key: run.data.tags for key, run in children_of(client, name).items()}
         places.append({key: of["place"] for key, of in tags.items() if "place" in of})
         assert tags["search-0001"]["selection"] == "top-1 51.0 %"
+        finals = {key: run.data.metrics for key, run in children_of(client, name).items()}
+        assert finals["search-0001"]["final/val/top1"] == 0.51
     assert places == [
         {"search-0001": "1 ★ picked", "search-0000": "2"},
         {"search-0003": "1 ★ picked", "search-0001": "2", "search-0000": "3"},
     ]
     note = parent_of(client, name).data.tags["mlflow.note.content"]
     assert "no verdict yet" in note
+
+
+def test_what_an_older_version_left_without_a_final_value_gets_it_when_it_is_closed_again(
+    open_tracker: Callable[[], Tracker], client: MlflowClient, name: str
+) -> None:
+    trial = a_trial(0, EPOCHS, "finished")
+    with mock.patch.object(trial_fields, "final_points", return_value=[]):
+        open_tracker().sync([trial])
+    assert "final/val/top1" not in children_of(client, name)["search-0000"].data.metrics
+    tracker = open_tracker()
+    tracker.sync([trial])
+    tracker.close_search("FINISHED", verdict=None, artifacts=None)
+    assert children_of(client, name)["search-0000"].data.metrics["final/val/top1"] == 0.5
 
 
 def test_the_address_of_the_newest_search_never_leads_to_a_view_without_runs(
