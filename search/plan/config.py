@@ -72,7 +72,8 @@ class RunConfig:
         str,
         Option(
             "A dataset's name, or the path of an image folder (root/<class>/*.jpg) or of a table "
-            "of images and labels (.csv, .tsv, .jsonl, .parquet)."
+            "of images and labels (.csv, .tsv, .jsonl, .parquet), or of Hugging Face: hf:FOLDER "
+            "or hf:owner/name."
         ),
     ]
     run_dir: Annotated[str, Option("Directory that holds runs.", is_filled_in=True)] = "runs"

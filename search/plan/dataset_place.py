@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from search.records.files import exists
+from trainable.data.place import HUB
 
 
 def absolute_dataset(text: str) -> str:
@@ -12,11 +13,15 @@ def absolute_dataset(text: str) -> str:
     Links are followed to the end for a folder alone: the paths in a table are relative to the
     folder in which the link to it lies.
     """
-    if "://" in text or not exists(text):
+    prefix = HUB if text.startswith(HUB) else ""
+    path = text.removeprefix(prefix)
+    if "://" in path or not exists(path):
         return text
-    return os.path.realpath(text) if Path(text).is_dir() else str(Path(text).absolute())
+    whole = os.path.realpath(path) if Path(path).is_dir() else str(Path(path).absolute())
+    return prefix + whole
 
 
 def is_gone(text: str) -> bool:
     """Whether a dataset is an absolute path at which there is nothing."""
-    return Path(text).is_absolute() and not exists(text)
+    path = text.removeprefix(HUB)
+    return Path(path).is_absolute() and not exists(path)

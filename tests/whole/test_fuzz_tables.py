@@ -104,3 +104,50 @@ def test_odd_names_of_columns_and_patterns_are_read_or_refused(count: int) -> No
     def check(text: str) -> None:
         outcome(lambda: parse_columns(text))
         outcome(lambda: parse_pattern(text))
+
+
+@examples(25, 2000)
+@pytest.mark.parametrize("form", ["saved", "parquet"])
+def test_a_broken_dataset_of_hugging_face_is_read_or_refused(
+    form: str, count: int, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(root / "hf"))
+    cells = {
+        "image": [Image.fromarray(np.full((4, 4, 3), 20 * i, np.uint8)) for i in range(12)],
+        "label": [i % 2 for i in range(12)],
+    }
+    features = {"image": datasets.Image(), "label": datasets.ClassLabel(names=["a", "b"])}
+    made = datasets.Dataset.from_dict(cells, features=datasets.Features(features))
+    folder = root / "made"
+    if form == "saved":
+        made.save_to_disk(folder)
+    else:
+        folder.mkdir()
+        made.to_parquet(folder / "train.parquet")
+    files = sorted(folder.iterdir())
+    contents = [file.read_bytes() for file in files]
+    numbers = iter(range(10**9))
+
+    def load_it() -> Dataset:
+        return load_dataset(
+            f"hf:{folder}",
+            image_size=4,
+            # Else a table that was unpacked before would be taken.
+            data_dir=root / "data" / str(next(numbers)),
+            num_train=None,
+            seed=0,
+        )
+
+    sound(load_it())
+    broken = st.integers(0, len(files) - 1).flatmap(
+        lambda which: st.tuples(st.just(which), mutated_bytes(contents[which]))
+    )
+
+    @fuzz(count, broken)
+    def check(change: tuple[int, bytes]) -> None:
+        for file, content in zip(files, contents, strict=True):
+            file.write_bytes(content)
+        files[change[0]].write_bytes(change[1])
+        if (found := outcome(load_it)) is not None:
+            sound(found)

@@ -84,6 +84,7 @@ LIVES_IN: Mapping[str, Sequence[str]] = {
     "click": ("search.cli", "search.flags"),
     "pyarrow": ("trainable", "search.engine"),
     "IPython": ("search.api",),
+    "datasets": ("trainable.data.hub",),
 }
 """Only places where shipped code may import a library; tests and benchmarks may anywhere."""
 

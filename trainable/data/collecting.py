@@ -14,12 +14,13 @@ from trainable.data.folders.folder_walk import is_folder
 from trainable.data.folders.image_folder import list_image_folder
 from trainable.data.folders.kept_images import require_kept
 from trainable.data.groups import grouped_by
+from trainable.data.hub.hub_dataset import list_hub_dataset
 from trainable.data.image_sources import Collection
 from trainable.data.manifests.columns import parse_columns
 from trainable.data.manifests.manifest import list_manifest
 from trainable.data.manifests.table_file import SUFFIXES, is_table
 from trainable.data.pixels.image_decode import UnreadableImageError, quiet_pillow
-from trainable.data.place import expanded
+from trainable.data.place import HUB, expanded
 
 _TRANSFER = Recipe(model="tf_efficientnet_lite0", pretrained=True, epochs=15, batch_size=32)
 _PHOTOS = replace(_TRANSFER, image_size=128, epochs=20, hflip=0.5)
@@ -90,8 +91,8 @@ def collect(
     """List the images and labels of a dataset.
 
     Args:
-        name_or_path: One of `dataset_names`, or the path of an image folder or of a table of images
-            (`trainable.data.manifests`).
+        name_or_path: One of `dataset_names`, the path of an image folder or of a table of images
+            (`trainable.data.manifests`), or ``hf:`` and what `trainable.data.hub` opens.
         data_dir: Where named datasets lie or are downloaded to.
         columns: Columns of a table, as ``image=file,label=species``; None finds them by name.
         group_by: Regular expression whose first group names the group of a file; None takes the
@@ -103,7 +104,9 @@ def collect(
     text = str(name_or_path)
     given = parse_columns(columns)
     path = expanded(text)
-    if text not in NAMED and is_table(path):
+    if text.startswith(HUB):
+        found = list_hub_dataset(text.removeprefix(HUB), data_dir=data_dir, columns=given)
+    elif text not in NAMED and is_table(path):
         if group_by is not None and "group" in given:
             raise InputError("`group_by` and a column of the group must not both be given.")
         found = list_manifest(path, data_dir=data_dir, columns=given, with_groups=group_by is None)

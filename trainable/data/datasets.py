@@ -13,6 +13,7 @@ from trainable.data.bulk_decode import Readable
 from trainable.data.collecting import NAMED, collect
 from trainable.data.file_facts import FileFacts
 from trainable.data.groups import notes_on_groups
+from trainable.data.hub.hub_source import HubSource
 from trainable.data.image_cache import load_images
 from trainable.data.image_sources import TEST, TRAIN, VAL, Collection, FileSource
 from trainable.data.near_copies import notes_on_near_copies
@@ -123,7 +124,7 @@ def load_dataset(
     # Of ImageNet and a small subset, only the subset is decoded.
     used = np.sort(np.concatenate([split.train, split.val, split.test]))
     source = collection.source.pick(used)
-    if max_pixels is not None and isinstance(source, FileSource):
+    if max_pixels is not None and isinstance(source, FileSource | HubSource):
         source = source.with_most_pixels(max_pixels)
     # The digits are decoded faster than a cache of them is opened.
     is_tiny = named is not None and named.sizes is not None

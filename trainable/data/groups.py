@@ -48,7 +48,10 @@ def grouped_by(collection: Collection, text: str) -> Collection:
     """
     pattern, source = parse_pattern(text), collection.source
     if not isinstance(source, FileSource):
-        raise InputError("`group_by` must be left out where images are no files with names.")
+        raise InputError(
+            "`group_by` must be left out where images are no files with names; a dataset of "
+            "Hugging Face may have a column of groups: --columns group=..."
+        )
     groups = []
     for path in source.paths:
         match = pattern.search(path)

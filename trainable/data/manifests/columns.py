@@ -61,8 +61,8 @@ def find_columns(table: Table, given: Mapping[str, str]) -> dict[str, str]:
         if role in given:
             found[role] = _given(table, names, role, given[role])
             continue
-        alike = [name for name in names if _plain(name) in known and name not in given.values()]
-        exact = [name for name in alike if _plain(name) == role]
+        alike = [name for name in names if plain_name(name) in known and name not in given.values()]
+        exact = [name for name in alike if plain_name(name) == role]
         if len(exact or alike) > 1:
             one, other = (exact or alike)[:2]
             raise InputError(
@@ -98,7 +98,8 @@ def _given(table: Table, names: list[str], role: str, name: str) -> str:
     return name
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """Return a column's name in lower case, without blanks, dashes and underscores."""
     return re.sub(r"[\W_]", "", name).lower()
 
 

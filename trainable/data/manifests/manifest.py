@@ -49,7 +49,7 @@ def list_manifest(
     root, paths = _placed(table, found["image"], cells["image"], data_dir)
     parts, notes = _parts(table, found, cells)
     _require_once(table, paths, parts, found["image"])
-    class_names, labels = _classes(cells["label"])
+    class_names, labels = numbered_classes(cells["label"])
     require_printable(class_names, f"{path} holds")
     if len(class_names) < 2:
         raise InputError(
@@ -137,8 +137,8 @@ def _require_once(
             )
 
 
-def _classes(texts: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """Number the classes in their order; return their names and the number of each image."""
+def numbered_classes(texts: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Sort the classes, as numbers if all are; return their names and the number of each image."""
     names = sorted(set(texts))
     if all(_WHOLE_NUMBER.fullmatch(name) for name in names):
         names.sort(key=int)

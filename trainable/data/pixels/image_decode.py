@@ -34,8 +34,8 @@ class UnreadableImageError(OSError):
     """A file that cannot be decoded; the message is the reason, in one line."""
 
 
-def read_file(path: Path, image_size: int, *, max_pixels: int = MOST_PIXELS) -> Image.Image:
-    """Open an image file and turn it upright.
+def read_file(file: Path | bytes, image_size: int, *, max_pixels: int = MOST_PIXELS) -> Image.Image:
+    """Open an image file, or the bytes of one, and turn it upright.
 
     A JPEG much larger than ``image_size`` is decoded at a fraction of its size, but never at less
     than twice the size it is needed in, so that resizing still averages over pixels.
@@ -70,7 +70,7 @@ def read_file(path: Path, image_size: int, *, max_pixels: int = MOST_PIXELS) -> 
         upright.info = {_CUT: is_cut, _TURNED: orientation != UPRIGHT}
         return upright
 
-    return _with_opened(path, decoded)
+    return _with_opened(file, decoded)
 
 
 def _admit(max_pixels: int) -> None:
@@ -80,13 +80,13 @@ def _admit(max_pixels: int) -> None:
         Image.MAX_IMAGE_PIXELS = least
 
 
-def size_of(path: Path) -> tuple[int, int]:
+def size_of(file: Path | bytes) -> tuple[int, int]:
     """Read width and height as stored, in pixels, from the header of an image file.
 
     Raises:
         UnreadableImageError: If it is no image file.
     """
-    return _with_opened(path, lambda image, _: image.size)
+    return _with_opened(file, lambda image, _: image.size)
 
 
 def is_cut(image: Image.Image) -> bool:
@@ -107,7 +107,7 @@ def quiet_pillow() -> Iterator[None]:
         yield
 
 
-def _with_opened(path: Path, use: Callable[[Image.Image, int | None], _Kind]) -> _Kind:
+def _with_opened(file: Path | bytes, use: Callable[[Image.Image, int | None], _Kind]) -> _Kind:
     """Call a function with an opened image file, and if that fails, with the file without metadata.
 
     It gets the picture, and the orientation where that is known from elsewhere.
@@ -115,20 +115,28 @@ def _with_opened(path: Path, use: Callable[[Image.Image, int | None], _Kind]) ->
     # Pillow's decoders end in exceptions of nearly every type on one broken file or another, and
     # each of them is that file's: it is named, and the others go on.
     try:
-        if not path.is_file():  # A pipe that is called x.png would never end.
+        if isinstance(file, Path) and not file.is_file():
+            # A pipe that is called x.png would never end.
             raise FileNotFoundError("no such file, or not a regular one")
-        with Image.open(path, formats=FORMATS) as image:
+        opened = file if isinstance(file, Path) else BytesIO(file)
+        with Image.open(opened, formats=FORMATS) as image:
             return use(image, None)
     except Exception as error:
-        reason = " ".join(str(error).split())[:_LONGEST_REASON] or type(error).__name__
+        said = str(error).partition(" <_io")[0]  # Pillow's name for bytes that are no file.
+        reason = " ".join(said.split())[:_LONGEST_REASON] or type(error).__name__
         try:
-            bare = without_metadata(path.read_bytes()) if path.is_file() else None
+            content = file if isinstance(file, bytes) else _content(file)
+            bare = None if content is None else without_metadata(content)
             if bare is not None:
                 with Image.open(BytesIO(bare.content), formats=FORMATS) as image:
                     return use(image, bare.orientation)
         except Exception:
             raise UnreadableImageError(reason) from error
         raise UnreadableImageError(reason) from error
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
 
 
 def _has_deep_colour(image: Image.Image) -> bool:

@@ -1,0 +1,1 @@
+"""Datasets of the `datasets` library of Hugging Face: from a folder, or from its hub."""
