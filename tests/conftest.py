@@ -1,5 +1,7 @@
 """What several test files share, and how the tests are dealt out to the processes that run them."""
 
+import fcntl
+import os
 import sys
 from pathlib import Path
 
@@ -30,9 +32,18 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
-    """One small search from the command line: run directory, store, and what it printed."""
-    home = tmp_path_factory.mktemp("whole")
-    uri = f"sqlite:///{home}/mlflow.db"
-    arguments = ["run", *SMALL, "--run-dir", str(home), "--run-name", "whole"]
-    output = finish(command([*arguments, "--tracking-uri", uri]))
-    return home / "whole", uri, output
+    """One small search from the command line: run directory, store, and what it printed.
+
+    Processes of pytest-xdist share it: the first that needs it runs it, others wait for that.
+    """
+    home = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # Each has a folder of its own in that of the session.
+        home = home.parent
+    uri = f"sqlite:///{home}/whole.db"
+    printed = home / "whole.txt"
+    with (home / "whole.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not printed.exists():
+            arguments = ["run", *SMALL, "--run-dir", str(home), "--run-name", "whole"]
+            printed.write_text(finish(command([*arguments, "--tracking-uri", uri])))
+    return home / "whole", uri, printed.read_text()

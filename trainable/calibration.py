@@ -9,7 +9,6 @@ import math
 
 import numpy as np
 import torch
-from sklearn.metrics import brier_score_loss
 from torch import Tensor
 
 MIN_TEMPERATURE = 1e-6
@@ -107,6 +106,8 @@ def brier_score(probs: Tensor, labels: Tensor) -> float:
 
     The score lies in ``[0, 2]``; two classes are scored like many, without halving the range.
     """
+    from sklearn.metrics import brier_score_loss  # Slow to load, and asked of a last epoch only.
+
     num_classes = probs.shape[1]
     # scikit-learn insists on rows that sum to 1 within float64's reach.
     rows = probs.double().cpu()

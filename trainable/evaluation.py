@@ -12,7 +12,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from sklearn.metrics import recall_score
 from torch import Tensor, nn
 
 from trainable.augment.batch_augment import Normalizer
@@ -130,6 +129,8 @@ def full_metrics(logits: Tensor, labels: Tensor, *, with_errors: bool = False) -
 
 def per_class_accuracy(logits: Tensor, labels: Tensor) -> list[float]:
     """Compute the accuracy on each class, NaN for a class without images."""
+    from sklearn.metrics import recall_score  # Slow to load, and asked of a last epoch only.
+
     recalls = recall_score(
         labels.cpu().numpy(),
         logits.argmax(dim=1).cpu().numpy(),

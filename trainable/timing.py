@@ -14,7 +14,7 @@ from trainable.data.datasets import Dataset
 from trainable.data.splits import Split
 from trainable.gpu_memory import GpuMemory, free_cache, in_smaller_parts, measure
 from trainable.measurement import EVAL_BATCH_SIZE
-from trainable.precision import autocast_is_faster, resolve_amp_dtype
+from trainable.precision import autocast_is_faster, emulates_bfloat16, resolve_amp_dtype
 from trainable.trainer import Trainer
 
 NUM_STEPS = 4
@@ -94,6 +94,8 @@ def amp_dtype_of(recipe: Recipe, dataset: Dataset, *, device: str, num_threads: 
     """
 
     def is_faster() -> bool:
+        if emulates_bfloat16():
+            return False
         with _threads(num_threads):
             trainer = Trainer(replace(recipe, amp_dtype="none"), dataset, dataset.split)
             return autocast_is_faster(trainer.model.train(), trainer.batch(), pairs=1)

@@ -1,9 +1,9 @@
 """Cost of a trial beside its training: this project, stock Ray Tune, Syne Tune's local back end.
 
-    python -m benchmarks.driver.trial_overhead ours stock
+    python -m benchmarks.driver.trial_overhead ours stock reusing
     python -m benchmarks.driver.trial_overhead syne --python /path/of/an/environment/with/syne-tune
 
-All three run the same toy objective, which takes microseconds, for as many epochs, two trials at a
+All run the same toy objective, which takes microseconds, for as many epochs, two trials at a
 time on two cores, and every worker imports what a real trial trains with (torch, timm). So
 wall-clock divided by trials is what a trial costs beyond its training.
 
@@ -11,6 +11,7 @@ wall-clock divided by trials is what a trial costs beyond its training.
   included, with the trainable replaced by the toy.
 * ``stock``: Ray Tune as its guides put it together: a class trainable, ``OptunaSearch``,
   ``ASHAScheduler``, ``MLflowLoggerCallback`` on sqlite.
+* ``reusing``: the same with ``reuse_actors=True`` and a trainable that implements `reset_config`.
 * ``syne``: ``LocalBackend`` with ASHA; it has no tracking.
 
 Starting Ray is timed apart: all trials share it. Imports are late, because the part for Syne Tune
@@ -29,6 +30,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -157,8 +159,17 @@ def measure_ours(num_trials: int, scratch: Path) -> dict[str, float]:
     }
 
 
-def measure_stock(num_trials: int, scratch: Path) -> dict[str, float]:
-    """Run Ray Tune with the parts its guides name; returns seconds and epochs."""
+def measure_stock(
+    num_trials: int, scratch: Path, *, reuse_actors: bool = False
+) -> dict[str, float]:
+    """Run Ray Tune with the parts its guides name; returns seconds and epochs.
+
+    Args:
+        num_trials: Trials of the search.
+        scratch: Folder for all files.
+        reuse_actors: Whether a worker takes one trial after another, as Tune offers it to a class
+            that implements `reset_config`; its guides leave it off.
+    """
     import logging
 
     import ray
@@ -171,6 +182,10 @@ def measure_stock(num_trials: int, scratch: Path) -> dict[str, float]:
         def setup(self, config: dict[str, Any]) -> None:
             import_training()
             self._epoch = 0
+
+        def reset_config(self, new_config: dict[str, Any]) -> bool:
+            self._epoch = 0
+            return True
 
         def step(self) -> dict[str, Any]:
             self._epoch += 1
@@ -198,6 +213,7 @@ def measure_stock(num_trials: int, scratch: Path) -> dict[str, float]:
             metric=METRIC,
             mode="min",
             num_samples=num_trials,
+            reuse_actors=reuse_actors,
             search_alg=OptunaSearch(),
             scheduler=ASHAScheduler(
                 max_t=EPOCHS, grace_period=GRACE_PERIOD, reduction_factor=REDUCTION_FACTOR
@@ -288,7 +304,12 @@ def two_cores() -> Iterator[None]:
         yield
 
 
-SIDES = {"ours": measure_ours, "stock": measure_stock, "syne": measure_syne}
+SIDES = {
+    "ours": measure_ours,
+    "stock": measure_stock,
+    "reusing": partial(measure_stock, reuse_actors=True),
+    "syne": measure_syne,
+}
 
 
 def measured_apart(side: str, *, num_trials: int, python: str, imports: str) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Cost of the whole recipe, beside the bare training step and a trainer of timm's parts.
 
     OMP_NUM_THREADS=1 python -m benchmarks.steps.step_cost steps
-    OMP_NUM_THREADS=1 python -m benchmarks.steps.step_cost epochs --model resnet18 --image-size 32
+    OMP_NUM_THREADS=1 python -m benchmarks.steps.step_cost epochs --source photos fashion-mnist
     python -m benchmarks.steps.step_cost cuda
 
 ``steps``: one optimizer step as `trainable.trainer.Trainer` takes it (read and normalize bytes,
@@ -59,7 +59,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, help="timed pairs; default 41 steps or 5 epochs")
     parser.add_argument("--recipe", choices=RECIPES, help="epochs: one recipe instead of both")
     parser.add_argument(
-        "--source", choices=("fashion-mnist", "digits", *PHOTO_SHAPES), default="fashion-mnist"
+        "--source",
+        choices=("fashion-mnist", "digits", *PHOTO_SHAPES),
+        nargs="+",
+        default=["fashion-mnist"],
+        help="epochs: one or several kinds of files",
     )
     parser.add_argument("--num-train", type=int, default=960, help="epochs: training images")
     parser.add_argument("--data-dir", type=Path, default=Path("data"))
@@ -70,15 +74,16 @@ def main() -> None:
     if asked.what == "steps":
         print_steps(cases, rounds=asked.rounds or 41)
     elif asked.what == "epochs":
-        print_epochs(
-            cases,
-            names=[asked.recipe] if asked.recipe else list(RECIPES),
-            source=asked.source,
-            num_train=asked.num_train,
-            data_dir=asked.data_dir,
-            num_cores=asked.cores,
-            rounds=asked.rounds or 5,
-        )
+        for source in asked.source:
+            print_epochs(
+                cases,
+                names=[asked.recipe] if asked.recipe else list(RECIPES),
+                source=source,
+                num_train=asked.num_train,
+                data_dir=asked.data_dir,
+                num_cores=asked.cores,
+                rounds=asked.rounds or 5,
+            )
     elif torch.cuda.is_available():
         print_cuda(cases, rounds=asked.rounds or 11)
     else:

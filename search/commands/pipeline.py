@@ -13,7 +13,6 @@ from typing import Any
 
 from rich.console import Console
 
-from search.commands.ablation.comparison_run import comparison_job
 from search.commands.console import make_console, say, tell_of_tracking
 from search.commands.errors import RunFailed, RunInterrupted
 from search.commands.job import Job, Session
@@ -209,15 +208,17 @@ def _same_images(config: RunConfig, plan: Plan) -> Dataset:
 
 
 def _job_of(config: RunConfig) -> Job:
+    if config.stages not in (OF_INGREDIENTS, OF_OPTIMIZERS):
+        return SEARCH
+    from search.commands.ablation.comparison_run import comparison_job
+
     if config.stages == OF_INGREDIENTS:
         from search.commands.ablation.job import ABLATION
 
         return comparison_job(ABLATION)
-    if config.stages == OF_OPTIMIZERS:
-        from search.commands.ablation.contest import CONTEST
+    from search.commands.ablation.contest import CONTEST
 
-        return comparison_job(CONTEST)
-    return SEARCH
+    return comparison_job(CONTEST)
 
 
 def _reach(config: RunConfig) -> None:

@@ -60,11 +60,11 @@ def serve(uri: str, host: str, port: int) -> None:
     # Ending this process must end the server, also where `kill` does it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _server(database, host, port) as server:
+        print(f"MLflow starts at {base_url} and serves {database}\n", flush=True)
+        if exposure := exposed(host, port):
+            print(exposure + "\n", flush=True)
         # Looked up while the server starts: both take seconds to import MLflow.
         address = newest_search_url(uri, f"http://{_shown(host)}:{port}")
-        print(f"MLflow starts at {base_url} and serves {database}\n")
-        if exposure := exposed(host, port):
-            print(exposure + "\n")
         print(f"Newest search:\n  {address}\n")
         if _NAME in address:
             print(f"Where the browser does not know {_NAME}, put 127.0.0.1 in its place.")

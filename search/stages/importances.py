@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 
 import optuna
 from optuna.distributions import FloatDistribution
-from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
 _NUM_TREES, _MAX_DEPTH = 32, 6
 """Size of the forest: half a second for some hundred trials; unlimited trees take 9 s for 500."""
@@ -26,6 +25,9 @@ def importances(
     """
     if len(set(values)) < 2:
         return {}
+    # scikit-learn, which this loads, is slow to load.
+    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
     axis = FloatDistribution(0.0, 1.0)

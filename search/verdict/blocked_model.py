@@ -18,7 +18,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+import scipy  # It loads a part of it when that is first used.
 
 Floats = npt.NDArray[np.float64]
 
@@ -60,7 +60,7 @@ class Contrast:
 
 def t_quantile(alpha: float, dof: int) -> float:
     """Return a two-sided t interval's half-width in standard errors; infinite for ``dof == 0``."""
-    return -float(special.stdtrit(dof, alpha / 2.0)) if dof > 0 else float("inf")
+    return -float(scipy.special.stdtrit(dof, alpha / 2.0)) if dof > 0 else float("inf")
 
 
 def block_columns(blocks: npt.NDArray[np.int64]) -> Floats:

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations, islice
 
-import pydoe
-
 from spaces.strengths.registry import STRENGTHS, strength
 from spaces.task import Task
 from spaces.units import to_effective
@@ -109,6 +107,8 @@ def cells(names: tuple[str, ...], *, block: int) -> tuple[dict[str, int], ...]:
     signed = words[: len(words) - num_generated] + [
         sign + word for sign, word in zip(signs, words[len(words) - num_generated :], strict=True)
     ]
+    import pydoe  # Slow to load, and not needed before the experiment.
+
     matrix = pydoe.fracfact(" ".join(signed))
     return tuple({n: round(level) for n, level in zip(names, row, strict=True)} for row in matrix)
 

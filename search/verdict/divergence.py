@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy  # It loads a part of it when that is first used.
 
 from search.verdict.effects import Run
 
@@ -40,6 +40,6 @@ def divergence_by_level(runs: Sequence[Run], names: tuple[str, ...]) -> Mapping[
         total = (len(counts[-1]), len(counts[1]))
         table = np.array([diverged, (total[0] - diverged[0], total[1] - diverged[1])])
         result[name] = Divergence(
-            diverged=diverged, runs=total, p_value=float(stats.fisher_exact(table).pvalue)
+            diverged=diverged, runs=total, p_value=float(scipy.stats.fisher_exact(table).pvalue)
         )
     return result

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
-import pydoe
 
 from search.verdict.blocked_model import Floats
 
@@ -29,6 +28,8 @@ def screening_cells(names: tuple[str, ...], *, block: int) -> tuple[dict[str, in
         raise ValueError(
             f"`names` must be 8 to {MOST} different factors and `block >= 0`, but got {names}."
         )
+    import pydoe  # Slow to load, and not needed before the experiment.
+
     design = np.asarray(pydoe.pbdesign(len(names)), dtype=int)
     if (design.T @ design != len(design) * np.eye(len(names), dtype=int)).any() or design.sum():
         raise RuntimeError(f"pydoe's design for {len(names)} factors is not orthogonal.")

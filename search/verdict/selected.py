@@ -15,9 +15,10 @@ the dial is not conditioned on; the simulation in tests/verdict_tests measures t
 
 import math
 from collections.abc import Callable
+from statistics import NormalDist
 
 import numpy as np
-from scipy import optimize, stats
+import scipy  # It loads a part of it when that is first used.
 
 from search.verdict.blocked_model import t_quantile
 from search.verdict.effects import Effect
@@ -26,7 +27,7 @@ from search.verdict.schema import Estimate
 HYBRID_ALPHA = 0.005
 """Error probability of the unconditional interval that both ends are cut to."""
 
-_NORMAL = float(stats.norm.ppf(0.975))
+_NORMAL = NormalDist().inv_cdf(0.975)
 _NODES = (np.arange(400) + 0.5) / 400
 
 
@@ -44,7 +45,7 @@ def selected_estimate(now: Effect, then: Effect, *, level: float) -> Estimate:
     half = (now.ci95[1] - now.ci95[0]) / 2.0
     if not 0.0 < half < math.inf or then.dof == 0 or not 0.0 < level < 0.5:
         return Estimate(mean=now.mean, ci95=now.ci95)
-    bar = float(stats.t.isf(level, then.dof)) * then.std_error
+    bar = float(scipy.stats.t.isf(level, then.dof)) * then.std_error
     share = min(1.0, then.num_runs / now.num_runs)
 
     def effect_at(probability: float, error: float) -> float:
@@ -53,7 +54,7 @@ def selected_estimate(now: Effect, then: Effect, *, level: float) -> Estimate:
         def below(effect: float) -> float:
             return _probability_below(now.mean - effect, bar - effect, error, share)
 
-        most = float(stats.norm.isf(HYBRID_ALPHA / 2.0)) * error
+        most = float(scipy.stats.norm.isf(HYBRID_ALPHA / 2.0)) * error
         return _solve(below, probability, now.mean, most)
 
     # The quantiles of t are folded into the errors, so that normal ones can be used. The ends allow
@@ -73,13 +74,13 @@ def _probability_below(seen: float, bar: float, error: float, share: float) -> f
         share: Share of the runs that had ended when it passed, in (0, 1].
     """
     first = error / math.sqrt(share)
-    log_passed = stats.norm.logsf(bar / first)
+    log_passed = scipy.stats.norm.logsf(bar / first)
     if share == 1.0:
-        return float(-np.expm1(min(0.0, stats.norm.logsf(seen / error) - log_passed)))
+        return float(-np.expm1(min(0.0, scipy.stats.norm.logsf(seen / error) - log_passed)))
     # Points of equal probability in the part of the first estimate's distribution above the bar.
-    passed = -stats.norm.ppf(np.exp(log_passed) * _NODES)
+    passed = -scipy.stats.norm.ppf(np.exp(log_passed) * _NODES)
     rest = error * math.sqrt(1.0 - share)
-    return float(stats.norm.cdf((seen - share * first * passed) / rest).mean())
+    return float(scipy.stats.norm.cdf((seen - share * first * passed) / rest).mean())
 
 
 def _solve(below: Callable[[float], float], wanted: float, seen: float, most: float) -> float:
@@ -89,4 +90,4 @@ def _solve(below: Callable[[float], float], wanted: float, seen: float, most: fl
         return low
     if below(high) >= wanted:
         return high
-    return float(optimize.brentq(lambda effect: below(effect) - wanted, low, high, xtol=1e-6))
+    return float(scipy.optimize.brentq(lambda effect: below(effect) - wanted, low, high, xtol=1e-6))

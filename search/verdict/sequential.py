@@ -26,7 +26,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
-from scipy import special
+import scipy  # It loads a part of it when that is first used.
 
 from search.records.metrics import TOP1, Metric, metric_of
 from search.verdict.blocked_model import t_quantile
@@ -116,7 +116,7 @@ def p_helps(gain: Effect) -> float:
     """
     if gain.dof == 0 or not 0.0 < gain.std_error < math.inf:
         return 1.0
-    return float(special.stdtr(gain.dof, -gain.mean / gain.std_error))
+    return float(scipy.special.stdtr(gain.dof, -gain.mean / gain.std_error))
 
 
 def runs_to_turn(

@@ -6,12 +6,15 @@ import math
 import pickle
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.support.toy_training import TOY, toy_dataset
+from trainable import timing
 from trainable.optim.fused_adam import FusedAdam, FusedAdamW
 from trainable.precision import (
     MAX_SKIPS_IN_A_ROW,
@@ -356,6 +359,16 @@ def test_auto_on_a_cpu_is_float32_unless_the_probe_shows_a_gain() -> None:
     assert resolve_amp_dtype("auto", CPU) is None
     assert resolve_amp_dtype("auto", CPU, probe=lambda: False) is None
     assert resolve_amp_dtype("auto", CPU, probe=lambda: True) is torch.bfloat16
+
+
+@pytest.mark.parametrize(("capability", "chosen"), [("AVX2", "none"), ("AVX512", "bfloat16")])
+def test_a_cpu_that_only_emulates_bfloat16_is_not_timed_in_it(
+    monkeypatch: pytest.MonkeyPatch, capability: str, chosen: str
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(timing, "autocast_is_faster", lambda *args, **kwargs: True)
+    recipe = replace(TOY, amp_dtype="auto")
+    assert timing.amp_dtype_of(recipe, toy_dataset(), device="cpu", num_threads=1) == chosen
 
 
 def test_auto_on_any_other_device_is_float32() -> None:

@@ -70,6 +70,11 @@ ONLY_WHEN_CALLED = {"search": ("search.engine", "search.tracking", "search.api")
 EVERYTHING_ABOVE = ("search.commands", "search.api")
 """Packages that may import all packages above their own line."""
 
+STARTS_WITH = ("search.commands.pipeline", "trainable.ray_trainable")
+"""Modules with which a run and each of its workers start."""
+SLOW_TO_LOAD = ("sklearn", "pydoe", "matplotlib", "plotly", "pytorch_optimizer")
+"""Libraries that are imported where they are used; they took a quarter of a run's time to start."""
+
 LIVES_IN: Mapping[str, Sequence[str]] = {
     "ray": ("trainable.ray_trainable", "search.engine"),
     "optuna": ("search.stages",),
@@ -241,6 +246,34 @@ def test_the_rule_finds_what_is_forbidden_and_nothing_else(
     said = forbidden_in(file, source)
     assert len(said) == len(found)
     assert all(text.startswith(start) for text, start in zip(said, found, strict=True))
+
+
+def loaded_by(module: str) -> dict[str, list[str]]:
+    """Every module of ours that is loaded with one, and what each imports outside of functions."""
+    found: dict[str, list[str]] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            path = ROOT / f"{name.replace('.', '/')}.py"
+            path = path if path.exists() else path.parent / path.stem / "__init__.py"
+            imports = dict.fromkeys(imports_of(ast.parse(path.read_text("utf-8"))))
+            found[name] = [other for other, is_called in imports if not is_called]
+            waiting += [other for other in found[name] if other in MODULES]
+    return found
+
+
+@pytest.mark.parametrize("start", STARTS_WITH)
+def test_a_run_starts_without_the_libraries_that_it_needs_late_or_never(start: str) -> None:
+    loaded = loaded_by(start)
+    assert len(loaded) > 40
+    slow = [
+        (module, name)
+        for module, names in loaded.items()
+        for name in names
+        if name.partition(".")[0] in SLOW_TO_LOAD
+    ]
+    assert slow == []
 
 
 def test_the_table_has_no_circle_and_names_what_there_is() -> None:

@@ -10,9 +10,9 @@ has only a hundred batches, does not depend on a hundred draws.
 """
 
 import numpy as np
+import scipy  # It loads a part of it when that is first used.
 import torch
 from numpy.typing import NDArray
-from scipy.special import betaincinv
 from torch import Tensor
 
 from trainable.augment.spatial_augment import box_mask
@@ -104,4 +104,4 @@ def _draw_beta(alpha: NDArray[np.float32], generator: torch.Generator) -> NDArra
     """
     uniform = torch.rand(len(alpha), generator=generator, dtype=torch.float64).numpy()
     a = alpha.astype(np.float64)
-    return np.asarray(betaincinv(a, a, uniform))
+    return np.asarray(scipy.special.betaincinv(a, a, uniform))

@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import timm
@@ -115,13 +116,19 @@ def load_packaged_weights(model: nn.Module, path: Path) -> None:
     stages = model.get_submodule("blocks")
     assert isinstance(stages, nn.Sequential)
     state = rename_keys(
-        torch.load(path, map_location="cpu", weights_only=True),
+        _packaged_state(path),
         blocks_per_stage=[len(list(stage.children())) for stage in stages],
     )
     fresh = model.state_dict()
     if state["classifier.weight"].shape != fresh["classifier.weight"].shape:
         state |= {name: fresh[name] for name in ("classifier.weight", "classifier.bias")}
     model.load_state_dict(state, strict=True)
+
+
+@lru_cache(maxsize=1)  # A worker makes a model for each of its trials, from the same file.
+def _packaged_state(path: Path) -> dict[str, Tensor]:
+    state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
 
 
 def rename_keys(state: Mapping[str, Tensor], *, blocks_per_stage: list[int]) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ Three of them want more than ``backward(); step()``: SAM a second pass at the wo
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from schedulefree import AdamWScheduleFree
@@ -14,12 +15,6 @@ from timm.optim.muon import Muon
 from torch import nn
 
 from spaces.recipe import SGD_MOMENTUM, Recipe
-from trainable.optim.curvature_aware import (
-    SOPHIA_CLIP,
-    SOPHIA_PERIOD_STEPS,
-    CurvatureAware,
-    SophiaG,
-)
 from trainable.optim.fused_adam import FusedAdam, FusedAdamW
 from trainable.optim.optimizer_slot import OptimizerSlot
 from trainable.optim.param_groups import param_groups
@@ -94,10 +89,21 @@ def create_optimizer(recipe: Recipe, model: nn.Module) -> OptimizerSlot:
         # Muon for matrices and flattened kernels, AdamW for vectors and the like.
         "muon": lambda: OptimizerSlot(Muon(groups, lr=lr), model),
         "sam": lambda: SharpnessAware(FusedAdamW(groups, lr=lr), model),
-        "sophia": lambda: CurvatureAware(
-            SophiaG(groups, lr=lr, p=SOPHIA_CLIP, update_period=SOPHIA_PERIOD_STEPS), model
-        ),
+        "sophia": lambda: _sophia(groups, lr, model),
         # Its own warmup stays off: the trainer's sets the rate, and its average weighs by the rate.
         "adamw_schedulefree": lambda: ScheduleFree(AdamWScheduleFree(groups, lr=lr), model),
     }
     return slots[recipe.optimizer]()
+
+
+def _sophia(groups: list[dict[str, Any]], lr: float, model: nn.Module) -> OptimizerSlot:
+    # Here, because its library is slow to load and no other optimizer needs it.
+    from trainable.optim.curvature_aware import (
+        SOPHIA_CLIP,
+        SOPHIA_PERIOD_STEPS,
+        CurvatureAware,
+        SophiaG,
+    )
+
+    inner = SophiaG(groups, lr=lr, p=SOPHIA_CLIP, update_period=SOPHIA_PERIOD_STEPS)
+    return CurvatureAware(inner, model)

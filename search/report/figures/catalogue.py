@@ -24,7 +24,6 @@ from search.report.figures.drawing import Drawing, svg
 from search.report.figures.ema_ladder import has_ladder, ladder
 from search.report.figures.fit_map import errors, fit_map
 from search.report.figures.learning_curves import curve_trials, learning_curves
-from search.report.figures.png import png
 from search.report.figures.responses import response_curves, search_evidence
 from search.report.render import render
 from search.stages.analysis import Analysis
@@ -76,6 +75,8 @@ class Figure:
 
     def png(self) -> bytes:
         """Render the wide layout as a PNG image."""
+        from search.report.figures.png import png  # Matplotlib is slow to load.
+
         return png(self.draw(_PNG_PX))
 
 
