@@ -151,8 +151,7 @@ def _differences(
         # The axis below names the unit.
         words = f"over {ROLE_WORDS[role].removeprefix('the ')}"
         said = f"{words}: {interval_text(metric.name, gains[role])}"
-        # First in the order of painting, so that the axis and its zero stay on top.
-        items.insert(0, Text(at=(left, y - 14), text=said, ink="ink", size=12))
+        items.append(Text(at=(left, y - 14), text=said, ink="ink", size=12, has_halo=True))
         is_known = math.isfinite(low) and math.isfinite(high)
         bar = ((x.clamped(low), y), (x.clamped(high), y))
         items.append(
