@@ -28,7 +28,7 @@ from search.verdict.design import Factors, cells
 from search.verdict.dials import decide
 from search.verdict.effects import Run
 from search.verdict.judgement import Look
-from search.verdict.looking import Schedule, looks_at, may_stop, runs_per_round
+from search.verdict.looking import Schedule, looks_at, may_stop, rounds_of
 from search.verdict.schema import Dial
 from spaces.task import Task
 
@@ -140,7 +140,7 @@ def experiment(
                 reference=REFERENCE,
                 best=BEST,
                 task=TASK,
-                runs_per_round=runs_per_round(FACTORS),
+                runs_per_round=rounds_of(FACTORS).runs,
             )
     return _outcome(condition, len(runs), dials)
 
@@ -148,7 +148,7 @@ def experiment(
 def newest_look(runs: Sequence[Run], schedule: Schedule) -> Look:
     """Return the last of `looks_at`, without estimating all earlier ones again."""
     rounds = len({run.block for run in runs})
-    (look,) = looks_at(runs, FACTORS, replace(schedule, first=rounds))
+    (look,) = looks_at(runs, rounds_of(FACTORS), replace(schedule, first=rounds))
     return replace(look, share=schedule.share(rounds))
 
 

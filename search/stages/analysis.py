@@ -36,7 +36,7 @@ from search.verdict.fit_evidence import LONGER
 from search.verdict.fit_state import fit_state, is_undertrained
 from search.verdict.interactions import estimate_interactions, strong_interactions
 from search.verdict.judgement import Look
-from search.verdict.looking import Schedule, looks_at, may_stop, runs_per_round
+from search.verdict.looking import Schedule, looks_at, may_stop, rounds_of
 from search.verdict.schema import Cost, Dial, Verdict
 from search.verdict.wording import experiment_sentence, verdict_sentence
 from spaces.edges import EdgeWarning, edge_warnings
@@ -114,7 +114,7 @@ def analyse(journal: Journal, plan: Plan, config: RunConfig) -> Analysis:
         best=plan.dial_values(tried),
         metric=first,
     )
-    looks = looks_at(runs, what, schedule_of(config), first) if runs else ()
+    looks = looks_at(runs, rounds_of(what), schedule_of(config), first) if runs else ()
     verdict = Verdict(
         run=config.run_name,
         dataset=plan.data.name,
@@ -225,13 +225,13 @@ def decide_dials(
     def decided(
         of_runs: Sequence[Run], tried: Mapping[str, float]
     ) -> tuple[tuple[Look, ...], tuple[Dial, ...]]:
-        looks = looks_at(of_runs, what, schedule_of(config), first)
+        looks = looks_at(of_runs, rounds_of(what), schedule_of(config), first)
         return looks, decide(
             looks,
             reference=plan.dial_values(plan.reference),
             best=tried,
             task=plan.task,
-            runs_per_round=runs_per_round(what),
+            runs_per_round=rounds_of(what).runs,
             undertrained=undertrained,
             first=first,
         )

@@ -1,16 +1,18 @@
 """Schedule of the looks at the experiment, the data of each look, and the rule for stopping."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 
 from search.records.metrics import TOP1, Metric
 from search.verdict.blocked_model import MIN_RESIDUAL_DOF
 from search.verdict.design import Factors, blocks_per_look, cells
-from search.verdict.divergence import divergence_by_level
+from search.verdict.divergence import Divergence, divergence_by_level
 from search.verdict.effects import PAIRS_DOF, Run, estimate_effects
 from search.verdict.judgement import Look
 from search.verdict.schema import Dial
-from search.verdict.sequential import look_share, runs_to_turn, shares
+from search.verdict.sequential import FAMILY_ALPHA, look_share, runs_to_turn, shares
 
 FUTILE = 2
 """Multiple of the runs left above which an undecided dial is given up.
@@ -40,30 +42,55 @@ class Schedule:
         return look_share(rounds, plans, first=self.first)
 
 
-def runs_per_round(what: Factors) -> int:
-    """Return the number of runs that are added between two looks at the experiment."""
-    return blocks_per_look(len(what.trajectory)) * len(cells(what.trajectory, block=0))
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rounds:
+    """The factors of an experiment, and how much is run between two looks at it.
+
+    Attributes:
+        names: Factors whose levels differ between runs.
+        ema: Whether the decay of the weight average is a factor as well, measured in every run.
+        blocks: Blocks of one round.
+        runs: Runs of one round.
+    """
+
+    names: tuple[str, ...]
+    ema: bool = False
+    blocks: int
+    runs: int
+
+    def done(self, runs: Sequence[Run]) -> int:
+        """Return the number of rounds of which every block has a run."""
+        return len({run.block for run in runs}) // self.blocks
+
+
+@lru_cache(maxsize=64)
+def rounds_of(what: Factors) -> Rounds:
+    """Return the rounds of an experiment on the strengths of a recipe."""
+    blocks = blocks_per_look(len(what.trajectory))
+    runs = blocks * len(cells(what.trajectory, block=0))
+    return Rounds(names=what.trajectory, ema=what.ema, blocks=blocks, runs=runs)
 
 
 def looks_at(
-    runs: Sequence[Run], what: Factors, schedule: Schedule, first: Metric = TOP1
+    runs: Sequence[Run], rounds: Rounds, schedule: Schedule, first: Metric = TOP1
 ) -> tuple[Look, ...]:
     """Reconstruct every look at the experiment, oldest first, each from the runs of its rounds.
 
     Before the first look is due, the runs so far make one look with an error probability of 0.
     """
-    size = blocks_per_look(len(what.trajectory))
-    num_rounds = len({run.block for run in runs}) // size
+    last = rounds.done(runs)
 
-    def look(rounds: int) -> Look:
-        seen = [run for run in runs if run.block < rounds * size] if rounds < num_rounds else runs
+    def look(number: int) -> Look:
+        seen = [run for run in runs if run.block < number * rounds.blocks]
+        if number >= last:
+            seen = list(runs)
         return Look(
-            share=schedule.share(rounds) if rounds >= schedule.first else 0.0,
-            effects=estimate_effects(seen, what.trajectory, ema=what.ema, first=first),
-            divergences=divergence_by_level(seen, what.trajectory),
+            share=schedule.share(number) if number >= schedule.first else 0.0,
+            effects=estimate_effects(seen, rounds.names, ema=rounds.ema, first=first),
+            divergences=divergence_by_level(seen, rounds.names),
         )
 
-    return tuple(map(look, range(schedule.first, num_rounds + 1))) or (look(num_rounds),)
+    return tuple(map(look, range(schedule.first, last + 1))) or (look(last),)
 
 
 def may_stop(
@@ -73,36 +100,66 @@ def may_stop(
     dials: Sequence[Dial],
     first: Metric = TOP1,
 ) -> bool:
-    """Whether the experiment may stop because further runs would hardly turn another dial.
+    """Whether the experiment on a recipe may stop: `is_enough`, by the dials so far."""
+    num_turned = sum(dial.turn in ("down", "up") for dial in dials)
+    return is_enough(
+        runs,
+        rounds_of(what),
+        schedule,
+        still_open=[dial.strength for dial in dials if dial.turn == "inconclusive"],
+        num_unturned=len(what.names) - num_turned,
+        first=first,
+    )
 
-    Either every dial is decided, or the open ones would need more than `FUTILE` times the runs that
-    are left to turn, by an estimate that is itself uncertain; only the former ends a top-up.
+
+def is_enough(
+    runs: Sequence[Run],
+    rounds: Rounds,
+    schedule: Schedule,
+    *,
+    still_open: Sequence[str],
+    num_unturned: int,
+    failures: Mapping[str, Divergence] = MappingProxyType({}),
+    first: Metric = TOP1,
+) -> bool:
+    """Whether an experiment may stop because further runs would hardly turn another factor.
+
+    Either every factor is decided, or the open ones would need more than `FUTILE` times the runs
+    that are left to turn, by an estimate that is itself uncertain; only the former ends a top-up.
     Stopping never makes a false turn more likely: it only leaves open what could have been turned.
     That a change hurts needs no further runs, for the reference's value stays either way.
+
+    Args:
+        runs: Runs of the experiment so far.
+        rounds: Their factors, and the size of a round.
+        schedule: When it is looked at.
+        still_open: Factors that are not decided.
+        num_unturned: Number of factors that were not found to help, those decided otherwise
+            included: the error probability is shared among them.
+        failures: Runs without a result by factor and level, if an open factor that they seem to be
+            tied to is to be followed up to the end.
+        first: Metric that decides first.
     """
-    is_open = [dial.strength for dial in dials if dial.turn == "inconclusive"]
-    size = runs_per_round(what)
-    rounds_left = schedule.plans[-1] - len({run.block for run in runs}) // blocks_per_look(
-        len(what.trajectory)
-    )
-    if not is_open or rounds_left <= 0:
+    rounds_left = schedule.plans[-1] - rounds.done(runs)
+    if not still_open or rounds_left <= 0:
         return True
     if len(schedule.plans) > 1:
         return False  # A person who asks for more runs has seen how many it would take.
-    num_dials = len(what.names) - sum(dial.turn in ("down", "up") for dial in dials)
+    if any(name in failures and failures[name].p_value < FAMILY_ALPHA for name in still_open):
+        return False  # What has no value has no effect to go by; counts go on to tell.
     # Take the model with the smaller noise: a strong interaction must not pass for noise.
     models = [
-        estimate_effects(runs, what.trajectory, ema=what.ema, first=first, least_dof=dof)
+        estimate_effects(runs, rounds.names, ema=rounds.ema, first=first, least_dof=dof)
         for dof in (MIN_RESIDUAL_DOF, PAIRS_DOF)
     ]
     needed = min(
         runs_to_turn(
             effects[name][first.on("val")].times(first.sign),
-            runs_per_round=size,
+            runs_per_round=rounds.runs,
             share=schedule.share(schedule.plans[-1]) * shares(first)[first.on("val")],
-            num_dials=max(1, num_dials),
+            num_dials=max(1, num_unturned),
         )
-        for name in is_open
+        for name in still_open
         for effects in models
     )
-    return needed > FUTILE * rounds_left * size
+    return needed > FUTILE * rounds_left * rounds.runs

@@ -6,17 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search.commands.compare.answer import (
-    confirmed_sentence,
-    remarks,
-    sentence,
-    to_dict,
-    verdict_of,
-)
+from search.commands.compare.judging import find
+from search.commands.compare.margin import metric_for
 from search.commands.compare.run_log import Cell, RunLog
 from search.commands.compare.schedule import next_cells
-from search.commands.compare.statistics import find, metric_for
+from search.commands.compare.sentences import confirmed_sentence, remarks, sentence
 from search.commands.compare.suspicion import why_useless
+from search.commands.compare.verdict import verdict_of
+from search.commands.compare.written import to_dict
 from tests.support.toy_comparison import Formula, request, run
 
 

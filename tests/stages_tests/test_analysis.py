@@ -17,7 +17,7 @@ from search.stages.analysis import analyse, decide_dials, pick_best
 from search.stages.experiment import confirm_specs, experiment_factors
 from search.verdict.design import cells
 from search.verdict.effects import Run
-from search.verdict.looking import runs_per_round
+from search.verdict.looking import rounds_of
 from search.verdict.schema import Dial
 from search.verdict.sequential import look_share
 from spaces.recipe import Recipe
@@ -26,7 +26,7 @@ from tests.support.finished_run import BEST, EPOCHS, REFERENCE, a_config, a_plan
 
 def test_a_look_adds_at_least_eight_runs_however_few_factors() -> None:
     for best in (BEST, REFERENCE.with_strengths(ema_decay=0.5)):
-        assert runs_per_round(experiment_factors(a_plan(), best)) >= 8
+        assert rounds_of(experiment_factors(a_plan(), best)).runs >= 8
 
 
 ALL_DIFFER = REFERENCE.with_strengths(

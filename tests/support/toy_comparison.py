@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from search.commands.compare.factors import BEST
+from search.commands.compare.finding import Finding
+from search.commands.compare.judging import find
+from search.commands.compare.margin import metric_for
 from search.commands.compare.request import Request
 from search.commands.compare.run_log import Cell, RunLog
 from search.commands.compare.schedule import next_cells
 from search.commands.compare.script import Outcome
-from search.commands.compare.statistics import Finding, find, metric_for
 
 Formula = Callable[[Mapping[str, int], Cell], float | None]
 """The result of a run by its levels (0 for yours, 1 for the best's); None is a run that fails."""

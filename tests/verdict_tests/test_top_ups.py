@@ -12,7 +12,7 @@ from benchmarks.planted.simulation import (
     newest_look,
 )
 from search.verdict.effects import Run
-from search.verdict.looking import Schedule, looks_at
+from search.verdict.looking import Schedule, looks_at, rounds_of
 
 
 def test_the_simulated_looks_are_those_of_the_product() -> None:
@@ -26,7 +26,7 @@ def test_the_simulated_looks_are_those_of_the_product() -> None:
         looks.append(newest_look(runs, topped_up))
     looks[0] = newest_look([run for run in runs if run.block < 2], topped_up)
     # As text, for what was not measured is NaN, which equals nothing.
-    assert repr(tuple(looks)) == repr(looks_at(runs, FACTORS, topped_up))
+    assert repr(tuple(looks)) == repr(looks_at(runs, rounds_of(FACTORS), topped_up))
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from search.commands.compare.factors import at_levels
+from search.commands.compare.finding import Finding
 from search.commands.compare.layout import Layout, ends
 from search.commands.compare.request import CONFIRM_SEEDS_FROM, Request
 from search.commands.compare.run_log import Cell, RunLog
 from search.commands.compare.script import ScriptRun
-from search.commands.compare.statistics import Finding
 
 CONFIRMED = ("reference", "best", "advised")
 """The configurations that are run again on fresh seeds."""

@@ -1,0 +1,84 @@
+"""The runs of a comparison, as many at once as there is room for, until the experiment is over."""
+
+from rich.console import Console
+
+from search.commands.compare.judging import judging
+from search.commands.compare.layout import Layout
+from search.commands.compare.request import Request
+from search.commands.compare.run_log import RunLog
+from search.commands.compare.schedule import next_cells, script_run
+from search.commands.compare.script import Outcome, execute
+from search.commands.compare.suspicion import why_useless
+from search.commands.compare.tracked import child_runs
+from search.commands.console import say
+from search.commands.errors import RunFailed
+from search.engine import cluster
+from search.engine import run as tune_run
+from search.engine.script_runs import CallsOnRay, Lost
+from search.tracking.scripts.tracker import CompareTracker
+
+
+def run_all(
+    request: Request, layout: Layout, run_log: RunLog, tracker: CompareTracker, console: Console
+) -> None:
+    """Run every cell that has no result yet; returns at once where all have one."""
+    run_log.adopt_ended()
+    judge = judging(request, layout, run_log)
+    if not next_cells(request, layout, run_log, judge):
+        return
+    tune_run.start_ray(
+        tune_run.Resources(
+            cpus_per_trial=request.cpus_per_run,
+            gpus_per_trial=request.gpus_per_run,
+            ray_address=request.ray_address,
+            storage=request.run_dir,
+        )
+    )
+    calls = CallsOnRay(execute, cpus=request.cpus_per_run, gpus=request.gpus_per_run)
+    places = max(
+        1,
+        cluster.num_places(
+            cpus_per_trial=request.cpus_per_run, gpus_per_trial=request.gpus_per_run
+        ),
+    )
+    running: set[str] = set()
+    try:
+        while cells := next_cells(request, layout, run_log, judge):
+            free = [cell for cell in cells if cell.run_id not in running]
+            for cell in free[: places - len(running)]:
+                directory = run_log.begin(cell)
+                calls.start(cell.run_id, script_run(request, cell, directory))
+                running.add(cell.run_id)
+            for run_id, answer in calls.answers():
+                running.discard(run_id)
+                outcome = _outcome(run_id, answer)
+                run_log.end(outcome)
+                _show(console, request, run_log, outcome)
+                tracker.log(child_runs(request, run_log))
+            useless = why_useless(request, run_log)
+            if useless:
+                raise RunFailed(useless)
+    finally:
+        calls.cancel()
+
+
+def _outcome(run_id: str, answer: Outcome | Lost) -> Outcome:
+    if isinstance(answer, Outcome):
+        return answer
+    return Outcome(
+        run_id=run_id, exit_code=None, seconds=0.0, problem=f"its worker died: {answer.problem}"
+    )
+
+
+def _show(console: Console, request: Request, run_log: RunLog, outcome: Outcome) -> None:
+    """One line for a run that has ended."""
+    cell = run_log.cells[outcome.run_id]
+    of_stage = run_log.of_stage(cell.stage)
+    ended = sum(run_log.is_over(other.run_id) for other in of_stage)
+    if outcome.is_done:
+        numbers = ", ".join(f"{m.name} {outcome.metrics[m.text]:.6g}" for m in request.measures)
+        said = f"{numbers} in {outcome.seconds:.1f} s"
+    else:
+        ending = "" if run_log.is_over(outcome.run_id) else "; it is tried once more"
+        said = f"{outcome.problem}{ending}"
+    say(console, f"{cell.stage} {ended} {cell.run_id} (seed {cell.seed}): {said}")

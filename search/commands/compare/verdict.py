@@ -1,0 +1,66 @@
+"""The whole answer of a comparison, and what it was drawn from."""
+
+from dataclasses import dataclass
+
+from search.commands.compare.configurations import Configuration
+from search.commands.compare.confirming import Confirmation, confirmation_of
+from search.commands.compare.factors import Factor, at_levels
+from search.commands.compare.finding import Factored, Finding
+from search.commands.compare.layout import Layout, ends
+from search.commands.compare.request import Request
+from search.commands.compare.run_log import RunLog
+from search.records.metrics import Metric
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """The whole answer, and what it was drawn from.
+
+    Attributes:
+        request: What was asked.
+        finding: What the experiment showed.
+        confirmation: What fresh seeds showed, or None without any.
+        advised: The configuration to go on with: the reference with what was found to help, unless
+            reference or best as a whole is better than it on fresh seeds beyond noise.
+        limits: Sentences on what the design cannot tell apart.
+        num_failed: Runs without a result.
+        seconds: Wall-clock of all sessions.
+    """
+
+    request: Request
+    finding: Finding
+    confirmation: Confirmation | None
+    advised: Configuration
+    limits: tuple[str, ...]
+    num_failed: int
+    seconds: float
+
+    @property
+    def metric(self) -> Metric:
+        """The metric that decides."""
+        return self.finding.metric
+
+    @property
+    def factors(self) -> tuple[tuple[Factor, Factored], ...]:
+        """Each factor with what is known of it."""
+        known = {found.name: found for found in self.finding.factors}
+        return tuple((factor, known[factor.name]) for factor in self.request.factors)
+
+
+def verdict_of(
+    request: Request, layout: Layout, log: RunLog, finding: Finding, *, rounds: int
+) -> Verdict:
+    """Draw the answer from everything that was run."""
+    levels = finding.advised
+    confirmation = confirmation_of(request.measures[0], layout, log, finding)
+    written = dict(zip(("reference", "best"), ends(layout), strict=True))
+    exported = written.get(confirmation.better if confirmation else "", levels)
+    return Verdict(
+        request=request,
+        finding=finding,
+        confirmation=confirmation,
+        advised=at_levels(request.configuration, request.factors, exported),
+        limits=layout.limits(max(1, rounds)),
+        num_failed=sum(not o.is_done for o in log.outcomes.values()),
+        seconds=log.seconds,
+    )

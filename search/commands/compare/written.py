@@ -1,0 +1,96 @@
+"""The answer of a comparison as files: ``verdict.json`` and the advised configuration."""
+
+from typing import Any
+
+from search.commands.compare.factors import BEST, REFERENCE
+from search.commands.compare.number_text import cut
+from search.commands.compare.sentences import TURNS, sentence
+from search.commands.compare.verdict import Verdict
+from search.recipes.yaml_file import comment_block
+
+SCHEMA = "comparison/1"
+
+
+def advised_text(verdict: Verdict) -> str:
+    """The advised configuration in the format of the reference, with the reason of each change."""
+    text = verdict.advised.text()
+    if verdict.advised.format == "json":
+        return text
+    lines = [f"Advised by the comparison {verdict.request.run_name}: {sentence(verdict)}"]
+    better = verdict.confirmation.better if verdict.confirmation else ""
+    if better:
+        lines.append(f"It is the {better} as a whole, which did better on fresh seeds.")
+    for factor, found in verdict.factors:
+        level = BEST if found.takes_best else REFERENCE
+        why = f": {TURNS[found.outcome]}"
+        if better:
+            level, why = BEST if better == "best" else REFERENCE, ""
+        lines.append(f"{found.name} = {cut(factor.words(level))}{why}")
+    return comment_block(lines) + text
+
+
+def to_dict(verdict: Verdict) -> dict[str, Any]:
+    """Plain values as written to ``verdict.json``."""
+    metric, request = verdict.metric, verdict.request
+    found = verdict.confirmation
+    return {
+        "schema": SCHEMA,
+        "run": request.run_name,
+        "metric": {
+            "name": metric.words,
+            "read_from": request.metrics[0],
+            "larger_is_better": metric.larger_is_better,
+            "margin": metric.margin,
+        },
+        "sentence": sentence(verdict),
+        "factors": [
+            {
+                "name": factor.name,
+                "keys": list(factor.reference),
+                "reference": factor.words(REFERENCE),
+                "best": factor.words(BEST),
+                "turn": TURNS[known.outcome],
+                "decided_by": None
+                if known.outcome == "open"
+                else ("runs without a result" if known.by_runs_that_fail else metric.words),
+                "advised": "best" if known.takes_best else "reference",
+                "effect": {
+                    text: {"mean": effect.mean, "ci95": effect.ci95}
+                    for text, effect in known.effects.items()
+                    if effect.is_estimable
+                },
+                "selected": known.selected
+                and {"mean": known.selected.mean, "ci95": known.selected.ci95},
+                "failed": known.failed
+                and {"runs": known.failed.runs, "failed": known.failed.diverged},
+                "more_runs": known.more_runs,
+            }
+            for factor, known in verdict.factors
+        ],
+        "advised": verdict.advised.values,
+        "confirmed": found
+        and {
+            "means": found.means,
+            "seeds": found.seeds,
+            "same_as": found.same_as or None,
+            "better": found.better or None,
+            "advised_minus": {
+                other: {"mean": gain.mean, "ci95": gain.ci95}
+                for other, gain in found.advised_minus.items()
+            },
+        },
+        "interactions": [
+            {
+                "factor": joint.subject,
+                "depends_on": joint.other,
+                "effect_at_reference": joint.at_reference,
+                "effect_at_best": joint.at_best,
+            }
+            for joint in verdict.finding.joints
+        ],
+        "looks": verdict.finding.looks,
+        "num_runs": verdict.finding.num_runs,
+        "num_failed": verdict.num_failed,
+        "limits": list(verdict.limits),
+        "wall_s": verdict.seconds,
+    }
