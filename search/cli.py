@@ -192,7 +192,7 @@ def compare(**given: Any) -> None:
     example: --reference mine.yaml --best paper.yaml --command 'python train.py --config {config}
     --seed {seed} --output {dir}' --metric '{dir}/summary.csv:eval_top1'
     """
-    from search.commands.compare.asked import request_of
+    from search.commands.compare.asked.flags import request_of
     from search.commands.compare.command import compare_new
 
     dry_run = given.pop("dry_run")

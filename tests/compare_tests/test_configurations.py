@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from search.commands.compare.configurations import (
+from search.commands.compare.asked.configurations import (
     UNSET,
     Configuration,
     read_configuration,

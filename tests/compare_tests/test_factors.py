@@ -4,15 +4,15 @@ from typing import Any
 
 import pytest
 
-from search.commands.compare.configurations import UNSET, Configuration
-from search.commands.compare.factors import (
+from search.commands.compare.asked.configurations import UNSET, Configuration
+from search.commands.compare.asked.factors import (
     BEST,
     REFERENCE,
     at_levels,
     factors_of,
     requirements_of,
 )
-from search.commands.compare.layout import layout_of
+from search.commands.compare.asked.layout import layout_of
 from spaces.errors import InputError
 
 

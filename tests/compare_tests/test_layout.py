@@ -5,8 +5,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from search.commands.compare.factors import BEST, REFERENCE
-from search.commands.compare.layout import Layout
+from search.commands.compare.asked.factors import BEST, REFERENCE
+from search.commands.compare.asked.layout import Layout
 from search.verdict.screening import confounded_pairs, screening_cells, unclear_of_pairs
 
 

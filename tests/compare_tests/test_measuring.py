@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from search.commands.compare.measuring import Measure, NoResultError, measure_of, measured
-from search.commands.compare.placeholders import command_words, words_of
+from search.commands.compare.asked.measuring import Measure, NoResultError, measure_of, measured
+from search.commands.compare.asked.placeholders import command_words, words_of
 from spaces.errors import InputError
 
 FILES = {

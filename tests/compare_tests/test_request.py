@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from search.cli import main
+from search.commands.compare.asked.request import Request
 from search.commands.compare.command import FILE
-from search.commands.compare.request import Request
 from search.records.files import read_json, write_json
 from search.records.home import Home
 from spaces.errors import InputError

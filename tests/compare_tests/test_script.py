@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from search.commands.compare.configurations import Configuration
-from search.commands.compare.measuring import measure_of
+from search.commands.compare.asked.configurations import Configuration
+from search.commands.compare.asked.measuring import measure_of
 from search.commands.compare.script import Outcome, ScriptRun, execute
 from search.records.files import read_json
 from search.records.strict_json import build

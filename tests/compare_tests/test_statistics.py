@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search.commands.compare.judging import find
-from search.commands.compare.margin import metric_for
+from search.commands.compare.answer.judging import find
+from search.commands.compare.answer.margin import metric_for
+from search.commands.compare.answer.sentences import confirmed_sentence, remarks, sentence
+from search.commands.compare.answer.verdict import verdict_of
+from search.commands.compare.answer.written import to_dict
 from search.commands.compare.run_log import Cell, RunLog
-from search.commands.compare.schedule import next_cells
-from search.commands.compare.sentences import confirmed_sentence, remarks, sentence
+from search.commands.compare.schedule import experiment_cells, next_cells
 from search.commands.compare.suspicion import why_useless
-from search.commands.compare.verdict import verdict_of
-from search.commands.compare.written import to_dict
-from tests.support.toy_comparison import Formula, request, run
+from tests.support.toy_comparison import Formula, outcome, request, run
 
 
 def additive(
@@ -167,7 +167,7 @@ def test_a_torn_last_line_is_cut_and_its_run_made_again(tmp_path: Path) -> None:
     cells = next_cells(
         asked, layout, log, lambda: find(layout, log, asked.measures, metric, most_rounds=2)
     )
-    assert cells[0].run_id == "attribute-0002"
+    assert cells[0].run_id == list(log.cells)[2]
 
 
 def test_a_run_that_fails_is_tried_once_more_in_a_directory_of_its_own(tmp_path: Path) -> None:
@@ -199,10 +199,10 @@ def broken(levels: Mapping[str, int], cell: Cell) -> None:
 @pytest.mark.parametrize(
     ("formula", "most", "says"),
     [
-        (constant, 8, "seems to ignore {config}"),
+        (constant, 4, "is 0.5 in all of 4 runs, whatever their configuration"),
         (constant, 16, "is 0.5 in all of 16 runs: it is constant"),
         (ignorant, 16, "the same in all 16 runs of a seed"),
-        (broken, 8, "left no result, the last of them because it broke"),
+        (broken, 8, "first 4 runs left no result, the last of them because it broke"),
     ],
 )
 def test_a_script_that_shows_nothing_is_found_out_early(
@@ -211,6 +211,36 @@ def test_a_script_that_shows_nothing_is_found_out_early(
     asked = request(tmp_path, 3)
     log, _ = run(asked, formula, most=most)
     assert says in why_useless(asked, log)
+
+
+@pytest.mark.parametrize("lost", [None, 0.5])
+def test_runs_that_agree_or_fail_while_one_key_stays_are_no_sign(
+    tmp_path: Path, lost: float | None
+) -> None:
+    """Runs that have one value of a key only say nothing of its other one."""
+
+    def value(levels: Mapping[str, int], cell: Cell) -> float | None:
+        return 0.6 if levels["f2"] else lost
+
+    asked, log = request(tmp_path, 3), RunLog(tmp_path)
+    cells = [cell for cell in experiment_cells(asked, asked.layout, 1) if cell.levels["f2"] < 0]
+    assert len(cells) == 4
+    for cell in cells:
+        log.begin(cell)
+        for _ in range(2 if lost is None else 1):
+            levels = {name: int(level > 0) for name, level in cell.levels.items()}
+            log.end(outcome(cell, value(levels, cell), asked))
+    assert why_useless(asked, log) == ""
+
+
+def test_the_reference_and_the_best_are_run_first(tmp_path: Path) -> None:
+    asked = request(tmp_path, 3)
+    log, _ = run(asked, additive({}, noise=0.01), most=2)
+    assert [set(cell.levels.values()) for cell in log.cells.values()] == [{-1}, {1}]
+    log, _ = run(asked, additive({}, noise=0.01))
+    assert len({cell.run_id for cell in log.of_stage("attribute")}) == len(
+        experiment_cells(asked, asked.layout, len({c.block for c in log.of_stage("attribute")}))
+    )
 
 
 def test_a_script_that_works_is_not_suspected(tmp_path: Path) -> None:

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from search.commands.compare.factors import BEST
-from search.commands.compare.finding import Finding
-from search.commands.compare.judging import find
-from search.commands.compare.margin import metric_for
-from search.commands.compare.request import Request
+from search.commands.compare.answer.finding import Finding
+from search.commands.compare.answer.judging import find
+from search.commands.compare.answer.margin import metric_for
+from search.commands.compare.asked.factors import BEST
+from search.commands.compare.asked.request import Request
 from search.commands.compare.run_log import Cell, RunLog
 from search.commands.compare.schedule import next_cells
 from search.commands.compare.script import Outcome

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from search.commands.compare.asked.request import Request
 from search.commands.compare.plan_text import plan_lines
-from search.commands.compare.request import Request
 from search.commands.compare.run_log import RunLog
 from search.commands.compare.running import run_all
 from search.commands.compare.telling import tell

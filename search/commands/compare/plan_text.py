@@ -2,9 +2,9 @@
 
 import shlex
 
-from search.commands.compare.configurations import word
-from search.commands.compare.factors import BEST, REFERENCE
-from search.commands.compare.request import Request
+from search.commands.compare.asked.configurations import word
+from search.commands.compare.asked.factors import BEST, REFERENCE
+from search.commands.compare.asked.request import Request
 from search.commands.compare.schedule import experiment_cells, script_run
 from search.verdict.wording import count
 

@@ -2,9 +2,9 @@
 
 from rich.console import Console
 
-from search.commands.compare.judging import judging
-from search.commands.compare.layout import Layout
-from search.commands.compare.request import Request
+from search.commands.compare.answer.judging import judging
+from search.commands.compare.asked.layout import Layout
+from search.commands.compare.asked.request import Request
 from search.commands.compare.run_log import RunLog
 from search.commands.compare.schedule import next_cells, script_run
 from search.commands.compare.script import Outcome, execute

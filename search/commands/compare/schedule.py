@@ -3,15 +3,12 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from search.commands.compare.factors import at_levels
-from search.commands.compare.finding import Finding
-from search.commands.compare.layout import Layout, ends
-from search.commands.compare.request import CONFIRM_SEEDS_FROM, Request
+from search.commands.compare.answer.finding import Finding
+from search.commands.compare.asked.factors import at_levels
+from search.commands.compare.asked.layout import Layout, ends
+from search.commands.compare.asked.request import CONFIRM_SEEDS_FROM, Request
 from search.commands.compare.run_log import Cell, RunLog
 from search.commands.compare.script import ScriptRun
-
-CONFIRMED = ("reference", "best", "advised")
-"""The configurations that are run again on fresh seeds."""
 
 
 def experiment_cells(request: Request, layout: Layout, rounds: int) -> list[Cell]:
@@ -54,17 +51,6 @@ def confirm_cells(request: Request, layout: Layout, advised: Mapping[str, int]) 
     ]
 
 
-def role_of(layout: Layout, advised: Mapping[str, int], role: str) -> str:
-    """The role under which a configuration was run: the advised one may be one of the others."""
-    reference, best = ends(layout)
-    if role == "advised":
-        if advised == reference:
-            return "reference"
-        if advised == best:
-            return "best"
-    return role
-
-
 def next_cells(
     request: Request, layout: Layout, log: RunLog, find: Callable[[], Finding]
 ) -> list[Cell]:
@@ -86,7 +72,11 @@ def next_cells(
             cells = confirm_cells(request, layout, find().advised)
             break
         rounds, cells = rounds + 1, following
-    return [cell for cell in cells if not log.is_over(cell.run_id)]
+    # Reference and best come first: where they agree or both fail, something is wrong.
+    return sorted(
+        (cell for cell in cells if not log.is_over(cell.run_id)),
+        key=lambda cell: cell.block > 0 or cell.levels not in ends(layout),
+    )
 
 
 def script_run(request: Request, cell: Cell, directory: Path) -> ScriptRun:

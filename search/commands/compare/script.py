@@ -17,15 +17,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from search.commands.compare.configurations import Configuration
-from search.commands.compare.measuring import (
+from search.commands.compare.asked.configurations import Configuration
+from search.commands.compare.asked.measuring import (
     MLFLOW,
     Measure,
     NoResultError,
     chosen,
     measured,
 )
-from search.commands.compare.placeholders import command_words
+from search.commands.compare.asked.placeholders import command_words
 from search.records.files import write_json, write_text
 
 EXIT = "exit.json"

@@ -8,15 +8,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from search.commands.compare.figure import factors_figure
-from search.commands.compare.judging import judging
-from search.commands.compare.layout import Layout
-from search.commands.compare.request import Request
+from search.commands.compare.answer.figure import factors_figure
+from search.commands.compare.answer.judging import judging
+from search.commands.compare.answer.sentences import confirmed_sentence, remarks, rows, sentence
+from search.commands.compare.answer.verdict import Verdict, verdict_of
+from search.commands.compare.answer.written import advised_text, to_dict
+from search.commands.compare.asked.layout import Layout
+from search.commands.compare.asked.request import Request
 from search.commands.compare.run_log import Cell, RunLog
-from search.commands.compare.sentences import confirmed_sentence, remarks, rows, sentence
 from search.commands.compare.tracked import child_runs, parent_metrics
-from search.commands.compare.verdict import Verdict, verdict_of
-from search.commands.compare.written import advised_text, to_dict
 from search.commands.comparison_page import Page, comparison_page
 from search.commands.console import say
 from search.records.files import write_json, write_text

@@ -4,11 +4,11 @@ import math
 import time
 from pathlib import Path
 
-from search.commands.compare.factors import BEST, REFERENCE
-from search.commands.compare.request import Request
+from search.commands.compare.answer.verdict import Verdict
+from search.commands.compare.asked.factors import BEST, REFERENCE
+from search.commands.compare.asked.request import Request
 from search.commands.compare.run_log import RunLog
 from search.commands.compare.script import EXIT, LOG_FILE
-from search.commands.compare.verdict import Verdict
 from search.tracking.scripts.tracker import ChildRun, CompareInfo
 
 

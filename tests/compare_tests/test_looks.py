@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from search.commands.compare.judging import rounds_of as rounds_of_layout
-from search.commands.compare.layout import Layout
+from search.commands.compare.answer.judging import rounds_of as rounds_of_layout
+from search.commands.compare.asked.layout import Layout
 from search.records.metrics import TOP1
 from search.verdict.design import Factors, cells
 from search.verdict.divergence import Divergence

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from search.commands.compare.finding import Finding
-from search.commands.compare.layout import Layout
-from search.commands.compare.measuring import Measure
+from search.commands.compare.answer.finding import Finding
+from search.commands.compare.asked.layout import CONFIRMED, Layout, role_of
+from search.commands.compare.asked.measuring import Measure
 from search.commands.compare.run_log import RunLog
-from search.commands.compare.schedule import CONFIRMED, role_of
 from search.records.metrics import Metric
 from search.verdict.confirmation import paired_interval
 from search.verdict.schema import Estimate

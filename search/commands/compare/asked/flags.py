@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from search.commands.compare.configurations import read_configuration
-from search.commands.compare.request import Request, new_id
+from search.commands.compare.asked.configurations import read_configuration
+from search.commands.compare.asked.request import Request, new_id
 from search.records.passwords import with_password
 from search.records.run_names import plain_name
 from spaces.errors import InputError

@@ -2,9 +2,9 @@
 
 import math
 
-from search.commands.compare.factors import BEST, REFERENCE
-from search.commands.compare.number_text import cut, digits_of, effect_words, estimate_words
-from search.commands.compare.verdict import Verdict
+from search.commands.compare.answer.number_text import cut, digits_of, effect_words, estimate_words
+from search.commands.compare.answer.verdict import Verdict
+from search.commands.compare.asked.factors import BEST, REFERENCE
 from search.records.metrics import Metric
 from search.verdict.effects import Effect
 from search.verdict.schema import Estimate

@@ -2,10 +2,10 @@
 
 from functools import partial
 
-from search.commands.compare.factors import BEST, REFERENCE
-from search.commands.compare.number_text import digits_of, effect_words
-from search.commands.compare.sentences import TURNS
-from search.commands.compare.verdict import Verdict
+from search.commands.compare.answer.number_text import digits_of, effect_words
+from search.commands.compare.answer.sentences import TURNS
+from search.commands.compare.answer.verdict import Verdict
+from search.commands.compare.asked.factors import BEST, REFERENCE
 from search.report.figures.catalogue import Figure
 from search.report.figures.forest import Cell, Panel, Row, forest
 from search.verdict.schema import Estimate

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from search.commands.compare.measuring import Measure
+from search.commands.compare.asked.measuring import Measure
 from search.commands.compare.run_log import RunLog
 from search.records.metrics import Metric, Unit
 

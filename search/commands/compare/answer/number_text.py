@@ -3,7 +3,7 @@
 import math
 from dataclasses import replace
 
-from search.commands.compare.measuring import Measure
+from search.commands.compare.asked.measuring import Measure
 from search.records.metrics import Metric
 from search.verdict.effects import Effect
 from search.verdict.schema import Estimate

@@ -1,11 +1,11 @@
 """Design of the experiment on a script: blocks of cells, each block one seed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from search.commands.compare.factors import BEST, REFERENCE, Factor, Requirement
+from search.commands.compare.asked.factors import BEST, REFERENCE, Factor, Requirement
 from search.verdict.design import blocks_per_look, cells
 from search.verdict.screening import (
     confounded_pairs,
@@ -18,6 +18,9 @@ MOST_FACTORIAL = 7
 """Factors up to which the design keeps main effects clear of pairs in every single block."""
 USUAL_RUNS = 32
 """Runs of the experiment if nothing else is asked for."""
+
+CONFIRMED = ("reference", "best", "advised")
+"""The configurations that are run again on fresh seeds."""
 
 Levels = dict[str, int]
 
@@ -114,6 +117,17 @@ def layout_of(factors: Sequence[Factor], requirements: Sequence[Requirement]) ->
 def ends(layout: Layout) -> tuple[Levels, Levels]:
     """The levels of the reference and of the best."""
     return dict.fromkeys(layout.names, REFERENCE), dict.fromkeys(layout.names, BEST)
+
+
+def role_of(layout: Layout, advised: Mapping[str, int], role: str) -> str:
+    """The role under which a configuration was run: the advised one may be one of the others."""
+    reference, best = ends(layout)
+    if role == "advised":
+        if advised == reference:
+            return "reference"
+        if advised == best:
+            return "best"
+    return role
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from search.commands.compare.factors import BEST, REFERENCE
-from search.commands.compare.number_text import cut
-from search.commands.compare.sentences import TURNS, sentence
-from search.commands.compare.verdict import Verdict
+from search.commands.compare.answer.number_text import cut
+from search.commands.compare.answer.sentences import TURNS, sentence
+from search.commands.compare.answer.verdict import Verdict
+from search.commands.compare.asked.factors import BEST, REFERENCE
 from search.recipes.yaml_file import comment_block
 
 SCHEMA = "comparison/1"

@@ -10,11 +10,11 @@ outcome of their own.
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from search.commands.compare.finding import Factored, Finding, Joint
-from search.commands.compare.layout import Layout
-from search.commands.compare.margin import metric_for
-from search.commands.compare.measuring import Measure
-from search.commands.compare.request import Request
+from search.commands.compare.answer.finding import Factored, Finding, Joint
+from search.commands.compare.answer.margin import metric_for
+from search.commands.compare.asked.layout import Layout
+from search.commands.compare.asked.measuring import Measure
+from search.commands.compare.asked.request import Request
 from search.commands.compare.run_log import Cell, RunLog
 from search.records.metrics import Metric, declared
 from search.verdict.divergence import Divergence

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
 
-from search.commands.compare.configurations import Configuration
-from search.commands.compare.factors import (
+from search.commands.compare.asked.configurations import Configuration
+from search.commands.compare.asked.factors import (
     Factor,
     Requirement,
     factors_of,
     requirements_of,
 )
-from search.commands.compare.layout import Layout, layout_of
-from search.commands.compare.measuring import Measure, measure_of
-from search.commands.compare.placeholders import placeholders, require_known, words_of
+from search.commands.compare.asked.layout import Layout, layout_of
+from search.commands.compare.asked.measuring import Measure, measure_of
+from search.commands.compare.asked.placeholders import placeholders, require_known, words_of
 from search.records.home import Home
 from search.records.passwords import require_address, with_password, without_passwords
 from search.records.strict_json import build

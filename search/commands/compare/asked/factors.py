@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search.commands.compare.configurations import UNSET, Configuration, kind, same, word
+from search.commands.compare.asked.configurations import UNSET, Configuration, kind, same, word
 from spaces.errors import InputError
 
 REFERENCE, BEST = -1, 1

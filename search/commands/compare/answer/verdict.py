@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from search.commands.compare.configurations import Configuration
-from search.commands.compare.confirming import Confirmation, confirmation_of
-from search.commands.compare.factors import Factor, at_levels
-from search.commands.compare.finding import Factored, Finding
-from search.commands.compare.layout import Layout, ends
-from search.commands.compare.request import Request
+from search.commands.compare.answer.confirming import Confirmation, confirmation_of
+from search.commands.compare.answer.finding import Factored, Finding
+from search.commands.compare.asked.configurations import Configuration
+from search.commands.compare.asked.factors import Factor, at_levels
+from search.commands.compare.asked.layout import Layout, ends
+from search.commands.compare.asked.request import Request
 from search.commands.compare.run_log import RunLog
 from search.records.metrics import Metric
 

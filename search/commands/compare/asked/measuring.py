@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search.commands.compare.placeholders import fill
+from search.commands.compare.asked.placeholders import fill
 from spaces.errors import InputError
 
 LOG = "log"

@@ -1,0 +1,1 @@
+"""A comparison as asked for: flags, configurations, what differs between them, the design."""
