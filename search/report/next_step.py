@@ -7,7 +7,7 @@ from search.plan.config import RunConfig
 from search.plan.plan import Plan
 from search.records.command_line import near, next_command, quoted
 from search.stages.analysis import Analysis
-from search.verdict.looking import runs_per_round
+from search.verdict.looking import rounds_of
 from search.verdict.wording import listed, runs_range
 
 LONGER = 2
@@ -68,7 +68,7 @@ def _more_runs(
     low = min(low for low, _ in needed.values())
     high = max(high for _, high in needed.values())
     text = f"train it; to decide {listed(list(needed))} takes {runs_range((low, high))}"
-    of_round = runs_per_round(analysis.factors)
+    of_round = rounds_of(analysis.factors).runs
     # Looks begin after the first `min_blocks` rounds, and follow each further round.
     rounds = config.min_blocks + analysis.verdict.looks - 1
     if low > MOST_TIMES * rounds * of_round:

@@ -10,7 +10,7 @@ from search.plan.top_up import topped_up
 from search.records.journal import Journal
 from search.report.next_step import MOST_TIMES, NextStep, next_step
 from search.stages.analysis import Analysis
-from search.verdict.looking import Schedule, may_stop, runs_per_round
+from search.verdict.looking import Schedule, may_stop, rounds_of
 from search.verdict.schema import Fit
 from tests.support.finished_run import DIALS, a_config, a_plan, an_analysis
 
@@ -41,7 +41,7 @@ def test_the_command_asks_for_enough_runs_and_for_more_than_was_planned(
     config = a_config(tmp_path)
     analysis = analysis_of((low, 900), looks=looks)
     step = next_step(config, a_plan(), analysis)
-    rounds, size = config.min_blocks + looks - 1, runs_per_round(analysis.factors)
+    rounds, size = config.min_blocks + looks - 1, rounds_of(analysis.factors).runs
     assert f"takes {low} to 900 more runs" in step.text
     assert f"for the next {(blocks_of(step) - rounds) * size}:" in step.offer
     assert (blocks_of(step) - rounds) * size >= low
@@ -56,7 +56,7 @@ def test_the_command_asks_for_enough_runs_and_for_more_than_was_planned(
 
 
 def test_more_runs_than_anybody_will_wait_for_are_told_without_a_command(tmp_path: Path) -> None:
-    config, size = a_config(tmp_path), runs_per_round(an_analysis().factors)
+    config, size = a_config(tmp_path), rounds_of(an_analysis().factors).runs
     most = MOST_TIMES * config.min_blocks * size
     assert next_step(config, a_plan(), analysis_of((most, 9999), looks=1)).command
     step = next_step(config, a_plan(), analysis_of((most + 1, 9999), looks=1))

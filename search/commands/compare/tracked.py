@@ -1,4 +1,4 @@
-"""What the tracking store is told of a comparison, and of each run of the script."""
+"""Facts on a comparison and on each run of the script, as the tracking store gets them."""
 
 import math
 import time
