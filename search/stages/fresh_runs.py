@@ -18,6 +18,7 @@ from search.verdict.confirmation import FREE_ROLES, SeedResult, confirm
 from search.verdict.confusion import Confusion, confusion_of
 from search.verdict.fit_evidence import LONGER, ROLES, FitEvidence
 from search.verdict.schema import Confirmed
+from spaces.errors import InputError
 from spaces.recipe import Recipe
 
 ByRole = Mapping[str, Sequence[Trial]]
@@ -155,14 +156,22 @@ def advised_confusion(by_role: ByRole, plan: Plan, config: RunConfig) -> Confusi
     """Count which class the advised recipe's runs take for which on the test images.
 
     None if it was not run, or by an older version, which did not keep the predicted classes.
+
+    Raises:
+        InputError: If a run does not hold a class for each test image.
     """
     packed = [_packed(config.path, t) for t in by_role.get("advised", ()) if t.is_full_length]
-    if not all("predicted" in run for run in packed):
+    if not all("predicted" in run and "label" in run for run in packed):
         return None
-    return confusion_of(
-        [(_indices(run["label"]), _indices(run["predicted"])) for run in packed],
-        num_classes=plan.task.num_classes,
-    )
+    runs = [(_indices(run["label"]), _indices(run["predicted"])) for run in packed]
+    num_classes = plan.task.num_classes
+    for indices in (part for run in runs for part in run):
+        if len(indices) != plan.data.num_test or indices.max(initial=0) >= num_classes:
+            raise InputError(
+                f"{config.path / 'predictions'} must hold a class below {num_classes} for each of "
+                f"{plan.data.num_test} test images, but does not."
+            )
+    return confusion_of(runs, num_classes=num_classes)
 
 
 def _packed(run_dir: Path, trial: Trial) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """When the experiment has said what it can say, and what is exported for it."""
 
+import json
 from base64 import b64encode
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from search.verdict.effects import Run
 from search.verdict.looking import rounds_of
 from search.verdict.schema import Dial
 from search.verdict.sequential import look_share
+from spaces.errors import InputError
 from spaces.recipe import Recipe
 from tests.support.finished_run import BEST, EPOCHS, REFERENCE, a_config, a_plan, scores
 
@@ -132,6 +134,19 @@ def test_what_the_advised_recipe_takes_for_what_is_counted_over_its_seeds(tmp_pa
     assert found is not None
     # The advised recipe is the reference.
     assert found.counts.tolist() == [[[0, 0], [100, 400]]] * config.confirm_seeds
+    journal.close()
+
+
+@pytest.mark.parametrize("classes", [np.ones(7, "<u4"), np.full(500, 2, "<u4")])
+def test_predictions_that_do_not_fit_the_test_images_are_refused(
+    tmp_path: Path, classes: Any
+) -> None:
+    journal, config = confirmed_run(tmp_path, a_plan(), keeps_classes=True)
+    for file in (config.path / "predictions").iterdir():
+        packed = json.loads(file.read_text())
+        write_json(file, {**packed, "predicted": b64encode(classes.tobytes()).decode()})
+    with pytest.raises(InputError, match="a class below 2 for each of 500 test images"):
+        analyse(journal, a_plan(), config)
     journal.close()
 
 
