@@ -32,6 +32,7 @@ class DataFacts:
         files: Properties of the image files.
         num_groups: Numbers of groups with training, validation and test images, or None without
             groups.
+        test_groups: Number of the group of each test image; empty without groups.
     """
 
     name: str
@@ -43,6 +44,7 @@ class DataFacts:
     images_per_class: tuple[tuple[int, int, int], ...] = ()
     files: FileFacts = field(default_factory=FileFacts)
     num_groups: tuple[int, int, int] | None = None
+    test_groups: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -45,6 +45,7 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
         class_names=dataset.class_names,
         images_per_class=dataset.images_per_class,
         num_groups=dataset.num_groups,
+        test_groups=dataset.test_groups,
         files=dataset.files,
     )
     ref = settled(_with_flags(asked.recipe(num_train=facts.num_train), config))

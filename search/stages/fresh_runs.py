@@ -107,7 +107,13 @@ def confirmed(by_role: ByRole, plan: Plan, config: RunConfig) -> Confirmed | Non
     }
     first = decided_by(config.metric)
     free = _best_of_free(by_role, first)
-    return confirm(results, num_images=plan.data.num_test, first=first, free=free)
+    return confirm(
+        results,
+        num_images=plan.data.num_test,
+        first=first,
+        free=free,
+        groups=np.array(plan.data.test_groups) if plan.data.test_groups else None,
+    )
 
 
 def _best_of_free(by_role: Mapping[str, Sequence[Trial]], metric: Metric) -> str:

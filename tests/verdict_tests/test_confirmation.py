@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from benchmarks.planted.grouped_images import coverage
 from search.verdict.confirmation import SeedResult, choose_export, confirm, paired_interval
 
 N = 400
@@ -195,3 +196,63 @@ def test_a_recipe_that_diverged_is_not_exported_while_another_one_trains(
     diverged: tuple[str, ...], exported: str
 ) -> None:
     assert choose_export({}, diverged=diverged)[0] == exported
+
+
+# Groups of images.
+
+
+def test_groups_of_one_image_each_are_no_groups() -> None:
+    d = np.random.default_rng(0).normal(0.02, 0.3, (4, 50))
+    shuffled = np.random.default_rng(1).permutation(50)
+    assert paired_interval(d, groups=shuffled) == pytest.approx(paired_interval(d))
+
+
+def test_the_part_of_the_images_is_the_variance_of_sums_over_groups() -> None:
+    """By loops, where seeds agree so that images alone vary."""
+    rng = np.random.default_rng(0)
+    groups = np.array([0, 0, 0, 1, 2, 2, 3, 3, 3, 3])
+    of_images = rng.normal(0.1, 1.0, 10)
+    low, high = paired_interval(np.tile(of_images, (3, 1)), groups=groups)
+    mean = of_images.mean()
+    sums = [sum(of_images[i] - mean for i in range(10) if groups[i] == g) for g in range(4)]
+    error = math.sqrt(4 / 3 * sum(s * s for s in sums)) / 10
+    assert (low + high) / 2 == pytest.approx(mean)
+    assert (high - low) / 2 == pytest.approx(stats.t.ppf(0.975, 3) * error)
+
+
+def test_one_group_says_nothing_of_others() -> None:
+    d = np.random.default_rng(0).normal(size=(3, 20))
+    assert paired_interval(d, groups=np.zeros(20, np.int64)) == (-math.inf, math.inf)
+
+
+def test_intervals_by_groups_cover_where_those_by_images_are_too_narrow() -> None:
+    by_images, by_groups, narrow, wide = coverage(
+        num_groups=30, images_per_group=30, spread=0.1, draws=200
+    )
+    assert by_images < 0.93 < by_groups
+    assert wide > 1.3 * narrow
+    alike, other, *_ = coverage(num_groups=30, images_per_group=10, spread=0.0, draws=200)
+    assert alike == pytest.approx(other, abs=0.03)
+
+
+def test_the_confirmation_uses_groups_for_what_is_known_of_each_image() -> None:
+    # Whole groups of twenty are gained or not, so that far fewer cases are independent.
+    groups = np.arange(N) // 20
+    gained = (groups % 3 == 0).astype(float)
+    given = {
+        role: {
+            seed: SeedResult(
+                metrics={
+                    "test/top1": float(right.mean()),
+                    "test/nll": 0.1,
+                    "test/nll_refined": 0.1,
+                },
+                images={"test/top1": right},
+            )
+            for seed in range(3)
+        }
+        for role, right in (("reference", np.zeros(N)), ("advised", gained))
+    }
+    low, high = confirm(given, num_images=N).advised_minus["reference"]["test/top1"].ci95
+    found = confirm(given, num_images=N, groups=groups).advised_minus["reference"]["test/top1"]
+    assert found.ci95[1] - found.ci95[0] > 3 * (high - low)

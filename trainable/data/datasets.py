@@ -77,6 +77,11 @@ class Dataset:
         train, val, test = (len(np.unique(self.groups[part])) for part in parts)
         return train, val, test
 
+    @property
+    def test_groups(self) -> tuple[int, ...]:
+        """Group of each test image, in the order of the split; empty without groups."""
+        return () if self.groups is None else tuple(self.groups[self.split.test].tolist())
+
     def fresh_split(self, seed: int) -> Split:
         """Divide training and validation images afresh; the test images stay."""
         return resplit(self.split, self.labels, seed=seed, groups=self.groups)
