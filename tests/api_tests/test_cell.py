@@ -80,7 +80,7 @@ def test_everything_said_and_shown_is_one_display(browser: Browser) -> None:
     assert len(browser.displays) == 1
     assert "4 of 16" in browser.last
     assert '<p class="fine">done</p>' in browser.last
-    assert "2 lines said" in browser.last
+    assert "2 lines printed" in browser.last
 
 
 def test_a_display_is_changed_no_more_often_than_it_should(

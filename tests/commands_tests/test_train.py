@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
@@ -677,3 +678,49 @@ def test_a_store_that_comes_late_gets_everything(run: Path, store: Store, store_
     losses = client.get_metric_history(tracked.info.run_id, "train/loss")
     assert [point.step for point in losses] == [1, 2, 3, 4]
     assert "test/top1" in tracked.data.metrics
+
+
+# The same without the command
+
+
+def loop_of_the_docs() -> str:
+    page = (ROOT / "docs" / "python.md").read_text("utf-8")
+    (loop,) = re.findall(r"^```python\n(.*?)^```$", page, flags=re.DOTALL | re.MULTILINE)
+    return str(loop)
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_the_loop_of_the_docs_trains_what_the_command_trains_to_the_last_bit(
+    run: Path,
+    dataset: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    seed: int,
+) -> None:
+    command = trained(run, "final", seed=seed)
+    capsys.readouterr()
+    monkeypatch.setattr("trainable.data.datasets.load_dataset", lambda *args, **more: dataset)
+    monkeypatch.chdir(tmp_path)
+    by_hand: dict[str, Any] = {}
+
+    exec(loop_of_the_docs(), by_hand)
+
+    trainer = by_hand["trainer"]
+    weights = shipped_weights(trainer.model, trainer.ema)
+    expected = load_file(command / "model.safetensors")
+    assert set(weights) == set(expected)
+    assert all(torch.equal(weights[name], tensor) for name, tensor in expected.items())
+    measured = json.loads((command / "metrics.json").read_text())["metrics"]
+    found = trainer.evaluate("test")
+    assert {name: found[name] for name in measured} == measured
+    *epochs, last = capsys.readouterr().out.splitlines()
+    records = (command / "records.jsonl").read_text().splitlines()
+    losses = [json.loads(line)["train/loss"] for line in records]
+    assert [float(line.split()[1]) for line in epochs] == losses
+    assert float(last) == measured["test/top1"]
+
+
+def test_another_seed_is_another_model(run: Path) -> None:
+    first, second = (load_file(trained(run, f"s{s}", seed=s) / "model.safetensors") for s in (0, 7))
+    assert not all(torch.equal(first[name], second[name]) for name in first)
