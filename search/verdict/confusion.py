@@ -1,5 +1,6 @@
 """Recall of each class on the test images, and which classes are taken for which."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,7 +107,7 @@ class Confusion:
 
 
 def confusion_of(
-    runs: list[tuple[NDArray[np.integer], NDArray[np.integer]]], *, num_classes: int
+    runs: Sequence[tuple[NDArray[np.integer], NDArray[np.integer]]], *, num_classes: int
 ) -> Confusion | None:
     """Count true against predicted classes.
 
