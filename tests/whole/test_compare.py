@@ -175,6 +175,8 @@ def test_a_dry_run_prints_the_commands_and_writes_nothing(
     [
         ({"metric": "{dir}/result.json:x"}, "--direction larger or --direction smaller"),
         ({"command": "python t.py {seed}"}, "must hold {config} or {args}"),
+        ({"command": "pyhton t.py {config}"}, "begins with 'pyhton', which is no program"),
+        ({"command": "./none.sh {config}"}, "begins with './none.sh', which is no program"),
         ({"command": "python t.py {config} {epoch}"}, "holds {epoch}; the placeholders are"),
         ({"fix": "alfa"}, "no key `alfa`; the keys that differ are alpha"),
         ({"best": "none.yaml"}, "none.yaml: there is no such file"),

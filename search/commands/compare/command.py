@@ -1,12 +1,14 @@
 """``make compare`` from top to bottom: check, show the plan, run the script, tell the answer."""
 
 import logging
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
+from search.commands.compare.asked.placeholders import placeholders
 from search.commands.compare.asked.request import Request
 from search.commands.compare.plan_text import plan_lines
 from search.commands.compare.run_log import RunLog
@@ -51,6 +53,7 @@ def compare_new(request: Request, *, dry_run: bool = False, console: Console | N
     """
     require_run_name(request.run_name, flag="run_name")
     request.check()
+    _require_program(request)
     console = console or make_console()
     for line in plan_lines(request, every_run=dry_run):
         say(console, line)
@@ -65,6 +68,18 @@ def compare_new(request: Request, *, dry_run: bool = False, console: Console | N
         request = replace(request, home=Home.at(path, has_begun=True))
         write_json(path / FILE, request.to_dict())
         _work(request, console)
+
+
+def _require_program(request: Request) -> None:
+    """Refuse a command whose first word is no program here; another machine may have it."""
+    program = request.words[0]
+    if request.ray_address is not None or placeholders([program]):
+        return
+    place = Path(request.working_dir, program) if "/" in program else program
+    if shutil.which(place) is None:
+        raise InputError(
+            f"`--command` begins with {program!r}, which is no program on this machine."
+        )
 
 
 def _require_unbegun(path: Path) -> None:
