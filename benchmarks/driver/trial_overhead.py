@@ -73,6 +73,7 @@ def measure_ours(num_trials: int, scratch: Path) -> dict[str, float]:
     from search.engine import run as tune_run
     from search.plan.config import RunConfig
     from search.plan.planning import make_plan
+    from search.records.files import write_json
     from search.records.journal import Journal
     from search.tracking.run_info import make_tracker, open_search
     from trainable.run_spec import RunSpec
@@ -118,6 +119,7 @@ def measure_ours(num_trials: int, scratch: Path) -> dict[str, float]:
     )
     plan, dataset = make_plan(config)
     config.path.mkdir(parents=True)
+    write_json(config.path / "plan.json", plan.to_dict())
     start_ray, ray_s = tune_run.start_ray, 0.0
 
     def timed_start(resources: tune_run.Resources) -> float:
