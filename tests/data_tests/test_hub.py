@@ -1,6 +1,7 @@
 """Datasets of Hugging Face, as its own library writes them into a folder."""
 
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,7 @@ def test_labels_may_be_text_and_groups_a_column(tmp_path: Path) -> None:
         ("image=photo", "names 'photo' for the image"),
         ("image=kind", "must be of type Image"),
         ("label=picture", "must hold one text or number"),
+        ("split=kind", "own splits are the parts"),
     ],
 )
 def test_wrong_columns_are_named(columns: str, says: str, tmp_path: Path) -> None:
@@ -214,6 +216,21 @@ def test_a_broken_picture_is_named_by_its_row(tmp_path: Path) -> None:
         loaded(write_saved(made, tmp_path / "x"))
 
 
+def test_a_damaged_file_that_points_outside_of_itself_is_refused(tmp_path: Path) -> None:
+    """Read as it is, it would end the process by a bus error."""
+    made = rows(12)
+    undecoded = made.cast_column("picture", datasets.Image(decode=False))
+    lengths = [len(row["picture"]["bytes"]) for row in undecoded]
+    offsets = np.cumsum([0, *lengths]).astype("<i4").tobytes()
+    folder = write_saved(made, tmp_path / "x")
+    file = folder / "data-00000-of-00001.arrow"
+    content = file.read_bytes()
+    assert content.count(offsets) == 1
+    file.unlink()  # The library may have it mapped.
+    file.write_bytes(content.replace(offsets, offsets[:-4] + b"\x7f\x7f\x7f\x7f"))
+    assert "larger than values array" in refused(folder)
+
+
 def test_a_source_travels_to_other_processes(tmp_path: Path) -> None:
     source = listed(write_saved(three_parts(), tmp_path / "x")).source.pick(np.array([3, 13]))
     again = pickle.loads(pickle.dumps(source))
@@ -241,7 +258,9 @@ def test_what_is_no_dataset_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
 def test_without_the_library_the_command_that_installs_it_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(ImportError):
+        import datasets  # noqa: F401
     assert "pip install" in refused(tmp_path)
 
 

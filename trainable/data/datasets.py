@@ -224,9 +224,9 @@ def _check_parts(split: Split, num_groups: int) -> None:
     for part in ("train", "val", "test"):
         if not len(getattr(split, part)):
             raise InputError(
-                f"Every part must have a group of its own, but of the {num_groups} groups of "
-                f"images none is left for {part}: at least three are needed, with two for training "
-                "and validation in every class that is to be in both."
+                "Images of a group stay in one part, so that a class needs three groups to be in "
+                f"all parts, but of the {num_groups} groups none is left for {part}; there must be "
+                "more and smaller groups."
             )
 
 

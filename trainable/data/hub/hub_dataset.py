@@ -38,9 +38,14 @@ def list_hub_dataset(text: str, *, data_dir: Path, columns: Mapping[str, str]) -
         InputError: If it cannot be read, or no column or more than one may be meant, a label is
             missing, or a class has too few images.
     """
-    import datasets
-
+    if "split" in columns:
+        raise InputError(
+            "`columns` must name no split for a dataset of Hugging Face, whose own splits are the "
+            "parts."
+        )
     opened = open_splits(text, data_dir=data_dir)
+    import datasets  # Only now, for it may not be installed, which `open_splits` says.
+
     features = next(iter(opened.values())).features
     found = {role: _column(text, features, role, columns) for role in ("image", "label", "group")}
     used = {role: column for role, column in found.items() if column is not None}

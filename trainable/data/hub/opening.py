@@ -50,6 +50,10 @@ def open_splits(text: str, *, data_dir: Path) -> Mapping[str, "datasets.Dataset"
             names = text.split("/")
             config = "/".join(names[2:]) or None
             opened = datasets.load_dataset("/".join(names[:2]), config)
+        found = opened if isinstance(opened, datasets.DatasetDict) else {"train": opened}
+        for rows in found.values():
+            # Of a damaged file, places outside of it would be read, which ends the process.
+            rows.data.validate(full=True)
     except (
         *(OSError, ValueError, KeyError, TypeError, RuntimeError, IndexError, AttributeError),
         *(datasets.exceptions.DatasetsError, pa.ArrowException),
@@ -58,10 +62,7 @@ def open_splits(text: str, *, data_dir: Path) -> Mapping[str, "datasets.Dataset"
         cause = error.__cause__ or error
         said = printable(" ".join(str(cause).split())[:_MOST_SAID]) or type(cause).__name__
         raise InputError(f"{text} cannot be opened as a dataset: {said}") from error
-    if isinstance(opened, datasets.DatasetDict):
-        splits = {str(name): rows for name, rows in opened.items() if len(rows)}
-    else:
-        splits = {"train": opened} if len(opened) else {}
+    splits = {str(name): rows for name, rows in found.items() if len(rows)}
     if not splits:
         raise InputError(f"A dataset must have rows, but {text} has none.")
     return splits
