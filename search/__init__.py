@@ -1,7 +1,7 @@
 """Public functions that find the regularizers of a recipe to turn down, to what, and how surely.
 
-The public functions are `plan`, `run`, `diagnose`, `resume`, `train` and `load`; docs/python.md
-shows them at work. Nothing heavy is imported before one of them is called.
+The public functions are `plan`, `run`, `diagnose`, `compare`, `resume`, `train` and `load`;
+docs/python.md shows them at work. Nothing heavy is imported before one of them is called.
 """
 
 import logging
@@ -13,14 +13,30 @@ from typing import TYPE_CHECKING, Any
 import search.plan as _plan_folder
 
 if TYPE_CHECKING:
-    from search.api.functions import diagnose, load, plan, resume, run, train
+    from search.api.comparisons import Comparison
+    from search.api.functions import compare, diagnose, load, plan, resume, run, train
     from search.api.plans import Planned
     from search.api.trained import Trained
     from search.api.verdicts import Verdict
 
-__all__ = ["Planned", "Trained", "Verdict", "diagnose", "load", "plan", "resume", "run", "train"]
+__all__ = [
+    "Comparison",
+    "Planned",
+    "Trained",
+    "Verdict",
+    "compare",
+    "diagnose",
+    "load",
+    "plan",
+    "resume",
+    "run",
+    "train",
+]
 _MODULES = {
-    **dict.fromkeys(("diagnose", "load", "resume", "run", "train"), "search.api.functions"),
+    **dict.fromkeys(
+        ("compare", "diagnose", "load", "resume", "run", "train"), "search.api.functions"
+    ),
+    "Comparison": "search.api.comparisons",
     "Planned": "search.api.plans",
     "Trained": "search.api.trained",
     "Verdict": "search.api.verdicts",

@@ -150,7 +150,6 @@ class CompareArguments(TypedDict, total=False):
     cpus_per_run: float
     gpus_per_run: float
     time_limit_s: float
-    dry_run: bool
     run_dir: Path
     run_name: str
     ray_address: str
@@ -197,11 +196,10 @@ def documented(arguments: type) -> Callable[[Function], Function]:
 
 def explanations(arguments: type) -> dict[str, str]:
     """Return the explanation of each argument that is a setting of a run."""
+    if arguments is CompareArguments:
+        return dict.fromkeys(kinds_of(arguments), "See `make compare` (docs/any_script.md).")
     by_flag = {asked.flag.replace("-", "_"): asked for asked in asked_of(RunConfig).values()}
-    return {
-        name: by_flag[name].explanation if name in by_flag else "See the command's --help."
-        for name in kinds_of(arguments)
-    }
+    return {name: by_flag[name].explanation for name in kinds_of(arguments)}
 
 
 @cache

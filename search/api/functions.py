@@ -1,4 +1,4 @@
-"""The public functions: `search.plan`, `run`, `diagnose`, `resume`, `train` and `load`.
+"""The public functions: `search.plan`, `run`, `diagnose`, `compare`, `resume`, `train`, `load`.
 
 Each does what the command of that name does, on the same settings (`search.commands.given`), and
 returns what it found.
@@ -12,27 +12,34 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from search.api.arguments import (
+    CompareArguments,
     Data,
     DiagnoseArguments,
     ResumeArguments,
     SearchArguments,
+    Texts,
     TrainArguments,
     checked,
     converted,
     documented,
+    kinds_of,
 )
 from search.api.arguments import Path as PathLike
+from search.api.comparisons import Comparison, read_comparison
 from search.api.plans import Planned, planned
 from search.api.session import at_work
 from search.api.trained import Trained, read_trained
 from search.api.verdicts import Verdict, read_verdict
-from search.commands import given as command
+from search.commands import given as commands
+from search.commands.compare.asked.flags import request_of
+from search.commands.compare.command import compare_again, compare_new
 from search.commands.console import make_console
 from search.commands.pipeline import run_new
 from search.commands.plan import print_plan
 from search.plan.config import OF_DIAGNOSIS, RunConfig
 from search.plan.config_file import read_config
 from search.plan.option import asked_of
+from spaces.errors import InputError
 from trainable.data.folders.kept_images import keep_images
 
 _RUN_DIR, _DATA_DIR = "runs", "data"
@@ -116,6 +123,70 @@ def diagnose(dataset: Data, **given: Unpack[DiagnoseArguments]) -> Verdict:
     return _run(DiagnoseArguments, dataset, given, function="diagnose", stages=OF_DIAGNOSIS)
 
 
+@documented(CompareArguments)
+def compare(
+    reference: PathLike | None = None,
+    best: PathLike | None = None,
+    *,
+    command: str | None = None,
+    metric: Texts = (),
+    run: PathLike | None = None,
+    **given: Unpack[CompareArguments],
+) -> Comparison:
+    """Find which of the differences between two configurations of any training script matter.
+
+    Example:
+        >>> found = search.compare(
+        ...     "mine.yaml",
+        ...     "paper.yaml",
+        ...     command="python train.py --config {config} --seed {seed} --output {dir}",
+        ...     metric="{dir}/summary.csv:eval_top1",
+        ... )
+        >>> found.dials["label_smoothing"].turn
+
+    Args:
+        reference: Your own configuration: a file of YAML, JSON or TOML.
+        best: The configuration that it is held against.
+        command: Call of the script, with {config} or {args}, {seed}, {dir} and {fold}.
+        metric: Where a run leaves its result; of several the first decides.
+        run: Instead of all others: a comparison that was interrupted or has ended, by its name
+            under ``run_dir`` or its path; it is gone on with.
+        given: See below.
+
+    Returns:
+        The findings.
+
+    Raises:
+        ValueError: If an argument is wrong; the message, one line, says what must hold.
+        RuntimeError: If it failed; the message names the log and how to go on.
+    """
+    values = checked(CompareArguments, given, function="compare")
+    with at_work("Compare", by="compare") as console:
+        if run is not None:
+            path = _run_path(run, given.get("run_dir"))
+            if not commands.is_comparison(path):
+                raise InputError(
+                    f"{path} is no comparison; go on with: search.resume({str(path)!r})"
+                )
+            compare_again(path, console=console)
+            return read_comparison(path)
+        several = {n: () for n, kind in kinds_of(CompareArguments).items() if kind == Texts}
+        request = request_of(
+            {
+                **dict.fromkeys(kinds_of(CompareArguments)),
+                **several,
+                "run_dir": _RUN_DIR,
+                "reference": reference and os.fspath(reference),
+                "best": best and os.fspath(best),
+                "command": command,
+                "metric": converted("metric", metric, Texts),
+                **values,
+            }
+        )
+        compare_new(request, console=console)
+    return read_comparison(request.path)
+
+
 @documented(ResumeArguments)
 def resume(run: PathLike, **given: Unpack[ResumeArguments]) -> Verdict:
     """Go on with an interrupted run, whichever stage it was in, or top up a finished one.
@@ -136,14 +207,14 @@ def resume(run: PathLike, **given: Unpack[ResumeArguments]) -> Verdict:
         RuntimeError: If the run failed; the message names its log and how to go on.
     """
     started_at = time.monotonic()
-    path = _run_path(run, given.get("run_dir"))
+    path = _search_path(run, given.get("run_dir"))
     with at_work(f"Going on with {path.name}", hint=_HINT) as console:
         values = checked(ResumeArguments, given, function="resume")
         values.pop("run_dir", None)
         if "dataset" in values:
             data_dir = values.get("data_dir") or read_config(path).data_dir
             values["dataset"] = _place_of(values["dataset"], data_dir)
-        command.go_on(path, values, console=console, started_at=started_at)
+        commands.go_on(path, values, console=console, started_at=started_at)
     return read_verdict(path)
 
 
@@ -168,10 +239,10 @@ def train(config: PathLike | None = None, **given: Unpack[TrainArguments]) -> Tr
     """
     values = checked(TrainArguments, given, function="train")
     values = {"run_dir": _RUN_DIR, "config": config and os.fspath(config), **values}
-    with at_work("Training", by_train=True) as console:
+    with at_work("Training", by="train") as console:
         if "dataset" in values:
             values["dataset"] = _place_of(values["dataset"], values.get("data_dir") or _DATA_DIR)
-        path = command.train(values, console=console)
+        path = commands.train(values, console=console)
     return read_trained(path)
 
 
@@ -191,7 +262,7 @@ def load(run: PathLike, *, run_dir: PathLike = _RUN_DIR) -> Verdict:
     Raises:
         ValueError: If there is no such run, or it has not ended.
     """
-    return read_verdict(_run_path(run, run_dir))
+    return read_verdict(_search_path(run, run_dir))
 
 
 def _run(
@@ -219,7 +290,7 @@ def _settings(
     values = {fields[name]: value for name, value in values.items()}
     # The command line fills these in; what is kept of a run has absolute paths.
     values = {"run_dir": _RUN_DIR, "data_dir": data_dir, **values}
-    return command.settings({**values, "dataset": _place_of(dataset, data_dir)}, **fixed)
+    return commands.settings({**values, "dataset": _place_of(dataset, data_dir)}, **fixed)
 
 
 def _place_of(dataset: Data, data_dir: str) -> str:
@@ -229,6 +300,16 @@ def _place_of(dataset: Data, data_dir: str) -> str:
     return str(keep_images(dataset, Path(data_dir)))
 
 
+def _search_path(run: PathLike, run_dir: PathLike | None) -> Path:
+    path = _run_path(run, run_dir)
+    if commands.is_comparison(path):
+        raise InputError(
+            f"{path} is a comparison of scripts: read it, or go on with it, by "
+            f"search.compare(run={str(path)!r})"
+        )
+    return path
+
+
 def _run_path(run: PathLike, run_dir: PathLike | None) -> Path:
     where = converted("run_dir", _RUN_DIR if run_dir is None else run_dir, PathLike)
-    return command.run_path({"run": converted("run", run, PathLike), "run_dir": where})
+    return commands.run_path({"run": converted("run", run, PathLike), "run_dir": where})

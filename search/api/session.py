@@ -23,13 +23,13 @@ class Interrupted(KeyboardInterrupt):
 
 
 @contextmanager
-def at_work(title: str, *, hint: str = "", by_train: bool = False) -> Iterator[Console | None]:
+def at_work(title: str, *, hint: str = "", by: str = "resume") -> Iterator[Console | None]:
     """Give a command its console, and leave nothing behind however it ends.
 
     Args:
         title: Title of the display in a notebook.
         hint: Sentence on stopping and going on, shown there while the command works.
-        by_train: Whether `search.train` goes on with what was stopped, and not `search.resume`.
+        by: The public function that goes on with what was stopped.
 
     Yields:
         The console of the notebook's cell, or None outside of notebooks.
@@ -45,18 +45,19 @@ def at_work(title: str, *, hint: str = "", by_train: bool = False) -> Iterator[C
     except InputError as error:
         raise InputError(str(error)) from None  # Its way through our code helps nobody.
     except RunInterrupted as error:
-        raise Interrupted(f"Interrupted. Go on with: {_go_on(error.path, by_train)}") from None
+        raise Interrupted(f"Interrupted. Go on with: {_go_on(error.path, by)}") from None
     except KeyboardInterrupt:
         raise Interrupted("Interrupted before anything was started.") from None
     finally:
         _disconnect()
 
 
-def _go_on(path: Path, by_train: bool) -> str:
+def _go_on(path: Path, by: str) -> str:
     """Write the call that goes on with the run in a directory."""
-    if by_train:
+    if by == "train":
         return f"search.train(run_name={path.name!r}, run_dir={str(path.parent)!r})"
-    return f"search.resume({str(path)!r})"
+    run = "run=" if by == "compare" else ""
+    return f"search.{by}({run}{str(path)!r})"
 
 
 def _require_no_ray() -> None:

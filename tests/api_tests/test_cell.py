@@ -135,7 +135,7 @@ def test_an_interrupted_training_is_gone_on_with_by_train(browser: Browser) -> N
     stopped = RunInterrupted("Go on", path=Path("/r/t1"))
     with (
         pytest.raises(Interrupted, match=r"search\.train\(run_name='t1', run_dir='/r'\)"),
-        at_work("Training", by_train=True),
+        at_work("Training", by="train"),
     ):
         raise stopped
 
