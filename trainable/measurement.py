@@ -50,6 +50,15 @@ class ImageResults:
         return np.asarray(self.predicted == self.label)
 
 
+def image_results(logits: Tensor, labels: Tensor) -> ImageResults:
+    """Return the results for each image from logits ``[N, K]`` and class indices ``[N]``."""
+    return ImageResults(
+        label=labels.numpy(),
+        predicted=logits.argmax(dim=1).numpy(),
+        nll=F.cross_entropy(logits, labels, reduction="none").numpy(),
+    )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
     """Results of one evaluation.
@@ -138,6 +147,14 @@ class Measurement:
         indices = self._indices(part)
         return per_class_accuracy(self._logits(name, indices), self._labels[indices])
 
+    def labels_of(self, part: str) -> Tensor:
+        """Return the class indices of a part of the split, on the CPU."""
+        return self._labels[self._indices(part)]
+
+    def outputs_of(self, model: nn.Module, part: str) -> Tensor:
+        """Compute what ``model`` returns for the images of a part of the split, on the CPU."""
+        return self._outputs(model, self._indices(part))
+
     def clean_batches(self) -> Iterator[Tensor]:
         """Yield the clean slice of the training images in normalized batches."""
         for start in range(0, len(self._clean_train), EVAL_BATCH_SIZE):
@@ -161,18 +178,17 @@ class Measurement:
             metrics = metrics_of(logits, labels, with_errors=part == "val")
         except NonFiniteError as error:
             raise Diverged(self._precision.num_steps, str(error)) from error
-        images = ImageResults(
-            label=labels.numpy(),
-            predicted=logits.argmax(dim=1).numpy(),
-            nll=F.cross_entropy(logits, labels, reduction="none").numpy(),
-        )
-        return metrics, images
+        return metrics, image_results(logits, labels)
 
     def _logits(self, name: str, indices: NDArray[np.int64]) -> Tensor:
         weights = nullcontext() if name == RAW else self._ema.averaged(name)
-        with weights, self._precision.autocast():
+        with weights:
+            return self._outputs(self._model, indices)
+
+    def _outputs(self, model: nn.Module, indices: NDArray[np.int64]) -> Tensor:
+        with self._precision.autocast():
             return predict(
-                self._model,
+                model,
                 self._images,
                 indices,
                 batch_size=EVAL_BATCH_SIZE,

@@ -2,6 +2,7 @@
 
 import base64
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,10 @@ class RecipeTrainable(tune.Trainable):
                     if spec.recipe.strengths.ema_decay > 0.0:
                         raw = _packed(measured.raw["test"])
                         by_image |= {f"raw_{key}": text for key, text in raw.items()}
+                    if spec.with_frozen:
+                        frozen = self._trainer.frozen_on_test()
+                        metrics |= frozen.metrics
+                        by_image |= _packed_by_name(frozen.images)
         except Diverged as error:
             for part in ("val", "clean_train"):
                 metrics |= {f"{part}/{key}": worst for key, worst in WORST.items()}
@@ -180,6 +185,14 @@ def _packed(images: ImageResults) -> dict[str, str]:
     return {
         "correct": base64.b64encode(np.packbits(images.correct).tobytes()).decode(),
         "nll": base64.b64encode(images.nll.astype("<f2").tobytes()).decode(),
+    }
+
+
+def _packed_by_name(images: Mapping[str, ImageResults]) -> dict[str, str]:
+    return {
+        f"{name}_{key}": text
+        for name, found in images.items()
+        for key, text in _packed(found).items()
     }
 
 

@@ -25,11 +25,14 @@ class RunSpec:
         evaluate_on: ``val``, or ``test`` for validation in every evaluation and test in the last.
         ema_levels: Decays to average with beside the recipe's own, by level name.
         eval_epochs: Epochs after which it is evaluated; the last epoch always is.
+        with_frozen: Whether the last evaluation also measures, on the test images, baselines that
+            train nothing but a classifier on frozen features; only for a pretrained recipe.
         keep_weights: Whether the checkpoint of its last epoch is kept after its end.
         checkpoint: Path or URI of the checkpoint to resume from, or None to begin anew.
 
     Raises:
-        InputError: If ``evaluate_on`` is neither of its two values.
+        InputError: If ``evaluate_on`` is neither of its two values, or frozen features are asked
+            for where none are pretrained.
     """
 
     recipe: Recipe
@@ -37,6 +40,7 @@ class RunSpec:
     evaluate_on: str = "val"
     ema_levels: Mapping[str, float] = field(default_factory=dict)
     eval_epochs: tuple[int, ...] = ()
+    with_frozen: bool = False
     keep_weights: bool = False
     checkpoint: str | None = None
 
@@ -45,6 +49,8 @@ class RunSpec:
             raise InputError(
                 f"`evaluate_on` must be one of {', '.join(PARTS)}, but got {self.evaluate_on!r}."
             )
+        if self.with_frozen and not self.recipe.pretrained:
+            raise InputError("`with_frozen` must be false for a recipe that is not pretrained.")
 
     def is_evaluated_after(self, epoch: int) -> bool:
         """Whether the run is evaluated after ``epoch`` epochs."""

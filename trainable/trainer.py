@@ -26,6 +26,7 @@ from trainable.ema import OWN, EmaBank
 from trainable.forward_loss import ForwardLoss
 from trainable.measurement import Measured, Measurement
 from trainable.models.build import create_model, describe_model
+from trainable.on_test.results import OnTest, frozen_on_test
 from trainable.optim.optimizer_slot import Criterion
 from trainable.optim.optimizers import create_optimizer
 from trainable.optim.schedule import lr_factor, warmup_steps_of
@@ -232,6 +233,12 @@ class Trainer:
         measured = self._measurement.measure(parts, in_full=self.epoch >= self.recipe.epochs)
         cost = {"cost/eval_s": time.perf_counter() - started}
         return replace(measured, metrics=measured.metrics | cost)
+
+    def frozen_on_test(self) -> OnTest:
+        """Measure the baselines without fine-tuning, which a pretrained recipe has."""
+        return frozen_on_test(
+            self._measurement, self.recipe, num_classes=self._num_classes, device=self.device
+        )
 
     def by_class(self, part: str, name: str = OWN) -> list[float]:
         """Compute the accuracy per class on a part of the split, NaN for a class without images.

@@ -119,7 +119,7 @@ def draw(gain: float, noise: Noise, num_images: int, seed: int) -> dict[str, See
     seed_sds = np.array([noise.advised, noise.other]) / slopes
     num_seeds = max(SEEDS.values())
     advised, other = (
-        [_result(of_seed) for of_seed in of_recipe]
+        [result_of(of_seed) for of_seed in of_recipe]
         for of_recipe in scores(rng, means, seed_sds, num_seeds=num_seeds, num_images=num_images)
     )
     results = {role: dict(enumerate(other[:most])) for role, most in SEEDS.items()}
@@ -135,7 +135,8 @@ def draw(gain: float, noise: Noise, num_images: int, seed: int) -> dict[str, See
     }
 
 
-def _result(score: Floats) -> SeedResult:
+def result_of(score: Floats) -> SeedResult:
+    """Return what a run with these scores, one per image, reports."""
     # As stored: half precision for log-loss.
     right, loss = (score > 0.0).astype(float), losses(score).astype("<f2").astype(float)
     return SeedResult(

@@ -115,8 +115,8 @@ class ConductedScheduler(NotPickled, FIFOScheduler):
             self._conductor.place(spec.trial_id, node=result["node"], host=result["hostname"])
         go_on: str = TrialScheduler.CONTINUE
         stop: str = TrialScheduler.STOP
-        keys = ("correct", "nll", "raw_correct", "raw_nll", "label", "predicted")
-        by_image = {key: text for key in keys if (text := result.get(f"by_image/{key}"))}
+        part = "by_image/"
+        by_image = {k.removeprefix(part): v for k, v in result.items() if k.startswith(part) and v}
         if by_image:
             # Before the record, as the predictions must exist once the record does.
             self._predictions.mkdir(exist_ok=True)

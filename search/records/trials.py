@@ -45,6 +45,7 @@ class TrialSpec:
         eval_epochs: Epochs after which it is evaluated; the last epoch always is.
         rerun_of: The trial whose recipe this one runs again on a fresh seed, or None.
         never_stop: Whether the scheduler must let it run to full length.
+        with_frozen: Whether baselines on frozen features are measured with it, on its split.
         keep_weights: Whether the checkpoint of its last epoch is kept after its end.
     """
 
@@ -61,6 +62,7 @@ class TrialSpec:
     eval_epochs: tuple[int, ...] = ()
     rerun_of: str | None = None
     never_stop: bool = True
+    with_frozen: bool = False
     keep_weights: bool = False
 
     def __post_init__(self) -> None:
@@ -84,6 +86,7 @@ class TrialSpec:
             evaluate_on=self.evaluate_on,
             ema_levels=self.ema_levels,
             eval_epochs=self.eval_epochs,
+            with_frozen=self.with_frozen,
             keep_weights=self.keep_weights,
         )
 

@@ -15,8 +15,9 @@ from search.report.figures.marks import TURN_WORDS, turn_mark
 from search.stages.analysis import Analysis
 from search.stages.selection import ranked
 from search.verdict.answer.gains import ROLE_HEADS, gains, on_test_images
-from search.verdict.answer.problem import problem_sentence
+from search.verdict.answer.problem import first_sentence
 from search.verdict.answer.sureness import GROUPS, Statement, statements
+from search.verdict.confirmation import FROZEN_ROLES
 from search.verdict.schema import Confirmed, Dial, Verdict
 from search.verdict.wording import (
     confirmed_sentence,
@@ -67,7 +68,7 @@ class Answer:
 
     Attributes:
         sentence: Sentence on what is wrong with the reference.
-        bars: Test results of four recipes.
+        bars: Test results of four recipes, and of classifiers on frozen features.
         gains: What the advised recipe gains, the exported recipe if it is another one.
         rows: All settings, the surest first.
         groups: Meaning of the words for how sure a turn is.
@@ -103,7 +104,7 @@ def answer_of(analysis: Analysis) -> Answer:
     said = statements(verdict.dials, analysis.tried)
     firsts = {one.group: one.strength for one in reversed(said)}
     return Answer(
-        sentence=problem_sentence(verdict.fit, verdict.dials),
+        sentence=first_sentence(verdict.fit, verdict.dials, verdict.confirmed, metric),
         bars=_bars(verdict.confirmed, metric),
         gains=_gains(verdict, metric),
         rows=tuple(
@@ -120,12 +121,13 @@ def answer_of(analysis: Analysis) -> Answer:
 
 
 def _bars(found: Confirmed | None, metric: Metric) -> tuple[Bar, ...]:
-    """Reference, its raw weights, the advised recipe and the best of what needs no search."""
+    """Reference, its raw weights, advised recipe, the best without a search, frozen features."""
     values = on_test_images(found, metric)
     if found is None or not values:
         return ()
     free = found.free if found.free not in ("reference", "reference_raw") else "scaled"
-    roles = ("reference", "reference_raw", "advised", free)
+    frozen = [role for role in FROZEN_ROLES if getattr(found, role)]
+    roles = ("reference", "reference_raw", "advised", free, *frozen)
     numbers = {role: getattr(found, role).get(metric.on("test")) for role in roles}
     most = 1.0 if metric.is_share else max(x for x in numbers.values() if x is not None)
     return tuple(

@@ -9,6 +9,8 @@ from search.report.figures.marks import WORDS
 from search.report.render import Table
 from search.stages.analysis import Analysis
 from search.stages.experiment import confirm_roles
+from search.verdict.answer.gains import ROLE_HEADS
+from search.verdict.confirmation import FROZEN_ROLES
 from search.verdict.wording import (
     compared_by,
     confirmed_sentence,
@@ -26,7 +28,8 @@ class ConfirmedRecipes:
         gains: Sentence on the gain of the advised recipe.
         exported: Sentence on the exported recipe.
         num_images: Number of test images.
-        means: Table of each recipe's means over seeds and of its strengths.
+        means: Table of each recipe's means over seeds and of its strengths, with the classifiers on
+            frozen features of a pretrained model beside them.
     """
 
     gains: str
@@ -40,20 +43,29 @@ def confirmed_recipes(plan: Plan, analysis: Analysis) -> ConfirmedRecipes:
     verdict = analysis.verdict
     shown = [role for role in WORDS if analysis.measured.get(role)]
     recipes = confirm_roles(plan, analysis.best, analysis.advice.recipe)
+    frozen = {
+        role: means
+        for role in FROZEN_ROLES
+        if verdict.confirmed and (means := getattr(verdict.confirmed, role))
+    }
+    columns = [*(analysis.measured[role] for role in shown), *frozen.values()]
     rows = [
-        (metric_label(name), *(_measured(name, analysis.measured[role]) for role in shown))
+        (metric_label(name), *(_measured(name, means) for means in columns))
         for name in compared_by(METRICS[verdict.metric])
     ]
     values = [plan.dial_values(recipes[role]) for role in shown]
-    rows += [(f"`{name}`", *(raw(held[name]) for held in values)) for name in plan.dial_names]
+    rows += [
+        (f"`{name}`", *(raw(held[name]) for held in values), *("" for _ in frozen))
+        for name in plan.dial_names
+    ]
     return ConfirmedRecipes(
         gains=confirmed_sentence(verdict.confirmed, METRICS[verdict.metric]),
         exported=exported_sentence(verdict.exported, verdict.exported_because),
         num_images=plan.data.num_test,
         means=Table(
-            head=("mean", *(WORDS[role] for role in shown)),
+            head=("mean", *(WORDS[role] for role in shown), *(ROLE_HEADS[role] for role in frozen)),
             rows=tuple(rows),
-            numeric=frozenset(range(1, len(shown) + 1)),
+            numeric=frozenset(range(1, len(columns) + 1)),
         ),
     )
 

@@ -19,8 +19,8 @@ from search.records.passwords import without_passwords
 from search.records.story import STORY
 from search.report.next_step import NextStep, next_step
 from search.stages.analysis import Analysis
-from search.verdict.answer.gains import ROLE_HEADS, gains, on_test_images
-from search.verdict.answer.problem import problem_sentence
+from search.verdict.answer.gains import ROLE_HEADS, SHORT_HEADS, gains, on_test_images
+from search.verdict.answer.problem import first_sentence
 from search.verdict.answer.sureness import GROUPS, Statement, statements
 from search.verdict.schema import Verdict
 from search.verdict.wording import exported_sentence
@@ -85,7 +85,10 @@ def ending(
     than a search has by default, the last line may point to the report.
     """
     verdict = analysis.verdict
-    problem = textwrap.wrap(problem_sentence(verdict.fit, verdict.dials), WIDTH)
+    said_first = first_sentence(
+        verdict.fit, verdict.dials, verdict.confirmed, METRICS[verdict.metric]
+    )
+    problem = textwrap.wrap(said_first, WIDTH)
     before = _on_test(verdict)
     step = next_step(config, plan, analysis)
     after = [
@@ -116,6 +119,7 @@ def _ways(verdict: Verdict) -> Iterator[tuple[list[Entry], Sequence[Form], bool]
             *((full, forms, True) for forms in _FORMS),
             (short, _FORMS[-1], True),
             (short, _FORMS[-1], False),
+            ([], _FORMS[-1], False),  # The table of test results has the values themselves.
         ]
     )
 
@@ -126,9 +130,12 @@ def _on_test(verdict: Verdict) -> list[Entry]:
     values = on_test_images(verdict.confirmed, metric)
     if not values:
         return [_wrapped("Test", "nothing is confirmed on test images yet")]
-    heads = [f"{name:>{len(values[role])}}" for role, name in ROLE_HEADS.items()]
-    cells = [f"{values[role]:>{len(head)}}" for role, head in zip(ROLE_HEADS, heads, strict=True)]
     label = metric.head if len(metric.head) < _INDENT else ""
+    for names in (ROLE_HEADS, SHORT_HEADS):
+        heads = [f"{names[role]:>{len(value)}}" for role, value in values.items()]
+        cells = [f"{v:>{len(head)}}" for v, head in zip(values.values(), heads, strict=True)]
+        if len("  ".join(heads)) <= WIDTH - _INDENT:
+            break
     head = Entry(label="Test", lines=("  ".join(heads),))
     return [head, Entry(label=label, lines=("  ".join(cells),))]
 

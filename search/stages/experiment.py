@@ -213,6 +213,10 @@ def confirm_specs(
             # Any of them may be exported and become the champion. Its weights are those of the
             # first seed: chosen before any result is known, so that no lucky seed is selected.
             keep_weights=i == 0,
+            # Once per seed, with the recipe that they are held against.
+            with_frozen=advised is not None
+            and role == stands_in["advised"]
+            and roles[role].pretrained,
         )
         for number, (i, role) in enumerate(planned)
     ]

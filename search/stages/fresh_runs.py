@@ -14,7 +14,7 @@ from search.records.files import read_json
 from search.records.metrics import NLL, TOP1, Metric, decided_by
 from search.records.trials import Trial
 from search.stages.experiment import confirm_roles, longer_recipe
-from search.verdict.confirmation import FREE_ROLES, SeedResult, confirm
+from search.verdict.confirmation import FREE_ROLES, FROZEN_ROLES, SeedResult, confirm
 from search.verdict.confusion import Confusion, confusion_of
 from search.verdict.fit_evidence import LONGER, ROLES, FitEvidence
 from search.verdict.schema import Confirmed
@@ -97,14 +97,10 @@ def confirmed(by_role: ByRole, plan: Plan, config: RunConfig) -> Confirmed | Non
     }
     if not any(results.values()):
         return None
-    results["reference_raw"] = {
-        trial.spec.recipe.seed: SeedResult(
-            metrics=_without_average(trial.records[-1].metrics),
-            images=read_predictions(config.path, trial, plan.data.num_test, raw=True),
-        )
-        for trial in by_role["reference"]
-        if trial.is_full_length
-    }
+    results["reference_raw"] = _results(by_role["reference"], "raw", plan, config)
+    everywhere = [trial for trials in by_role.values() for trial in trials]
+    for role in FROZEN_ROLES:
+        results[role] = _results(everywhere, role, plan, config)
     first = decided_by(config.metric)
     free = _best_of_free(by_role, first)
     return confirm(
@@ -128,14 +124,32 @@ def _best_of_free(by_role: Mapping[str, Sequence[Trial]], metric: Metric) -> str
     return max(found, key=lambda role: found[role]) if found else "reference"
 
 
-def _without_average(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Rename the test metrics of the raw weights: ``test_raw/top1`` becomes ``test/top1``."""
-    part = "test_raw/"
+def _results(
+    trials: Sequence[Trial], measured: str, plan: Plan, config: RunConfig
+) -> dict[int, SeedResult]:
+    """Return by seed what full-length runs measured as ``test_<measured>/...`` beside their own."""
+    found = {
+        trial.spec.recipe.seed: (trial, metrics)
+        for trial in trials
+        if trial.is_full_length and (metrics := _measured_as(measured, trial))
+    }
+    return {
+        seed: SeedResult(
+            metrics=metrics,
+            images=read_predictions(config.path, trial, plan.data.num_test, measured=measured),
+        )
+        for seed, (trial, metrics) in found.items()
+    }
+
+
+def _measured_as(measured: str, trial: Trial) -> dict[str, float]:
+    """Select and rename metrics: those of ``raw`` are reported as ``test_raw/top1`` and so on."""
+    part, metrics = f"test_{measured}/", trial.records[-1].metrics
     return {f"test/{m.removeprefix(part)}": v for m, v in metrics.items() if m.startswith(part)}
 
 
 def read_predictions(
-    run_dir: Path, trial: Trial, num_images: int, *, raw: bool = False
+    run_dir: Path, trial: Trial, num_images: int, *, measured: str = ""
 ) -> dict[str, NDArray[np.float64]]:
     """Read top-1 (1 or 0) and log-loss of each test image, in the order of the dataset.
 
@@ -143,11 +157,13 @@ def read_predictions(
         run_dir: The run's directory.
         trial: Of its confirm stage.
         num_images: Test images.
-        raw: Whether to read those of the raw weights; empty where a recipe with an average was run
-            before these were kept.
+        measured: What is read in place of the weights that ship: ``raw`` for the raw weights, or
+            a role of `FROZEN_ROLES`; empty where the run was made before these were kept.
     """
     packed = _packed(run_dir, trial)
-    prefix = "raw_" if raw and trial.spec.recipe.strengths.ema_decay > 0.0 else ""
+    # Without an average, the raw weights are those that ship.
+    is_shipped = measured == "raw" and trial.spec.recipe.strengths.ema_decay == 0.0
+    prefix = f"{measured}_" if measured and not is_shipped else ""
     if f"{prefix}nll" not in packed:
         return {}
     bits = np.frombuffer(base64.b64decode(packed[f"{prefix}correct"]), dtype=np.uint8)

@@ -11,6 +11,7 @@ from search.records.metrics import METRICS, TOP1, Metric, metric_of
 from search.records.trials import Trial
 from search.tracking.metric_keys import DECIMALS, RANK_METRIC, final_name, rounded
 from search.verdict.answer.sureness import GROUPS, statements
+from search.verdict.confirmation import FROZEN_ROLES
 from search.verdict.schema import Dial, Estimate, Verdict
 from search.verdict.wording import (
     ROLE_WORDS,
@@ -184,7 +185,8 @@ def verdict_metrics(verdict: Verdict) -> dict[str, float]:
                 key = f"confirmed/advised_minus_{role}_{metric.name}"
                 found[key] = rounded(metric.name, gain_over.mean)
         for role, shown in itertools.product(
-            ("reference", "advised", "best", "off", "scaled"), dict.fromkeys((metric, TOP1))
+            ("reference", "advised", "best", "off", "scaled", *FROZEN_ROLES),
+            dict.fromkeys((metric, TOP1)),
         ):
             scores: Mapping[str, float] = getattr(verdict.confirmed, role)
             if (score := scores.get(shown.on("test"))) is not None:

@@ -19,8 +19,10 @@ def confirm_metrics(first: Metric = TOP1) -> tuple[str, ...]:
     return tuple(dict.fromkeys(metric.on("test") for metric in (first, TOP1, NLL)))
 
 
-CONFIRMED_ROLES = ("reference", "reference_raw", "best", "off", "scaled", "advised")
-"""Recipes measured on the test images; ``reference_raw`` is the reference's raw weights."""
+FROZEN_ROLES = ("probe", "knn")
+"""Baselines without fine-tuning: linear probe and nearest neighbours on frozen features."""
+CONFIRMED_ROLES = ("reference", "reference_raw", "best", "off", "scaled", "advised", *FROZEN_ROLES)
+"""All that is measured on the test images; ``reference_raw`` is the reference's raw weights."""
 FREE_ROLES = ("reference", "reference_raw", "off", "scaled")
 """Recipes that are available without a search."""
 EXPORT_ORDER = ("reference", "scaled", "off", "best")
@@ -93,7 +95,7 @@ def confirm(
         role: _means(list(of_seed.values()), names) if of_seed else {}
         for role, of_seed in ((r, finished.get(r, {})) for r in CONFIRMED_ROLES)
     }
-    advised_minus = {other: minus("advised", other) for other in FREE_ROLES}
+    advised_minus = {other: minus("advised", other) for other in (*FREE_ROLES, *FROZEN_ROLES)}
     return Confirmed(
         split=split,
         num_images=num_images,

@@ -137,8 +137,9 @@ class Dial:
 class Confirmed:
     """Results of fresh seeds on the test split, which nothing else uses.
 
-    The means are by recipe, with ``reference_raw`` for the reference's raw weights; a recipe that
-    was not measured has none. ``advised_minus`` holds, by other recipe, the advised one minus it;
+    The means are by recipe, with ``reference_raw`` for the reference's raw weights, ``probe`` and
+    ``knn`` for classifiers on frozen features of a pretrained model; what was not measured has
+    none. ``advised_minus`` holds, by other recipe or classifier, the advised recipe minus it;
     ``free`` is the one of these that does best on validation images.
     """
 
@@ -151,6 +152,8 @@ class Confirmed:
     advised: Mapping[str, float] = field(default_factory=dict)
     scaled: Mapping[str, float] = field(default_factory=dict)
     reference_raw: Mapping[str, float] = field(default_factory=dict)
+    probe: Mapping[str, float] = field(default_factory=dict)
+    knn: Mapping[str, float] = field(default_factory=dict)
     advised_minus: Mapping[str, Mapping[str, Estimate]] = field(default_factory=dict)
     free: str = "reference"
     split: str = "test"

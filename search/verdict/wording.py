@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from search.records.metrics import METRICS, NLL, POINTS, TOP1, Metric, Unit, metric_of
-from search.verdict.answer.problem import problem_sentence
+from search.verdict.answer.problem import first_sentence
 from search.verdict.schema import Confirmed, Dial, Estimate, Fit
 from search.verdict.sequential import FAMILY_ALPHA
 from spaces.strengths.registry import known, strength
@@ -149,8 +149,10 @@ ROLE_WORDS = {
     "off": "everything off",
     "reference": "the reference as it ships",
     "reference_raw": "the reference without its average",
+    "probe": "a linear probe",
+    "knn": "nearest neighbours",
 }
-"""Names of the confirmed recipes in sentences, by role."""
+"""Names of the confirmed recipes, and of classifiers on frozen features, in sentences, by role."""
 
 
 def verdict_sentence(
@@ -165,7 +167,7 @@ def verdict_sentence(
     """Write the verdict in a few sentences: fit state, turns, confirmed gains, exported recipe."""
     return " ".join(
         [
-            problem_sentence(fit, dials),
+            first_sentence(fit, dials, confirmed, metric),
             _turns_sentence(dials),
             confirmed_sentence(confirmed, metric),
             exported_sentence(exported, because),

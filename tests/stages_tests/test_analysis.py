@@ -81,9 +81,17 @@ def test_each_look_spends_its_own_share_of_the_error(
 
 
 def confirmed_run(
-    tmp_path: Path, plan: Plan, *, diverging: tuple[str, ...] = (), keeps_classes: bool = False
+    tmp_path: Path,
+    plan: Plan,
+    *,
+    diverging: tuple[str, ...] = (),
+    keeps_classes: bool = False,
+    probe: int | None = None,
 ) -> tuple[Journal, RunConfig]:
-    """A diagnosis whose best wins on validation images and not on test images."""
+    """A diagnosis whose best wins on validation images and not on test images.
+
+    A linear probe, if there is one, is wrong on every image number ``probe``.
+    """
     config = a_config(tmp_path, stages=("attribute", "confirm"))
     (config.path / "predictions").mkdir(parents=True)
     journal = Journal(config.path)
@@ -96,6 +104,8 @@ def confirmed_run(
             continue
         val = {"reference": 0.5, "best": 0.9, "off": 0.5, "scaled": 0.8}[spec.role]
         final = scores(val + 0.01 * (spec.block or 0), 0.98, test__top1=0.8, test__nll=0.4)
+        if probe is not None and spec.with_frozen:
+            final = {**final, "test_probe/top1": 1.0 - 1.0 / probe, "test_probe/nll": 0.4}
         for epoch in range(1, EPOCHS + 1):
             record = Record(
                 trial_id=spec.trial_id,
@@ -108,6 +118,9 @@ def confirmed_run(
         correct = np.packbits(np.arange(plan.data.num_test) % 5 > 0).tobytes()
         nll = np.full(plan.data.num_test, 0.4, "<f2").tobytes()
         packed = {"correct": b64encode(correct).decode(), "nll": b64encode(nll).decode()}
+        if probe is not None and spec.with_frozen:
+            right = np.packbits(np.arange(plan.data.num_test) % probe > 0).tobytes()
+            packed |= {"probe_correct": b64encode(right).decode(), "probe_nll": packed["nll"]}
         if keeps_classes:
             # Every image is of class 1, and the reference takes a fifth of them for class 0.
             label = np.ones(plan.data.num_test, "<u4")
@@ -147,6 +160,25 @@ def test_predictions_that_do_not_fit_the_test_images_are_refused(
         write_json(file, {**packed, "predicted": b64encode(classes.tobytes()).decode()})
     with pytest.raises(InputError, match="a class below 2 for each of 500 test images"):
         analyse(journal, a_plan(), config)
+    journal.close()
+
+
+@pytest.mark.parametrize(("probe", "words"), [(2, ""), (4, ""), (5, "as good"), (10, "better")])
+def test_a_linear_probe_is_compared_with_the_advised_recipe_seed_by_seed_and_image_by_image(
+    tmp_path: Path, probe: int, words: str
+) -> None:
+    plan = a_plan()
+    journal, config = confirmed_run(tmp_path, plan, probe=probe)
+    verdict = analyse(journal, plan, config).verdict
+    assert verdict.confirmed is not None
+    assert verdict.confirmed.probe["test/top1"] == pytest.approx(1.0 - 1.0 / probe)
+    gain = verdict.confirmed.advised_minus["probe"]["test/top1"]
+    assert gain.mean == pytest.approx(1.0 / probe - 0.2)
+    # Where both are wrong on the same images, nothing is uncertain.
+    assert (gain.ci95[0] == gain.ci95[1]) == (probe == 5)
+    assert verdict.confirmed.knn == {}
+    assert verdict.sentence.startswith("Fine-tuning does not pay: a linear probe") == bool(words)
+    assert f"{words} on test images." in verdict.sentence or not words
     journal.close()
 
 

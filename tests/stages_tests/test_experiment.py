@@ -233,6 +233,22 @@ def test_what_the_answer_is_about_has_more_seeds_than_what_it_is_compared_with(
     assert Counter(spec.role for spec in same)["best"] == 5
 
 
+def test_frozen_features_are_measured_once_per_seed_with_the_advised_recipe_if_pretrained(
+    tmp_path: Path,
+) -> None:
+    asked = config(tmp_path, confirm_seeds=5)
+    reference = replace(plan().reference, pretrained=True)
+    weighted = replace(plan(), anchors={**plan().anchors, "reference": reference})
+    advised = reference.with_strengths(label_smoothing=0.03)
+    for known, role in ((advised, "advised"), (reference, "reference")):
+        specs = confirm_specs(weighted, asked, best=BEST, advised=known)
+        assert [(s.role, s.block) for s in specs if s.with_frozen] == [(role, i) for i in range(5)]
+        assert {s.run_spec.with_frozen for s in specs if s.role == role} == {True}
+    scratch = replace(advised, pretrained=False)
+    specs = confirm_specs(plan(), asked, best=BEST, advised=scratch)
+    assert not any(spec.with_frozen for spec in specs)
+
+
 def test_one_longer_run_of_everything_off_follows_only_where_it_is_asked_for(
     tmp_path: Path,
 ) -> None:

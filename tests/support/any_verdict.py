@@ -17,7 +17,8 @@ LAGS = (
     "ema_lag: the average of the reference is behind: it gets 9.3 %; these are behind too.",
     "ema_lag: only the average of the best recipe is behind.",
 )
-ROLES = ("reference", "reference_raw", "advised", "off", "scaled")
+FREE_OR_ADVISED = ("reference", "reference_raw", "advised", "off", "scaled")
+ROLES = (*FREE_OR_ADVISED, "probe", "knn")
 
 
 def any_analysis(seed: int) -> Analysis:
@@ -86,14 +87,16 @@ def _estimate(rng: np.random.Generator, scale: float) -> Estimate:
 
 
 def _confirmed(rng: np.random.Generator) -> Confirmed:
+    # A model from scratch has no frozen features.
+    roles = ROLES if rng.random() < 0.5 else FREE_OR_ADVISED
     means: dict[str, Any] = {
         role: {} if rng.random() < 0.1 else {"test/top1": rng.uniform(), "test/nll": 1.0}
-        for role in ROLES
+        for role in roles
     }
     same = Estimate(mean=0.0, ci95=(0.0, 0.0))
     minus = {
         role: {"test/top1": same if rng.random() < 0.1 else _estimate(rng, 0.05)}
-        for role in ROLES
+        for role in roles
         if role != "advised"
     }
     return Confirmed(
@@ -102,6 +105,6 @@ def _confirmed(rng: np.random.Generator) -> Confirmed:
         best={},
         best_minus_reference={},
         advised_minus=minus if means["advised"] else {},
-        free=str(rng.choice([role for role in ROLES if role != "advised"])),
+        free=str(rng.choice([role for role in FREE_OR_ADVISED if role != "advised"])),
         **means,
     )

@@ -1,13 +1,19 @@
 """What a worker reports, also where Ray's own counters say something else."""
 
+import base64
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import timm
 import torch
 
 from spaces.strengths.registry import known
 from tests.support.local_trainable import EPOCHS, LocalTrainable, a_config, trained
-from tests.support.toy_training import TOY
+from tests.support.toy_training import NUM_TEST, TOY
+from trainable.models import build
+from trainable.run_spec import RunSpec
 
 
 def test_a_trial_that_starts_over_counts_its_own_epochs_where_tune_starts_at_one(
@@ -56,3 +62,27 @@ def test_the_first_report_of_a_trial_holds_its_strengths_as_the_live_objects_hol
     trial.config = a_config(1)
     assert trial.reset_config(a_config(1))
     assert "live/weight_decay" in trained(trial)["metrics"]
+
+
+def test_a_confirmation_run_reports_classifiers_on_frozen_features_of_its_split(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        build, "_with_timm_weights", lambda name, given: timm.create_model(name, **given)
+    )
+    recipe = replace(TOY, epochs=1, pretrained=True)
+    spec = RunSpec(recipe=recipe, split_seed=3, evaluate_on="test", with_frozen=True)
+    result = trained(LocalTrainable({"trial_id": "confirm-0000", "spec": spec.to_dict()}))
+    for name in ("probe", "knn"):
+        bits = np.frombuffer(base64.b64decode(result["by_image"][f"{name}_correct"]), np.uint8)
+        right = np.unpackbits(bits, count=NUM_TEST)
+        assert right.mean() == pytest.approx(result["metrics"][f"test_{name}/top1"])
+        # The classes differ in colour, which a network with random weights lets through.
+        assert right.mean() >= 0.75
+        loss = np.frombuffer(base64.b64decode(result["by_image"][f"{name}_nll"]), "<f2")
+        assert loss.mean() == pytest.approx(result["metrics"][f"test_{name}/nll"], rel=1e-2)
+    without = replace(spec, with_frozen=False)
+    plain = trained(LocalTrainable({"trial_id": "confirm-0001", "spec": without.to_dict()}))
+    assert not [key for key in plain["by_image"] if key.startswith(("probe", "knn"))]
+    same = {name: plain["metrics"][name] for name in ("test/top1", "test/nll", "train/loss")}
+    assert {name: result["metrics"][name] for name in same} == same

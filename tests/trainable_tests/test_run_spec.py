@@ -47,3 +47,8 @@ def test_it_needs_nothing_but_spaces_and_the_standard_library() -> None:
     ).stdout
     loaded = {name.partition(".")[0] for name in json.loads(out)}
     assert loaded - set(sys.stdlib_module_names) == {"__main__", "spaces", "trainable"}
+
+
+def test_frozen_features_are_refused_where_nothing_is_pretrained() -> None:
+    with pytest.raises(InputError, match="`with_frozen` must be false"):
+        RunSpec(recipe=Recipe(), with_frozen=True)

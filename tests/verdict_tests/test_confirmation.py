@@ -80,6 +80,16 @@ def test_the_advised_recipe_is_compared_with_all_that_needs_no_search() -> None:
     assert (found.free, found.advised) == ("off", found.best)
 
 
+def test_the_advised_recipe_is_compared_with_classifiers_on_frozen_features() -> None:
+    given = results()
+    given |= {"advised": given["best"], "probe": given["off"]}
+    found = confirm(given, num_images=N)
+    assert found.probe == found.off
+    assert found.advised_minus["probe"] == found.advised_minus["off"]
+    assert found.knn == {}
+    assert "knn" not in found.advised_minus
+
+
 def test_everything_off_may_be_lost_without_losing_the_comparison() -> None:
     given = results()
     whole = confirm(given, num_images=N)

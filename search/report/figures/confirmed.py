@@ -20,6 +20,7 @@ from search.report.figures.axes import (
 from search.report.figures.drawing import Drawing, Item, Mark, Stroke, Text
 from search.report.figures.marks import interval_text, role_mark, roles
 from search.stages.experiment import confirm_roles
+from search.verdict.confirmation import FROZEN_ROLES
 from search.verdict.schema import Confirmed, Estimate
 from search.verdict.wording import ROLE_WORDS
 from spaces.recipe import Recipe
@@ -87,7 +88,8 @@ def confirmation(
     gains = {
         role: of[metric.on("test")]
         for role, of in confirmed.advised_minus.items()
-        if metric.on("test") in of
+        # Frozen features are often so far behind that no other difference would be seen.
+        if metric.on("test") in of and role not in FROZEN_ROLES
     }
     items += _differences(gains, metric, left, width, top)
     height = top + len(gains) * _GAIN_ROW + 38

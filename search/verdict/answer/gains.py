@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from search.records.metrics import TOP1, Metric
+from search.verdict.confirmation import FROZEN_ROLES
 from search.verdict.schema import Confirmed, Estimate
 from search.verdict.wording import change_with_interval
 
@@ -12,8 +13,19 @@ ROLE_HEADS = {
     "advised": "advised",
     "off": "everything off",
     "scaled": "size-scaled default",
+    "probe": "linear probe",
+    "knn": "nearest neighbours",
 }
-"""Heads of the columns that compare recipes on the test images."""
+"""Heads of what is compared on the test images: recipes, and classifiers on frozen features."""
+SHORT_HEADS = {
+    **ROLE_HEADS,
+    "reference_raw": "no average",
+    "off": "all off",
+    "scaled": "size-scaled",
+    "probe": "probe",
+    "knn": "k-NN",
+}
+"""The same for columns that must fit into one line together."""
 _OVER = {
     "reference": "the reference",
     "reference_raw": "the reference's raw weights",
@@ -58,13 +70,20 @@ class Gain:
 
 
 def on_test_images(confirmed: Confirmed | None, metric: Metric) -> dict[str, str]:
-    """Format each recipe's mean on test images, by role of `ROLE_HEADS`; "-" if it was not run."""
+    """Format each mean on test images, by role of `ROLE_HEADS`; "-" if a recipe was not run.
+
+    A model that is trained from scratch has no frozen features, and none of their classifiers.
+    """
     if confirmed is None:
         return {}
     found = {role: getattr(confirmed, role).get(metric.on("test")) for role in ROLE_HEADS}
     if all(value is None for value in found.values()):
         return {}
-    return {role: "-" if v is None else metric.unit.value(v) for role, v in found.items()}
+    return {
+        role: "-" if value is None else metric.unit.value(value)
+        for role, value in found.items()
+        if value is not None or role not in FROZEN_ROLES
+    }
 
 
 def gains(confirmed: Confirmed | None, metric: Metric) -> tuple[Gain, ...]:

@@ -1,8 +1,10 @@
-"""Description of the reference's main problem in one sentence."""
+"""The first sentences of the verdict: whether fine-tuning is worth it, and the main problem."""
 
 from collections.abc import Sequence
 
-from search.verdict.schema import Dial, Fit
+from search.records.metrics import TOP1, Metric
+from search.verdict.confirmation import FROZEN_ROLES
+from search.verdict.schema import Confirmed, Dial, Fit
 
 _LAG = "its weight average never caught up with its weights"
 _WRONG = {
@@ -17,6 +19,50 @@ _WRONG = {
     "new ones",
 }
 """By fit state; a balanced reference has no fault that these runs can show."""
+
+
+_FROZEN = {
+    "probe": "a linear probe of frozen features is",
+    "knn": "neighbours by frozen features are",
+}
+
+
+def first_sentence(
+    fit: Fit, dials: Sequence[Dial], confirmed: Confirmed | None, metric: Metric = TOP1
+) -> str:
+    """Say that fine-tuning does not pay where that is so, and what is wrong with the reference.
+
+    Args:
+        fit: The fit state.
+        dials: Decided dials.
+        confirmed: The confirmation, or None if there was none.
+        metric: The metric that decides.
+    """
+    said = [frozen_sentence(confirmed, metric), problem_sentence(fit, dials)]
+    return " ".join(filter(None, said))
+
+
+def frozen_sentence(confirmed: Confirmed | None, metric: Metric = TOP1) -> str:
+    """Say that a classifier on frozen features is as good as the advised recipe; else empty.
+
+    It is as good if the 95 % interval of what the advised recipe gains over it ends below the
+    metric's margin, and better if it ends below zero. Either is false with a probability of at most
+    2.5 % for each of the two classifiers.
+    """
+    if confirmed is None:
+        return ""
+    name = metric.on("test")
+    gains = {
+        role: confirmed.advised_minus[role][name].times(metric.sign)
+        for role in FROZEN_ROLES
+        if name in confirmed.advised_minus.get(role, {})
+    }
+    as_good = [role for role, gain in gains.items() if gain.ci95[1] < metric.margin]
+    if not as_good:
+        return ""
+    role = min(as_good, key=lambda role: gains[role].mean)
+    words = "better" if gains[role].ci95[1] < 0.0 else "as good"
+    return f"Fine-tuning does not pay: {_FROZEN[role]} {words} on test images."
 
 
 def problem_sentence(fit: Fit, dials: Sequence[Dial]) -> str:

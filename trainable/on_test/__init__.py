@@ -1,0 +1,1 @@
+"""Results on the test images that cost no training: classifiers on frozen features."""

@@ -1,0 +1,59 @@
+"""Results on the test images beside those of a recipe's own weights, which cost no training."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from spaces.recipe import Recipe
+from trainable.evaluation import quick_metrics
+from trainable.measurement import ImageResults, Measurement, image_results
+from trainable.on_test.frozen import create_backbone, frozen_predictions
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OnTest:
+    """Results on the test images, each under a name of its own.
+
+    Attributes:
+        metrics: By reported name, such as ``test_probe/top1``.
+        images: Results for each image by name, such as ``probe``.
+    """
+
+    metrics: Mapping[str, float]
+    images: Mapping[str, ImageResults]
+
+
+def frozen_on_test(
+    measurement: Measurement, recipe: Recipe, *, num_classes: int, device: torch.device
+) -> OnTest:
+    """Fit the baselines of `trainable.on_test.frozen` to a run's training images and test them.
+
+    Args:
+        measurement: Of the run; its split, images and precision are used, and not its model.
+        recipe: The run's, pretrained.
+        num_classes: Number of classes.
+        device: Device to compute features on.
+    """
+    backbone = create_backbone(recipe, device)
+    features = {part: measurement.outputs_of(backbone, part).numpy() for part in ("train", "test")}
+    predicted = frozen_predictions(
+        features["train"],
+        measurement.labels_of("train").numpy(),
+        features["test"],
+        num_classes=num_classes,
+        seed=recipe.seed,
+    )
+    return _judged(predicted, measurement.labels_of("test"))
+
+
+def _judged(predicted: Mapping[str, Tensor], labels: Tensor) -> OnTest:
+    return OnTest(
+        metrics={
+            f"test_{name}/{key}": value
+            for name, logits in predicted.items()
+            for key, value in quick_metrics(logits, labels).items()
+        },
+        images={name: image_results(logits, labels) for name, logits in predicted.items()},
+    )
