@@ -480,3 +480,19 @@ def test_the_page_is_written_whole_into_the_run_directory(tmp_path: Path) -> Non
     text = (config.path / "report.html").read_text(encoding="utf-8")
     assert text == report(config, a_plan(), all_trials(), an_analysis())
     assert text.startswith("<!doctype html>")
+
+
+def test_classifiers_on_frozen_features_have_a_bar_and_a_column_where_there_are_any(
+    tmp_path: Path,
+) -> None:
+    analysis = an_analysis()
+    found = analysis.verdict.confirmed
+    assert found is not None
+    assert "linear probe" not in report(a_config(tmp_path), a_plan(), all_trials(), analysis)
+    beside = replace(found, probe={"test/top1": 0.777}, knn={"test/top1": 0.712})
+    analysis = replace(analysis, verdict=replace(analysis.verdict, confirmed=beside))
+    page = Page(report(a_config(tmp_path), a_plan(), all_trials(), analysis))
+    shown = [node.text for node in page.nodes if node.tag in ("span", "th", "td", "b")]
+    for name, value in (("linear probe", "77.7 %"), ("nearest neighbours", "71.2 %")):
+        assert shown.count(name) == 2
+        assert shown.count(value) == 2

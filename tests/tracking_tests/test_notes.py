@@ -151,6 +151,14 @@ def test_the_confirmed_gain_is_logged_with_its_finite_ends() -> None:
     }
 
 
+def test_classifiers_on_frozen_features_are_logged_beside_the_recipes() -> None:
+    probe, gain = {"test/top1": 0.78}, {"test/top1": Estimate(mean=0.14, ci95=(0.1, 0.18))}
+    beside = replace(CONFIRMED, probe=probe, advised_minus={"probe": gain})
+    metrics = notes.verdict_metrics(a_verdict(confirmed=beside))
+    assert metrics["confirmed/probe_top1"] == 0.78
+    assert metrics["confirmed/advised_minus_probe_top1"] == 0.14
+
+
 def test_tags_name_the_dials_to_turn_and_say_none_where_there_is_none() -> None:
     verdict = a_verdict(a_dial("ema_decay", "down"), a_dial("label_smoothing", "down"))
     assert notes.verdict_tags(verdict) == {

@@ -22,7 +22,7 @@ _WRONG = {
 
 
 _FROZEN = {
-    "probe": "a linear probe of frozen features is",
+    "probe": "a linear probe on frozen features is",
     "knn": "neighbours by frozen features are",
 }
 
