@@ -9,17 +9,19 @@ choose their one setting by cross-validation on the training images alone.
 import math
 import warnings
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from spaces.recipe import Recipe
 from trainable.models.build import create_model
 from trainable.speed.convolutions import use_fast_kernels
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
@@ -146,8 +148,12 @@ def _folds(labels: Indices, seed: int) -> tuple[Indices, Indices]:
 
 def _fits(
     features: Floats, labels: Indices, penalties: Sequence[float]
-) -> Iterator[LogisticRegression]:
+) -> Iterator["LogisticRegression"]:
     """Fit one model per penalty, each from the weights of the one before."""
+    # Imported late, as the start of a search would wait for it otherwise.
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
     model = LogisticRegression(max_iter=MOST_ITERATIONS, warm_start=True)
     for penalty in penalties:
         model.set_params(C=penalty)
@@ -159,7 +165,7 @@ def _fits(
 
 
 def _probabilities(
-    model: LogisticRegression, features: Floats, num_classes: int
+    model: "LogisticRegression", features: Floats, num_classes: int
 ) -> NDArray[np.float64]:
     found = np.zeros((len(features), num_classes))
     found[:, model.classes_] = model.predict_proba(features)
