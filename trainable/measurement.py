@@ -15,6 +15,7 @@ from trainable.data.device_images import DeviceImages
 from trainable.data.splits import Split
 from trainable.ema import OWN, EmaBank
 from trainable.evaluation import (
+    class_metrics,
     full_metrics,
     per_class_accuracy,
     predict,
@@ -48,6 +49,12 @@ class ImageResults:
     def correct(self) -> NDArray[np.bool_]:
         """Whether the top-1 prediction is right."""
         return np.asarray(self.predicted == self.label)
+
+    def contributions(self) -> dict[str, NDArray[np.float64]]:
+        """Compute what each image contributes to each metric that counts classes equally."""
+        num_classes = 1 + int(max(self.label.max(), self.predicted.max()))
+        found = class_metrics(self.label, self.predicted, num_classes)
+        return {name: metric.contributions for name, metric in found.items()}
 
 
 def image_results(logits: Tensor, labels: Tensor) -> ImageResults:
@@ -174,8 +181,8 @@ class Measurement:
         indices = self._indices(part)
         logits, labels = self._logits(name, indices), self._labels[indices]
         try:
-            # With errors where a search must know how far it may trust a gain.
-            metrics = metrics_of(logits, labels, with_errors=part == "val")
+            # With errors where a decision must know how far it may trust a gain.
+            metrics = metrics_of(logits, labels, with_errors=part != CLEAN_TRAIN)
         except NonFiniteError as error:
             raise Diverged(self._precision.num_steps, str(error)) from error
         return metrics, image_results(logits, labels)

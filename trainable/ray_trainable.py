@@ -181,11 +181,13 @@ class RecipeTrainable(tune.Trainable):
 
 
 def _packed(images: ImageResults) -> dict[str, str]:
-    """Encode the results of each image as text, in a bit and two bytes per image."""
-    return {
-        "correct": base64.b64encode(np.packbits(images.correct).tobytes()).decode(),
-        "nll": base64.b64encode(images.nll.astype("<f2").tobytes()).decode(),
+    """Encode the results of each image as text, in a bit and ten bytes per image."""
+    arrays = {
+        "correct": np.packbits(images.correct),
+        "nll": images.nll.astype("<f2"),
+        **{name: values.astype("<f4") for name, values in images.contributions().items()},
     }
+    return {key: base64.b64encode(array.tobytes()).decode() for key, array in arrays.items()}
 
 
 def _packed_by_name(images: Mapping[str, ImageResults]) -> dict[str, str]:

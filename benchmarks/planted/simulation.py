@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.planted.markdown import row, share
+from search.records.metrics import TOP1, Metric
 from search.verdict.answer.advised_value import advised_value
 from search.verdict.design import Factors, cells
 from search.verdict.dials import decide
@@ -145,10 +146,11 @@ def experiment(
     return _outcome(condition, len(runs), dials)
 
 
-def newest_look(runs: Sequence[Run], schedule: Schedule) -> Look:
+def newest_look(runs: Sequence[Run], schedule: Schedule, *, first: Metric = TOP1) -> Look:
     """Return the last of `looks_at`, without estimating all earlier ones again."""
     rounds = len({run.block for run in runs})
-    (look,) = looks_at(runs, rounds_of(FACTORS), replace(schedule, first=rounds))
+    at = replace(schedule, first=rounds)
+    (look,) = looks_at(runs, rounds_of(FACTORS), at, first=first)
     return replace(look, share=schedule.share(rounds))
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from search.plan.config import RunConfig
+from search.plan.imbalance import imbalance_notes
 from search.plan.plan import DataFacts, Plan, space_of
 from search.plan.reference import read_reference
 from search.plan.resources import device_of, num_threads, require_places, where_trials_run
@@ -96,6 +97,7 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
             *idle,
             *said,
             *model_remarks(ref, space=space),
+            *imbalance_notes(facts, metric=config.metric),
             *dataset.notes,
         ),
     )

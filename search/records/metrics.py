@@ -125,6 +125,8 @@ class Metric:
         short: Head of a column; ``words`` if empty.
         counts_images: Whether it is a share of images, so that its standard error over images is
             binomial. Any other metric reports its standard error as ``<name>_se``.
+        over_classes: Whether it counts every class equally, so that an image's weight depends on
+            how many images its class has.
         ties_by: Name of a loss of at least 0 that breaks ties, which are common on a few hundred
             images.
         stands_for: Name of the metric that decides the dials first in a search by this one, if
@@ -145,6 +147,7 @@ class Metric:
     kind: str = ""
     short: str = ""
     counts_images: bool = False
+    over_classes: bool = False
     ties_by: str | None = None
     stands_for: str | None = None
     then: tuple[str, ...] = ()
@@ -213,7 +216,31 @@ NLL_REFINED = Metric(
     stands_for="top1",
 )
 
-METRICS: dict[str, Metric] = {metric.name: metric for metric in (TOP1, NLL, NLL_REFINED)}
+# No log-loss decides after these two: it counts images, so that on a long tail it speaks for the
+# large classes, and who asks for one of these asks for the others.
+BALANCED_TOP1 = Metric(
+    name="balanced_top1",
+    words="balanced accuracy",
+    unit=POINTS,
+    larger_is_better=True,
+    margin=0.005,
+    short="balanced",
+    over_classes=True,
+    ties_by="nll_refined",
+)
+MACRO_F1 = Metric(
+    name="macro_f1",
+    words="macro-F1",
+    unit=POINTS,
+    larger_is_better=True,
+    margin=0.005,
+    over_classes=True,
+    ties_by="nll_refined",
+)
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric for metric in (TOP1, NLL, NLL_REFINED, BALANCED_TOP1, MACRO_F1)
+}
 """All metrics by which a run may be searched and judged, by name."""
 ALWAYS = (TOP1, NLL, NLL_REFINED)
 """Metrics that are shown in every run."""
@@ -291,7 +318,10 @@ def score(metrics: Mapping[str, float], *, metric: str, num_val: int) -> float |
     if entry.ties_by is None:
         return value
     loss = metrics[f"val/{entry.ties_by}"]
-    return value - 0.5 / num_val * loss / (1.0 + loss)
+    # An image of the largest of K classes is worth 1 / (K n) of a mean over classes, where n is
+    # the size of that class; neither K nor n is more than the number of images.
+    least = 1.0 / num_val**2 if entry.over_classes else 1.0 / num_val
+    return value - 0.5 * least * loss / (1.0 + loss)
 
 
 def error_over_images(metrics: Mapping[str, float], *, metric: str, num_images: int) -> float:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
 from search.records.files import read_json
-from search.records.metrics import NLL, TOP1, Metric, decided_by
+from search.records.metrics import BALANCED_TOP1, MACRO_F1, NLL, TOP1, Metric, decided_by
 from search.records.trials import Trial
 from search.stages.experiment import confirm_roles, longer_recipe
 from search.verdict.confirmation import FREE_ROLES, FROZEN_ROLES, SeedResult, confirm
@@ -85,10 +85,7 @@ def confirmed(by_role: ByRole, plan: Plan, config: RunConfig) -> Confirmed | Non
     """Compare the confirmed recipes on the test images; None if no run reached full length."""
     results = {
         role: {
-            trial.spec.recipe.seed: SeedResult(
-                metrics=trial.records[-1].metrics,
-                images=read_predictions(config.path, trial, plan.data.num_test),
-            )
+            trial.spec.recipe.seed: read_result(config.path, trial, plan.data.num_test)
             for trial in trials
             if trial.is_full_length
         }
@@ -128,17 +125,12 @@ def _results(
     trials: Sequence[Trial], measured: str, plan: Plan, config: RunConfig
 ) -> dict[int, SeedResult]:
     """Return by seed what full-length runs measured as ``test_<measured>/...`` beside their own."""
-    found = {
-        trial.spec.recipe.seed: (trial, metrics)
-        for trial in trials
-        if trial.is_full_length and (metrics := _measured_as(measured, trial))
-    }
     return {
-        seed: SeedResult(
-            metrics=metrics,
-            images=read_predictions(config.path, trial, plan.data.num_test, measured=measured),
+        trial.spec.recipe.seed: read_result(
+            config.path, trial, plan.data.num_test, measured=measured
         )
-        for seed, (trial, metrics) in found.items()
+        for trial in trials
+        if trial.is_full_length and _measured_as(measured, trial)
     }
 
 
@@ -148,30 +140,41 @@ def _measured_as(measured: str, trial: Trial) -> dict[str, float]:
     return {f"test/{m.removeprefix(part)}": v for m, v in metrics.items() if m.startswith(part)}
 
 
-def read_predictions(
-    run_dir: Path, trial: Trial, num_images: int, *, measured: str = ""
-) -> dict[str, NDArray[np.float64]]:
-    """Read top-1 (1 or 0) and log-loss of each test image, in the order of the dataset.
+def read_result(run_dir: Path, trial: Trial, num_images: int, *, measured: str = "") -> SeedResult:
+    """Read what a run of the confirm stage measured on the test images, and on each of them.
+
+    Values of each image are missing where a run of an older version did not keep them.
 
     Args:
         run_dir: The run's directory.
         trial: Of its confirm stage.
         num_images: Test images.
         measured: What is read in place of the weights that ship: ``raw`` for the raw weights, or
-            a role of `FROZEN_ROLES`; empty where the run was made before these were kept.
+            a role of `FROZEN_ROLES`.
     """
+    metrics = _measured_as(measured, trial) if measured else trial.records[-1].metrics
     packed = _packed(run_dir, trial)
     # Without an average, the raw weights are those that ship.
     is_shipped = measured == "raw" and trial.spec.recipe.strengths.ema_decay == 0.0
     prefix = f"{measured}_" if measured and not is_shipped else ""
-    if f"{prefix}nll" not in packed:
-        return {}
-    bits = np.frombuffer(base64.b64decode(packed[f"{prefix}correct"]), dtype=np.uint8)
-    nll = np.frombuffer(base64.b64decode(packed[f"{prefix}nll"]), dtype="<f2")
-    return {
-        TOP1.on("test"): np.unpackbits(bits, count=num_images).astype(np.float64),
-        NLL.on("test"): nll.astype(np.float64),
-    }
+
+    def values(key: str, dtype: str) -> NDArray[np.float64]:
+        found = np.frombuffer(base64.b64decode(packed[f"{prefix}{key}"]), dtype=dtype)
+        return found.astype(np.float64)
+
+    images: dict[str, NDArray[np.float64]] = {}
+    if f"{prefix}nll" in packed:
+        bits = np.frombuffer(base64.b64decode(packed[f"{prefix}correct"]), dtype=np.uint8)
+        right = np.unpackbits(bits, count=num_images)
+        images |= {TOP1.on("test"): right.astype(np.float64), NLL.on("test"): values("nll", "<f2")}
+    for metric in (BALANCED_TOP1, MACRO_F1):
+        if f"{prefix}{metric.name}" in packed:
+            images[metric.on("test")] = values(metric.name, "<f4")
+    return SeedResult(
+        metrics=metrics,
+        images=images,
+        classes=_indices(packed["label"]) if "label" in packed else None,
+    )
 
 
 def advised_confusion(by_role: ByRole, plan: Plan, config: RunConfig) -> Confusion | None:

@@ -6,7 +6,7 @@ directory only.
 
 from collections.abc import Iterable
 
-from search.records.metrics import METRICS, NLL, Metric
+from search.records.metrics import METRICS, NLL, TOP1, Metric
 
 RANK_METRIC = "rank/pct_at_stop"
 LEVELS = ("reference", "best", "none")
@@ -15,28 +15,29 @@ DECIMALS = 4
 """Decimals of numbers that are no metric; MLflow's pages print all digits of a number."""
 
 
-def epoch_metrics(levels: Iterable[str] = ()) -> tuple[str, ...]:
+def epoch_metrics(levels: Iterable[str] = (), metric: Metric = TOP1) -> tuple[str, ...]:
     """List the names of the metrics that a trial logs at each epoch.
 
-    A metric that may decide a dial is logged for every split and for all weights, one that only
-    stands for another for validation images.
+    Top-1 and the metric that decides first are logged for every split and for all weights, all
+    others for validation images.
 
     Args:
         levels: Names of the averages that the trial measures beside its own.
+        metric: The metric that decides first.
     """
     names = [metric.on("val") for metric in METRICS.values()]
-    for metric in _deciding():
-        names += [metric.on(where) for where in ("val_raw", "val_ema", "clean_train", "test")]
-        names += [metric.on(f"val.{level}") for level in levels]
+    for shown in _deciding(metric):
+        names += [shown.on(where) for where in ("val_raw", "val_ema", "clean_train", "test")]
+        names += [shown.on(f"val.{level}") for level in levels]
     return (*names, NLL.on("clean_train"), NLL.on("test"), "train/loss")
 
 
-def bests() -> dict[str, Metric]:
+def bests(metric: Metric = TOP1) -> dict[str, Metric]:
     """Return the metrics whose best value so far is logged for search trials, by reported name.
 
     MLflow's table of runs shows last values only.
     """
-    return {metric.on("val"): metric for metric in (*_deciding(), NLL)}
+    return {held.on("val"): held for held in (*_deciding(metric), NLL)}
 
 
 def best_name(metric: Metric) -> str:
@@ -57,8 +58,8 @@ def search_best_name(metric: Metric) -> str:
 def metric_keys(metric: Metric, searched_by: Metric) -> tuple[str, ...]:
     """List all names that a search by one metric may log, where ``metric`` decides first."""
     return (
-        *epoch_metrics(LEVELS),
-        *(best_name(held) for held in bests().values()),
+        *epoch_metrics(LEVELS, metric),
+        *(best_name(held) for held in bests(metric).values()),
         *dict.fromkeys((final_name(metric), final_name(searched_by))),
         RANK_METRIC,
     )
@@ -70,5 +71,5 @@ def rounded(name: str, value: float) -> float:
     return round(value, metric.unit.kept_decimals if metric else DECIMALS)
 
 
-def _deciding() -> list[Metric]:
-    return [metric for metric in METRICS.values() if metric.stands_for is None]
+def _deciding(metric: Metric) -> list[Metric]:
+    return list(dict.fromkeys((TOP1, metric)))

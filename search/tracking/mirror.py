@@ -123,7 +123,7 @@ class Mirror:
         if status == "RUNNING" and child.status != status:
             self.store.reopen_run(child.run_id)
             child.status = status
-        metrics = list(trial_fields.points(trial, after=child.epoch))
+        metrics = list(trial_fields.points(trial, after=child.epoch, metric=self.told.metric))
         if not child.has_final:
             metrics += trial_fields.final_points(trial, self._finals)
         params: Mapping[str, str] = {}

@@ -181,14 +181,19 @@ def fixed_point(value: float) -> str:
     return f"{value:.6f}" if value == 0 or abs(value) >= 1e-4 else f"{value:.10f}"
 
 
-def points(trial: Trial, *, after: int) -> Iterator[Point]:
+def points(trial: Trial, *, after: int, metric: Metric = TOP1) -> Iterator[Point]:
     """Yield the points of all metrics that were reported after epoch ``after``.
 
     Values that are not finite are left out, as the store would turn infinity into 1.8e308. A point
     has the time of its record, so that sending it twice stores it once.
+
+    Args:
+        trial: The trial.
+        after: Last epoch that the store has.
+        metric: The metric that decides first.
     """
     best: dict[str, float] = {}
-    keys, of_search = set(epoch_metrics(trial.spec.ema_levels)), bests()
+    keys, of_search = set(epoch_metrics(trial.spec.ema_levels, metric)), bests(metric)
     if trial.spec.stage in _COMPARED:
         keys.add(_TRAIN_S)
     for record in trial.records:

@@ -46,13 +46,13 @@ from tests.support import finished_run
 from trainable.run_spec import RunSpec
 
 NUM_TEST = 500
-BALANCED = Metric(
-    name="balanced_top1",
-    words="balanced top-1",
+SHARE = Metric(
+    name="class_share",
+    words="share by class",
     unit=POINTS,
     larger_is_better=True,
     margin=0.005,
-    kind="balanced accuracy",
+    kind="share",
     ties_by="nll_refined",
     then=("nll_refined", "nll"),
 )
@@ -76,10 +76,10 @@ def measure(spec: RunSpec, epoch: int) -> Mapping[str, float]:
             "top1": 0.99 if is_seen else 0.80 + 0.5 * smoothing + 0.004 * luck,
             "nll": 0.5,
             "nll_refined": 0.5,
-            "balanced_top1": 0.99 if is_seen else 0.80 - 0.5 * smoothing + 0.004 * luck,
+            "class_share": 0.99 if is_seen else 0.80 - 0.5 * smoothing + 0.004 * luck,
             "angle": 1.0 if is_seen else 10.0 + 50.0 * smoothing + 0.2 * luck,
         }
-        values |= {"balanced_top1_se": 0.004, "angle_se": 0.3, "nll_refined_se": 0.05}
+        values |= {"class_share_se": 0.004, "angle_se": 0.3, "nll_refined_se": 0.05}
         found |= {f"{part}{which}/{name}": v for which in weights for name, v in values.items()}
     return found
 
@@ -193,11 +193,11 @@ def run(tmp_path: Path, metric: str) -> Ran:
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ran]]:
     """A run by top-1, and one by each metric that only this module declares."""
     with pytest.MonkeyPatch.context() as patch:
-        for metric in (BALANCED, ANGLE):
+        for metric in (SHARE, ANGLE):
             patch.setitem(METRICS, metric.name, metric)
         found = {
             name: run(tmp_path_factory.mktemp(name), name)
-            for name in ("top1", BALANCED.name, ANGLE.name)
+            for name in ("top1", SHARE.name, ANGLE.name)
         }
         yield found
         for one in found.values():
@@ -209,7 +209,7 @@ def smoothing_dial(one: Ran) -> Any:
     return dial
 
 
-OWN = [BALANCED, ANGLE]
+OWN = [SHARE, ANGLE]
 each_own = pytest.mark.parametrize("metric", OWN, ids=[metric.name for metric in OWN])
 
 
@@ -240,7 +240,7 @@ def test_selection_picks_by_it(ran: dict[str, Ran], metric: Metric) -> None:
 def test_the_dials_are_decided_by_it(ran: dict[str, Ran], metric: Metric) -> None:
     dial = smoothing_dial(ran[metric.name])
     assert (dial.turn, dial.decided_by) == ("down", metric.on("val"))
-    truth = {BALANCED: 0.5, ANGLE: -50.0}[metric] * (0.1 - dial.recommended)
+    truth = {SHARE: 0.5, ANGLE: -50.0}[metric] * (0.1 - dial.recommended)
     effect = dial.effect[metric.on("val")]
     assert effect.ci95[0] < truth < effect.ci95[1]
     assert metric.sign * effect.mean > metric.margin
@@ -260,8 +260,8 @@ def test_it_is_confirmed_and_exported_by(ran: dict[str, Ran], metric: Metric) ->
 
 @pytest.mark.parametrize(
     ("metric", "effect"),
-    [(BALANCED, r" \+[45]\.\d points \["), (ANGLE, r" -[45]\.\d\d degrees \[")],
-    ids=["balanced_top1", "angle"],
+    [(SHARE, r" \+[45]\.\d points \["), (ANGLE, r" -[45]\.\d\d degrees \[")],
+    ids=["class_share", "angle"],
 )
 def test_terminal_and_report_say_it_in_its_unit(
     ran: dict[str, Ran], metric: Metric, effect: str
@@ -299,7 +299,7 @@ def test_mlflow_holds_it_in_its_direction(
     (parent,) = [r for r in runs if r.data.tags.get("role") == "search"]
     children = {r.data.tags["trial_id"]: r.data for r in runs if "trial_id" in r.data.tags}
     best = one.analysis.best.strengths.label_smoothing
-    truth = metric.sign * abs({BALANCED: 0.5, ANGLE: 50.0}[metric] * (0.1 - best))
+    truth = metric.sign * abs({SHARE: 0.5, ANGLE: 50.0}[metric] * (0.1 - best))
     assert parent.data.metrics[f"confirmed/gain_{metric.name}"] == pytest.approx(truth, rel=0.1)
     assert parent.data.metrics["effect/label_smoothing"] == pytest.approx(truth, rel=0.1)
     assert parent.data.metrics[f"confirmed/best_{metric.name}"] == pytest.approx(
@@ -330,7 +330,8 @@ def test_an_unknown_metric_is_refused_in_one_line_that_names_the_known_ones(
     asked: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], ran: dict[str, Ran]
 ) -> None:
     line = (
-        f"`metric` must be one of top1, nll, nll_refined, balanced_top1, angle, but got {asked!r}."
+        "`metric` must be one of top1, nll, nll_refined, balanced_top1, macro_f1, class_share, "
+        f"angle, but got {asked!r}."
     )
     with pytest.raises(InputError) as caught:
         finished_run.a_config(tmp_path, metric=asked)
@@ -340,14 +341,15 @@ def test_an_unknown_metric_is_refused_in_one_line_that_names_the_known_ones(
         assert capsys.readouterr().err.strip() == line
 
 
-@pytest.mark.parametrize("asked", ["balanced_top1", "val/balanced_top1"])
+@pytest.mark.parametrize("asked", ["class_share", "val/class_share"])
 def test_a_metric_may_be_asked_for_with_or_without_its_part(
     asked: str, tmp_path: Path, ran: dict[str, Ran]
 ) -> None:
-    assert finished_run.a_config(tmp_path, metric=asked).metric == "val/balanced_top1"
+    assert finished_run.a_config(tmp_path, metric=asked).metric == "val/class_share"
 
 
 def test_the_help_names_every_metric(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--help"]) == 0
     words = " ".join(capsys.readouterr().out.split())
-    assert "What the search optimises on validation images: top1, nll, nll_refined." in words
+    shipped = "top1, nll, nll_refined, balanced_top1, macro_f1."
+    assert f"What the search optimises on validation images: {shipped}" in words
