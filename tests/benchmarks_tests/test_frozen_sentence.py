@@ -76,3 +76,10 @@ def test_it_is_rarely_false_and_found_where_it_is_true() -> None:
     assert sum("better on" in said for said in equal) <= 9
     worse = [sentence(-3.0, 1200, seed) for seed in range(20)]
     assert sum(map(bool, worse)) >= 15
+
+
+def test_runs_that_were_too_short_do_not_speak_for_longer_ones() -> None:
+    found = confirmed({"probe": (-0.2, -0.1)})
+    said = frozen_sentence(found, too_short=True)
+    assert said.startswith("Fine-tuning for so few epochs does not pay: ")
+    assert frozen_sentence(found).startswith("Fine-tuning does not pay: ")

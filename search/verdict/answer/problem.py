@@ -38,12 +38,19 @@ def first_sentence(
         confirmed: The confirmation, or None if there was none.
         metric: The metric that decides.
     """
-    said = [frozen_sentence(confirmed, metric), problem_sentence(fit, dials)]
+    said = [
+        frozen_sentence(confirmed, metric, too_short=fit.reference == "undertrained"),
+        problem_sentence(fit, dials),
+    ]
     return " ".join(filter(None, said))
 
 
-def frozen_sentence(confirmed: Confirmed | None, metric: Metric = TOP1) -> str:
+def frozen_sentence(
+    confirmed: Confirmed | None, metric: Metric = TOP1, *, too_short: bool = False
+) -> str:
     """Say that a classifier on frozen features is as good as the advised recipe; else empty.
+
+    Of runs that were too short it says so, for with more epochs fine-tuning may pay.
 
     It is as good if the 95 % interval of what the advised recipe gains over it ends below the
     metric's margin, and better if it ends below zero. Either is false with a probability of at most
@@ -62,7 +69,8 @@ def frozen_sentence(confirmed: Confirmed | None, metric: Metric = TOP1) -> str:
         return ""
     role = min(as_good, key=lambda role: gains[role].mean)
     words = "better" if gains[role].ci95[1] < 0.0 else "as good"
-    return f"Fine-tuning does not pay: {_FROZEN[role]} {words} on test images."
+    what = "Fine-tuning for so few epochs" if too_short else "Fine-tuning"
+    return f"{what} does not pay: {_FROZEN[role]} {words} on test images."
 
 
 def problem_sentence(fit: Fit, dials: Sequence[Dial]) -> str:
