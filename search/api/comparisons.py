@@ -15,12 +15,6 @@ from search.report.render import Table
 from spaces.errors import InputError
 
 FILE = "verdict.json"
-_TURNS = {
-    "take the best's": "take",
-    "keep yours": "keep",
-    "no difference": "leave",
-    "not decided": "inconclusive",
-}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,7 +86,7 @@ class _Factor:
     turn: str
     reference: str
     best: str
-    advised: str
+    recommended: str
     effect: Mapping[str, _Effect]
 
 
@@ -107,7 +101,7 @@ class _Said:
 
     sentence: str
     metric: _Metric
-    factors: tuple[_Factor, ...]
+    dials: tuple[_Factor, ...]
     advised: Mapping[str, Any]
 
 
@@ -130,7 +124,7 @@ def read_comparison(path: Path) -> Comparison:
         path=path,
         sentence=said.sentence,
         dials=MappingProxyType(
-            {factor.name: _difference(factor, said.metric.read_from) for factor in said.factors}
+            {factor.name: _difference(factor, said.metric.read_from) for factor in said.dials}
         ),
         advised=MappingProxyType(dict(said.advised)),
         advised_file=next(iter(sorted(path.glob("advised.*")))),
@@ -142,10 +136,10 @@ def _difference(factor: _Factor, metric: str) -> Difference:
     effect = factor.effect.get(metric)
     return Difference(
         name=factor.name,
-        turn=_TURNS[factor.turn],
+        turn=factor.turn,
         reference=factor.reference,
         best=factor.best,
-        recommended=factor.best if factor.advised == "best" else factor.reference,
+        recommended=factor.recommended,
         interval=None if effect is None else effect.ci95,
     )
 

@@ -13,9 +13,9 @@ import search
 from search.api.arguments import CompareArguments, Texts, kinds_of
 from search.api.comparisons import read_comparison
 from search.cli import cli
-from search.commands.compare.answer.sentences import TURNS
+from search.commands.compare.answer.sentences import WORDS
 from search.commands.compare.answer.verdict import verdict_of
-from search.commands.compare.answer.written import to_dict
+from search.commands.compare.answer.written import TURNS, to_dict
 from search.records.files import write_json
 from search.records.home import Home
 from spaces.errors import InputError
@@ -69,7 +69,8 @@ def test_a_comparison_says_what_its_files_say(directory: Path) -> None:
     assert (turns["helps"], turns["hurts"]) == ("take", "keep")
     assert set(turns.values()) <= {"take", "keep", "leave", "inconclusive"}
     assert (found.dials["helps"].recommended, found.dials["hurts"].recommended) == ("1", "0")
-    for factor in said["factors"]:
+    assert said["schema"] == "compare/1"
+    for factor in said["dials"]:
         effect = factor["effect"]["{dir}/r.json:accuracy"]
         assert found.dials[factor["name"]].interval == pytest.approx(effect["ci95"])
     assert found.sentence == said["sentence"] == str(found)
@@ -81,10 +82,9 @@ def test_a_comparison_says_what_its_files_say(directory: Path) -> None:
     assert "<script" not in page
 
 
-def test_every_outcome_has_a_turn(directory: Path) -> None:
-    from search.api import comparisons
-
-    assert set(comparisons._TURNS) == set(TURNS.values())
+def test_every_outcome_has_a_turn_and_words() -> None:
+    assert set(TURNS) == set(WORDS)
+    assert sorted(TURNS.values()) == ["inconclusive", "keep", "leave", "take"]
 
 
 def test_a_comparison_is_no_search_and_a_search_no_comparison(directory: Path) -> None:

@@ -86,11 +86,12 @@ def test_the_planted_difference_is_found_and_written_out(
 ) -> None:
     run, _ = interrupted
     verdict = json.loads((run / "verdict.json").read_text())
-    turns = {factor["name"]: factor["turn"] for factor in verdict["factors"]}
+    turns = {dial["name"]: dial["turn"] for dial in verdict["dials"]}
+    assert verdict["schema"] == "compare/1"
     assert set(turns) == {"alpha", "shuffle", "schedule.name"}
-    assert turns["alpha"] == "take the best's"
-    assert turns["shuffle"] != "take the best's"
-    assert turns["schedule.name"] != "take the best's"
+    assert turns["alpha"] == "take"
+    assert turns["shuffle"] != "take"
+    assert turns["schedule.name"] != "take"
     advised = json.loads((run / "advised.json").read_text())
     assert advised["alpha"] == 0.0001
     assert advised["epochs"] == 5
@@ -152,9 +153,9 @@ def test_a_penalty_that_is_too_large_is_found_in_a_classifier_of_digits(tmp_path
     assert main(words(tmp_path, script=SGD)) == 0
     run = tmp_path / "runs" / "digits"
     verdict = json.loads((run / "verdict.json").read_text())
-    turns = {factor["name"]: factor["turn"] for factor in verdict["factors"]}
+    turns = {dial["name"]: dial["turn"] for dial in verdict["dials"]}
     # A penalty of 0.1 leaves a linear model of digits far too small.
-    assert turns["alpha"] == "take the best's"
+    assert turns["alpha"] == "take"
     text = (run / "advised.yaml").read_text()
     assert text.startswith("# Advised by the comparison digits")
     assert yaml.safe_load(text)["alpha"] == 0.0001

@@ -3,7 +3,7 @@
 from functools import partial
 
 from search.commands.compare.answer.number_text import digits_of, effect_words
-from search.commands.compare.answer.sentences import TURNS
+from search.commands.compare.answer.sentences import WORDS
 from search.commands.compare.answer.verdict import Verdict
 from search.commands.compare.asked.factors import BEST, REFERENCE
 from search.report.figures.catalogue import Figure
@@ -45,7 +45,7 @@ def factors_figure(verdict: Verdict) -> Figure:
                 )
             )
         change = f"{_short(factor.words(REFERENCE))} → {_short(factor.words(BEST))}"
-        words = f"{TURNS[found.outcome]} · {change}"
+        words = f"{WORDS[found.outcome]} · {change}"
         rows.append(Row(label=found.name, words=words, cells=tuple(cells)))
     return Figure(
         name=NAME,

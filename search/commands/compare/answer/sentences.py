@@ -10,7 +10,7 @@ from search.verdict.effects import Effect
 from search.verdict.schema import Estimate
 from search.verdict.wording import count, listed, runs_range
 
-TURNS = {
+WORDS = {
     "helps": "take the best's",
     "hurts": "keep yours",
     "same": "no difference",
@@ -66,7 +66,7 @@ def rows(verdict: Verdict) -> list[dict[str, str]]:
     return [
         {
             "factor": factor.name,
-            "what to do": TURNS[found.outcome],
+            "what to do": WORDS[found.outcome],
             "yours": cut(factor.words(REFERENCE)),
             "best": cut(factor.words(BEST)),
             metric.words: effect_words(found.effects[verdict.request.metrics[0]], metric),

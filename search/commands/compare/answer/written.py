@@ -3,12 +3,14 @@
 from typing import Any
 
 from search.commands.compare.answer.number_text import cut
-from search.commands.compare.answer.sentences import TURNS, sentence
+from search.commands.compare.answer.sentences import WORDS, sentence
 from search.commands.compare.answer.verdict import Verdict
 from search.commands.compare.asked.factors import BEST, REFERENCE
 from search.recipes.yaml_file import comment_block
 
-SCHEMA = "comparison/1"
+SCHEMA = "compare/1"
+TURNS = {"helps": "take", "hurts": "keep", "same": "leave", "open": "inconclusive"}
+"""Turn for each outcome of a factor; people read `sentences.WORDS`."""
 
 
 def advised_text(verdict: Verdict) -> str:
@@ -22,7 +24,7 @@ def advised_text(verdict: Verdict) -> str:
         lines.append(f"It is the {better} as a whole, which did better on fresh seeds.")
     for factor, found in verdict.factors:
         level = BEST if found.takes_best else REFERENCE
-        why = f": {TURNS[found.outcome]}"
+        why = f": {WORDS[found.outcome]}"
         if better:
             level, why = BEST if better == "best" else REFERENCE, ""
         lines.append(f"{found.name} = {cut(factor.words(level))}{why}")
@@ -43,12 +45,14 @@ def to_dict(verdict: Verdict) -> dict[str, Any]:
             "margin": metric.margin,
         },
         "sentence": sentence(verdict),
-        "factors": [
+        "dials": [
             {
                 "name": factor.name,
+                "strength": factor.name,  # As in a search's, so that one reader serves both.
                 "keys": list(factor.reference),
                 "reference": factor.words(REFERENCE),
                 "best": factor.words(BEST),
+                "recommended": factor.words(BEST if known.takes_best else REFERENCE),
                 "turn": TURNS[known.outcome],
                 "decided_by": None
                 if known.outcome == "open"
