@@ -51,9 +51,7 @@ def run(tmp_path: Path) -> Path:
 def gone_on_with(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
     """The runs that everything was in order for; none is really gone on with."""
     configs: list[RunConfig] = []
-    monkeypatch.setattr(
-        pipeline, "_work", lambda job, config, plan, dataset: configs.append(config)
-    )
+    monkeypatch.setattr(pipeline, "_work", lambda job, config, *others: configs.append(config))
     return configs
 
 
