@@ -34,9 +34,9 @@ _NOT_OURS = re.compile(
     # MLflow asks who is logged in, where nobody can be, and measures charts while it lays them out.
     r"/mlflow/users/current|ResizeObserver loop"
 )
-_HALF_LAID_OUT = re.compile(r"attribute \w+: .*NaN")
-"""Where a chart is drawn before it has a size, on a busy machine: the browser says so of the script
-that draws it."""
+_HALF_LAID_OUT = re.compile(r"attribute \w+: .*(NaN|A negative value is not valid)")
+"""Where a chart is drawn before it has a size, or a smaller one than its margins, on a busy
+machine: the browser says so of the script that draws it."""
 _MLFLOW_SCRIPT = re.compile(r"^https?://[^/]+/static-files/static/js/[^?]*\.js")
 _LINES_OF = """
 element => {
@@ -207,6 +207,16 @@ def rows_of(table: "Locator") -> list[list[str]]:
         (
             'Error: <path> attribute d: Expected number, "M NaN 0".',
             "http://recipe.localhost:5000/get-artifact?path=report.html&run_uuid=1",
+            False,
+        ),
+        (
+            'Error: <rect> attribute height: A negative value is not valid. ("-0.79")',
+            "http://recipe.localhost:5008/static-files/static/js/2777.654c3d39.chunk.js",
+            True,
+        ),
+        (
+            'Error: <rect> attribute height: A negative value is not valid. ("-0.79")',
+            "file:///tmp/runs/r1/report.html",
             False,
         ),
         (
