@@ -1,5 +1,6 @@
 """Display of progress that changes in place: a line in a terminal, or a console of its own kind."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,15 +38,15 @@ class Live(Protocol):
         """Take it away, or leave it as it is at the end."""
 
 
-class LiveConsole(Console):
+class LiveConsole(Console, ABC):
     """A console that shows progress in place by itself, as in a cell of a notebook.
 
     Its user may interrupt a run as often as he likes: the process is not ours to end.
     """
 
+    @abstractmethod
     def live(self) -> Live:
         """Return the display of this console."""
-        raise NotImplementedError
 
 
 class _TerminalLine:

@@ -110,18 +110,21 @@ def ending(
 
 
 def _ways(verdict: Verdict) -> Iterator[tuple[list[Entry], Sequence[Form], bool]]:
-    """List the forms of gains, settings and the next step, from the longest to the shortest."""
+    """List the forms of gains, settings and the next step, from the longest to the shortest.
+
+    A command that can be copied is worth less than the effect of what is sure, and more than the
+    remarks on a gain.
+    """
     found = gains(verdict.confirmed, METRICS[verdict.metric])
     full = _labelled("Gain", [gain.text for gain in found])
     short = _labelled("Gain", [gain.short for gain in found])
-    return iter(
-        [
-            *((full, forms, True) for forms in _FORMS),
-            (short, _FORMS[-1], True),
-            (short, _FORMS[-1], False),
-            ([], _FORMS[-1], False),  # The table of test results has the values themselves.
-        ]
-    )
+    *with_effects, names = _FORMS
+    for is_whole in (True, False):
+        for gained in (full, short):
+            yield from ((gained, forms, is_whole) for forms in with_effects)
+    yield short, names, True
+    yield short, names, False
+    yield [], names, False  # The table of test results has the values themselves.
 
 
 def _on_test(verdict: Verdict) -> list[Entry]:
