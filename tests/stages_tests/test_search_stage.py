@@ -133,6 +133,26 @@ def test_reruns_share_split_and_seed_within_a_round_and_differ_between_rounds(
     assert {seed for _, _, seed in seeds}.isdisjoint({REFERENCE.seed})
 
 
+@pytest.mark.parametrize("later", [0.1, 0.5, 0.9])
+def test_scores_of_a_later_round_do_not_change_who_takes_part_in_it(
+    tmp_path: Path, later: float
+) -> None:
+    """A contender that falls behind in the second round does not let a third one into it."""
+
+    def metrics(trial: Trial, epoch: int) -> Mapping[str, float]:
+        found = heavy_is_better_late(trial, epoch)
+        if trial.spec.role == RERUN and trial.spec.block == 1:
+            return saturating(quality=later, speed=1.0, epoch=epoch)
+        return found
+
+    journal = Journal(tmp_path)
+    conductor = Conductor(journal, [lambda: search_stage(journal, tmp_path)])
+    replay(conductor, metrics, num_workers=2)
+    journal.close()
+    again = [t.spec.block for t in journal.of_stage("search") if t.spec.role == RERUN]
+    assert again == [0, 0, 0, 1, 1]
+
+
 def test_the_same_seed_gives_the_same_trials_in_the_same_order(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
