@@ -25,7 +25,7 @@ import numpy.typing as npt
 from benchmarks.planted.markdown import row, share
 from search.records.metrics import TOP1, Metric
 from search.verdict.answer.advised_value import advised_value
-from search.verdict.design import Factors, cells
+from search.verdict.design import AVERAGES, Factors, cells
 from search.verdict.dials import decide
 from search.verdict.effects import Run
 from search.verdict.judgement import Look
@@ -36,7 +36,7 @@ from spaces.task import Task
 Floats = npt.NDArray[np.float64]
 
 TRAJECTORY = ("label_smoothing", "weight_decay", "drop_path_rate", "warmup_fraction")
-FACTORS = Factors(trajectory=TRAJECTORY, ema=True, unchanged=())
+FACTORS = Factors(trajectory=TRAJECTORY, within=(AVERAGES,), unchanged=())
 REFERENCE = dict(zip((*TRAJECTORY, "ema_decay"), (0.1, 4.0, 0.1, 0.2, 0.98), strict=True))
 BEST = dict.fromkeys(REFERENCE, 0.0)
 TASK = Task(

@@ -31,7 +31,7 @@ from search.records.metrics import ALWAYS
 from search.stages.analysis import decide_dials, is_decided_by
 from search.stages.experiment import experiment_factors
 from search.verdict.blocked_model import t_quantile
-from search.verdict.design import EMA_FACTOR
+from search.verdict.design import AVERAGES, EMA_FACTOR
 from search.verdict.effects import Effect, Run, trajectory_level
 from search.verdict.fit_evidence import FitEvidence
 from search.verdict.fit_state import fit_state, is_undertrained
@@ -285,7 +285,7 @@ def block_effects(recorded: Recorded, strength: str, metric: str) -> dict[int, f
     """The effect in each block: mean at the best's level less mean at the reference's."""
     what = experiment_factors(recorded.plan, recorded.best)
     everything = [run for runs in recorded.blocks.values() for run in runs]
-    level = trajectory_level(everything, ema=what.ema)
+    level = trajectory_level(everything, ema=AVERAGES in what.within)
     found = {}
     for block, runs in recorded.blocks.items():
         whole = [run for run in runs if not run.diverged]

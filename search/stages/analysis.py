@@ -29,7 +29,7 @@ from search.stages.simpler import (
 )
 from search.verdict.confirmation import choose_export
 from search.verdict.confusion import Confusion
-from search.verdict.design import EMA_FACTOR, Factors
+from search.verdict.design import AVERAGES, EMA_FACTOR, Factors
 from search.verdict.dials import decide
 from search.verdict.effects import Effect, Run
 from search.verdict.fit_evidence import LONGER
@@ -108,7 +108,7 @@ def analyse(journal: Journal, plan: Plan, config: RunConfig) -> Analysis:
         because = "it has not been run itself: an older version confirmed this run"
     recipes = confirm_roles(plan, best, advice.recipe)
     interactions = strong_interactions(
-        estimate_interactions(runs, what.trajectory, ema=what.ema, metric=first),
+        estimate_interactions(runs, what.trajectory, ema=AVERAGES in what.within, metric=first),
         effects,
         reference=plan.dial_values(plan.reference),
         best=plan.dial_values(tried),
@@ -240,7 +240,11 @@ def decide_dials(
     looks, dials = decided(runs, tried)
     effects = {name: dict(of) for name, of in looks[-1].effects.items()}
     has_both = best.strengths.ema_decay > 0.0 and any(NO_AVERAGE in run.metrics for run in runs)
-    if what.ema and has_both and not average_is_worth_it(runs, what.trajectory, first):
+    if (
+        AVERAGES in what.within
+        and has_both
+        and not average_is_worth_it(runs, what.trajectory, first)
+    ):
         raw_weights = without_average(runs, instead_of="best")
         _, off = decided(raw_weights, {**tried, EMA_FACTOR: 0.0})
         dials = with_average_off(dials, {dial.strength: dial for dial in off})

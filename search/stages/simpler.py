@@ -6,7 +6,7 @@ from dataclasses import replace
 from search.plan.plan import Plan
 from search.records.metrics import Metric
 from search.stages.experiment import NO_AVERAGE
-from search.verdict.design import EMA_FACTOR
+from search.verdict.design import AVERAGES, EMA_FACTOR
 from search.verdict.effects import NO_EFFECT, Run, estimate_effects
 from search.verdict.schema import Dial
 from spaces.strengths.registry import known
@@ -36,7 +36,7 @@ def average_is_worth_it(runs: Sequence[Run], names: tuple[str, ...], metric: Met
         metric: The metric that decides.
     """
     held = without_average(runs, instead_of="reference")
-    found = estimate_effects(held, names, ema=True, first=metric).get(EMA_FACTOR, {})
+    found = estimate_effects(held, names, within=[AVERAGES], first=metric)[EMA_FACTOR]
     gain = found.get(metric.on("val"), NO_EFFECT).times(metric.sign)
     return gain.interval(TOLD_APART)[0] > 0.0
 

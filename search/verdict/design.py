@@ -9,10 +9,7 @@ from spaces.task import Task
 from spaces.units import to_effective
 
 (EMA_FACTOR,) = (name for name, s in STRENGTHS.items() if not s.acts_back_on_training)
-"""Name of the strength that does not act back on training (the weight average's decay).
-
-Every run measures both of its levels, so it never enters `cells`.
-"""
+"""Name of the strength that does not act back on training: the decay of the weight average."""
 
 MAX_FACTORS = 16
 """Largest number of two-level factors of `cells`; from 9 factors on a block has 32 runs."""
@@ -22,24 +19,46 @@ RUNS_PER_LOOK = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class WithinRun:
+    """A factor that does not act back on training, so that every run measures both its levels.
+
+    Its effect is the mean over runs of the difference between the two. It costs no run and never
+    enters `cells`.
+
+    Attributes:
+        name: Name of the factor.
+        reference: Name of the measurement at the reference's value, a key of
+            `search.verdict.effects.Run.metrics`.
+        best: Name of the measurement at the best's value.
+    """
+
+    name: str
+    reference: str
+    best: str
+
+
+AVERAGES = WithinRun(name=EMA_FACTOR, reference="reference", best="best")
+"""The decay of the weight average: every run carries the average of both recipes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Factors:
     """The factors that the experiment varies between the reference and the best recipe.
 
     Attributes:
         trajectory: Strengths that change how the weights move; each run has one level of each.
-        ema: Whether the decay of the weight average differs; both averages are measured within
-            every run.
+        within: Factors of which every run measures both levels.
         unchanged: Strengths that do not differ noticeably; they get no effect.
     """
 
     trajectory: tuple[str, ...]
-    ema: bool
+    within: tuple[WithinRun, ...] = ()
     unchanged: tuple[str, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
         """All factors for which an effect is estimated."""
-        return self.trajectory + ((EMA_FACTOR,) if self.ema else ())
+        return self.trajectory + tuple(factor.name for factor in self.within)
 
 
 def factors(reference: Mapping[str, float], best: Mapping[str, float], task: Task) -> Factors:
@@ -61,7 +80,7 @@ def factors(reference: Mapping[str, float], best: Mapping[str, float], task: Tas
     )
     return Factors(
         trajectory=tuple(name for name in changed if name != EMA_FACTOR),
-        ema=EMA_FACTOR in changed,
+        within=(AVERAGES,) if EMA_FACTOR in changed else (),
         unchanged=tuple(name for name in reference if name not in changed),
     )
 

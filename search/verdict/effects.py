@@ -18,7 +18,7 @@ from search.verdict.blocked_model import (
     factor_columns,
     t_quantile,
 )
-from search.verdict.design import EMA_FACTOR
+from search.verdict.design import AVERAGES, WithinRun
 from search.verdict.schema import Estimate, effect_metrics
 
 DROWNED = 10.0
@@ -36,21 +36,21 @@ for log-loss. The 95 % intervals allow for that. Decisions do not, as they ask w
 changes anything on this pool of images; they are tested to be rarely false under that variation.
 """
 
-EMA_BLOCK_PRIOR = 1.0
-"""Prior guess of how much the EMA difference varies between blocks.
+WITHIN_BLOCK_PRIOR = 1.0
+"""Prior guess of how much a difference within runs varies between blocks.
 
 As the ratio of its standard deviation between blocks to that between runs of a block.
 """
 
-EMA_LAGGING_BLOCK_PRIOR = 2.25
-"""The same where one of the averages lags by more than `DROWNED` margins.
+LAGGING_BLOCK_PRIOR = 2.25
+"""The same where one of the two measurements lags by more than `DROWNED` margins.
 
 The difference then is as variable as the accuracy itself, which was recorded to vary up to 2.9
 times as much between blocks as between runs.
 """
 
-EMA_PRIOR_DOF = 3
-"""Weight of the guess `EMA_BLOCK_PRIOR`, in degrees of freedom."""
+WITHIN_PRIOR_DOF = 3
+"""Weight of the guess `WITHIN_BLOCK_PRIOR`, in degrees of freedom."""
 
 PAIRS_DOF = 4
 """Fewest residual degrees of freedom for pair interactions when only asking whether to stop.
@@ -68,8 +68,8 @@ class Run:
         run_id: Name of the trial.
         block: Block it belongs to.
         levels: -1 (reference) or +1 (best) for each trajectory factor.
-        metrics: Final metrics by level of the weight average (``reference``, ``best``, or ``none``
-            for the raw weights), then by name.
+        metrics: Final metrics by measurement, then by name: of the weight averages ``reference``
+            and ``best``, of the raw weights, ``none``, and what further `WithinRun` factors name.
         diverged: Whether training diverged; then its metrics are not used.
     """
 
@@ -135,15 +135,15 @@ def estimate_effects(
     runs: Sequence[Run],
     names: tuple[str, ...],
     *,
-    ema: bool,
+    within: Sequence[WithinRun] = (),
     first: Metric = TOP1,
     least_dof: int = MIN_RESIDUAL_DOF,
 ) -> dict[str, dict[str, Effect]]:
     """Estimate the effect of each strength on each metric from all runs at once.
 
     Trajectory effects are twice the coefficient of the factor, averaged over the levels of the
-    others and measured on the average of `trajectory_level`. The EMA effect is the mean over cells
-    and blocks of the difference best minus reference within a run. Error terms:
+    others and measured on the average of `trajectory_level`. The effect of a factor within runs is
+    the mean over cells and blocks of the difference best minus reference. Error terms:
     `search.verdict.blocked_model`.
 
     A diverged run, or one without a finite value of the metric, is left out of that metric's fit;
@@ -153,15 +153,14 @@ def estimate_effects(
     Args:
         runs: Runs of the experiment, all blocks.
         names: Trajectory factors.
-        ema: Whether the decay of the average is a factor; adds the entry ``ema_decay``.
+        within: Factors of which every run measures both levels; each adds an entry.
         first: Metric that decides the dials first; it also selects the average.
         least_dof: Residual degrees of freedom that pair interactions must leave to be in the model.
     """
-    level = trajectory_level(runs, ema=ema, metric=first)
+    level = trajectory_level(runs, ema=AVERAGES in within, metric=first)
     result: dict[str, dict[str, Effect]] = {name: {} for name in names}
-    block_prior = _ema_block_prior(runs, first)
-    if ema:
-        result[EMA_FACTOR] = {}
+    result |= {factor.name: {} for factor in within}
+    block_priors = {factor.name: _block_prior(runs, factor, first) for factor in within}
     for metric in effect_metrics(first):
         kept, values = outcomes(runs, level, metric)
         levels, blocks = design_of(kept, names)
@@ -173,13 +172,15 @@ def estimate_effects(
             )
             effect = effect_of(found, len(kept), interval=honest)
             result[name][metric] = replace(effect, base=_base(values, effect.mean))
-        if ema:
-            kept, values = _ema_differences(runs, metric)
-            estimate = mean_difference(*design_of(kept, names), values, block_prior=block_prior)
+        for pair in within:
+            kept, values = _differences(runs, pair, metric)
+            estimate = mean_difference(
+                *design_of(kept, names), values, block_prior=block_priors[pair.name]
+            )
             effect = effect_of(estimate, len(kept))
-            averages = [run.metrics["reference"][metric] for run in kept]
-            result[EMA_FACTOR][metric] = replace(
-                effect, base=float(np.mean(averages)) if averages else None
+            measured = [run.metrics[pair.reference][metric] for run in kept]
+            result[pair.name][metric] = replace(
+                effect, base=float(np.mean(measured)) if measured else None
             )
     return result
 
@@ -247,7 +248,7 @@ def mean_difference(
     blocks: npt.NDArray[np.int64],
     values: Floats,
     *,
-    block_prior: float = EMA_BLOCK_PRIOR,
+    block_prior: float = WITHIN_BLOCK_PRIOR,
 ) -> Contrast:
     """Estimate the mean of paired differences ``values`` over cells and blocks, for each column.
 
@@ -256,8 +257,8 @@ def mean_difference(
     a sample of splits: their variation is the error, moderated by the residual with the prior
     ``block_prior``, a guess of the ratio of the standard deviation between blocks to that between
     runs. In simulations with eight runs a block and two to four blocks, 95 % intervals cover at
-    93 % or more up to a true ratio of 3 with `EMA_LAGGING_BLOCK_PRIOR`, and up to 1.25 with
-    `EMA_BLOCK_PRIOR`; where blocks vary less than guessed they are wider than needed.
+    93 % or more up to a true ratio of 3 with `LAGGING_BLOCK_PRIOR`, and up to 1.25 with
+    `WITHIN_BLOCK_PRIOR`; where blocks vary less than guessed they are wider than needed.
     """
     inside = block_columns(blocks)
     # A factor with one level left would be indistinguishable from the mean.
@@ -267,7 +268,7 @@ def mean_difference(
     weights[0] = 1.0
     inflation = 1.0 + block_prior**2 * len(levels) / max(1, inside.shape[1])
     return contrast(
-        model, weights, values, own=inside, prior_dof=EMA_PRIOR_DOF, inflation=inflation
+        model, weights, values, own=inside, prior_dof=WITHIN_PRIOR_DOF, inflation=inflation
     )
 
 
@@ -285,20 +286,20 @@ def outcomes(runs: Sequence[Run], level: str, metric: str) -> tuple[list[Run], F
     return _finite(runs, [run.metrics.get(level, {}).get(metric, math.nan) for run in runs])
 
 
-def _ema_differences(runs: Sequence[Run], metric: str) -> tuple[list[Run], Floats]:
+def _differences(runs: Sequence[Run], factor: WithinRun, metric: str) -> tuple[list[Run], Floats]:
     values = [
-        run.metrics.get("best", {}).get(metric, math.nan)
-        - run.metrics.get("reference", {}).get(metric, math.nan)
+        run.metrics.get(factor.best, {}).get(metric, math.nan)
+        - run.metrics.get(factor.reference, {}).get(metric, math.nan)
         for run in runs
     ]
     return _finite(runs, values)
 
 
-def _ema_block_prior(runs: Sequence[Run], metric: Metric) -> float:
-    """Choose the prior guess of the variation between blocks by how far an average lags."""
-    _, values = _ema_differences(runs, metric.on("val"))
+def _block_prior(runs: Sequence[Run], factor: WithinRun, metric: Metric) -> float:
+    """Choose the prior guess of the variation between blocks by how far one measurement lags."""
+    _, values = _differences(runs, factor, metric.on("val"))
     lags = len(values) > 0 and abs(float(values.mean())) > DROWNED * metric.margin
-    return EMA_LAGGING_BLOCK_PRIOR if lags else EMA_BLOCK_PRIOR
+    return LAGGING_BLOCK_PRIOR if lags else WITHIN_BLOCK_PRIOR
 
 
 def _finite(runs: Sequence[Run], values: Sequence[float]) -> tuple[list[Run], Floats]:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from search.records.metrics import TOP1, Metric
 from search.verdict.blocked_model import MIN_RESIDUAL_DOF
-from search.verdict.design import Factors, blocks_per_look, cells
+from search.verdict.design import Factors, WithinRun, blocks_per_look, cells
 from search.verdict.divergence import Divergence, divergence_by_level
 from search.verdict.effects import PAIRS_DOF, Run, estimate_effects
 from search.verdict.judgement import Look
@@ -48,13 +48,13 @@ class Rounds:
 
     Attributes:
         names: Factors whose levels differ between runs.
-        ema: Whether the decay of the weight average is a factor as well, measured in every run.
+        within: Factors of which every run measures both levels.
         blocks: Blocks of one round.
         runs: Runs of one round.
     """
 
     names: tuple[str, ...]
-    ema: bool = False
+    within: tuple[WithinRun, ...] = ()
     blocks: int
     runs: int
 
@@ -68,7 +68,7 @@ def rounds_of(what: Factors) -> Rounds:
     """Return the rounds of an experiment on the strengths of a recipe."""
     blocks = blocks_per_look(len(what.trajectory))
     runs = blocks * len(cells(what.trajectory, block=0))
-    return Rounds(names=what.trajectory, ema=what.ema, blocks=blocks, runs=runs)
+    return Rounds(names=what.trajectory, within=what.within, blocks=blocks, runs=runs)
 
 
 def looks_at(
@@ -86,7 +86,7 @@ def looks_at(
             seen = list(runs)
         return Look(
             share=schedule.share(number) if number >= schedule.first else 0.0,
-            effects=estimate_effects(seen, rounds.names, ema=rounds.ema, first=first),
+            effects=estimate_effects(seen, rounds.names, within=rounds.within, first=first),
             divergences=divergence_by_level(seen, rounds.names),
         )
 
@@ -149,7 +149,7 @@ def is_enough(
         return False  # What has no value has no effect to go by; counts go on to tell.
     # Take the model with the smaller noise: a strong interaction must not pass for noise.
     models = [
-        estimate_effects(runs, rounds.names, ema=rounds.ema, first=first, least_dof=dof)
+        estimate_effects(runs, rounds.names, within=rounds.within, first=first, least_dof=dof)
         for dof in (MIN_RESIDUAL_DOF, PAIRS_DOF)
     ]
     needed = min(

@@ -38,7 +38,7 @@ def test_a_comparison_of_a_script_has_the_rounds_of_a_search(
     num_factors: int, blocks: int, runs: int
 ) -> None:
     names = tuple(f"f{i}" for i in range(num_factors))
-    of_search = rounds_of(Factors(trajectory=names, ema=False, unchanged=()))
+    of_search = rounds_of(Factors(trajectory=names, unchanged=()))
     assert of_search == Rounds(names=names, blocks=blocks, runs=runs)
     assert rounds_of_layout(Layout(names=names)) == of_search
 
@@ -48,14 +48,14 @@ def test_a_look_sees_the_runs_of_its_rounds_and_the_last_one_sees_all(
     num_factors: int, num_blocks: int
 ) -> None:
     names = tuple(f"f{i}" for i in range(num_factors))
-    rounds = rounds_of(Factors(trajectory=names, ema=False, unchanged=()))
+    rounds = rounds_of(Factors(trajectory=names, unchanged=()))
     runs = runs_of(names, num_blocks, effect=0.05, noise=0.01)
     looks = looks_at(runs, rounds, SCHEDULE)
     whole = num_blocks // rounds.blocks
     assert len(looks) == whole - 1
     for number, look in zip(range(2, whole + 1), looks, strict=True):
         seen = [r for r in runs if number == whole or r.block // rounds.blocks < number]
-        twin = estimate_effects(seen, names, ema=False)
+        twin = estimate_effects(seen, names)
         assert repr(look.effects) == repr(twin)
         assert look.share == SCHEDULE.share(number)
 
@@ -72,7 +72,7 @@ def test_it_is_enough_where_the_runs_left_would_have_to_be_doubled(
     # The twin asks for every number of further rounds whether a last look would turn a factor.
     needed = [
         runs_to_turn(
-            estimate_effects(runs, names, ema=False, least_dof=dof)[name]["val/top1"],
+            estimate_effects(runs, names, least_dof=dof)[name]["val/top1"],
             runs_per_round=size,
             share=SCHEDULE.share(4) * shares(TOP1)["val/top1"],
             num_dials=3,

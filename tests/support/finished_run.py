@@ -13,8 +13,8 @@ from search.plan.plan import DataFacts, Plan
 from search.records.trials import Record, Trial, TrialSpec
 from search.stages.advice import Advice
 from search.stages.analysis import Analysis
+from search.verdict import design
 from search.verdict.confusion import Confusion
-from search.verdict.design import Factors
 from search.verdict.schema import Confirmed, Cost, Dial, Estimate, Fit, Verdict
 from spaces.edges import EdgeWarning
 from spaces.recipe import Recipe
@@ -277,9 +277,9 @@ def an_analysis(dials: tuple[Dial, ...] = DIALS, **changes: Any) -> Analysis:
         tried=BEST.strengths.as_dict(),
         advice=Advice(recipe=ADVISED, reasons={"label_smoothing": "turned down from 0.1"}),
         exported=ADVISED,
-        factors=Factors(
+        factors=design.Factors(
             trajectory=("label_smoothing", "warmup_fraction"),
-            ema=True,
+            within=(design.AVERAGES,),
             unchanged=("weight_decay", "drop_path_rate"),
         ),
         effects={},

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from search.verdict.design import MAX_FACTORS, blocks_per_look, cells, factors
+from search.verdict.design import AVERAGES, MAX_FACTORS, blocks_per_look, cells, factors
 from spaces.strengths.registry import STRENGTHS
 from spaces.strengths.values import Strengths
 from spaces.task import Task
@@ -46,7 +46,7 @@ def test_only_strengths_that_differ_noticeably_in_effective_units_become_factors
     )
     found = factors(PUBLISHED.as_dict(), best.as_dict(), SHORT)
     assert found.trajectory == ("label_smoothing",)
-    assert found.ema
+    assert found.within == (AVERAGES,)
     assert found.unchanged == ("weight_decay", "drop_path_rate", "warmup_fraction")
     assert found.names == ("label_smoothing", "ema_decay")
 
@@ -54,7 +54,7 @@ def test_only_strengths_that_differ_noticeably_in_effective_units_become_factors
 @pytest.mark.parametrize("strengths", [PUBLISHED, Strengths()])
 def test_equal_recipes_have_no_factors(strengths: Strengths) -> None:
     found = factors(strengths.as_dict(), strengths.as_dict(), SHORT)
-    assert (found.trajectory, found.ema, found.unchanged) == ((), False, tuple(STRENGTHS))
+    assert (found.trajectory, found.within, found.unchanged) == ((), (), tuple(STRENGTHS))
 
 
 def raw_weight_decay(pull: float) -> float:

@@ -3,11 +3,12 @@
 import itertools
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from search.verdict.design import cells
+from search.verdict.design import AVERAGES, WithinRun, cells
 from search.verdict.effects import Effect, Run, estimate_effects, trajectory_level
 from search.verdict.schema import effect_metrics
 
@@ -52,7 +53,7 @@ def planted(cell: dict[str, int], average: str, block: int) -> float:
 
 
 def test_planted_effects_come_back_exactly_without_noise() -> None:
-    effects = estimate_effects(experiment(planted), NAMES, ema=True)
+    effects = estimate_effects(experiment(planted), NAMES, within=[AVERAGES])
     for metric in effect_metrics():
         found = {name: effects[name][metric].mean for name in effects}
         assert found == pytest.approx(
@@ -66,15 +67,56 @@ def test_planted_effects_come_back_exactly_without_noise() -> None:
         assert {effect.num_runs for effect in (e[metric] for e in effects.values())} == {16}
 
 
+STATISTICS = WithinRun(name="statistics", reference="best", best="best.statistics")
+
+
+def test_a_further_factor_within_runs_is_their_mean_difference_and_changes_no_other_effect() -> (
+    None
+):
+    gains = np.random.default_rng(1).normal(0.01, 0.005, (2, 8))
+    runs = [
+        replace(
+            run,
+            metrics={
+                **run.metrics,
+                "best.statistics": {
+                    metric: value + gains[run.block, i % 8]
+                    for metric, value in run.metrics["best"].items()
+                },
+            },
+        )
+        for i, run in enumerate(experiment(planted, noise=0.01))
+    ]
+    effects = estimate_effects(runs, NAMES, within=[AVERAGES, STATISTICS])
+    without = estimate_effects(runs, NAMES, within=[AVERAGES])
+    assert {name: effects[name] for name in without} == without
+    for metric in effect_metrics():
+        effect = effects["statistics"][metric]
+        assert effect.mean == pytest.approx(gains.mean())
+        assert effect.base == pytest.approx(np.mean([r.metrics["best"][metric] for r in runs]))
+        assert 0.0 < effect.std_error < 0.005
+        assert effect.num_runs == 16
+
+
+def test_a_factor_within_runs_that_most_did_not_measure_rests_on_the_others() -> None:
+    runs = experiment(planted)
+    for i, run in enumerate(runs[3:5]):
+        gained = {metric: value + 0.01 for metric, value in run.metrics["best"].items()}
+        runs[3 + i] = replace(run, metrics={**run.metrics, "best.statistics": gained})
+    effect = estimate_effects(runs, NAMES, within=[STATISTICS])["statistics"]["val/top1"]
+    assert effect.mean == pytest.approx(0.01)
+    assert effect.num_runs == 2
+
+
 def test_an_effect_is_counted_from_the_mean_at_the_reference_level() -> None:
     runs = experiment(planted)
-    effects = estimate_effects(runs, NAMES, ema=True)
+    effects = estimate_effects(runs, NAMES, within=[AVERAGES])
     for name in NAMES:
         low = [run.metrics["best"]["val/top1"] for run in runs if run.levels[name] == -1]
         assert effects[name]["val/top1"].base == pytest.approx(np.mean(low))
     average = [run.metrics["reference"]["val/top1"] for run in runs]
     assert effects["ema_decay"]["val/top1"].base == pytest.approx(np.mean(average))
-    assert estimate_effects([], NAMES, ema=True)["ema_decay"]["val/top1"].base is None
+    assert estimate_effects([], NAMES, within=[AVERAGES])["ema_decay"]["val/top1"].base is None
 
 
 def test_four_factors_in_half_fractions_come_back_exactly_in_spite_of_every_pair() -> None:
@@ -87,7 +129,7 @@ def test_four_factors_in_half_fractions_come_back_exactly_in_spite_of_every_pair
 
     for num_blocks in (1, 2, 3, 4):
         runs = experiment(truth, names=names, num_blocks=num_blocks)
-        effects = estimate_effects(runs, names, ema=False)
+        effects = estimate_effects(runs, names)
         means = [effects[name]["val/top1"].mean for name in names]
         assert means == pytest.approx([0.02, 0.04, 0.06, 0.08])
 
@@ -96,7 +138,7 @@ def test_a_reference_average_at_chance_does_not_drown_the_other_strengths() -> N
     def truth(cell: dict[str, int], average: str, block: int) -> float:
         return 0.1 if average == "reference" else planted(cell, average, block)
 
-    effects = estimate_effects(experiment(truth, noise=0.005), NAMES, ema=True)
+    effects = estimate_effects(experiment(truth, noise=0.005), NAMES, within=[AVERAGES])
     smoothing, ema = effects["label_smoothing"]["val/top1"], effects["ema_decay"]["val/top1"]
     assert smoothing.ci95[0] < 0.03 < smoothing.ci95[1]
     assert smoothing.ci95[0] > 0.0
@@ -109,7 +151,7 @@ def test_a_best_average_at_chance_hands_the_trajectory_to_another_average() -> N
 
     runs = experiment(truth)
     assert trajectory_level(runs, ema=True) == "none"
-    effects = estimate_effects(runs, NAMES, ema=True)
+    effects = estimate_effects(runs, NAMES, within=[AVERAGES])
     assert effects["label_smoothing"]["val/top1"].mean == pytest.approx(0.03)
 
 
@@ -123,7 +165,7 @@ def test_the_best_average_serves_the_trajectory_unless_it_is_far_behind(
 
 def test_without_an_ema_factor_the_runs_own_weights_are_measured() -> None:
     runs = experiment(planted, levels=("none",))
-    effects = estimate_effects(runs, NAMES, ema=False)
+    effects = estimate_effects(runs, NAMES)
     assert set(effects) == set(NAMES)
     assert effects["label_smoothing"]["val/top1"].mean == pytest.approx(0.03)
 
@@ -136,7 +178,7 @@ def test_only_an_average_that_differs_still_gets_an_interval_from_single_run_blo
         names=(),
         num_blocks=6,
     )
-    effect = estimate_effects(runs, (), ema=True)["ema_decay"]["val/top1"]
+    effect = estimate_effects(runs, (), within=[AVERAGES])["ema_decay"]["val/top1"]
     assert effect.mean == pytest.approx(0.8 + noise.mean())
     assert effect.std_error == pytest.approx(noise.std(ddof=1) / math.sqrt(6))
     assert effect.dof == 5
@@ -157,7 +199,7 @@ def diverge(runs: list[Run], *indices: int) -> list[Run]:
 
 def test_missing_cells_leave_estimates_exact_and_are_counted() -> None:
     runs = diverge(experiment(planted), 0, 5, 11)
-    effects = estimate_effects(runs, NAMES, ema=True)
+    effects = estimate_effects(runs, NAMES, within=[AVERAGES])
     for name, truth in zip(effects, (0.0, 0.03, 0.01, 0.02), strict=True):
         effect = effects[name]["val/top1"]
         assert effect.mean == pytest.approx(truth)
@@ -170,7 +212,7 @@ def test_a_metric_missing_in_some_runs_takes_only_its_own_fit_with_it() -> None:
     holes["best"]["val/nll"] = math.nan
     del holes["best"]["val/nll_refined"]
     runs[3] = Run(run_id="x", block=runs[3].block, levels=runs[3].levels, metrics=holes)
-    effects = estimate_effects(runs, NAMES, ema=True)["label_smoothing"]
+    effects = estimate_effects(runs, NAMES, within=[AVERAGES])["label_smoothing"]
     assert {m: effects[m].num_runs for m in effect_metrics()} == {
         "val/top1": 16,
         "val/nll": 15,
@@ -187,7 +229,7 @@ def test_a_level_without_any_run_left_is_not_estimable_while_the_others_are(
 ) -> None:
     runs = experiment(planted, num_blocks=num_blocks)
     lost = [i for i, run in enumerate(runs) if run.levels["drop_path_rate"] == 1]
-    effects = estimate_effects(diverge(runs, *lost), NAMES, ema=True)
+    effects = estimate_effects(diverge(runs, *lost), NAMES, within=[AVERAGES])
     gone = effects["drop_path_rate"]["val/top1"]
     assert not gone.is_estimable
     assert gone.interval(0.05) == (-math.inf, math.inf)
@@ -199,7 +241,7 @@ def test_a_level_without_any_run_left_is_not_estimable_while_the_others_are(
 
 @pytest.mark.parametrize("lost", [16, 15, 14])
 def test_hardly_any_run_left_is_no_crash(lost: int) -> None:
-    effects = estimate_effects(diverge(experiment(planted), *range(lost)), NAMES, ema=True)
+    effects = estimate_effects(diverge(experiment(planted), *range(lost)), NAMES, within=[AVERAGES])
     assert set(effects) == {*NAMES, "ema_decay"}
     for name in NAMES:
         effect = effects[name]["val/top1"]

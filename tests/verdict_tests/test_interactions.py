@@ -45,7 +45,7 @@ def experiment(
 def worded(runs: list[Run], names: tuple[str, ...] = NAMES) -> tuple[str, ...]:
     return strong_interactions(
         estimate_interactions(runs, names, ema=False),
-        estimate_effects(runs, names, ema=False),
+        estimate_effects(runs, names),
         reference=REFERENCE | {"warmup_fraction": 0.0},
         best=BEST | {"warmup_fraction": 0.1},
     )

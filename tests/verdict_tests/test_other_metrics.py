@@ -8,7 +8,7 @@ import pytest
 
 from search.records.metrics import METRICS, POINTS, TOP1, Metric
 from search.verdict.confirmation import SeedResult, confirm
-from search.verdict.design import cells
+from search.verdict.design import AVERAGES, cells
 from search.verdict.dials import decide
 from search.verdict.effects import Run, estimate_effects, trajectory_level
 from search.verdict.fit_evidence import FitEvidence
@@ -57,7 +57,7 @@ def test_the_experiment_is_measured_on_the_average_that_is_not_behind() -> None:
 
 @pytest.mark.parametrize("first", [GAIN, LOSS], ids=["gain", "loss"])
 def test_dials_turn_towards_what_is_better(first: Metric) -> None:
-    effects = estimate_effects(experiment(), NAMES, ema=True, first=first)
+    effects = estimate_effects(experiment(), NAMES, within=[AVERAGES], first=first)
     dials = decide(
         [Look(share=look_share(4, (4,)), effects=effects, divergences={})],
         reference=REFERENCE.strengths.as_dict(),
@@ -81,7 +81,7 @@ def test_an_interaction_is_told_with_the_same_judgement() -> None:
     told = {}
     for first in (GAIN, LOSS):
         runs = experiment(noise=0.001)
-        effects = estimate_effects(runs, NAMES, ema=False, first=first)
+        effects = estimate_effects(runs, NAMES, first=first)
         (told[first.name],) = strong_interactions(
             estimate_interactions(runs, NAMES, ema=False, metric=first),
             effects,

@@ -19,8 +19,8 @@ from search.verdict.blocked_model import Contrast, block_columns, contrast, pair
 from search.verdict.confirmation import paired_interval
 from search.verdict.design import cells
 from search.verdict.effects import (
-    EMA_BLOCK_PRIOR,
-    EMA_LAGGING_BLOCK_PRIOR,
+    LAGGING_BLOCK_PRIOR,
+    WITHIN_BLOCK_PRIOR,
     Effect,
     main_effect,
     mean_difference,
@@ -130,8 +130,8 @@ def test_intervals_cover_with_diverged_runs(num_factors: int, num_blocks: int) -
 @pytest.mark.parametrize(
     ("ratio", "block_prior"),
     [
-        *((0.5, EMA_BLOCK_PRIOR), (1.0, EMA_BLOCK_PRIOR), (BLOCK / RUN, EMA_BLOCK_PRIOR)),
-        *((0.75, EMA_LAGGING_BLOCK_PRIOR), (2.9, EMA_LAGGING_BLOCK_PRIOR)),
+        *((0.5, WITHIN_BLOCK_PRIOR), (1.0, WITHIN_BLOCK_PRIOR), (BLOCK / RUN, WITHIN_BLOCK_PRIOR)),
+        *((0.75, LAGGING_BLOCK_PRIOR), (2.9, LAGGING_BLOCK_PRIOR)),
     ],
 )
 def test_the_interval_of_the_ema_effect_covers(
@@ -154,25 +154,61 @@ def test_an_ema_interval_that_ignored_blocks_would_miss() -> None:
     assert (np.abs(outcomes.mean(axis=0)) <= half).mean() < 0.85
 
 
+def few_flips(simulation: Simulation, mean: float, *, seed: int, num_images: int = 300) -> Floats:
+    """Points of accuracy that differ where some images turn right and as many wrong, by chance.
+
+    Half of them, ``mean`` in a run on average, do so in all runs of a block.
+    """
+    rng = np.random.default_rng(seed)
+    of_run = rng.poisson(mean / 4, (2, len(simulation.levels), simulation.num))
+    of_block = rng.poisson(mean / 4, (2, int(simulation.blocks.max()) + 1, simulation.num))
+    flips = of_run[0] - of_run[1] + (of_block[0] - of_block[1])[simulation.blocks]
+    return 100.0 * flips / num_images
+
+
+@pytest.mark.parametrize("num_blocks", [2, 3, 4])
+@pytest.mark.parametrize("mean", [1.0, 4.0, 30.0])
+def test_the_interval_of_an_effect_of_few_images_within_runs_covers(
+    num_blocks: int, mean: float
+) -> None:
+    simulation = Simulation(3, num_blocks, 3000)
+    found = simulation.contrast(few_flips(simulation, mean, seed=num_blocks), None)
+    assert coverage(found, 0.0) >= 0.93
+
+
 def false_turns(
-    num_factors: int, num_blocks: int, num: int, *, seed: int = 0, split: float = SPLIT
+    num_factors: int,
+    num_blocks: int,
+    num: int,
+    *,
+    seed: int = 0,
+    split: float = SPLIT,
+    flips: tuple[float, ...] = (),
 ) -> tuple[float, float]:
     """Rate of experiments without any effect in which a dial is turned: controlled, and naive.
 
-    Three metrics with independent noise are the worst case for looking at all of them.
+    Three metrics with independent noise are the worst case for looking at all of them. ``flips``
+    adds a dial within runs each, of which so many images differ.
     """
     simulation = Simulation(num_factors, num_blocks, num, seed=seed)
     metrics = LOOKED_AT
-    dials: list[int | None] = [*range(num_factors), None]
     outcomes = {m: simulation.outcomes(split=split) for m in metrics}
     differences = {m: simulation.outcomes(run=0.6, block=0.6, split=0.0) for m in metrics}
+    dials: list[tuple[int | None, dict[str, Floats]]] = [
+        *((factor, outcomes) for factor in range(num_factors)),
+        (None, differences),
+    ]
+    for at, mean in enumerate(flips):
+        seeds = {m: 10 * at + i for i, m in enumerate(metrics)}
+        dials.append((None, {m: few_flips(simulation, mean, seed=s) for m, s in seeds.items()}))
     smallest, naive = np.ones(num), np.zeros(num, bool)
     for rounds in range(2, num_blocks + 1):
         keep = simulation.blocks < rounds
-        for metric, dial in itertools.product(metrics, dials):
-            values = (differences if dial is None else outcomes)[metric]
-            found = simulation.contrast(values, dial, keep)
-            p_values = stats.t.sf(found.mean / found.std_error, found.dof)
+        for metric, (factor, values) in itertools.product(metrics, dials):
+            found = simulation.contrast(values[metric], factor, keep)
+            # As `search.verdict.sequential.p_helps`: 1 where all runs show the same.
+            std_error = np.where(found.std_error > 0.0, found.std_error, np.inf)
+            p_values = stats.t.sf(found.mean / std_error, found.dof)
             share = look_share(rounds, (num_blocks,)) * SHARES[metric]
             smallest = np.minimum(smallest, p_values / share)
             if metric == "val/top1":
@@ -187,6 +223,13 @@ def test_a_whole_experiment_without_a_culprit_turns_a_dial_in_at_most_one_of_twe
 ) -> None:
     num = 2000
     controlled, naive = false_turns(num_factors, 4, num)
+    assert controlled <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / num)
+    assert naive > 0.2
+
+
+def test_further_dials_within_runs_leave_the_rate_of_false_turns_as_it_is() -> None:
+    num = 2000
+    controlled, naive = false_turns(3, 4, num, flips=(2.0, 30.0))
     assert controlled <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / num)
     assert naive > 0.2
 

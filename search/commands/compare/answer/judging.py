@@ -108,7 +108,7 @@ def run_of(cell: Cell, log: RunLog, measure: Measure) -> Run:
 
 def _effects(runs: Sequence[Run], names: tuple[str, ...], metric: Metric) -> dict[str, Effect]:
     with declared(metric):
-        found = estimate_effects(runs, names, ema=False, first=metric)
+        found = estimate_effects(runs, names, first=metric)
     return {name: of[metric.on("val")] for name, of in found.items()}
 
 
