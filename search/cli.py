@@ -68,7 +68,7 @@ def diagnose(**given: Any) -> None:
 @cli.command()
 @flags(
     *("run", "run_dir", "tracking_uri", "storage", "ray_address", "dataset", "data_dir"),
-    *("hang_timeout_s", "max_blocks", "num_samples", "time_budget_s"),
+    *("hang_timeout_s", "max_blocks", "num_samples", "time_budget_s", "refine"),
     dataset="Where its images lie now. [default: where they were]",
     data_dir="Where its dataset lies now. [default: where it was]",
 )
@@ -79,6 +79,9 @@ def resume(**given: Any) -> None:
     the search, what was run included: what was turned stays, and false turns stay as rare. The
     experiment stays about the recipe it began with; a better one that the search finds is confirmed
     beside it.
+
+    --refine label_smoothing runs values between the reference's and the advised one of a strength
+    that was turned, on fresh seeds: how far it may be set back.
 
     --dataset and --data-dir say where its images lie now, if they have moved; they must be the
     same.

@@ -60,6 +60,7 @@ class DiagnoseArguments(_Places, total=False):
     min_blocks: int
     max_blocks: int
     confirm_seeds: int
+    refine: Texts
     no_example: bool
 
 
@@ -93,6 +94,7 @@ class SearchArguments(_Places, total=False):
     min_blocks: int
     max_blocks: int
     confirm_seeds: int
+    refine: Texts
     rerun_top: int
     grace_period: int
     reduction_factor: int
@@ -113,6 +115,7 @@ class ResumeArguments(TypedDict, total=False):
     max_blocks: int
     num_samples: int
     time_budget_s: float
+    refine: Texts
 
 
 class TrainArguments(TypedDict, total=False):

@@ -24,7 +24,7 @@ COMPARISON = "compare.json"
 """The file that tells a comparison of scripts from a run of our own recipe."""
 MOVED = ("tracking_uri", "storage", "ray_address", "dataset", "data_dir", "hang_timeout_s")
 """Flags of resume that replace a value of the run."""
-MORE = ("max_blocks", "num_samples", "time_budget_s")
+MORE = ("max_blocks", "num_samples", "time_budget_s", "refine")
 """Flags of resume that ask more of the run."""
 
 
@@ -41,7 +41,7 @@ def settings(given: Mapping[str, Any], **fixed: Any) -> RunConfig:
     values = {name: value for name, value in given.items() if value not in (None, ())}
     if "dataset" not in values:
         raise InputError("`--dataset` must be given: a dataset's name, an image folder or a table.")
-    for name in ("ranges", "fixed"):
+    for name in ("ranges", "fixed", "refine"):
         values[name] = _words(values.get(name, ()))
     values |= absolute(values)
     stem = plain_name(Path(values["dataset"]).name)
@@ -118,7 +118,7 @@ def go_on(path: Path, given: Mapping[str, Any], **how: Any) -> None:
         InputError: If the run is a comparison of scripts, to which nothing can be added.
     """
     if is_comparison(path):
-        if name := next((n for n in (*MOVED, *MORE) if given.get(n) is not None), ""):
+        if name := next((n for n in (*MOVED, *MORE) if given.get(n) not in (None, ())), ""):
             raise InputError(
                 f"{path} is a comparison of scripts, which goes on with --run alone, but got "
                 f"--{name.replace('_', '-')} too."
@@ -130,7 +130,9 @@ def go_on(path: Path, given: Mapping[str, Any], **how: Any) -> None:
     from search.commands.pipeline import run_again
 
     places = {name: given[name] for name in MOVED if given.get(name) is not None}
-    more = {name: given[name] for name in MORE if given.get(name) is not None}
+    more = {name: given[name] for name in MORE if given.get(name) not in (None, ())}
+    if "refine" in more:
+        more["refine"] = _words(more["refine"])
     run_again(path, more=more, **absolute(places), **how)
 
 

@@ -14,12 +14,14 @@ from search.records.strict_json import build, require_text
 from search.records.trials import SEARCH_STAGES, STAGES
 from spaces.errors import InputError
 from spaces.recipe import OPTIMIZERS
-from spaces.strengths.registry import EXTRAS
+from spaces.strengths.registry import EXTRAS, STRENGTHS, known
 
 SCHEMA = "config/1"
 BY_DATASET = "by dataset"
 _JUDGED = [name for name, extra in EXTRAS.items() if extra.has_dial]
 _NUISANCES = [name for name, extra in EXTRAS.items() if not extra.has_dial]
+NO_RUNS = tuple(name for name, s in STRENGTHS.items() if not s.acts_back_on_training)
+"""Strengths whose values are all measured within every run."""
 OF_DIAGNOSIS = ("attribute", "confirm")
 """Stages of a run without a search."""
 OF_INGREDIENTS = ("ablate",)
@@ -225,6 +227,14 @@ class RunConfig:
             at_least=2,
         ),
     ] = 5
+    refine: Annotated[
+        tuple[str, ...],
+        Option(
+            "A strength of which values between the reference's and the advised one are run too, "
+            "after the test, if it is turned: how far it may be set back.",
+            is_repeated=True,
+        ),
+    ] = ()
     rerun_top: Annotated[
         int, Option("Trials rerun on fresh seeds before one is picked.", at_least=0)
     ] = 3
@@ -278,6 +288,7 @@ class RunConfig:
         if not self.stages or set(self.stages) - set(STAGES):
             raise InputError(f"`stages` must be some of {', '.join(STAGES)}, got {self.stages!r}.")
         object.__setattr__(self, "metric", searched_by(self.metric))
+        _check_refined(self.refine)
         _check_optimizers(self.optimizers)
 
     @property
@@ -335,6 +346,20 @@ class RunConfig:
             return now
         nowhere: dict[str, Any] = {**dict.fromkeys(PLACES), "home": None}
         return replace(now, **nowhere, data_dir=str(Path("data").resolve()))
+
+
+def _check_refined(names: tuple[str, ...]) -> None:
+    judged = {
+        name: factor for name, factor in known().items() if factor.has_dial and name not in NO_RUNS
+    }
+    for name in names:
+        if name in NO_RUNS:
+            raise InputError(
+                f"`refine` must name a strength that acts on training, but got {name!r}, which is "
+                "judged within every run: the report has its values under the weight average."
+            )
+        if name not in judged:
+            raise InputError(f"`refine` must be among {', '.join(judged)}, but got {name!r}.")
 
 
 def _check_optimizers(names: tuple[str, ...]) -> None:

@@ -1,7 +1,7 @@
 """Expected number of trials of each stage, and the time that they take."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from search.plan.config import RunConfig
@@ -15,6 +15,10 @@ from trainable.timing import Timing
 
 SEARCH = "search"
 """Name of the search without its reruns."""
+REFINE = "refine"
+"""Name of the stage that tries values between two ends of a turned strength."""
+BETWEEN = 2
+"""Values that it tries between both ends."""
 MOST_TRIALS = 1_000_000
 """Largest number of trials that a size may have."""
 RERUNS = "reruns"
@@ -151,7 +155,20 @@ def search_sizes(plan: Plan, config: RunConfig, timing: Timing | None) -> list[S
             )
         ],
     }
-    return [size for stage in config.stages for size in sizes[stage]]
+    return with_refinement([size for stage in config.stages for size in sizes[stage]], config)
+
+
+def with_refinement(sizes: Sequence[StageSize], config: RunConfig) -> list[StageSize]:
+    """Add the size of the refine stage where one is asked for, with runs as long as others."""
+    others = [size for size in sizes if size.name != REFINE]
+    if not config.refine or not others:
+        return others
+    # The advised value is run once for all strengths, the reference's and those between for each.
+    num_trials = config.confirm_seeds * (1 + (BETWEEN + 1) * len(config.refine))
+    of_refinement = replace(
+        others[-1], name=REFINE, num_trials=num_trials, round_size=1, max_trials=0
+    )
+    return [*others, of_refinement]
 
 
 def estimate_s(sizes: Iterable[StageSize], num_workers: int) -> float | None:

@@ -6,6 +6,7 @@ from rich.text import Text
 
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
+from search.verdict.wording import listed
 from search.verdict.wording import raw as typed
 from spaces.units import describe, to_effective, unit_of
 
@@ -113,6 +114,8 @@ def _size_line(plan: Plan, config: RunConfig, estimate_s: float | None) -> str:
         f"{config.confirm_seeds} fresh seeds of reference and advised recipe on the test split, "
         f"{frozen}and at most one run of twice the length, where no recipe fits its training images"
     )
+    if config.refine:
+        confirmed += f", and values in between of {listed(config.refine)} if they are turned"
     if "search" not in config.stages:
         return (
             f"No search: a factorial of at least {config.min_blocks} blocks between the reference "

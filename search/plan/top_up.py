@@ -1,5 +1,6 @@
 """Top up a run: more blocks of the experiment, more trials of the search."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ def topped_up(
     max_blocks: int | None = None,
     num_samples: int | None = None,
     time_budget_s: float | None = None,
+    refine: Sequence[str] = (),
 ) -> RunConfig:
     """Return the config of a run of which more is asked; the same if nothing more is asked.
 
@@ -29,6 +31,7 @@ def topped_up(
         max_blocks: Most blocks of the experiment from now on, all of them counted.
         num_samples: Trials of the search from now on, all of them counted.
         time_budget_s: Seconds that the whole run may take from now on.
+        refine: Strengths to refine beside those that were asked for before.
 
     Raises:
         InputError: If that is less than was planned, or the run has no stage for it.
@@ -56,8 +59,14 @@ def topped_up(
         max_blocks=max_blocks or config.max_blocks,
         num_samples=num_samples or config.num_samples,
         time_budget_s=time_budget_s or config.time_budget_s,
+        refine=tuple(dict.fromkeys((*config.refine, *refine))),
     )
-    is_more = (asked.max_blocks, asked.num_samples) != (config.max_blocks, config.num_samples)
+    if asked.refine and "attribute" not in config.stages:
+        raise InputError(f"`refine` turns to what an experiment turned: {config.path} has none.")
+    is_more = any(
+        getattr(asked, name) != getattr(config, name)
+        for name in ("max_blocks", "num_samples", "refine")
+    )
     budget_s = asked.time_budget_s
     if is_more and budget_s is not None and journal.wall_s >= budget_s:
         raise InputError(

@@ -15,7 +15,7 @@ from spaces.strengths.registry import EXTRAS, STRENGTHS, strength
 from trainable.run_spec import RunSpec
 
 SEARCH_STAGES = ("search", "attribute", "confirm")
-STAGES = (*SEARCH_STAGES, "ablate", "tune", "contest")
+STAGES = (*SEARCH_STAGES, "refine", "ablate", "tune", "contest")
 _STAGE = re.compile(r"[a-z_]{1,40}")
 STATUSES = ("running", "finished", "stopped", "diverged", "failed", "killed")
 
@@ -30,8 +30,8 @@ class TrialSpec:
         role: Purpose of the run: ``anchor:reference``, ``anchor:scaled``, ``anchor:off``,
             ``proposed`` (search), ``rerun`` (top of the search on a fresh seed), ``cell``
             (attribute), ``reference``, ``best``, ``off``, ``scaled``, ``advised`` or ``longer``
-            (everything off with twice the epochs) (confirm), ``full`` or ``without ...`` (ablate),
-            an optimizer's name (tune, contest).
+            (everything off with twice the epochs) (confirm), ``value`` (refine), ``full`` or
+            ``without ...`` (ablate), an optimizer's name (tune, contest).
         recipe: Recipe to train; ``recipe.seed`` determines every random choice of the run.
         split_seed: Seed of a fresh split of the labelled pool (train + validation), or None for the
             dataset's own split. The test images are the same whatever the seed.

@@ -76,6 +76,7 @@ def dial_table(analysis: Analysis) -> DialTable:
         sentences=(
             *filter(None, [verdict.experiment]),
             *verdict.interactions,
+            *(f"How far it may be set back: {one.sentence}." for one in verdict.refined),
             *(warning.message for warning in analysis.edges),
         ),
         holds_for=pool_sentence(verdict.dials),

@@ -14,7 +14,7 @@ from search.records.command_line import make_command, python_command
 from search.report.figures.marks import WORDS
 from search.report.render import Table
 from search.stages.analysis import Analysis
-from search.verdict.wording import count
+from search.verdict.wording import count, listed
 from search.verdict.wording import raw as typed
 from spaces.units import describe, plain, to_effective
 
@@ -185,7 +185,13 @@ def _stages_sentence(config: RunConfig, plan: Plan) -> str:
         "confirm": f"{count(config.confirm_seeds, 'fresh seed')} of reference and advised recipe "
         "on the test images, and at most one run of twice the length",
     }
-    return "; then ".join(said[stage] for stage in config.stages) + "."
+    steps = [said[stage] for stage in config.stages]
+    if config.refine:
+        steps.append(
+            f"values between the reference's and the advised one of {listed(config.refine)} on "
+            f"{count(config.confirm_seeds, 'fresh seed')}"
+        )
+    return "; then ".join(steps) + "."
 
 
 def _shown(class_names: tuple[str, ...], most: int = 12) -> str:

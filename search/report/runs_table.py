@@ -11,7 +11,12 @@ from search.report.figures.marks import WORDS
 from search.verdict.wording import raw
 from spaces.space import Space
 
-_STAGE_WORDS = {"search": "search", "attribute": "experiment", "confirm": "confirmation"}
+_STAGE_WORDS = {
+    "search": "search",
+    "attribute": "experiment",
+    "confirm": "confirmation",
+    "refine": "values between",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -98,10 +98,11 @@ def ending(
         Entry(label="Files", lines=(_files(config.path, has_model=has_model),)),
     ]
     said = statements(verdict.dials, analysis.tried)
+    between = _ranges(config, verdict)
     left = MOST_LINES - len(problem) - _num_lines(before) - _num_lines(after)
     for gained, forms, is_whole in _ways(verdict):
         settings = _settings(said, forms)
-        follows = [*_exported(verdict), _next(step, is_whole=is_whole)]
+        follows = [*between, *_exported(verdict), _next(step, is_whole=is_whole)]
         if sum(map(_num_lines, (gained, settings, follows))) <= left:
             break
     else:
@@ -148,6 +149,15 @@ def _exported(verdict: Verdict) -> list[Entry]:
     if verdict.exported == "advised" and not verdict.exported_because:
         return []
     return [_wrapped("Note", exported_sentence(verdict.exported, verdict.exported_because))]
+
+
+def _ranges(config: RunConfig, verdict: Verdict) -> list[Entry]:
+    """Make the entries of the strengths whose values were refined, as somebody asked for."""
+    said = {one.strength: f"{one.sentence}." for one in verdict.refined}
+    return [
+        _wrapped("Range", said.get(name, f"{name} was not turned, so no value between was run."))
+        for name in config.refine
+    ]
 
 
 def _files(path: Path, *, has_model: bool) -> str:

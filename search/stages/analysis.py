@@ -6,6 +6,7 @@ from itertools import takewhile
 
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
+from search.plan.stage_size import REFINE
 from search.records.journal import Journal
 from search.records.metrics import decided_by
 from search.records.trials import Trial
@@ -20,6 +21,7 @@ from search.stages.fresh_runs import (
     on_validation,
     runs_by_role,
 )
+from search.stages.refinement import refinements
 from search.stages.selection import pick, ranked
 from search.stages.simpler import (
     average_is_worth_it,
@@ -147,6 +149,9 @@ def analyse(journal: Journal, plan: Plan, config: RunConfig) -> Analysis:
             is_pick=plan.dial_values(best) == plan.dial_values(tried),
         ),
         metric=first.name,
+        refined=refinements(
+            journal.of_stage(REFINE), plan, config, dials=dials, advised=advice.recipe
+        ),
     )
     return Analysis(
         best=best,

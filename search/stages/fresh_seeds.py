@@ -9,6 +9,7 @@ _FIRST = {
     "ablate": 3000,
     "tune": 4000,
     "contest": 5000,
+    "refine": 6000,
 }
 
 

@@ -1,11 +1,12 @@
 """Build the stages of a run, each at the moment it begins."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from search.engine.conductor import Stage
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
+from search.plan.stage_size import REFINE
 from search.records.journal import Journal
 from search.records.metrics import decided_by
 from search.stages.advice import advise
@@ -19,9 +20,14 @@ from search.stages.analysis import (
 from search.stages.experiment import attribute_stage, confirm_stage
 from search.stages.fresh_runs import fit_evidence, runs_by_role
 from search.stages.proposer import Proposer
+from search.stages.refinement import ladders, refine_stage
 from search.stages.rungs import Rungs
 from search.stages.search_stage import SearchSettings, SearchStage
 from search.verdict.longer import is_mostly_unfit
+from search.verdict.schema import Dial
+from search.verdict.wording import listed, raw
+from spaces.errors import InputError
+from spaces.recipe import Recipe
 
 
 def stage_makers(
@@ -55,9 +61,8 @@ def stage_makers(
         )
 
     def confirm() -> Stage:
-        best, tried = pick_best(journal, plan, config), tried_best(journal, plan, config)
-        runs = experiment_runs(journal.of_stage("attribute"))
-        advised = advise(plan, tried, decide_dials(runs, plan, config, tried)[1]).recipe
+        best = pick_best(journal, plan, config)
+        _, advised = _decided(journal, plan, config)
 
         def asks_for_longer() -> bool:
             by_role = runs_by_role(journal.of_stage("confirm"), plan, best, advised)
@@ -67,12 +72,53 @@ def stage_makers(
             journal, plan, config, best=best, advised=advised, asks_for_longer=asks_for_longer
         )
 
+    def refine() -> Stage:
+        dials, advised = _decided(journal, plan, config)
+        return refine_stage(journal, plan, config, dials=dials, advised=advised)
+
     makers: dict[str, Callable[[], Stage]] = {
         "search": partial(_search_stage, config, plan, journal, deadline, say),
         "attribute": attribute,
         "confirm": confirm,
+        REFINE: refine,
     }
-    return [makers[name] for name in config.stages]
+    names = (*config.stages, REFINE) if config.refine else config.stages
+    return [makers[name] for name in names]
+
+
+def require_turned(config: RunConfig, plan: Plan, journal: Journal) -> None:
+    """Raise if a strength that is to be refined has no value between two ends.
+
+    Args:
+        config: What was asked.
+        plan: The run's plan.
+        journal: Memory of a run whose experiment has ended.
+
+    Raises:
+        InputError: If its dial leaves it where it was.
+    """
+    dials, advised = _decided(journal, plan, config)
+    turned = {ladder.strength for ladder in ladders(plan, config, dials, advised)}
+    if left := [name for name in config.refine if name not in turned]:
+        value = raw(plan.dial_values(plan.reference)[left[0]])
+        raise InputError(
+            f"`refine` must name a strength that the advised recipe changes, but it leaves "
+            f"{left[0]} at {value}; it changes "
+            f"{listed([d.strength for d in dials if d.strength in _changed(plan, advised)])}."
+        )
+
+
+def _changed(plan: Plan, advised: Recipe) -> set[str]:
+    before, after = plan.dial_values(plan.reference), plan.dial_values(advised)
+    return {name for name, value in after.items() if value != before[name]}
+
+
+def _decided(journal: Journal, plan: Plan, config: RunConfig) -> tuple[Sequence[Dial], Recipe]:
+    """Return the dials of the experiment so far and the recipe that follows them."""
+    tried = tried_best(journal, plan, config)
+    runs = experiment_runs(journal.of_stage("attribute"))
+    dials = decide_dials(runs, plan, config, tried)[1]
+    return dials, advise(plan, tried, dials).recipe
 
 
 def _search_stage(

@@ -146,6 +146,8 @@ def count(trials: Iterable[Trial]) -> str:
         parts.append(f"{stages['attribute']} runs of the experiment behind the turns")
     if stages["confirm"]:
         parts.append(f"{stages['confirm']} confirmations")
+    if stages["refine"]:
+        parts.append(f"{stages['refine']} runs of values between")
     return ", ".join(parts) + "."
 
 

@@ -85,6 +85,7 @@ _PREFIX = {
     "search": "t",
     "attribute": "a",
     "confirm": "c",
+    "refine": "v",
     "ablate": "w",
     "tune": "l",
     "contest": "o",

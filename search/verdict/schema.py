@@ -160,6 +160,48 @@ class Confirmed:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TriedValue:
+    """A value of a strength that was run beside the advised one.
+
+    Attributes:
+        value: The raw value.
+        effective: The same in the effective unit.
+        minus_advised: The metric with it minus the metric with the advised value; the intervals of
+            all values of a strength hold together.
+        diverged: Whether a run with it diverged.
+    """
+
+    value: float
+    effective: float
+    minus_advised: Estimate
+    diverged: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refined:
+    """How far a turned strength may be set back, see `search.verdict.refinement`.
+
+    Attributes:
+        strength: Name of the strength.
+        metric: Reported name of the metric that its dial was decided by.
+        advised: The advised raw value.
+        seeds: Number of fresh seeds and splits, shared by all values.
+        tried: The other values, from the one beside the advised one to the reference's.
+        as_good: Smallest and largest raw value of those around the advised one that are not shown
+            to be worse.
+        sentence: All that in words.
+    """
+
+    strength: str
+    metric: str
+    advised: float
+    seeds: int
+    tried: tuple[TriedValue, ...]
+    as_good: tuple[float, float]
+    sentence: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
     """Time that the run took, in seconds and core-seconds.
 
@@ -179,7 +221,8 @@ class Verdict:
     the reason for its value; if another recipe than the advised one is exported, that is empty and
     ``exported_because`` gives the reason. ``looks`` counts the looks at the experiment, for all of
     which its error control allows, ``top_ups`` the times that more was asked of the run, and
-    ``experiment`` says both in words. ``metric`` is the name of the metric that decides first, in
+    ``experiment`` says both in words. ``refined`` has what ``--refine`` asked
+    for. ``metric`` is the name of the metric that decides first, in
     `search.records.metrics.METRICS`.
     """
 
@@ -202,6 +245,7 @@ class Verdict:
     advised_because: Mapping[str, str] = field(default_factory=dict)
     exported_because: str = ""
     metric: str = TOP1.name
+    refined: tuple[Refined, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to the mapping of ``verdict.json``, with ``metric`` only if it is not top-1."""
