@@ -99,7 +99,7 @@ def _rounds(trials: Sequence[Trial], top: int, metric: str, num_val: int) -> lis
         if any(trial.spec.trial_id not in ended for trial in contenders) or len(contenders) == 2:
             break
         # Without the scores of later rounds, which would change who was to take part in them.
-        so_far = [t for t in trials if t.spec.role != RERUN or t.spec.block < len(rounds)]
+        so_far = [t for t in trials if t.spec.role != RERUN or (t.spec.block or 0) < len(rounds)]
         by_mean = sorted(contenders, key=lambda t: -_mean_score(so_far, t, metric, num_val))
         contenders = by_mean[: max(2, len(contenders) // 2)]
     return rounds

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from search.engine.conductor import Stage
-from search.plan.config import RunConfig
+from search.plan.config import NO_RUNS, RunConfig
 from search.plan.plan import Plan
 from search.plan.stage_size import REFINE
 from search.records.journal import Journal
@@ -100,17 +100,12 @@ def require_turned(config: RunConfig, plan: Plan, journal: Journal) -> None:
     dials, advised = _decided(journal, plan, config)
     turned = {ladder.strength for ladder in ladders(plan, config, dials, advised)}
     if left := [name for name in config.refine if name not in turned]:
-        value = raw(plan.dial_values(plan.reference)[left[0]])
+        before, after = plan.dial_values(plan.reference), plan.dial_values(advised)
+        changed = [n for n in before if before[n] != after[n] and n not in NO_RUNS]
         raise InputError(
             f"`refine` must name a strength that the advised recipe changes, but it leaves "
-            f"{left[0]} at {value}; it changes "
-            f"{listed([d.strength for d in dials if d.strength in _changed(plan, advised)])}."
+            f"{left[0]} at {raw(before[left[0]])}; it changes {listed(changed) or 'none'}."
         )
-
-
-def _changed(plan: Plan, advised: Recipe) -> set[str]:
-    before, after = plan.dial_values(plan.reference), plan.dial_values(advised)
-    return {name for name, value in after.items() if value != before[name]}
 
 
 def _decided(journal: Journal, plan: Plan, config: RunConfig) -> tuple[Sequence[Dial], Recipe]:

@@ -7,8 +7,8 @@ after the turns: it turns nothing, and is no part of their error control.
 Each difference has a t interval of its own over the seeds, at a third of the 5 % if there are three
 (Bonferroni), so that all hold together. An error pooled over the values would be narrower, but
 values differ in noise: with three seeds and one value three times as noisy, all of the pooled
-intervals held in 91 % of 400 simulated experiments; these held in 95 to 97 % of 2000, with two, three
-and five seeds and any value the noisy one.
+intervals held in 91 % of 400 simulated experiments; these held in 95 to 97 % of 2000, with two,
+three and five seeds and any value the noisy one.
 """
 
 import math

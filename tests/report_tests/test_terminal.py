@@ -13,7 +13,7 @@ from search.commands.console import PLAIN_WIDTH, make_console
 from search.report.terminal import MOST_LINES, WIDTH, print_verdict
 from search.stages.analysis import Analysis
 from search.verdict.answer.advised_value import advised_value
-from search.verdict.schema import Estimate
+from search.verdict.schema import Estimate, Refined, TriedValue
 from search.verdict.wording import raw
 from spaces.strengths.registry import STRENGTHS
 from tests.support.any_verdict import any_analysis
@@ -114,6 +114,31 @@ def test_a_file_has_the_same_words_as_a_terminal_of_any_width(tmp_path: Path, se
     for width in (80, 300):
         assert printed(tmp_path, width=width, terminal=True, analysis=analysis) == in_file
     assert "\x1b" not in in_file
+
+
+def test_what_was_refined_has_a_line_and_the_screen_stays_small(tmp_path: Path) -> None:
+    """What somebody asked for is said, also of a strength that was not turned in the end."""
+    difference = Estimate(mean=-0.021, ci95=(-0.04, -0.002), base=0.9)
+    one = TriedValue(value=0.1, effective=0.1, minus_advised=difference)
+    found = Refined(
+        strength="label_smoothing",
+        metric="val/top1",
+        advised=0.0,
+        seeds=5,
+        tried=(one,),
+        as_good=(0.0, 0.0),
+        sentence="label_smoothing: 0 is needed; worse: 0.1 (-2.1 points [-4.0, -0.2])",
+    )
+    base = an_analysis()
+    analysis = replace(base, verdict=replace(base.verdict, refined=(found,)))
+    file = io.StringIO()
+    console = Console(file=file, width=WIDTH, force_terminal=False)
+    config = a_config(tmp_path, refine=("label_smoothing", "weight_decay"))
+    print_verdict(console, config, PLAN, analysis)
+    lines = file.getvalue().splitlines()[1:]
+    assert len(lines) <= MOST_LINES
+    assert "Range   label_smoothing: 0 is needed; worse: 0.1 (-2.1 points [-4.0, -0.2])." in lines
+    assert "Range   weight_decay was not turned, so no value between was run." in lines
 
 
 def test_colours_tell_the_groups_apart_in_a_terminal(tmp_path: Path) -> None:
