@@ -5,7 +5,7 @@
 The confirmation is simulated, run by run: reference and advised recipe on five fresh seeds, best,
 size-scaled default and everything off on three, and one run of everything off with twice the
 epochs. All recipes are equally good, so that only length is in question. Numbers are drawn, the
-rest is the product's code (`search.verdict.fit_state`). Noise is that of top-1 on 300 images, in
+rest is the product's code (`search.verdict.fit.state`). Noise is that of top-1 on 300 images, in
 points, on clean training images as on validation images, as in `benchmarks.planted.simulation`.
 """
 
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.planted.simulation import LOSS_NOISE
-from search.verdict.fit_evidence import LONGER, FitEvidence
-from search.verdict.fit_state import fit_state, is_undertrained
+from search.verdict.fit.evidence import LONGER, FitEvidence
+from search.verdict.fit.state import fit_state, is_undertrained
 
 SEEDS = {"reference": 5, "advised": 5, "best": 3, "scaled": 3, "off": 3, LONGER: 1}
 NATS_PER_POINT = 0.03

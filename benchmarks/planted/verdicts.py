@@ -33,8 +33,8 @@ from search.stages.experiment import experiment_factors
 from search.verdict.blocked_model import t_quantile
 from search.verdict.design import AVERAGES, EMA_FACTOR
 from search.verdict.effects import Effect, Run, trajectory_level
-from search.verdict.fit_evidence import FitEvidence
-from search.verdict.fit_state import fit_state, is_undertrained
+from search.verdict.fit.evidence import FitEvidence
+from search.verdict.fit.state import fit_state, is_undertrained
 from search.verdict.schema import Dial, Fit
 from spaces.recipe import Recipe
 

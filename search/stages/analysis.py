@@ -34,8 +34,8 @@ from search.verdict.confusion import Confusion
 from search.verdict.design import AVERAGES, EMA_FACTOR, Factors
 from search.verdict.dials import decide
 from search.verdict.effects import Effect, Run
-from search.verdict.fit_evidence import LONGER
-from search.verdict.fit_state import fit_state, is_undertrained
+from search.verdict.fit.evidence import LONGER
+from search.verdict.fit.state import fit_state, is_undertrained
 from search.verdict.interactions import estimate_interactions, strong_interactions
 from search.verdict.judgement import Look
 from search.verdict.looking import Schedule, looks_at, may_stop, rounds_of

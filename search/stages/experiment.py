@@ -13,7 +13,7 @@ from search.records.trials import TrialSpec
 from search.stages.fresh_seeds import fresh_seed
 from search.stages.listed_stage import ListedStage
 from search.verdict.design import Factors, blocks_per_look, cells, factors
-from search.verdict.fit_evidence import LONGER, TIMES_LONGER
+from search.verdict.fit.evidence import LONGER, TIMES_LONGER
 from spaces.recipe import Recipe
 
 NO_AVERAGE = "none"

@@ -16,7 +16,7 @@ from search.records.trials import Trial
 from search.stages.experiment import confirm_roles, longer_recipe
 from search.verdict.confirmation import FREE_ROLES, FROZEN_ROLES, SeedResult, confirm
 from search.verdict.confusion import Confusion, confusion_of
-from search.verdict.fit_evidence import LONGER, ROLES, FitEvidence
+from search.verdict.fit.evidence import LONGER, ROLES, FitEvidence
 from search.verdict.schema import Confirmed
 from spaces.errors import InputError
 from spaces.recipe import Recipe

@@ -23,7 +23,7 @@ from search.stages.proposer import Proposer
 from search.stages.refinement import ladders, refine_stage
 from search.stages.rungs import Rungs
 from search.stages.search_stage import SearchSettings, SearchStage
-from search.verdict.longer import is_mostly_unfit
+from search.verdict.fit.longer import is_mostly_unfit
 from search.verdict.schema import Dial
 from search.verdict.wording import listed, raw
 from spaces.errors import InputError

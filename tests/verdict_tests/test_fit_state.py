@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from search.verdict.fit_evidence import FitEvidence
-from search.verdict.fit_state import fit_state, is_undertrained
+from search.verdict.fit.evidence import FitEvidence
+from search.verdict.fit.state import fit_state, is_undertrained
 from search.verdict.schema import FIT_STATES, Dial, Estimate, Fit
 
 NOISE = 0.006

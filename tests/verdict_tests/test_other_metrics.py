@@ -11,11 +11,11 @@ from search.verdict.confirmation import SeedResult, confirm
 from search.verdict.design import AVERAGES, cells
 from search.verdict.dials import decide
 from search.verdict.effects import Run, estimate_effects, trajectory_level
-from search.verdict.fit_evidence import FitEvidence
-from search.verdict.fit_state import fit_state, is_undertrained
+from search.verdict.fit.evidence import FitEvidence
+from search.verdict.fit.longer import is_mostly_unfit
+from search.verdict.fit.state import fit_state, is_undertrained
 from search.verdict.interactions import estimate_interactions, strong_interactions
 from search.verdict.judgement import Look
-from search.verdict.longer import is_mostly_unfit
 from search.verdict.sequential import look_share, shares
 from tests.support.finished_run import BEST, REFERENCE, a_plan
 

@@ -14,7 +14,7 @@ import math
 from collections.abc import Mapping
 
 from search.records.metrics import NLL, TOP1, Metric, metric_of
-from search.verdict.fit_evidence import LONGER, ROLES, TIMES_LONGER, FitComparison, FitEvidence
+from search.verdict.fit.evidence import LONGER, ROLES, TIMES_LONGER, FitComparison, FitEvidence
 from search.verdict.schema import Longer
 from search.verdict.wording import change_with_interval, listed, metric_words
 

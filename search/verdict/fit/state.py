@@ -16,8 +16,13 @@ from dataclasses import dataclass
 
 from search.records.metrics import NLL, TOP1, Metric
 from search.verdict.design import EMA_FACTOR
-from search.verdict.fit_evidence import ROLES, FitComparison, FitEvidence
-from search.verdict.longer import LONGER_WORDS, is_mostly_unfit, longer_sentence, longer_training
+from search.verdict.fit.evidence import ROLES, FitComparison, FitEvidence
+from search.verdict.fit.longer import (
+    LONGER_WORDS,
+    is_mostly_unfit,
+    longer_sentence,
+    longer_training,
+)
 from search.verdict.schema import Dial, Fit, Longer
 from search.verdict.wording import change, listed, metric_words
 from spaces.strengths.registry import strength
@@ -51,7 +56,7 @@ def fit_state(
       log-loss) and validates better, both beyond noise; for the reference also: a dial turned down
       by what decides the dials makes it fit better beyond noise.
     - *fit-limited*: of every recipe most of the error is there in training already
-      (`search.verdict.longer.is_mostly_unfit`), and longer training is not known to help: what
+      (`search.verdict.fit.longer.is_mostly_unfit`), and longer training is not known to help: what
       limits the fit is the model's capacity, or labels that are wrong.
     - *overfit*: X has a gap beyond noise, and another recipe that fits no better than X validates
       better beyond noise, or (for the reference) a regularizer is turned up by what decides the
