@@ -1,1 +1,1 @@
-"""How a recipe fits its training images, and whether longer training would change that."""
+"""The state of a recipe's fit, its evidence, and the gain of longer training."""
