@@ -1,4 +1,4 @@
-"""How far a setting that was turned may be set back: values between two ends, run side by side.
+"""Comparison of values between two ends of a turned setting: the range in which it may stand.
 
 A turn says that one value beats another, and nothing of those between them. Here a few of them are
 run on the same splits and seeds as the advised value and compared with it. This is a reading, made

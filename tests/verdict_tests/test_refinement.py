@@ -1,4 +1,4 @@
-"""How far a turned strength may be set back: comparisons, their coverage, and the words."""
+"""The range in which a turned strength may stand: comparisons, their coverage, and the words."""
 
 import math
 
