@@ -179,7 +179,7 @@ class TriedValue:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refined:
-    """How far a turned strength may be set back, see `search.verdict.refinement`.
+    """The range in which a turned strength may stand, see `search.verdict.refinement`.
 
     Attributes:
         strength: Name of the strength.
