@@ -10,6 +10,7 @@ from spaces.strengths.values import STRENGTH_KEYS, Strengths
 SCHEMA = "recipe/1"
 SCHEDULES = ("cosine", "one_cycle", "constant", "wsd")
 AMP_DTYPES = ("auto", "none", "bfloat16", "float16")
+EMA_BATCH_NORMS = ("averaged", "measured")
 OPTIMIZERS = ("adamw", "sgd", "lion", "muon", "sam", "sophia", "adamw_schedulefree", "adam")
 SGD_MOMENTUM = 0.9
 """Momentum of ``sgd``; as weight decay enters before it, its pull is 1 / (1 - 0.9) = 10 times."""
@@ -57,6 +58,8 @@ class Recipe:
         crop_scale_min: Smallest area share of a random resized crop, in ``(0, 1]``; 1 is no crop.
         hflip: Probability of a horizontal flip, in ``[0, 1]``.
         erasing: Probability of random erasing, in ``[0, 1]``.
+        ema_batch_norm: Statistics that BatchNorm has in the weight average, one of
+            `EMA_BATCH_NORMS`: averaged like the weights, or measured anew on training images.
         dropout: Probability that an input of the classifier is dropped, in ``[0, 1)``; timm's
             ``drop_rate``. None is the architecture's own, which is 0 in nearly all of them.
         amp_dtype: One of `AMP_DTYPES`.
@@ -87,6 +90,7 @@ class Recipe:
     crop_scale_min: float = 1.0
     hflip: float = 0.0
     erasing: float = 0.0
+    ema_batch_norm: str = "averaged"
     dropout: float | None = None
     amp_dtype: str = "auto"
     grad_clip_norm: float = 1.0
@@ -172,7 +176,12 @@ _NUMBERS: dict[str, tuple[float, float | None]] = {
     "erasing": (0.0, 1.0),
     "grad_clip_norm": (0.0, None),
 }
-_CHOICES = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "amp_dtype": AMP_DTYPES}
+_CHOICES = {
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "amp_dtype": AMP_DTYPES,
+    "ema_batch_norm": EMA_BATCH_NORMS,
+}
 _WORDS = {int: "an integer", float: "a number", bool: "true or false", str: "text"}
 
 

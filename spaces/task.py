@@ -26,6 +26,7 @@ class Task:
         num_blocks: Residual blocks that stochastic depth can skip, at least 0.
         deepest_share: Rate of the deepest of them divided by the rate of the model, in ``(0, 1]``:
             1 in most architectures, 0.875 in EfficientNet-Lite0.
+        has_batch_norm: Whether the model has BatchNorm, whose statistics a weight average needs.
         decay_momentum: Momentum that weight decay passes through on its way to a weight, in
             ``[0, 1)``: that of ``sgd``, whose decay is L2 in the gradient; 0 where it is decoupled.
 
@@ -42,6 +43,7 @@ class Task:
     num_blocks: int
     decay_momentum: float = 0.0
     deepest_share: float = 1.0
+    has_batch_norm: bool = False
 
     def __post_init__(self) -> None:
         at_least = {"num_train": 1, "num_classes": 2, "batch_size": 1, "epochs": 1, "num_blocks": 0}
@@ -67,6 +69,7 @@ class Task:
         num_classes: int,
         num_blocks: int,
         deepest_share: float = 1.0,
+        has_batch_norm: bool = False,
     ) -> "Task":
         """Make the task of training ``recipe`` on a dataset of this size."""
         return cls(
@@ -79,6 +82,7 @@ class Task:
             num_blocks=num_blocks,
             decay_momentum=SGD_MOMENTUM if recipe.optimizer == "sgd" else 0.0,
             deepest_share=deepest_share,
+            has_batch_norm=has_batch_norm,
         )
 
     @property

@@ -8,6 +8,11 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
+def tracked_norms(model: nn.Module) -> list[_BatchNorm]:
+    """List the BatchNorm layers of a model that keep running statistics."""
+    return [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+
+
 def batch_norm_statistics(model: nn.Module) -> dict[str, Tensor]:
     """Copy all BatchNorm statistics by name, as a partial ``state_dict`` of the model."""
     return {
@@ -28,7 +33,7 @@ def refresh_batch_norm(model: nn.Module, batches: Iterable[Tensor]) -> None:
         model: Left in the modes it was in.
         batches: Normalized training images; each batch counts the same.
     """
-    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    norms = tracked_norms(model)
     if not norms:
         return
     modes = {module: module.training for module in model.modules()}
@@ -49,9 +54,28 @@ def refresh_batch_norm(model: nn.Module, batches: Iterable[Tensor]) -> None:
 
 
 @contextmanager
+def measured_statistics(
+    model: nn.Module, batches: Iterable[Tensor], *, keep: bool = False
+) -> Iterator[None]:
+    """Give BatchNorm statistics that are measured for the present weights, inside the ``with``.
+
+    Args:
+        model: The model.
+        batches: As in `refresh_batch_norm`.
+        keep: Whether they stay in the model afterwards.
+    """
+    before = {} if keep else batch_norm_statistics(model)
+    refresh_batch_norm(model, batches)
+    try:
+        yield
+    finally:
+        model.load_state_dict(before, strict=False)
+
+
+@contextmanager
 def no_batch_norm_statistics(model: nn.Module) -> Iterator[None]:
     """Make BatchNorm use, but not record, the statistics of the batches inside the ``with``."""
-    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    norms = tracked_norms(model)
     for norm in norms:
         norm.track_running_stats = False
     try:

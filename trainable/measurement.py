@@ -1,7 +1,7 @@
 """Evaluation of a run's model on clean images, with raw weights and with every average."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trainable.augment.batch_augment import Normalizer
+from trainable.batch_norm import measured_statistics
 from trainable.calibration import NonFiniteError
 from trainable.data.device_images import DeviceImages
 from trainable.data.splits import Split
@@ -21,6 +22,7 @@ from trainable.evaluation import (
     predict,
     quick_metrics,
 )
+from trainable.measured_with import MeasuredWith
 from trainable.precision import Diverged, Precision
 
 EVAL_BATCH_SIZE = 128
@@ -29,6 +31,8 @@ RAW = "raw"
 """Name of the raw weights."""
 CLEAN_TRAIN = "clean_train"
 """Name of the clean slice of the training images."""
+MOST_FOR_STATISTICS = 1024
+"""Largest number of training images on which an average's BatchNorm statistics are measured."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +78,8 @@ class Measured:
         metrics: By reported name, such as ``val/top1``.
         shipped: Results for each image with the weights that ship, by part of the split.
         raw: The same with the raw weights.
-        num_images: Number of images that went through the model, once for each set of weights.
+        num_images: Number of images that went through the model: once for each set of weights, and
+            those that statistics were measured on.
     """
 
     metrics: dict[str, float]
@@ -95,6 +100,10 @@ class Measurement:
         split: Which of them are which part.
         normalize: Turns them into the model's input.
         seed: Chooses the clean slice.
+        how: Settings with which the recipe's weights are measured.
+        within_levels: Other settings, by the name under which their results are reported,
+            ``<average>.<factor>``; that average is measured once more with each, on validation
+            images after the last epoch.
     """
 
     def __init__(
@@ -108,6 +117,8 @@ class Measurement:
         split: Split,
         normalize: Normalizer,
         seed: int,
+        how: MeasuredWith,
+        within_levels: Mapping[str, MeasuredWith],
     ) -> None:
         self._model = model
         self._ema = ema
@@ -116,7 +127,10 @@ class Measurement:
         self._labels = labels
         self._split = split
         self._normalize = normalize
+        self._how = how
+        self._within_levels = dict(within_levels)
         self._clean_train = _clean_slice(split, seed=seed)
+        self._for_statistics = _drawn(split.train, MOST_FOR_STATISTICS, seed=seed)
 
     def measure(self, parts: Sequence[str], *, in_full: bool) -> Measured:
         """Evaluate the raw weights, the recipe's own average and every level.
@@ -126,33 +140,46 @@ class Measurement:
 
         Args:
             parts: Of the split, beside the clean slice of the training images.
-            in_full: Whether to compute `full_metrics` and not `quick_metrics`.
+            in_full: Whether training has ended: then `full_metrics` are computed and not
+                `quick_metrics`, ``within_levels`` are measured too, and statistics that were
+                measured for the recipe's own average stay in it.
 
         Raises:
             Diverged: If the model's output is not finite.
         """
         metrics: dict[str, float] = {}
+        num_images = 0
         # Every image goes through the same weights once, whatever is asked of its logits.
         found: dict[tuple[float, str], tuple[dict[str, float], ImageResults]] = {}
         decays = {RAW: 0.0, **self._ema.decays}
         for name, decay in decays.items():
-            for part in (*parts, *([] if name == RAW else [CLEAN_TRAIN])):
-                if (decay, part) not in found:
-                    found[decay, part] = self._measure(name, part, in_full=in_full)
+            asked = (*parts, *([] if name == RAW else [CLEAN_TRAIN]))
+            missing = [part for part in asked if (decay, part) not in found]
+            num_images += self._num_passed(name, missing, self._how)
+            results = self._measure(name, missing, self._how, in_full=in_full)
+            found |= {(decay, part): result for part, result in results.items()}
+            for part in asked:
                 values, _ = found[decay, part]
                 for suffix in _suffixes(name, own_decay=decays[OWN]):
                     metrics |= {f"{part}{suffix}/{key}": value for key, value in values.items()}
+        for level, how in self._within_levels.items() if in_full else ():
+            name = level.partition(".")[0]
+            num_images += self._num_passed(name, ["val"], how)
+            values, _ = self._measure(name, ["val"], how, in_full=False)["val"]
+            metrics |= {f"val.{level}/{key}": value for key, value in values.items()}
         return Measured(
             metrics=metrics,
             shipped={part: found[decays[OWN], part][1] for part in parts},
             raw={part: found[decays[RAW], part][1] for part in parts},
-            num_images=sum(len(self._indices(part)) for _, part in found),
+            num_images=num_images,
         )
 
     def by_class(self, part: str, name: str) -> list[float]:
         """Compute the accuracy per class on a part of the split, NaN for a class without images."""
         indices = self._indices(part)
-        return per_class_accuracy(self._logits(name, indices), self._labels[indices])
+        with self._weights(name, self._how):
+            logits = self._outputs(self._model, indices)
+        return per_class_accuracy(logits, self._labels[indices])
 
     def labels_of(self, part: str) -> Tensor:
         """Return the class indices of a part of the split, on the CPU."""
@@ -175,22 +202,64 @@ class Measurement:
         return indices
 
     def _measure(
-        self, name: str, part: str, *, in_full: bool
-    ) -> tuple[dict[str, float], ImageResults]:
+        self, name: str, parts: Sequence[str], how: MeasuredWith, *, in_full: bool
+    ) -> dict[str, tuple[dict[str, float], ImageResults]]:
+        """Evaluate one set of weights on some parts, with metrics and results for each image."""
+        if not parts:
+            return {}
         metrics_of = full_metrics if in_full else quick_metrics
-        indices = self._indices(part)
-        logits, labels = self._logits(name, indices), self._labels[indices]
-        try:
-            # With errors where a decision must know how far it may trust a gain.
-            metrics = metrics_of(logits, labels, with_errors=part != CLEAN_TRAIN)
-        except NonFiniteError as error:
-            raise Diverged(self._precision.num_steps, str(error)) from error
-        return metrics, image_results(logits, labels)
+        found = {}
+        with self._weights(name, how, keep=in_full and name == OWN):
+            logits_of = {part: self._outputs(self._model, self._indices(part)) for part in parts}
+        for part, logits in logits_of.items():
+            labels = self._labels[self._indices(part)]
+            try:
+                # With errors where a decision must know how far it may trust a gain.
+                metrics = metrics_of(logits, labels, with_errors=part != CLEAN_TRAIN)
+            except NonFiniteError as error:
+                raise Diverged(self._precision.num_steps, str(error)) from error
+            found[part] = metrics, image_results(logits, labels)
+        return found
 
-    def _logits(self, name: str, indices: NDArray[np.int64]) -> Tensor:
-        weights = nullcontext() if name == RAW else self._ema.averaged(name)
-        with weights:
-            return self._outputs(self._model, indices)
+    def _num_passed(self, name: str, parts: Sequence[str], how: MeasuredWith) -> int:
+        """Count the images that an evaluation of one set of weights passes through the model."""
+        measures = parts and how.has_own_statistics and self._is_average(name)
+        statistics = len(self._for_statistics) if measures else 0
+        return statistics + sum(len(self._indices(part)) for part in parts)
+
+    def _is_average(self, name: str) -> bool:
+        return name != RAW and self._ema.decays[name] > 0.0
+
+    @contextmanager
+    def _weights(self, name: str, how: MeasuredWith, *, keep: bool = False) -> Iterator[None]:
+        """Put weights into the model inside the ``with``, and the raw ones back.
+
+        Args:
+            name: Of an average, or `RAW`.
+            how: Whether BatchNorm's statistics of an average are measured anew.
+            keep: Whether statistics that are measured stay in the average.
+        """
+        if not self._is_average(name):
+            yield
+            return
+        with self._ema.averaged(name):
+            if not how.has_own_statistics:
+                yield
+                return
+            with (
+                self._precision.autocast(),
+                measured_statistics(self._model, self._batches_for_statistics(), keep=keep),
+            ):
+                yield
+
+    def _batches_for_statistics(self) -> Iterator[Tensor]:
+        """Yield training images without augmentation in normalized batches of nearly equal size.
+
+        Each batch counts the same, and one of a single image may have no variance.
+        """
+        num_batches = -(-len(self._for_statistics) // EVAL_BATCH_SIZE)
+        for indices in np.array_split(self._for_statistics, num_batches):
+            yield self._normalize(self._images[indices])
 
     def _outputs(self, model: nn.Module, indices: NDArray[np.int64]) -> Tensor:
         with self._precision.autocast():
@@ -215,8 +284,11 @@ def _suffixes(name: str, *, own_decay: float) -> tuple[str, ...]:
 
 def _clean_slice(split: Split, *, seed: int) -> NDArray[np.int64]:
     """Draw the training images on which the fit is measured: at most as many as validation has."""
-    size = min(len(split.train), len(split.val))
-    chosen = np.random.default_rng((seed, len(split.train))).choice(
-        split.train, size=size, replace=False
-    )
-    return np.sort(chosen)
+    return _drawn(split.train, len(split.val), seed=seed)
+
+
+def _drawn(indices: NDArray[np.int64], most: int, *, seed: int) -> NDArray[np.int64]:
+    """Draw at most ``most`` of some images, in ascending order."""
+    size = min(len(indices), most)
+    rng = np.random.default_rng((seed, len(indices)))
+    return np.sort(rng.choice(indices, size=size, replace=False))

@@ -175,6 +175,7 @@ class RecipeTrainable(tune.Trainable):
             split,
             device=self._device,
             ema_levels=spec.ema_levels,
+            within_levels=spec.within_levels,
             images=self._images,
         )
         self._live = require_arrived(self._trainer)

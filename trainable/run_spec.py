@@ -24,6 +24,8 @@ class RunSpec:
             dataset's own split. The test images are the same whatever the seed.
         evaluate_on: ``val``, or ``test`` for validation in every evaluation and test in the last.
         ema_levels: Decays to average with beside the recipe's own, by level name.
+        within_levels: Raw values of factors that do not act back on training, by level name
+            ``<average>.<factor>``: that level of ``ema_levels`` is measured with them too.
         eval_epochs: Epochs after which it is evaluated; the last epoch always is.
         with_frozen: Whether the last evaluation also measures, on the test images, baselines that
             train nothing but a classifier on frozen features; only for a pretrained recipe.
@@ -31,14 +33,16 @@ class RunSpec:
         checkpoint: Path or URI of the checkpoint to resume from, or None to begin anew.
 
     Raises:
-        InputError: If ``evaluate_on`` is neither of its two values, or frozen features are asked
-            for where none are pretrained.
+        InputError: If ``evaluate_on`` is neither of its two values, ``within_levels`` names an
+            average that there is none of, or frozen features are asked for where none are
+            pretrained.
     """
 
     recipe: Recipe
     split_seed: int | None = None
     evaluate_on: str = "val"
     ema_levels: Mapping[str, float] = field(default_factory=dict)
+    within_levels: Mapping[str, float] = field(default_factory=dict)
     eval_epochs: tuple[int, ...] = ()
     with_frozen: bool = False
     keep_weights: bool = False
@@ -48,6 +52,11 @@ class RunSpec:
         if self.evaluate_on not in PARTS:
             raise InputError(
                 f"`evaluate_on` must be one of {', '.join(PARTS)}, but got {self.evaluate_on!r}."
+            )
+        if unknown := {n.partition(".")[0] for n in self.within_levels} - set(self.ema_levels):
+            raise InputError(
+                f"`within_levels` must name averages of {list(self.ema_levels)}, but got "
+                f"{sorted(unknown)[0]!r}."
             )
         if self.with_frozen and not self.recipe.pretrained:
             raise InputError("`with_frozen` must be false for a recipe that is not pretrained.")

@@ -24,6 +24,7 @@ from trainable.data.device_images import DeviceImages
 from trainable.data.splits import Split
 from trainable.ema import OWN, EmaBank
 from trainable.forward_loss import ForwardLoss
+from trainable.measured_with import MeasuredWith
 from trainable.measurement import Measured, Measurement
 from trainable.models.build import create_model, describe_model
 from trainable.on_test.results import OnTest, frozen_on_test
@@ -53,6 +54,8 @@ class Trainer:
         split: Which of them to train and evaluate on.
         device: Where to train.
         ema_levels: Decays of further averages to carry, by level name.
+        within_levels: Raw values with which an average is measured once more after the last epoch,
+            by level name ``<average>.<factor>``.
         images: The images of ``dataset`` on ``device``, where an earlier trial has put them there;
             None puts them there.
 
@@ -68,6 +71,7 @@ class Trainer:
         *,
         device: torch.device | str = "cpu",
         ema_levels: Mapping[str, float] | None = None,
+        within_levels: Mapping[str, float] | None = None,
         images: DeviceImages | None = None,
     ) -> None:
         self.recipe = recipe
@@ -84,6 +88,7 @@ class Trainer:
             num_classes=num_classes,
             num_blocks=info.num_blocks,
             deepest_share=info.deepest_share,
+            has_batch_norm=info.has_batch_norm,
         )
         self.model = create_model(recipe, num_classes=num_classes).to(self.device)
         self.model = self.model.to(memory_format=torch.channels_last)
@@ -116,6 +121,11 @@ class Trainer:
             split=split,
             normalize=self._normalize,
             seed=recipe.seed,
+            how=MeasuredWith.of(recipe),
+            within_levels={
+                level: MeasuredWith.at(recipe, level, value)
+                for level, value in (within_levels or {}).items()
+            },
         )
 
     def batch(self) -> Tensor:
@@ -220,7 +230,8 @@ class Trainer:
             Results for each image of the parts, and metrics: ``<part>/...`` and ``clean_train/...``
             for the weights that the recipe ships, ``_ema`` for its average, ``.<level>`` for each
             level, ``<part>_raw/...`` for the raw weights, and ``cost/eval_s``: `quick_metrics` of
-            each, and after the last epoch `full_metrics`.
+            each, and after the last epoch `full_metrics`. Statistics of BatchNorm that the recipe
+            wants measured for its average are then left in the average, which is what ships.
 
         Raises:
             Diverged: If the model's output is not finite.

@@ -9,6 +9,7 @@ from search.records.strict_json import build
 from spaces.errors import InputError
 from spaces.recipe import Recipe
 from spaces.space import Space, parse_fix, parse_set
+from spaces.strengths.registry import WITHIN_RUN, strength
 from spaces.task import Task
 from spaces.units import to_effective
 from trainable.data.file_facts import FileFacts
@@ -78,14 +79,18 @@ class Plan:
         return self.anchors["reference"]
 
     @property
+    def within_names(self) -> tuple[str, ...]:
+        """Names of what is measured at two values in every run of the experiment."""
+        return tuple(name for name, factor in WITHIN_RUN.items() if factor.acts_in(self.task))
+
+    @property
     def dial_names(self) -> tuple[str, ...]:
-        """Names that get a dial: the strengths, and searched extra axes that are no nuisance."""
-        return self.space.dial_names
+        """Names that get a dial: strengths, searched axes that are no nuisance, `within_names`."""
+        return (*self.space.dial_names, *self.within_names)
 
     def dial_values(self, recipe: Recipe) -> dict[str, float]:
         """Return a recipe's raw values of all names that get a dial."""
-        held = self.space.raw_of(recipe)
-        return {name: held[name] for name in self.dial_names}
+        return {name: strength(name).read(recipe) for name in self.dial_names}
 
     def effective_values(self, recipe: Recipe) -> dict[str, float]:
         """Return a recipe's strengths and searched extra axes in effective units of the task."""

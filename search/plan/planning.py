@@ -57,6 +57,7 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
         num_classes=len(facts.class_names),
         num_blocks=info.num_blocks,
         deepest_share=info.deepest_share,
+        has_batch_norm=info.has_batch_norm,
     )
     ref = without_idle(ref, task)
     ref = replace(

@@ -9,8 +9,10 @@ from search.plan.plan import Plan
 from search.records.files import read_json
 from search.records.strict_json import build
 from search.records.trials import Trial
-from search.verdict.design import EMA_FACTOR, blocks_per_look, cells
+from search.verdict.design import blocks_per_look, cells
 from spaces.errors import InputError
+from spaces.strengths.registry import strength
+from trainable.measurement import MOST_FOR_STATISTICS
 from trainable.timing import Timing
 
 SEARCH = "search"
@@ -103,6 +105,9 @@ def search_sizes(plan: Plan, config: RunConfig, timing: Timing | None) -> list[S
     """
     # Validation with raw and averaged weights, and as many training images with those that ship.
     evaluated_s = 3 * plan.data.num_val * timing.evaluated_image_s if timing else 0.0
+    # One average once more on validation images, after a pass over training images.
+    num_again = plan.data.num_val + min(plan.data.num_train, MOST_FOR_STATISTICS)
+    within_s = num_again * timing.evaluated_image_s if timing and plan.within_names else 0.0
     test_s = 2 * plan.data.num_test * timing.evaluated_image_s if timing else 0.0
     if timing and plan.task.pretrained:
         num_features = plan.data.num_train + plan.data.num_test
@@ -141,7 +146,8 @@ def search_sizes(plan: Plan, config: RunConfig, timing: Timing | None) -> list[S
                 name="attribute",
                 num_trials=a_round * config.min_blocks,
                 epochs=epochs,
-                full_s=full_s(2),  # Two averages more, each on both parts, are 4/3 more.
+                # Two averages more, each on both parts, are 4/3 more.
+                full_s=full_s(2, more_s=within_s),
                 round_size=a_round,
                 max_trials=a_round * config.max_blocks,
             )
@@ -198,7 +204,7 @@ def usual_confirm_runs(config: RunConfig) -> int:
 
 def usual_runs_per_round(plan: Plan) -> int:
     """Count the runs of a round if reference and best differ in all names that get a dial."""
-    trajectory = tuple(name for name in plan.dial_names if name != EMA_FACTOR)
+    trajectory = tuple(name for name in plan.dial_names if strength(name).acts_back_on_training)
     return blocks_per_look(len(trajectory)) * len(cells(trajectory, block=0))
 
 

@@ -27,6 +27,7 @@ from typing import Any
 from search.recipes.difference import Difference, label_of, sentence_of
 from search.recipes.timm_import import Described
 from spaces.recipe import Recipe
+from spaces.strengths.ema_batch_norm import EMA_BATCH_NORM
 from spaces.strengths.registry import EXTRAS, STRENGTHS, known
 from spaces.strengths.strength import Strength
 from spaces.strengths.values import STRENGTH_KEYS
@@ -47,6 +48,7 @@ _POINTS = {
     "hflip": 0.3,
     "erasing": 0.2,
     "dropout": 0.2,
+    "ema_batch_norm": EMA_BATCH_NORM.usual_points,
     "batch_size": 0.1,
     "grad_clip_norm": 0.1,
     "min_lr": 0.05,

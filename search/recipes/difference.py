@@ -10,6 +10,7 @@ _LABELS = {
     "batch_size": "batch size",
     "crop_scale_min": "random resized crop (smallest share of the area)",
     "dropout": "dropout",
+    "ema_batch_norm": "BatchNorm statistics of the average",
     "erasing": "random erasing",
     "grad_clip_norm": "gradient clipping",
     "hflip": "horizontal flip",

@@ -26,6 +26,18 @@ def settled(recipe: Recipe) -> Recipe:
         return recipe
 
 
+def on_statistics(recipe: Recipe) -> list[str]:
+    """Say what the scripts of timm and torchvision do where a recipe measures statistics anew."""
+    if recipe.ema_batch_norm != "measured":
+        return []
+    return [
+        "The script averages BatchNorm's statistics with the weights, where this recipe measures "
+        "them anew (`ema_batch_norm: measured`): for the same model, pass training images without "
+        "augmentation through the average afterwards, only BatchNorm in training mode, or train "
+        "with `make train`."
+    ]
+
+
 def model_remarks(recipe: Recipe, *, space: Space | None = None) -> tuple[str, ...]:
     """Write sentences on the properties in which a recipe's model differs from most models.
 

@@ -11,6 +11,7 @@ it does not have are approximated, with a comment. Traps, by key:
 - ``drop_path``, even 0, is an error for a model without drop path; off is null. For other models
   null is the architecture's own rate, which is not always 0.
 - ``drop`` is 0 by default, even if the architecture has a dropout of its own.
+- The average holds BatchNorm's statistics averaged like the weights; nothing measures them anew.
 - ``model_ema_warmup`` makes the decay irrelevant below 353 000 steps, so it stays off.
 - A schedule with a name that timm does not know trains at a constant rate without an error.
 
@@ -24,7 +25,7 @@ from typing import Any
 
 from timm.models import get_pretrained_cfg
 
-from search.recipes.model_remarks import settled
+from search.recipes.model_remarks import on_statistics, settled
 from search.recipes.timm_export_steps import batches, schedule
 from search.recipes.timm_extras import MOMENTA
 from search.recipes.timm_import import RANDAUGMENT_SCALE
@@ -165,6 +166,7 @@ def _loss_and_average(recipe: Recipe, comments: list[str]) -> Args:
             "The average starts at the weights after the first update, here at those before it; "
             "train.py evaluates both the weights and the average, and reports the average."
         )
+        comments += on_statistics(recipe)
     return {
         "smoothing": recipe.strengths.label_smoothing,
         "bce_loss": False,

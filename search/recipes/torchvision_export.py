@@ -14,7 +14,7 @@ import torch
 import torchvision
 from torch import nn
 
-from search.recipes.model_remarks import settled
+from search.recipes.model_remarks import on_statistics, settled
 from search.recipes.yaml_file import comment_block, number_text
 from search.records.command_line import quoted
 from spaces.recipe import Recipe
@@ -182,6 +182,7 @@ def _average(recipe: Recipe, comments: list[str]) -> list[str]:
         f"The script turns --model-ema-decay {_text(flag)} into {_text(decay)} a step, with one "
         "process."
     )
+    comments += on_statistics(recipe)
     return ["--model-ema", "--model-ema-steps 1", f"--model-ema-decay={_text(flag)}"]
 
 

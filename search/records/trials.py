@@ -38,6 +38,8 @@ class TrialSpec:
         evaluate_on: ``val`` or ``test``; only confirm runs may use ``test``.
         ema_levels: Decays of further weight averages beside the recipe's own, by level name. An
             attribute run has ``{"reference": d0, "best": d1, "none": 0.0}``.
+        within_levels: Raw values of factors that do not act back on training, by level name
+            ``<average>.<factor>``: in an attribute run, that average is measured with them too.
         block: Block of the experiment, or None outside it.
         levels: Level of each factor in this run: -1 is the reference's value, +1 the best's.
         positions: Position of the recipe on each searched axis, in [0, 1]; empty if it lies
@@ -56,6 +58,7 @@ class TrialSpec:
     split_seed: int | None = None
     evaluate_on: str = "val"
     ema_levels: Mapping[str, float] = field(default_factory=dict)
+    within_levels: Mapping[str, float] = field(default_factory=dict)
     block: int | None = None
     levels: Mapping[str, int] = field(default_factory=dict)
     positions: Mapping[str, float] = field(default_factory=dict)
@@ -85,6 +88,7 @@ class TrialSpec:
             split_seed=self.split_seed,
             evaluate_on=self.evaluate_on,
             ema_levels=self.ema_levels,
+            within_levels=self.within_levels,
             eval_epochs=self.eval_epochs,
             with_frozen=self.with_frozen,
             keep_weights=self.keep_weights,
@@ -127,7 +131,8 @@ class Record:
             ``val/...`` is measured on the weights the recipe ships (its average if ``ema_decay >
             0``, else the raw ones), ``val_raw/...`` and ``val_ema/...`` on each. With
             `TrialSpec.ema_levels`, ``val.<level>/...`` and ``clean_train.<level>/...`` are measured
-            on that average. Epochs without an evaluation hold no ``val*`` key.
+            on that average, and ``val.<average>.<factor>/...`` with another value of a factor
+            (`TrialSpec.within_levels`). Epochs without an evaluation hold no ``val*`` key.
     """
 
     trial_id: str

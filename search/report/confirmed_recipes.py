@@ -16,7 +16,7 @@ from search.verdict.wording import (
     confirmed_sentence,
     exported_sentence,
     metric_label,
-    raw,
+    value_text,
 )
 
 
@@ -55,7 +55,7 @@ def confirmed_recipes(plan: Plan, analysis: Analysis) -> ConfirmedRecipes:
     ]
     values = [plan.dial_values(recipes[role]) for role in shown]
     rows += [
-        (f"`{name}`", *(raw(held[name]) for held in values), *("" for _ in frozen))
+        (f"`{name}`", *(value_text(name, held[name]) for held in values), *("" for _ in frozen))
         for name in plan.dial_names
     ]
     return ConfirmedRecipes(

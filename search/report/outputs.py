@@ -18,7 +18,7 @@ from search.report.figures.catalogue import figures, write_figures
 from search.report.page import write_report
 from search.report.tables import write_experiment, write_trials
 from search.stages.analysis import Analysis
-from search.verdict.wording import raw
+from search.verdict.wording import value_text
 from spaces.recipe import Recipe
 
 log = logging.getLogger("search")
@@ -101,7 +101,7 @@ def recipe_comments(
 ) -> tuple[str, ...]:
     """Write the comments above an exported recipe: the verdict, and the reason of each value."""
     held = plan.dial_values(recipe)
-    said = (f"{name} {raw(held[name])}: {why}" for name, why in reasons.items())
+    said = (f"{name} {value_text(name, held[name])}: {why}" for name, why in reasons.items())
     return (f"{config.run_name}: {sentence}", *said)
 
 

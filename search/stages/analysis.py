@@ -1,7 +1,7 @@
 """Draw the verdict from the journal: pure functions of the plan and of the measurements."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from search.plan.config import RunConfig
@@ -29,9 +29,10 @@ from search.stages.simpler import (
     with_average_off,
     without_average,
 )
+from search.stages.within_run import as_turned, for_the_advised_average, with_tried
 from search.verdict.confirmation import choose_export
 from search.verdict.confusion import Confusion
-from search.verdict.design import AVERAGES, EMA_FACTOR, Factors
+from search.verdict.design import AVERAGES, EMA_FACTOR, Factors, WithinRun
 from search.verdict.dials import decide
 from search.verdict.effects import Effect, Run
 from search.verdict.fit.evidence import LONGER
@@ -146,7 +147,7 @@ def analyse(journal: Journal, plan: Plan, config: RunConfig) -> Analysis:
             looks=len(looks),
             num_runs=len(runs),
             top_ups=len(config.top_ups),
-            is_pick=plan.dial_values(best) == plan.dial_values(tried),
+            is_pick=plan.dial_values(with_tried(best, plan)) == plan.dial_values(tried),
         ),
         metric=first.name,
         refined=refinements(
@@ -189,17 +190,19 @@ def tried_best(journal: Journal, plan: Plan, config: RunConfig) -> Recipe:
     """The recipe that the experiment holds against the reference: the pick when it began.
 
     A search that is topped up later may pick another; the runs and the error that the experiment
-    has spent are about this one.
+    has spent are about this one. What no search proposes is tried at another value than the
+    reference's (`search.stages.within_run.with_tried`).
     """
     if plan.candidate is not None or "search" not in config.stages:
-        return pick_best(journal, plan, config)
+        return with_tried(pick_best(journal, plan, config), plan)
     before = takewhile(lambda t: t.spec.stage != "attribute", journal.trials.values())
-    return pick(
+    picked = pick(
         [trial for trial in before if trial.spec.stage == "search"],
         top=config.rerun_top,
         metric=config.metric,
         num_val=plan.data.num_val,
     )
+    return with_tried(picked, plan)
 
 
 def experiment_runs(trials: Sequence[Trial]) -> list[Run]:
@@ -209,7 +212,10 @@ def experiment_runs(trials: Sequence[Trial]) -> list[Run]:
             run_id=trial.spec.trial_id,
             block=trial.spec.block or 0,
             levels=trial.spec.levels,
-            metrics={level: _at_level(trial, level) for level in trial.spec.ema_levels},
+            metrics={
+                level: _at_level(trial, level)
+                for level in (*trial.spec.ema_levels, *trial.spec.within_levels)
+            },
             diverged=trial.status == "diverged",
         )
         for trial in trials
@@ -228,32 +234,35 @@ def decide_dials(
     first = decided_by(config.metric)
 
     def decided(
-        of_runs: Sequence[Run], tried: Mapping[str, float]
+        of_runs: Sequence[Run], tried: Mapping[str, float], within: Sequence[WithinRun]
     ) -> tuple[tuple[Look, ...], tuple[Dial, ...]]:
-        looks = looks_at(of_runs, rounds_of(what), schedule_of(config), first)
+        rounds = replace(rounds_of(what), within=tuple(within))
+        looks = looks_at(of_runs, rounds, schedule_of(config), first)
         return looks, decide(
             looks,
             reference=plan.dial_values(plan.reference),
             best=tried,
             task=plan.task,
-            runs_per_round=rounds_of(what).runs,
+            runs_per_round=rounds.runs,
             undertrained=undertrained,
             first=first,
         )
 
     tried = plan.dial_values(best)
-    looks, dials = decided(runs, tried)
+    looks, dials = decided(runs, tried, what.within)
     effects = {name: dict(of) for name, of in looks[-1].effects.items()}
     has_both = best.strengths.ema_decay > 0.0 and any(NO_AVERAGE in run.metrics for run in runs)
+    at_its_best = as_turned(runs, what, dials)
     if (
         AVERAGES in what.within
         and has_both
-        and not average_is_worth_it(runs, what.trajectory, first)
+        and not average_is_worth_it(at_its_best, what.trajectory, first)
     ):
         raw_weights = without_average(runs, instead_of="best")
-        _, off = decided(raw_weights, {**tried, EMA_FACTOR: 0.0})
+        _, off = decided(raw_weights, {**tried, EMA_FACTOR: 0.0}, [AVERAGES])
         dials = with_average_off(dials, {dial.strength: dial for dial in off})
-    return effects, tuple(off_for_nearly_off(dial, plan) for dial in dials)
+    dials = tuple(off_for_nearly_off(dial, plan) for dial in dials)
+    return effects, for_the_advised_average(dials, what, plan, best)
 
 
 def is_decided_by(runs: Sequence[Run], plan: Plan, config: RunConfig, best: Recipe) -> bool:
@@ -269,7 +278,7 @@ def schedule_of(config: RunConfig) -> Schedule:
 
 
 def _at_level(trial: Trial, level: str) -> dict[str, float]:
-    """Select the final metrics of one weight average: ``val.best/top1`` becomes ``val/top1``."""
+    """Select the final metrics of one measurement: ``val.best/top1`` becomes ``val/top1``."""
     if not trial.records:
         return {}
     marked = {

@@ -12,7 +12,7 @@ from search.records.journal import Journal
 from search.records.trials import TrialSpec
 from search.stages.fresh_seeds import fresh_seed
 from search.stages.listed_stage import ListedStage
-from search.verdict.design import Factors, blocks_per_look, cells, factors
+from search.verdict.design import AVERAGES, Factors, blocks_per_look, cells, factors
 from search.verdict.fit.evidence import LONGER, TIMES_LONGER
 from spaces.recipe import Recipe
 
@@ -81,8 +81,12 @@ def block_specs(
         "best": best.strengths.ema_decay,
         NO_AVERAGE: 0.0,
     }
-    # Strengths that do not differ noticeably keep the reference's value in every cell. Settings
-    # without a dial (a searched learning rate, say) have the best's value in every cell.
+    further = [factor for factor in what.within if factor != AVERAGES]
+    tried = plan.dial_values(best)
+    # Strengths that do not differ noticeably keep the reference's value in every cell, and so does
+    # what is measured at its other value besides. Settings without a dial (a searched learning
+    # rate, say) have the best's value in every cell.
+    kept = (*what.unchanged, *(factor.name for factor in further))
     return [
         TrialSpec(
             stage="attribute",
@@ -92,12 +96,13 @@ def block_specs(
                 plan.space.copied(
                     best,
                     plan.reference,
-                    [*what.unchanged, *(name for name, level in levels.items() if level < 0)],
+                    [*kept, *(name for name, level in levels.items() if level < 0)],
                 ),
                 seed=block_seed,
             ),
             split_seed=block_seed,
             ema_levels=ema_levels,
+            within_levels={factor.best: tried[factor.name] for factor in further},
             block=block,
             levels=levels,
         )

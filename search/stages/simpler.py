@@ -9,7 +9,7 @@ from search.stages.experiment import NO_AVERAGE
 from search.verdict.design import AVERAGES, EMA_FACTOR
 from search.verdict.effects import NO_EFFECT, Run, estimate_effects
 from search.verdict.schema import Dial
-from spaces.strengths.registry import known
+from spaces.strengths.registry import strength
 from spaces.units import to_effective
 
 TOLD_APART = 0.05
@@ -43,7 +43,7 @@ def average_is_worth_it(runs: Sequence[Run], names: tuple[str, ...], metric: Met
 
 def off_for_nearly_off(dial: Dial, plan: Plan) -> Dial:
     """Recommend off where a strength is turned down to a value that is as good as off."""
-    factor = known()[dial.strength]
+    factor = strength(dial.strength)
     if dial.turn != "down" or factor.off is None or dial.recommended == factor.off:
         return dial
     off = to_effective(dial.strength, factor.off, plan.task)

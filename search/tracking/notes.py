@@ -18,9 +18,9 @@ from search.verdict.wording import (
     TURN_SIGNS,
     change_with_interval,
     pool_sentence,
-    raw,
     runs_range,
     target,
+    value_text,
     with_interval,
 )
 from search.verdict.wording import count as counted
@@ -163,7 +163,7 @@ def _dial_row(dial: Dial, metric: Metric) -> dict[str, str]:
     return {
         "strength": dial.strength,
         "turn": TURN_SIGNS[dial.turn],
-        "from": raw(dial.reference),
+        "from": value_text(dial.strength, dial.reference),
         "to": target(dial),
         f"val {metric.head}, {metric.unit.word}": mean or "—",
         "95 %": interval or "—",

@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations, islice
 
-from spaces.strengths.registry import STRENGTHS, strength
+from spaces.strengths.registry import STRENGTHS, WITHIN_RUN, strength
 from spaces.task import Task
 from spaces.units import to_effective
 
 (EMA_FACTOR,) = (name for name, s in STRENGTHS.items() if not s.acts_back_on_training)
 """Name of the strength that does not act back on training: the decay of the weight average."""
+
+_WITHIN = {EMA_FACTOR, *WITHIN_RUN}
 
 MAX_FACTORS = 16
 """Largest number of two-level factors of `cells`; from 9 factors on a block has 32 runs."""
@@ -66,23 +68,42 @@ def factors(reference: Mapping[str, float], best: Mapping[str, float], task: Tas
 
     Each strength in `spaces.strengths` defines its noticeable difference. The bar is low on
     purpose: up to four factors an added one costs no runs, while for a factor left out nothing
-    is learned.
+    is learned. What acts on averages only is no factor where neither recipe has one.
 
     Args:
         reference: Raw values of the reference by name.
         best: Raw values of the best; the same names.
         task: Task that the effective units depend on.
     """
+    average = _judged_average(reference, best)
     changed = tuple(
         name
         for name in reference
         if strength(name).differs(*_pair(name, reference, best, task), task)
+        and not (strength(name).needs_average and average is None)
     )
     return Factors(
-        trajectory=tuple(name for name in changed if name != EMA_FACTOR),
-        within=(AVERAGES,) if EMA_FACTOR in changed else (),
+        trajectory=tuple(name for name in changed if strength(name).acts_back_on_training),
+        within=tuple(
+            AVERAGES if name == EMA_FACTOR else _within(name, average)
+            for name in changed
+            if not strength(name).acts_back_on_training
+        ),
         unchanged=tuple(name for name in reference if name not in changed),
     )
+
+
+def _judged_average(reference: Mapping[str, float], best: Mapping[str, float]) -> str | None:
+    """Name the average on which what needs one is judged: the best's, or else the reference's."""
+    recipes = {"best": best, "reference": reference}
+    off = STRENGTHS[EMA_FACTOR].off
+    return next((name for name, of in recipes.items() if of.get(EMA_FACTOR, off) != off), None)
+
+
+def _within(name: str, average: str | None) -> WithinRun:
+    """Make a factor that is judged on one set of weights: the best's, with its average if any."""
+    weights = average if strength(name).needs_average and average is not None else "best"
+    return WithinRun(name=name, reference=weights, best=f"{weights}.{name}")
 
 
 def cells(names: tuple[str, ...], *, block: int) -> tuple[dict[str, int], ...]:
@@ -112,7 +133,7 @@ def cells(names: tuple[str, ...], *, block: int) -> tuple[dict[str, int], ...]:
     Raises:
         ValueError: If there are more than `MAX_FACTORS` names, a name twice, or ``block < 0``.
     """
-    if len(names) > MAX_FACTORS or len(set(names)) < len(names) or EMA_FACTOR in names:
+    if len(names) > MAX_FACTORS or len(set(names)) < len(names) or _WITHIN & set(names):
         raise ValueError(
             f"`names` must be at most {MAX_FACTORS} different trajectory factors, but got {names}."
         )

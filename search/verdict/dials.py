@@ -8,7 +8,7 @@ from search.records.metrics import TOP1, Metric
 from search.verdict.effects import Effect
 from search.verdict.judgement import Judgement, Look, judge_all
 from search.verdict.schema import Dial
-from search.verdict.wording import change_with_interval, metric_words, raw
+from search.verdict.wording import change_with_interval, metric_words, value_text
 from spaces.task import Task
 from spaces.units import to_effective, unit_of
 
@@ -89,7 +89,7 @@ def _dial(
     turns = {"open": "inconclusive", "helps": "down" if best < reference else "up"}
     remark = judged.remark
     if stays or judged.outcome == "open":
-        remark = f"{raw(values[1])} was tried instead: {remark}"
+        remark = f"{value_text(name, values[1])} was tried instead: {remark}"
     return Dial(
         strength=name,
         turn="leave" if stays else turns[judged.outcome],
@@ -125,7 +125,9 @@ def _unchanged(name: str, values: tuple[float, float], task: Task) -> Dial:
     reference, best = values
     effective = to_effective(name, reference, task)
     same = "the best recipe has the same value"
-    near = f"the best recipe has {raw(best)}, which makes no noticeable difference here"
+    near = (
+        f"the best recipe has {value_text(name, best)}, which makes no noticeable difference here"
+    )
     return Dial(
         strength=name,
         turn="leave",
@@ -151,7 +153,10 @@ def _held(dial: Dial) -> Dial:
         shown = (
             f" ({metric_words(metric)} {change_with_interval(metric, effect)})" if effect else ""
         )
-        remark = f"{raw(dial.recommended)} does better in these runs{shown}, but {UNFINISHED}"
+        remark = (
+            f"{value_text(dial.strength, dial.recommended)} does better in these runs{shown}, "
+            f"but {UNFINISHED}"
+        )
     return replace(
         dial,
         turn="inconclusive",

@@ -7,7 +7,7 @@ from search.records.metrics import METRICS, NLL, POINTS, TOP1, Metric, Unit, met
 from search.verdict.answer.problem import first_sentence
 from search.verdict.schema import Confirmed, Dial, Estimate, Fit
 from search.verdict.sequential import FAMILY_ALPHA
-from spaces.strengths.registry import known, strength
+from spaces.strengths.registry import WITHIN_RUN, known, strength
 
 _ON = {
     "val": "validation {}",
@@ -83,6 +83,13 @@ def raw(value: float) -> str:
     return f"{1.0 - float(f'{1.0 - value:.3g}'):.9g}" if 0.9 < value < 1.0 else f"{value:.3g}"
 
 
+def value_text(name: str, value: float) -> str:
+    """Format the value of a dial: in words where it has some, else as `raw` does."""
+    factor = WITHIN_RUN.get(name)
+    words = factor.value_words.get(value) if factor else None
+    return words or raw(value)
+
+
 def short_name(name: str) -> str:
     """Return the short name of a strength or extra axis; any other name as it is."""
     factor = known().get(name)
@@ -99,7 +106,7 @@ def target(dial: Dial) -> str:
 
     For an undecided dial it is the value that was tried, in brackets: it is no advice to use it.
     """
-    value = raw(dial.recommended)
+    value = value_text(dial.strength, dial.recommended)
     if dial.turn != "inconclusive":
         return value
     return f"({value})" if dial.recommended != dial.reference else "—"
@@ -257,7 +264,8 @@ def exported_sentence(exported: str, because: str) -> str:
 def _turns_sentence(dials: Sequence[Dial]) -> str:
     turned = {
         turn: [
-            f"{d.strength} from {raw(d.reference)} to {raw(d.recommended)}"
+            f"{d.strength} from {value_text(d.strength, d.reference)} to "
+            f"{value_text(d.strength, d.recommended)}"
             for d in dials
             if d.turn == turn
         ]

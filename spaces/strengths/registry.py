@@ -1,12 +1,13 @@
-"""The registry of searched numbers: strengths always, extras at the user's request.
+"""The registry of what gets a dial: strengths always, extras at the user's request.
 
-A strength is added by a file beside this one and its name here; everything else loops over these
-two. Their order is that of tables and reports.
+A strength is added by a file beside this one and its name here; everything else loops over these.
+Their order is that of tables and reports.
 """
 
 from spaces.errors import InputError
 from spaces.strengths.cutmix_alpha import CUTMIX_ALPHA
 from spaces.strengths.drop_path_rate import DROP_PATH_RATE
+from spaces.strengths.ema_batch_norm import EMA_BATCH_NORM
 from spaces.strengths.ema_decay import EMA_DECAY
 from spaces.strengths.label_smoothing import LABEL_SMOOTHING
 from spaces.strengths.layer_decay import LAYER_DECAY
@@ -28,19 +29,25 @@ STRENGTHS = _by_name(WEIGHT_DECAY, LABEL_SMOOTHING, DROP_PATH_RATE, EMA_DECAY, W
 EXTRAS = _by_name(LR, MIXUP_ALPHA, CUTMIX_ALPHA, RANDAUGMENT_MAGNITUDE, LAYER_DECAY)
 """Extra axes, by name: a user can add them to a search with ``--set``."""
 
+WITHIN_RUN = _by_name(EMA_BATCH_NORM)
+"""What no search proposes, by name: two values that every run of an experiment measures.
+
+Each is tried at `Strength.tried_instead` of the reference's value, and gets a dial where it acts.
+"""
+
 
 def known() -> dict[str, Strength]:
-    """Return all strengths and extras by name."""
+    """Return all strengths and extras by name: what can be searched or fixed."""
     return STRENGTHS | EXTRAS
 
 
 def strength(name: str) -> Strength:
-    """Look up the strength or extra of this name.
+    """Look up what has this name: a strength, an extra, or one of `WITHIN_RUN`.
 
     Raises:
         InputError: If there is none.
     """
-    found = STRENGTHS.get(name) or EXTRAS.get(name)
+    found = STRENGTHS.get(name) or EXTRAS.get(name) or WITHIN_RUN.get(name)
     if found is None:
         raise InputError(f"Unknown axis {name!r}; known are {', '.join(known())}.")
     return found

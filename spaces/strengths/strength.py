@@ -1,7 +1,7 @@
 """The description of one searched number; the rest of the program uses it and no names."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from spaces.axes import Axis
@@ -89,6 +89,10 @@ class Strength:
         is_regularizer: Whether more is simply stronger regularization, an answer to an overfit.
         acts_back_on_training: Whether it changes how the weights move. If not, several values are
             measured within one run.
+        tried_instead: Raw value that an experiment tries in place of a given one; None where a
+            search proposes it.
+        needs_average: Whether it has an effect on a weight average only.
+        value_words: Words that people read in place of raw values; empty for numbers.
         has_dial: Whether an experiment judges it; a nuisance such as the learning rate is searched
             so that the others are judged at a good value of it.
         task_with: Returns the task with a raw value of it, if effective units of other strengths
@@ -123,6 +127,9 @@ class Strength:
     idle_words: str = ""
     is_regularizer: bool = False
     acts_back_on_training: bool = True
+    tried_instead: "Callable[[float], float] | None" = None
+    needs_average: bool = False
+    value_words: Mapping[float, str] = field(default_factory=dict)
     has_dial: bool = True
     task_with: "Callable[[Task, float], Task] | None" = None
     is_ratio: bool = False

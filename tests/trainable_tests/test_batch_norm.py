@@ -2,10 +2,15 @@
 
 from collections.abc import Iterator
 
+import pytest
 import torch
 from torch import Tensor, nn
 
-from trainable.batch_norm import refresh_batch_norm
+from trainable.batch_norm import (
+    batch_norm_statistics,
+    measured_statistics,
+    refresh_batch_norm,
+)
 
 
 def a_model_with_batch_norm() -> nn.Sequential:
@@ -33,6 +38,23 @@ def test_refreshing_leaves_modes_and_momentum_as_they_were() -> None:
     refresh_batch_norm(model, [torch.randn(8, 4)])
     assert [module.training for module in model] == [True, False, True, True]
     assert model[2].momentum == 0.1
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_measured_statistics_hold_inside_and_stay_only_if_kept(keep: bool) -> None:
+    model, twin = a_model_with_batch_norm(), a_model_with_batch_norm()
+    twin.load_state_dict(model.state_dict())
+    before = batch_norm_statistics(model)
+    batches = list(torch.randn(2, 8, 4))
+    refresh_batch_norm(twin, batches)
+    measured = batch_norm_statistics(twin)
+    with measured_statistics(model, batches, keep=keep):
+        inside = batch_norm_statistics(model)
+    after = batch_norm_statistics(model)
+    for name, expected in measured.items():
+        assert torch.equal(inside[name], expected)
+        assert torch.equal(after[name], expected if keep else before[name])
+        assert not torch.equal(before[name], expected)
 
 
 def test_refreshing_a_model_without_batch_norm_draws_no_batch() -> None:

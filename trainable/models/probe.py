@@ -12,6 +12,7 @@ from timm.layers.drop import DropPath
 from torch import Tensor, nn
 
 from spaces.errors import InputError
+from trainable.batch_norm import tracked_norms
 from trainable.models.drop_path import StochasticDepth
 from trainable.models.dropout import DropoutWatch, Place, places_of
 from trainable.models.resnet_cifar import ResNet18Cifar
@@ -34,6 +35,7 @@ class ModelInfo:
         takes_dropout: Whether ``dropout`` of a recipe reaches any layer.
         fixed_dropout: Largest rate of a dropout that trains along whatever a recipe says; 0 in all
             but a few architectures.
+        has_batch_norm: Whether any module keeps running statistics of its inputs.
         mean: Per channel, subtracted from images in ``[0, 1]``.
         std: Per channel, what they are then divided by.
         num_params: Parameters, with 1000 classes.
@@ -42,6 +44,7 @@ class ModelInfo:
     depth_shares: tuple[float, ...]
     takes_dropout: bool
     fixed_dropout: float
+    has_batch_norm: bool
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     num_params: int
@@ -202,5 +205,6 @@ def _info(model: nn.Module, shares: dict[str, float], **known: Any) -> ModelInfo
     return ModelInfo(
         depth_shares=tuple(blocks.values()),
         num_params=sum(math.prod(p.shape) for p in model.parameters()),
+        has_batch_norm=bool(tracked_norms(model)),
         **known,
     )

@@ -180,4 +180,5 @@ def task_of(recipe: Recipe, *, num_train: int, num_classes: int) -> Task:
         num_classes=num_classes,
         num_blocks=info.num_blocks,
         deepest_share=info.deepest_share,
+        has_batch_norm=info.has_batch_norm,
     )

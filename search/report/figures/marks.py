@@ -9,7 +9,7 @@ from search.records.metrics import metric_of
 from search.records.trials import Trial
 from search.report.figures.drawing import Item, Mark, Text
 from search.verdict.schema import Dial, Estimate
-from search.verdict.wording import raw, with_interval
+from search.verdict.wording import value_text, with_interval
 from spaces.recipe import Recipe
 
 SHAPES = {
@@ -135,11 +135,12 @@ def interval_text(metric: str, estimate: Estimate | None) -> str:
 
 def values_text(dial: Dial, tried: float) -> str:
     """Format the values of a dial: ``0.1 → 0.02`` if it is turned, else ``0.1, tried 0.02``."""
+    reference = value_text(dial.strength, dial.reference)
     if not dial.effect:
-        return raw(dial.reference)
+        return reference
     if dial.turn in ("down", "up"):
-        return f"{raw(dial.reference)} → {raw(dial.recommended)}"
-    return f"{raw(dial.reference)}, tried {raw(tried)}"
+        return f"{reference} → {value_text(dial.strength, dial.recommended)}"
+    return f"{reference}, tried {value_text(dial.strength, tried)}"
 
 
 def turn_mark(dial: Dial, at: tuple[float, float]) -> Mark:

@@ -2,7 +2,7 @@
 
 from search.records.metrics import metric_of
 from search.verdict.schema import Dial
-from search.verdict.wording import change, raw
+from search.verdict.wording import change, value_text
 from spaces.strengths.registry import known
 
 USUAL_EFFECT = 2.0
@@ -17,8 +17,9 @@ def advised_value(dial: Dial) -> tuple[float, str]:
     An undecided one is changed to the value that was tried if that is expected to gain the metric's
     margin or more; to off already if off did no worse, for the simpler value wins a tie.
     """
+    reference = value_text(dial.strength, dial.reference)
     if dial.turn in ("down", "up"):
-        return dial.recommended, f"turned {dial.turn} from {raw(dial.reference)}"
+        return dial.recommended, f"turned {dial.turn} from {reference}"
     if dial.turn == "leave":
         return dial.reference, "the reference's value"
     gain = shrunken(dial)
@@ -26,7 +27,7 @@ def advised_value(dial: Dial) -> tuple[float, str]:
     factor = known().get(dial.strength)
     is_off = factor is not None and dial.recommended == factor.off != dial.reference
     if gain is not None and 0.0 <= gain < metric.margin and is_off:
-        return dial.recommended, f"not decided; off did no worse than {raw(dial.reference)}"
+        return dial.recommended, f"not decided; off did no worse than {reference}"
     if gain is not None and gain >= metric.margin and dial.recommended != dial.reference:
         likely = change(dial.judged_by, metric.sign * gain)
         return dial.recommended, f"not decided; tried, and likely {likely} of {metric.words}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from search.records.metrics import metric_of
 from search.verdict.answer.advised_value import advised_value
 from search.verdict.schema import Dial
-from search.verdict.wording import change, change_with_interval, raw
+from search.verdict.wording import change, change_with_interval, value_text
 from spaces.strengths.registry import known
 
 GROUPS = {
@@ -57,7 +57,9 @@ def statements(
 def _statement(dial: Dial, tried: float) -> Statement:
     value, _ = advised_value(dial)
     is_moved = value != dial.reference
-    shown = f"{raw(dial.reference)} -> {raw(value)}" if is_moved else raw(dial.reference)
+    shown = value_text(dial.strength, dial.reference)
+    if is_moved:
+        shown += f" -> {value_text(dial.strength, value)}"
     if dial.turn in ("down", "up"):
         is_sure = dial.decided_by in (dial.judged_by, "diverged")
         group, why = ("sure" if is_sure else "likely"), _turned(dial)
@@ -109,10 +111,11 @@ def _kept(dial: Dial, tried: float) -> str:
     if tried == dial.reference:
         return "no other value does better"
     effect, margin = dial.effect.get(dial.judged_by), metric_of(dial.judged_by).margin
+    other = value_text(dial.strength, tried)
     if effect is not None and -margin < effect.ci95[0] <= effect.ci95[1] < margin:
-        return f"{raw(tried)} makes no difference"
+        return f"{other} makes no difference"
     if dial.decided_by in (dial.judged_by, None):
-        return f"{raw(tried)} does worse"
+        return f"{other} does worse"
     if dial.decided_by not in dial.effect:
-        return f"more runs diverge at {raw(tried)}"
-    return f"{raw(tried)} does worse by {metric_of(dial.decided_by).head}"
+        return f"more runs diverge at {other}"
+    return f"{other} does worse by {metric_of(dial.decided_by).head}"

@@ -1,0 +1,90 @@
+"""What no search proposes, and every run of the experiment measures at two values."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from search.plan.plan import Plan
+from search.verdict.answer.advised_value import advised_value
+from search.verdict.design import EMA_FACTOR, Factors
+from search.verdict.effects import Run
+from search.verdict.schema import Dial
+from search.verdict.wording import raw
+from spaces.recipe import Recipe
+from spaces.strengths.registry import STRENGTHS, WITHIN_RUN, strength
+from spaces.units import to_effective
+
+
+def with_tried(recipe: Recipe, plan: Plan) -> Recipe:
+    """Return the recipe with another value than the reference's of what no search proposes."""
+    average = STRENGTHS[EMA_FACTOR]
+    has_average = any(average.read(one) != average.off for one in (recipe, plan.reference))
+    for name in plan.within_names:
+        factor = WITHIN_RUN[name]
+        held = factor.read(plan.reference)
+        is_idle = factor.needs_average and not has_average
+        assert factor.tried_instead is not None
+        recipe = factor.put(recipe, held if is_idle else factor.tried_instead(held))
+    return recipe
+
+
+def as_turned(runs: Sequence[Run], what: Factors, dials: Sequence[Dial]) -> list[Run]:
+    """Put the measurement at the turned value in the place of the one at the reference's value."""
+    turned = {dial.strength for dial in dials if dial.turn in ("down", "up")}
+    for factor in what.within:
+        if factor.name in WITHIN_RUN and factor.name in turned:
+            runs = [
+                replace(run, metrics={**run.metrics, factor.reference: run.metrics[factor.best]})
+                for run in runs
+                if factor.best in run.metrics
+            ]
+    return list(runs)
+
+
+def for_the_advised_average(
+    dials: Sequence[Dial], what: Factors, plan: Plan, best: Recipe
+) -> tuple[Dial, ...]:
+    """Leave what was judged on another average than the one that is advised.
+
+    Args:
+        dials: Decided dials.
+        what: Factors of the experiment.
+        plan: The plan.
+        best: The recipe that was compared with the reference.
+    """
+    of_averages = [factor for factor in what.within if strength(factor.name).needs_average]
+    if not of_averages:
+        return tuple(dials)
+    average = STRENGTHS[EMA_FACTOR]
+    (advised,) = (advised_value(dial)[0] for dial in dials if dial.strength == EMA_FACTOR)
+    remarks = {}
+    for factor in of_averages:
+        judged_on = average.read(best if factor.reference == "best" else plan.reference)
+        effective = [to_effective(EMA_FACTOR, decay, plan.task) for decay in (advised, judged_on)]
+        if advised == average.off:
+            remarks[factor.name] = "the advised recipe has no average"
+        elif average.differs(effective[0], effective[1], plan.task):
+            remarks[factor.name] = (
+                f"it was measured on the average with a decay of {raw(judged_on)}, which the "
+                "advised recipe does not have"
+            )
+    return tuple(
+        _not_judged(dial, remarks[dial.strength]) if dial.strength in remarks else dial
+        for dial in dials
+    )
+
+
+def _not_judged(dial: Dial, remark: str) -> Dial:
+    return replace(
+        dial,
+        turn="leave",
+        recommended=dial.reference,
+        recommended_effective=dial.reference_effective,
+        effect={},
+        decided_by=None,
+        num_runs=0,
+        runs_to_decide=None,
+        remark=remark,
+        selected=None,
+        matters_less_than=None,
+        more_runs=None,
+    )
