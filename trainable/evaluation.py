@@ -16,7 +16,7 @@ method: van der Vaart 1998, Asymptotic Statistics, chapter 20; exact for balance
 variance of the metric is that of contributions within their classes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -27,7 +27,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from trainable.augment.batch_augment import Normalizer
 from trainable.calibration import (
     brier_score,
     expected_calibration_error,
@@ -57,7 +56,7 @@ def predict(
     *,
     batch_size: int,
     device: torch.device | str,
-    normalize: Normalizer,
+    normalize: Callable[[Any], Tensor],
 ) -> Tensor:
     """Compute the logits of ``model`` in evaluation mode.
 

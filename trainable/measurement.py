@@ -1,11 +1,11 @@
 """Evaluation of a run's model on clean images, with raw weights and with every average."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -15,13 +15,8 @@ from trainable.calibration import NonFiniteError
 from trainable.data.device_images import DeviceImages
 from trainable.data.splits import Split
 from trainable.ema import OWN, EmaBank
-from trainable.evaluation import (
-    class_metrics,
-    full_metrics,
-    per_class_accuracy,
-    predict,
-    quick_metrics,
-)
+from trainable.evaluation import full_metrics, per_class_accuracy, predict, quick_metrics
+from trainable.image_results import ImageResults, image_results
 from trainable.measured_with import MeasuredWith
 from trainable.precision import Diverged, Precision
 
@@ -36,41 +31,6 @@ MOST_FOR_STATISTICS = 1024
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ImageResults:
-    """Results for each image.
-
-    Attributes:
-        label: Index of the true class.
-        predicted: Index of the class with the largest output.
-        nll: Log-loss in nats.
-    """
-
-    label: NDArray[np.int64]
-    predicted: NDArray[np.int64]
-    nll: NDArray[np.float32]
-
-    @property
-    def correct(self) -> NDArray[np.bool_]:
-        """Whether the top-1 prediction is right."""
-        return np.asarray(self.predicted == self.label)
-
-    def contributions(self) -> dict[str, NDArray[np.float64]]:
-        """Compute what each image contributes to each metric that counts classes equally."""
-        num_classes = 1 + int(max(self.label.max(), self.predicted.max()))
-        found = class_metrics(self.label, self.predicted, num_classes)
-        return {name: metric.contributions for name, metric in found.items()}
-
-
-def image_results(logits: Tensor, labels: Tensor) -> ImageResults:
-    """Return the results for each image from logits ``[N, K]`` and class indices ``[N]``."""
-    return ImageResults(
-        label=labels.numpy(),
-        predicted=logits.argmax(dim=1).numpy(),
-        nll=F.cross_entropy(logits, labels, reduction="none").numpy(),
-    )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
     """Results of one evaluation.
 
@@ -78,6 +38,7 @@ class Measured:
         metrics: By reported name, such as ``val/top1``.
         shipped: Results for each image with the weights that ship, by part of the split.
         raw: The same with the raw weights.
+        logits: What the model returned with the weights that ship, by part of the split.
         num_images: Number of images that went through the model: once for each set of weights, and
             those that statistics were measured on.
     """
@@ -85,7 +46,17 @@ class Measured:
     metrics: dict[str, float]
     shipped: dict[str, ImageResults]
     raw: dict[str, ImageResults]
+    logits: dict[str, Tensor]
     num_images: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _OfWeights:
+    """Results of one set of weights on one part of the split."""
+
+    metrics: dict[str, float]
+    images: ImageResults
+    logits: Tensor
 
 
 class Measurement:
@@ -150,7 +121,7 @@ class Measurement:
         metrics: dict[str, float] = {}
         num_images = 0
         # Every image goes through the same weights once, whatever is asked of its logits.
-        found: dict[tuple[float, str], tuple[dict[str, float], ImageResults]] = {}
+        found: dict[tuple[float, str], _OfWeights] = {}
         decays = {RAW: 0.0, **self._ema.decays}
         for name, decay in decays.items():
             asked = (*parts, *([] if name == RAW else [CLEAN_TRAIN]))
@@ -159,18 +130,19 @@ class Measurement:
             results = self._measure(name, missing, self._how, in_full=in_full)
             found |= {(decay, part): result for part, result in results.items()}
             for part in asked:
-                values, _ = found[decay, part]
+                values = found[decay, part].metrics
                 for suffix in _suffixes(name, own_decay=decays[OWN]):
                     metrics |= {f"{part}{suffix}/{key}": value for key, value in values.items()}
         for level, how in self._within_levels.items() if in_full else ():
             name = level.partition(".")[0]
             num_images += self._num_passed(name, ["val"], how)
-            values, _ = self._measure(name, ["val"], how, in_full=False)["val"]
+            values = self._measure(name, ["val"], how, in_full=False)["val"].metrics
             metrics |= {f"val.{level}/{key}": value for key, value in values.items()}
         return Measured(
             metrics=metrics,
-            shipped={part: found[decays[OWN], part][1] for part in parts},
-            raw={part: found[decays[RAW], part][1] for part in parts},
+            shipped={part: found[decays[OWN], part].images for part in parts},
+            raw={part: found[decays[RAW], part].images for part in parts},
+            logits={part: found[decays[OWN], part].logits for part in parts},
             num_images=num_images,
         )
 
@@ -189,6 +161,19 @@ class Measurement:
         """Compute what ``model`` returns for the images of a part of the split, on the CPU."""
         return self._outputs(model, self._indices(part))
 
+    def mirrored_outputs(self, part: str) -> Tensor:
+        """Compute what the model returns for mirrored images, with the weights that ship.
+
+        To be asked after `measure` at the end of training, which leaves the statistics of an
+        average as they ship.
+        """
+
+        def mirrored(images: Any) -> Tensor:
+            return self._normalize(images).flip(3)
+
+        with self._ema.averaged(OWN):
+            return self._outputs(self._model, self._indices(part), normalize=mirrored)
+
     def clean_batches(self) -> Iterator[Tensor]:
         """Yield the clean slice of the training images in normalized batches."""
         for start in range(0, len(self._clean_train), EVAL_BATCH_SIZE):
@@ -203,8 +188,8 @@ class Measurement:
 
     def _measure(
         self, name: str, parts: Sequence[str], how: MeasuredWith, *, in_full: bool
-    ) -> dict[str, tuple[dict[str, float], ImageResults]]:
-        """Evaluate one set of weights on some parts, with metrics and results for each image."""
+    ) -> "dict[str, _OfWeights]":
+        """Evaluate one set of weights on some parts."""
         if not parts:
             return {}
         metrics_of = full_metrics if in_full else quick_metrics
@@ -218,7 +203,8 @@ class Measurement:
                 metrics = metrics_of(logits, labels, with_errors=part != CLEAN_TRAIN)
             except NonFiniteError as error:
                 raise Diverged(self._precision.num_steps, str(error)) from error
-            found[part] = metrics, image_results(logits, labels)
+            images = image_results(logits, labels)
+            found[part] = _OfWeights(metrics=metrics, images=images, logits=logits)
         return found
 
     def _num_passed(self, name: str, parts: Sequence[str], how: MeasuredWith) -> int:
@@ -261,7 +247,13 @@ class Measurement:
         for indices in np.array_split(self._for_statistics, num_batches):
             yield self._normalize(self._images[indices])
 
-    def _outputs(self, model: nn.Module, indices: NDArray[np.int64]) -> Tensor:
+    def _outputs(
+        self,
+        model: nn.Module,
+        indices: NDArray[np.int64],
+        *,
+        normalize: Callable[[Any], Tensor] | None = None,
+    ) -> Tensor:
         with self._precision.autocast():
             return predict(
                 model,
@@ -269,7 +261,7 @@ class Measurement:
                 indices,
                 batch_size=EVAL_BATCH_SIZE,
                 device=self._normalize.device,
-                normalize=self._normalize,
+                normalize=normalize or self._normalize,
             )
 
 

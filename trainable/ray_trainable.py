@@ -21,7 +21,7 @@ from trainable.data.decode_budget import BUDGET
 from trainable.data.device_images import DeviceImages
 from trainable.evaluation import WORST
 from trainable.gpu_memory import PARTS, free_cache, in_smaller_parts
-from trainable.measurement import ImageResults
+from trainable.image_results import ImageResults
 from trainable.precision import Diverged
 from trainable.readback import require_arrived
 from trainable.run_spec import RunSpec
@@ -81,6 +81,10 @@ class RecipeTrainable(tune.Trainable):
                     if spec.recipe.strengths.ema_decay > 0.0:
                         raw = _packed(measured.raw["test"])
                         by_image |= {f"raw_{key}": text for key, text in raw.items()}
+                    if spec.with_readings:
+                        readings = self._trainer.readings_on_test(measured)
+                        metrics |= readings.metrics
+                        by_image |= _packed_by_name(readings.images)
                     if spec.with_frozen:
                         frozen = self._trainer.frozen_on_test()
                         metrics |= frozen.metrics

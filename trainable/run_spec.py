@@ -27,6 +27,8 @@ class RunSpec:
         within_levels: Raw values of factors that do not act back on training, by level name
             ``<average>.<factor>``: that level of ``ema_levels`` is measured with them too.
         eval_epochs: Epochs after which it is evaluated; the last epoch always is.
+        with_readings: Whether the last evaluation on the test images also measures other ways of
+            using the trained model, `trainable.on_test.results.readings_on_test`.
         with_frozen: Whether the last evaluation also measures, on the test images, baselines that
             train nothing but a classifier on frozen features; only for a pretrained recipe.
         keep_weights: Whether the checkpoint of its last epoch is kept after its end.
@@ -44,6 +46,7 @@ class RunSpec:
     ema_levels: Mapping[str, float] = field(default_factory=dict)
     within_levels: Mapping[str, float] = field(default_factory=dict)
     eval_epochs: tuple[int, ...] = ()
+    with_readings: bool = False
     with_frozen: bool = False
     keep_weights: bool = False
     checkpoint: str | None = None

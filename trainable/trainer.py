@@ -19,6 +19,7 @@ from spaces.task import Task
 from trainable.accelerator import resolve
 from trainable.augment.batch_augment import Augment, Normalizer
 from trainable.batch_norm import batch_norm_statistics, refresh_batch_norm
+from trainable.calibration import NonFiniteError
 from trainable.data.datasets import Dataset
 from trainable.data.device_images import DeviceImages
 from trainable.data.splits import Split
@@ -27,11 +28,11 @@ from trainable.forward_loss import ForwardLoss
 from trainable.measured_with import MeasuredWith
 from trainable.measurement import Measured, Measurement
 from trainable.models.build import create_model, describe_model
-from trainable.on_test.results import OnTest, frozen_on_test
+from trainable.on_test.results import OnTest, frozen_on_test, readings_on_test
 from trainable.optim.optimizer_slot import Criterion
 from trainable.optim.optimizers import create_optimizer
 from trainable.optim.schedule import lr_factor, warmup_steps_of
-from trainable.precision import Precision, resolve_amp_dtype
+from trainable.precision import Diverged, Precision, resolve_amp_dtype
 from trainable.speed.convolutions import use_fast_kernels
 from trainable.speed.memory import keep_freed_memory
 
@@ -250,6 +251,20 @@ class Trainer:
         return frozen_on_test(
             self._measurement, self.recipe, num_classes=self._num_classes, device=self.device
         )
+
+    def readings_on_test(self, measured: Measured) -> OnTest:
+        """Measure other ways of using the trained model, which change nothing in it.
+
+        Args:
+            measured: Result of `measure` on validation and test images, at the end of training.
+
+        Raises:
+            Diverged: If the model's output for mirrored images is not finite.
+        """
+        try:
+            return readings_on_test(self._measurement, measured)
+        except NonFiniteError as error:
+            raise Diverged(self.precision.num_steps, str(error)) from error
 
     def by_class(self, part: str, name: str = OWN) -> list[float]:
         """Compute the accuracy per class on a part of the split, NaN for a class without images.

@@ -109,10 +109,13 @@ def search_sizes(plan: Plan, config: RunConfig, timing: Timing | None) -> list[S
     num_again = plan.data.num_val + min(plan.data.num_train, MOST_FOR_STATISTICS)
     within_s = num_again * timing.evaluated_image_s if timing and plan.within_names else 0.0
     test_s = 2 * plan.data.num_test * timing.evaluated_image_s if timing else 0.0
+    # Once per seed, with the run of the advised recipe.
+    share = config.confirm_seeds / usual_confirm_runs(config)
+    if timing:
+        # The mirror images of the test images.
+        test_s += share * plan.data.num_test * timing.evaluated_image_s
     if timing and plan.task.pretrained:
         num_features = plan.data.num_train + plan.data.num_test
-        # Once per seed, with the run of the advised recipe.
-        share = config.confirm_seeds / usual_confirm_runs(config)
         test_s += share * (num_features * timing.evaluated_image_s + FROZEN_FIT_S)
 
     def full_s(num_evaluations: int, more_s: float = 0.0) -> float | None:

@@ -47,6 +47,7 @@ class TrialSpec:
         eval_epochs: Epochs after which it is evaluated; the last epoch always is.
         rerun_of: The trial whose recipe this one runs again on a fresh seed, or None.
         never_stop: Whether the scheduler must let it run to full length.
+        with_readings: Whether other ways of using its trained model are measured on test images.
         with_frozen: Whether baselines on frozen features are measured with it, on its split.
         keep_weights: Whether the checkpoint of its last epoch is kept after its end.
     """
@@ -65,6 +66,7 @@ class TrialSpec:
     eval_epochs: tuple[int, ...] = ()
     rerun_of: str | None = None
     never_stop: bool = True
+    with_readings: bool = False
     with_frozen: bool = False
     keep_weights: bool = False
 
@@ -90,6 +92,7 @@ class TrialSpec:
             ema_levels=self.ema_levels,
             within_levels=self.within_levels,
             eval_epochs=self.eval_epochs,
+            with_readings=self.with_readings,
             with_frozen=self.with_frozen,
             keep_weights=self.keep_weights,
         )

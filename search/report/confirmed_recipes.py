@@ -11,6 +11,7 @@ from search.stages.analysis import Analysis
 from search.stages.experiment import confirm_roles
 from search.verdict.answer.gains import ROLE_HEADS
 from search.verdict.confirmation import FROZEN_ROLES
+from search.verdict.readings import HOLDS_FOR, reading_sentences
 from search.verdict.wording import (
     compared_by,
     confirmed_sentence,
@@ -27,6 +28,7 @@ class ConfirmedRecipes:
     Attributes:
         gains: Sentence on the gain of the advised recipe.
         exported: Sentence on the exported recipe.
+        readings: Sentences on other ways of using the advised recipe's models.
         num_images: Number of test images.
         means: Table of each recipe's means over seeds and of its strengths, with the classifiers on
             frozen features of a pretrained model beside them.
@@ -34,6 +36,7 @@ class ConfirmedRecipes:
 
     gains: str
     exported: str
+    readings: tuple[str, ...]
     num_images: int
     means: Table
 
@@ -41,6 +44,7 @@ class ConfirmedRecipes:
 def confirmed_recipes(plan: Plan, analysis: Analysis) -> ConfirmedRecipes:
     """Build the table of the confirmed recipes and the sentences that go with it."""
     verdict = analysis.verdict
+    said = reading_sentences(verdict.confirmed, METRICS[verdict.metric])
     shown = [role for role in WORDS if analysis.measured.get(role)]
     recipes = confirm_roles(plan, analysis.best, analysis.advice.recipe)
     frozen = {
@@ -61,6 +65,7 @@ def confirmed_recipes(plan: Plan, analysis: Analysis) -> ConfirmedRecipes:
     return ConfirmedRecipes(
         gains=confirmed_sentence(verdict.confirmed, METRICS[verdict.metric]),
         exported=exported_sentence(verdict.exported, verdict.exported_because),
+        readings=(*said, HOLDS_FOR) if said else (),
         num_images=plan.data.num_test,
         means=Table(
             head=("mean", *(WORDS[role] for role in shown), *(ROLE_HEADS[role] for role in frozen)),

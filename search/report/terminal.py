@@ -22,6 +22,7 @@ from search.stages.analysis import Analysis
 from search.verdict.answer.gains import ROLE_HEADS, SHORT_HEADS, gains, on_test_images
 from search.verdict.answer.problem import first_sentence
 from search.verdict.answer.sureness import GROUPS, Statement, statements
+from search.verdict.readings import short_readings
 from search.verdict.schema import Verdict
 from search.verdict.wording import exported_sentence
 
@@ -107,7 +108,11 @@ def ending(
             break
     else:
         settings = _cut(settings, left - _num_lines(gained) - _num_lines(follows))
-    return problem, [*before, *gained, *settings, *follows, *after]
+    left -= sum(map(_num_lines, (gained, settings, follows)))
+    besides = _labelled("Besides", list(filter(None, [_besides(verdict)])))
+    if _num_lines(besides) > left:
+        besides = []  # They decide nothing, and are in the report.
+    return problem, [*before, *gained, *besides, *settings, *follows, *after]
 
 
 def _ways(verdict: Verdict) -> Iterator[tuple[list[Entry], Sequence[Form], bool]]:
@@ -142,6 +147,10 @@ def _on_test(verdict: Verdict) -> list[Entry]:
             break
     head = Entry(label="Test", lines=("  ".join(heads),))
     return [head, Entry(label=label, lines=("  ".join(cells),))]
+
+
+def _besides(verdict: Verdict) -> str:
+    return short_readings(verdict.confirmed, METRICS[verdict.metric])
 
 
 def _exported(verdict: Verdict) -> list[Entry]:

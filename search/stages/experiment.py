@@ -196,6 +196,7 @@ def confirm_specs(
         if role == stands_in[role]
     }
     often = set(roles)
+    is_advised = {stands_in["advised"]} if advised is not None else set()
     if advised is not None:
         often = {stands_in[role] for role in ("reference", "advised")}
     planned = [
@@ -219,9 +220,8 @@ def confirm_specs(
             # first seed: chosen before any result is known, so that no lucky seed is selected.
             keep_weights=i == 0,
             # Once per seed, with the recipe that they are held against.
-            with_frozen=advised is not None
-            and role == stands_in["advised"]
-            and roles[role].pretrained,
+            with_readings=role in is_advised,
+            with_frozen=role in is_advised and roles[role].pretrained,
         )
         for number, (i, role) in enumerate(planned)
     ]

@@ -17,6 +17,7 @@ from search.stages.experiment import confirm_roles, longer_recipe
 from search.verdict.confirmation import FREE_ROLES, FROZEN_ROLES, SeedResult, confirm
 from search.verdict.confusion import Confusion, confusion_of
 from search.verdict.fit.evidence import LONGER, ROLES, FitEvidence
+from search.verdict.readings import READINGS, readings
 from search.verdict.schema import Confirmed
 from spaces.errors import InputError
 from spaces.recipe import Recipe
@@ -100,12 +101,17 @@ def confirmed(by_role: ByRole, plan: Plan, config: RunConfig) -> Confirmed | Non
         results[role] = _results(everywhere, role, plan, config)
     first = decided_by(config.metric)
     free = _best_of_free(by_role, first)
-    return confirm(
-        results,
-        num_images=plan.data.num_test,
-        first=first,
-        free=free,
-        groups=np.array(plan.data.test_groups) if plan.data.test_groups else None,
+    groups = np.array(plan.data.test_groups) if plan.data.test_groups else None
+    advised = by_role.get("advised", [])
+    return replace(
+        confirm(results, num_images=plan.data.num_test, first=first, free=free, groups=groups),
+        readings=readings(
+            results.get("advised", {}),
+            {name: _results(advised, name, plan, config) for name in READINGS},
+            num_images=plan.data.num_test,
+            first=first,
+            groups=groups,
+        ),
     )
 
 
@@ -149,8 +155,8 @@ def read_result(run_dir: Path, trial: Trial, num_images: int, *, measured: str =
         run_dir: The run's directory.
         trial: Of its confirm stage.
         num_images: Test images.
-        measured: What is read in place of the weights that ship: ``raw`` for the raw weights, or
-            a role of `FROZEN_ROLES`.
+        measured: What is read in place of the weights that ship: ``raw`` for the raw weights, a
+            role of `FROZEN_ROLES`, or one of `READINGS`.
     """
     metrics = _measured_as(measured, trial) if measured else trial.records[-1].metrics
     packed = _packed(run_dir, trial)

@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from search.records.metrics import METRICS, TOP1, Metric, metric_of
+from search.records.metrics import METRICS, NLL, TOP1, Metric, metric_of
 from search.records.trials import Trial
 from search.tracking.metric_keys import DECIMALS, RANK_METRIC, final_name, rounded
 from search.verdict.answer.sureness import GROUPS, statements
 from search.verdict.confirmation import FROZEN_ROLES
+from search.verdict.readings import HOLDS_FOR, reading_sentences
 from search.verdict.schema import Dial, Estimate, Verdict
 from search.verdict.wording import (
     ROLE_WORDS,
@@ -97,7 +98,9 @@ def verdict_note(verdict: Verdict, *, counts: str, links: Links) -> str:
     }
     pointers = _listed({name: address for name, address in first.items() if address})
     # MLflow folds all but about 100 pixels away: the turns, in a line for each group, come first.
-    parts = [answer_table(verdict), pointers, f"**{head}**", _confirmed(verdict)]
+    read = " ".join(reading_sentences(verdict.confirmed, METRICS[verdict.metric]))
+    besides = f"{read} {HOLDS_FOR}" if read else ""
+    parts = [answer_table(verdict), pointers, f"**{head}**", _confirmed(verdict), besides]
     parts = [part for part in parts if part]
     parts.append(markdown(dial_table(verdict)))
     parts.append(_how(verdict, counts))
@@ -193,6 +196,10 @@ def verdict_metrics(verdict: Verdict) -> dict[str, float]:
             scores: Mapping[str, float] = getattr(verdict.confirmed, role)
             if (score := scores.get(shown.on("test"))) is not None:
                 found[f"confirmed/{role}_{shown.name}"] = rounded(shown.name, score)
+        for name, reading in verdict.confirmed.readings.items():
+            shown = NLL if name == "temperature" else metric
+            value = reading.change[shown.on("test")].mean
+            found[f"reading/{name}_{shown.name}"] = rounded(shown.name, value)
     for dial in verdict.dials:
         if (effect := dial.effect.get(metric.on("val"))) is not None:
             found |= _rounded(metric, effect, f"effect/{dial.strength}")

@@ -99,7 +99,7 @@ def confirm(
         pairs = [(theirs[seed], ours[seed]) for seed in sorted(set(ours) & set(theirs))]
         if not pairs:
             return {}
-        return {name: _difference(pairs, name, num_images, groups) for name in names}
+        return {name: paired_difference(pairs, name, num_images, groups) for name in names}
 
     means = {
         role: _means(list(of_seed.values()), names) if of_seed else {}
@@ -261,12 +261,20 @@ def variance_over_images(
     return seen + (UNSEEN / float(len(sizes) * alike.min()) ** 2 if len(alike) else 0.0)
 
 
-def _difference(
+def paired_difference(
     pairs: Sequence[tuple[SeedResult, SeedResult]],
     metric: str,
     num_images: int,
     groups: npt.NDArray[np.int64] | None,
 ) -> Estimate:
+    """Estimate the mean difference of a metric, second minus first of each pair, see `confirm`.
+
+    Args:
+        pairs: Results of two recipes with the same seed, at least one pair.
+        metric: Reported name of the metric.
+        num_images: Test images.
+        groups: Group of each test image; None if all are independent.
+    """
     gains = np.array([best.metrics[metric] - ref.metrics[metric] for ref, best in pairs])
     mean = float(gains.mean())
     base = float(np.mean([ref.metrics[metric] for ref, _ in pairs]))

@@ -134,13 +134,31 @@ class Dial:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """What another way of using the advised recipe's trained model changes on the test images.
+
+    ``change`` holds the difference to the model as it is, by metric, paired over ``seeds`` runs and
+    over images. ``turned_right`` and ``turned_wrong`` count the images of a run whose prediction
+    turns, as means over runs; None if the runs did not keep each image. ``temperature`` is the mean
+    of the fitted temperatures where that is the change.
+    """
+
+    change: Mapping[str, Estimate]
+    seeds: int
+    turned_right: float | None = None
+    turned_wrong: float | None = None
+    temperature: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Confirmed:
     """Results of fresh seeds on the test split, which nothing else uses.
 
     The means are by recipe, with ``reference_raw`` for the reference's raw weights, ``probe`` and
     ``knn`` for classifiers on frozen features of a pretrained model; what was not measured has
     none. ``advised_minus`` holds, by other recipe or classifier, the advised recipe minus it;
-    ``free`` is the one of these that does best on validation images.
+    ``free`` is the one of these that does best on validation images. ``readings`` holds other ways
+    of using the advised recipe's models, by name.
     """
 
     num_images: int
@@ -155,6 +173,7 @@ class Confirmed:
     probe: Mapping[str, float] = field(default_factory=dict)
     knn: Mapping[str, float] = field(default_factory=dict)
     advised_minus: Mapping[str, Mapping[str, Estimate]] = field(default_factory=dict)
+    readings: Mapping[str, Reading] = field(default_factory=dict)
     free: str = "reference"
     split: str = "test"
 

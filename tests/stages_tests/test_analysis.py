@@ -87,10 +87,12 @@ def confirmed_run(
     diverging: tuple[str, ...] = (),
     keeps_classes: bool = False,
     probe: int | None = None,
+    flipped: int | None = None,
 ) -> tuple[Journal, RunConfig]:
     """A diagnosis whose best wins on validation images and not on test images.
 
-    A linear probe, if there is one, is wrong on every image number ``probe``.
+    A linear probe, if there is one, is wrong on every image number ``probe``. With mirror images,
+    if they are measured, the first ``flipped`` images that were wrong are right.
     """
     config = a_config(tmp_path, stages=("attribute", "confirm"))
     (config.path / "predictions").mkdir(parents=True)
@@ -106,6 +108,9 @@ def confirmed_run(
         final = scores(val + 0.01 * (spec.block or 0), 0.98, test__top1=0.8, test__nll=0.4)
         if probe is not None and spec.with_frozen:
             final = {**final, "test_probe/top1": 1.0 - 1.0 / probe, "test_probe/nll": 0.4}
+        if flipped is not None and spec.with_readings:
+            gained = flipped / plan.data.num_test
+            final = {**final, "test_flip/top1": 0.8 + gained, "test_flip/nll": 0.3}
         for epoch in range(1, EPOCHS + 1):
             record = Record(
                 trial_id=spec.trial_id,
@@ -121,6 +126,10 @@ def confirmed_run(
         if probe is not None and spec.with_frozen:
             right = np.packbits(np.arange(plan.data.num_test) % probe > 0).tobytes()
             packed |= {"probe_correct": b64encode(right).decode(), "probe_nll": packed["nll"]}
+        if flipped is not None and spec.with_readings:
+            right = np.arange(plan.data.num_test)
+            right = np.packbits((right % 5 > 0) | (right < 5 * flipped)).tobytes()
+            packed |= {"flip_correct": b64encode(right).decode(), "flip_nll": packed["nll"]}
         if keeps_classes:
             # Every image is of class 1, and the reference takes a fifth of them for class 0.
             label = np.ones(plan.data.num_test, "<u4")
@@ -130,6 +139,22 @@ def confirmed_run(
                 packed[name] = b64encode(values.astype("<u4").tobytes()).decode()
         write_json(config.path / "predictions" / f"{spec.trial_id}.json", packed)
     return journal, config
+
+
+def test_readings_are_those_of_the_advised_recipe_and_decide_nothing(tmp_path: Path) -> None:
+    journal, config = confirmed_run(tmp_path / "a", a_plan(), flipped=7)
+    found = analyse(journal, a_plan(), config).verdict
+    assert found.confirmed is not None
+    assert set(found.confirmed.readings) == {"flip"}
+    flip = found.confirmed.readings["flip"]
+    assert (flip.turned_right, flip.turned_wrong, flip.seeds) == (7.0, 0.0, config.confirm_seeds)
+    assert flip.change["test/top1"].mean == pytest.approx(7 / a_plan().data.num_test)
+    plain, as_asked = confirmed_run(tmp_path / "b", a_plan())
+    without = analyse(plain, a_plan(), as_asked).verdict
+    confirmed = replace(found.confirmed, readings={})
+    assert replace(found, confirmed=confirmed, cost=without.cost) == without
+    journal.close()
+    plain.close()
 
 
 def test_where_no_dial_turned_the_reference_is_the_advised_recipe(tmp_path: Path) -> None:

@@ -244,9 +244,12 @@ def test_frozen_features_are_measured_once_per_seed_with_the_advised_recipe_if_p
         specs = confirm_specs(weighted, asked, best=BEST, advised=known)
         assert [(s.role, s.block) for s in specs if s.with_frozen] == [(role, i) for i in range(5)]
         assert {s.run_spec.with_frozen for s in specs if s.role == role} == {True}
+        read = [(s.role, s.block) for s in specs if s.run_spec.with_readings]
+        assert read == [(role, i) for i in range(5)]
     scratch = replace(advised, pretrained=False)
     specs = confirm_specs(plan(), asked, best=BEST, advised=scratch)
     assert not any(spec.with_frozen for spec in specs)
+    assert {spec.role for spec in specs if spec.with_readings} == {"advised"}
 
 
 def test_one_longer_run_of_everything_off_follows_only_where_it_is_asked_for(

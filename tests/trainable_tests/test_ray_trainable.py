@@ -64,6 +64,21 @@ def test_the_first_report_of_a_trial_holds_its_strengths_as_the_live_objects_hol
     assert "live/weight_decay" in trained(trial)["metrics"]
 
 
+def test_a_confirmation_run_reports_readings_of_each_image_if_asked() -> None:
+    recipe = replace(TOY, epochs=1)
+    spec = RunSpec(recipe=recipe, split_seed=3, evaluate_on="test", with_readings=True)
+    result = trained(LocalTrainable({"trial_id": "confirm-0000", "spec": spec.to_dict()}))
+    for name in ("flip", "temperature"):
+        bits = np.frombuffer(base64.b64decode(result["by_image"][f"{name}_correct"]), np.uint8)
+        right = np.unpackbits(bits, count=NUM_TEST)
+        assert right.mean() == pytest.approx(result["metrics"][f"test_{name}/top1"])
+    without = replace(spec, with_readings=False)
+    plain = trained(LocalTrainable({"trial_id": "confirm-0001", "spec": without.to_dict()}))
+    assert not [key for key in plain["by_image"] if key.startswith(("flip", "temperature"))]
+    same = {name: plain["metrics"][name] for name in ("test/top1", "test/nll", "train/loss")}
+    assert {name: result["metrics"][name] for name in same} == same
+
+
 def test_a_confirmation_run_reports_classifiers_on_frozen_features_of_its_split(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

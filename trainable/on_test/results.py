@@ -1,5 +1,6 @@
-"""Results on the test images beside those of a recipe's own weights, which cost no training."""
+"""Results on the test images beside a recipe's own, which cost no training."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -7,8 +8,10 @@ import torch
 from torch import Tensor
 
 from spaces.recipe import Recipe
+from trainable.calibration import refined_nll, require_finite
 from trainable.evaluation import quick_metrics
-from trainable.measurement import ImageResults, Measurement, image_results
+from trainable.image_results import ImageResults, image_results
+from trainable.measurement import Measured, Measurement
 from trainable.on_test.frozen import create_backbone, frozen_predictions
 
 
@@ -46,6 +49,28 @@ def frozen_on_test(
         seed=recipe.seed,
     )
     return _judged(predicted, measurement.labels_of("test"))
+
+
+def readings_on_test(measurement: Measurement, measured: Measured) -> OnTest:
+    """Test two other ways of using a trained model, neither of which is chosen by its result.
+
+    ``flip`` averages the probabilities of an image and its mirror image; ``temperature`` divides
+    the outputs by the temperature with the least log-loss on the validation images, which is
+    reported as ``test_temperature/temperature``.
+
+    Args:
+        measurement: Of the run, after its end.
+        measured: Its results on validation and test images.
+    """
+    labels = measurement.labels_of("test")
+    logits = measured.logits["test"]
+    _, temperature = refined_nll(measured.logits["val"], measurement.labels_of("val"))
+    both = torch.stack([logits, measurement.mirrored_outputs("test")]).double()
+    require_finite(both.flatten(0, 1))
+    flipped = torch.logsumexp(both.log_softmax(dim=2), dim=0) - math.log(2.0)
+    found = _judged({"flip": flipped, "temperature": logits.double() / temperature}, labels)
+    reported = {"test_temperature/temperature": temperature}
+    return OnTest(metrics={**found.metrics, **reported}, images=found.images)
 
 
 def _judged(predicted: Mapping[str, Tensor], labels: Tensor) -> OnTest:

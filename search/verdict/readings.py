@@ -1,0 +1,129 @@
+"""Other ways of using the trained model of the advised recipe, as they turn out on test images.
+
+They are readings and no dials: nothing is decided by them, and no error control is spent on them.
+Each is held against the same runs used as they are, so that its differences are paired by seed and
+by image.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from search.records.metrics import NLL, TOP1, Metric
+from search.verdict.confirmation import SeedResult, confirm_metrics, paired_difference
+from search.verdict.schema import Confirmed, Reading
+from search.verdict.wording import change_with_interval, count
+
+READINGS = ("flip", "temperature")
+"""The readings by name: the mean with the mirror image, and outputs divided by a temperature."""
+HOLDS_FOR = (
+    "These are readings, not settings: nothing was chosen by them, no error control is spent on "
+    "them, and each interval stands for itself."
+)
+
+
+def readings(
+    plain: Mapping[int, SeedResult],
+    changed: Mapping[str, Mapping[int, SeedResult]],
+    *,
+    num_images: int,
+    first: Metric = TOP1,
+    groups: npt.NDArray[np.int64] | None = None,
+) -> dict[str, Reading]:
+    """Compare each way of using the trained model with the plain one; empty without runs.
+
+    Args:
+        plain: Results of the advised recipe's runs by seed.
+        changed: The same with each way of using their models, by name and by seed.
+        num_images: Test images.
+        first: The metric that decides.
+        groups: Group of each test image, whose images are alike; None if all are independent.
+    """
+    found = {}
+    for name, of_seed in changed.items():
+        pairs = [(plain[seed], of_seed[seed]) for seed in sorted(set(plain) & set(of_seed))]
+        if not pairs:
+            continue
+        turns = [_turns(before, after) for before, after in pairs]
+        known = [turn for turn in turns if turn is not None]
+        values = [after.metrics.get("test/temperature") for _, after in pairs]
+        temperatures = [value for value in values if value is not None]
+        found[name] = Reading(
+            change={
+                metric: paired_difference(pairs, metric, num_images, groups)
+                for metric in confirm_metrics(first)
+            },
+            seeds=len(pairs),
+            turned_right=float(np.mean([right for right, _ in known])) if known else None,
+            turned_wrong=float(np.mean([wrong for _, wrong in known])) if known else None,
+            temperature=float(np.mean(temperatures)) if temperatures else None,
+        )
+    return found
+
+
+def _turns(before: SeedResult, after: SeedResult) -> tuple[int, int] | None:
+    """Count the images that turn from wrong to right and from right to wrong; None if unknown."""
+    name = TOP1.on("test")
+    if name not in before.images or name not in after.images:
+        return None
+    turned = np.asarray(after.images[name]) - np.asarray(before.images[name])
+    return int((turned > 0).sum()), int((turned < 0).sum())
+
+
+def reading_sentences(confirmed: Confirmed | None, metric: Metric = TOP1) -> tuple[str, ...]:
+    """Write a sentence on each reading: what it buys on test images, with its interval.
+
+    Args:
+        confirmed: The confirmation, or None if there was none.
+        metric: The metric that decides.
+    """
+    if confirmed is None:
+        return ()
+    said = []
+    if flip := confirmed.readings.get("flip"):
+        said.append(
+            "Averaging the probabilities of each test image and its mirror image changes "
+            f"{_changes(flip, (metric, NLL))}{_images(flip)}, for twice the time per image."
+        )
+    if temperature := confirmed.readings.get("temperature"):
+        said.append(
+            f"Dividing the outputs by a temperature{_mean(temperature)}, fitted on the validation "
+            f"images, changes {_changes(temperature, (NLL,))} and no prediction."
+        )
+    return tuple(said)
+
+
+def short_readings(confirmed: Confirmed | None, metric: Metric = TOP1) -> str:
+    """Write the readings on one line; empty without any."""
+    if confirmed is None:
+        return ""
+    parts = []
+    for name, words, shown in (
+        ("flip", "mirror images at test time", metric),
+        ("temperature", "temperature", NLL),
+    ):
+        if reading := confirmed.readings.get(name):
+            change = change_with_interval(shown.name, reading.change[shown.on("test")])
+            parts.append(f"{words}{_mean(reading)}: {shown.words} {change}{_images(reading)}")
+    return "; ".join(parts)
+
+
+def _changes(reading: Reading, metrics: tuple[Metric, ...]) -> str:
+    return " and ".join(
+        f"{metric.words} by {change_with_interval(name, reading.change[name])}"
+        for metric in dict.fromkeys(metrics)
+        if (name := metric.on("test"))
+    )
+
+
+def _images(reading: Reading) -> str:
+    right, wrong = reading.turned_right, reading.turned_wrong
+    if right is None or wrong is None or reading.temperature is not None:
+        return ""
+    of_seeds = f", mean of {count(reading.seeds, 'seed')}" if reading.seeds > 1 else ""
+    return f" ({right:g} images turn right, {wrong:g} wrong{of_seeds})"
+
+
+def _mean(reading: Reading) -> str:
+    return "" if reading.temperature is None else f" of {reading.temperature:.2f}"
