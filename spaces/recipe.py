@@ -1,5 +1,6 @@
 """The recipe: all settings of a training run besides the data, with its reading from a mapping."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
@@ -58,6 +59,8 @@ class Recipe:
         crop_scale_min: Smallest area share of a random resized crop, in ``(0, 1]``; 1 is no crop.
         hflip: Probability of a horizontal flip, in ``[0, 1]``.
         erasing: Probability of random erasing, in ``[0, 1]``.
+        freeze: Part of a pretrained model that keeps its weights: ``none``, ``until:2`` (the stem
+            and the first two stages), or ``all`` but the classifier.
         ema_batch_norm: Statistics that BatchNorm has in the weight average, one of
             `EMA_BATCH_NORMS`: averaged like the weights, or measured anew on training images.
         dropout: Probability that an input of the classifier is dropped, in ``[0, 1)``; timm's
@@ -90,6 +93,7 @@ class Recipe:
     crop_scale_min: float = 1.0
     hflip: float = 0.0
     erasing: float = 0.0
+    freeze: str = "none"
     ema_batch_norm: str = "averaged"
     dropout: float | None = None
     amp_dtype: str = "auto"
@@ -102,6 +106,12 @@ class Recipe:
         for name in ("pretrained", "no_decay_split", "compile"):
             _check(name, getattr(self, name), bool)
         _check("model", self.model, str)
+        _check("freeze", self.freeze, str)
+        if not _FREEZE.fullmatch(self.freeze):
+            raise InputError(
+                "`freeze` must be none, all or until: with the number of a stage, like until:2, "
+                f"but got {self.freeze!r}."
+            )
         for name, minimum in _INTEGERS.items():
             _check(name, getattr(self, name), int, minimum, None)
         for name, (low, high) in _NUMBERS.items():
@@ -182,6 +192,7 @@ _CHOICES = {
     "amp_dtype": AMP_DTYPES,
     "ema_batch_norm": EMA_BATCH_NORMS,
 }
+_FREEZE = re.compile(r"none|all|until:[0-9]{1,4}")
 _WORDS = {int: "an integer", float: "a number", bool: "true or false", str: "text"}
 
 

@@ -9,8 +9,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def tracked_norms(model: nn.Module) -> list[_BatchNorm]:
-    """List the BatchNorm layers of a model that keep running statistics."""
-    return [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    """List the BatchNorm layers that keep running statistics, without those of frozen parts."""
+    return [
+        module
+        for module in model.modules()
+        if isinstance(module, _BatchNorm)
+        and module.track_running_stats
+        and (not module.affine or any(p.requires_grad for p in module.parameters()))
+    ]
 
 
 def batch_norm_statistics(model: nn.Module) -> dict[str, Tensor]:

@@ -28,6 +28,7 @@ from trainable.forward_loss import ForwardLoss
 from trainable.measured_with import MeasuredWith
 from trainable.measurement import Measured, Measurement
 from trainable.models.build import create_model, describe_model
+from trainable.models.freezing import keep_frozen_statistics
 from trainable.on_test.results import OnTest, frozen_on_test, readings_on_test
 from trainable.optim.optimizer_slot import Criterion
 from trainable.optim.optimizers import create_optimizer
@@ -145,6 +146,7 @@ class Trainer:
         """
         started = time.perf_counter()
         self.model.train()
+        keep_frozen_statistics(self.model)
         self.optimizer.train()
         # The averages follow the statistics too, and must not depend on when somebody looked.
         self.model.load_state_dict(self._statistics, strict=False)

@@ -19,7 +19,7 @@ from spaces.task import Task
 from trainable.data.collecting import default_recipe
 from trainable.data.datasets import Dataset, load_dataset
 from trainable.evaluation_epochs import evaluation_epochs
-from trainable.models.build import describe_model, require_dropout
+from trainable.models.build import describe_model, require_dropout, require_freezable
 from trainable.models.pretrained import require_weights
 from trainable.timing import amp_dtype_of, excerpt
 
@@ -51,6 +51,7 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
     )
     ref = settled(_with_flags(asked.recipe(num_train=facts.num_train), config))
     require_dropout(ref, info)
+    require_freezable(ref)
     task = Task.of(
         ref,
         num_train=facts.num_train,

@@ -46,6 +46,7 @@ _POINTS = {
     "image_size": 0.6,
     "no_decay_split": 0.3,
     "hflip": 0.3,
+    "freeze": 0.5,
     "erasing": 0.2,
     "dropout": 0.2,
     "ema_batch_norm": EMA_BATCH_NORM.usual_points,
@@ -68,6 +69,7 @@ _OFF: dict[str, object] = {
     "erasing": 0,
     "dropout": 0,
     "grad_clip_norm": 0,
+    "freeze": "none",
     "no_decay_split": False,
     "pretrained": False,
 }

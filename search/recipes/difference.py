@@ -12,6 +12,7 @@ _LABELS = {
     "dropout": "dropout",
     "ema_batch_norm": "BatchNorm statistics of the average",
     "erasing": "random erasing",
+    "freeze": "freezing",
     "grad_clip_norm": "gradient clipping",
     "hflip": "horizontal flip",
     "image_size": "image size",

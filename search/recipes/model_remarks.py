@@ -26,6 +26,16 @@ def settled(recipe: Recipe) -> Recipe:
         return recipe
 
 
+def on_freezing(recipe: Recipe) -> list[str]:
+    """Say what the scripts of timm and torchvision do where a recipe freezes a part."""
+    if recipe.freeze == "none":
+        return []
+    return [
+        f"The script has no flag to freeze (`freeze: {recipe.freeze}`): it trains all parameters, "
+        "unless those of the frozen part get `requires_grad = False` where it builds the model."
+    ]
+
+
 def on_statistics(recipe: Recipe) -> list[str]:
     """Say what the scripts of timm and torchvision do where a recipe measures statistics anew."""
     if recipe.ema_batch_norm != "measured":

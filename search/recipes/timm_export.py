@@ -25,7 +25,7 @@ from typing import Any
 
 from timm.models import get_pretrained_cfg
 
-from search.recipes.model_remarks import on_statistics, settled
+from search.recipes.model_remarks import on_freezing, on_statistics, settled
 from search.recipes.timm_export_steps import batches, schedule
 from search.recipes.timm_extras import MOMENTA
 from search.recipes.timm_import import RANDAUGMENT_SCALE
@@ -111,6 +111,7 @@ def _model(recipe: Recipe, num_classes: int, comments: list[str]) -> Args:
     model = _STAND_IN_MODELS.get(recipe.model, recipe.model)
     if model != recipe.model:
         comments.append(f"{recipe.model} is this project's; {model} has a stem for large images.")
+    comments += on_freezing(recipe)
     drop_path: float | None = recipe.strengths.drop_path_rate
     if not describe_model(model).takes_drop_path:
         if drop_path:

@@ -14,7 +14,7 @@ import torch
 import torchvision
 from torch import nn
 
-from search.recipes.model_remarks import on_statistics, settled
+from search.recipes.model_remarks import on_freezing, on_statistics, settled
 from search.recipes.yaml_file import comment_block, number_text
 from search.records.command_line import quoted
 from spaces.recipe import Recipe
@@ -94,6 +94,7 @@ def _model(recipe: Recipe, num_classes: int, comments: list[str]) -> list[str]:
             "The script loads pretrained weights only with their own 1000 classes, so it starts "
             "from scratch; to fine-tune, replace the classifier where it builds the model."
         )
+    comments += on_freezing(recipe)
     size = recipe.image_size
     return [
         *flags,

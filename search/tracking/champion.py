@@ -103,7 +103,8 @@ def save_champion(run_dir: Path, trial: Trial, *, class_names: tuple[str, ...]) 
     recipe = trial.spec.recipe
     assert trial.checkpoint is not None
     # The state overwrites all weights, so ImageNet weights need not be downloaded.
-    model = create_model(replace(recipe, pretrained=False), num_classes=len(class_names))
+    fresh = replace(recipe, pretrained=False, freeze="none")
+    model = create_model(fresh, num_classes=len(class_names))
     ema = EmaBank(model, {})
     try:
         state = _read(trial.checkpoint)

@@ -1,10 +1,16 @@
 """What an architecture does otherwise than most is said where it matters, and only there."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from search.recipes.diff import diff
 from search.recipes.model_remarks import model_remarks, settled
+from search.recipes.timm_export import timm_args
+from search.recipes.torchvision_export import torchvision_flags
+from search.recipes.yaml_file import read_recipe, write_recipe
 from spaces.errors import InputError
 from spaces.recipe import Recipe
 from spaces.space import Space
@@ -73,3 +79,40 @@ def test_everything_off_is_said_to_be_without_dropout_where_there_is_such_a_reci
 def test_a_model_that_is_not_here_is_an_input_error() -> None:
     with pytest.raises(InputError, match="must be a timm model"):
         model_remarks(Recipe(model="no_such_model"))
+
+
+SHIPPED = Recipe(model="resnet18", pretrained=True).with_strengths(ema_decay=0.99)
+CHANGES: list[tuple[dict[str, str], str]] = [
+    ({"ema_batch_norm": "measured"}, "averages BatchNorm's statistics with the weights, where"),
+    ({"freeze": "until:1"}, "no flag to freeze (`freeze: until:1`)"),
+]
+
+
+@pytest.mark.parametrize(("changes", "words"), CHANGES)
+def test_both_exports_say_what_the_scripts_have_no_flag_for(
+    changes: dict[str, str], words: str
+) -> None:
+    def exported(recipe: Recipe) -> tuple[str, str]:
+        sizes = {"num_train": 300, "num_classes": 10}
+        timm = " ".join(timm_args(recipe, **sizes).comments)
+        return timm, torchvision_flags(recipe, **sizes).replace("\n# ", " ")
+
+    for told, untold in zip(exported(replace(SHIPPED, **changes)), exported(SHIPPED), strict=True):
+        assert words in told
+        assert words not in untold
+
+
+@pytest.mark.parametrize("changes", [changes for changes, _ in CHANGES])
+def test_both_settings_come_back_from_a_recipe_file_and_show_in_a_diff(
+    tmp_path: Path, changes: dict[str, str]
+) -> None:
+    recipe = replace(SHIPPED, **changes)
+    write_recipe(tmp_path / "r.yaml", recipe)
+    assert read_recipe(tmp_path / "r.yaml", defaults=None) == recipe
+    task = Task.of(recipe, num_train=300, num_classes=10, num_blocks=8)
+    (found,) = diff(recipe, SHIPPED, task, task)
+    ((name, value),) = changes.items()
+    assert (found.name, found.mine) == (name, value)
+    assert value in found.sentence
+    (missing,) = diff(SHIPPED, recipe, task, task)
+    assert value in missing.sentence

@@ -3,6 +3,7 @@
 from typing import Any
 
 import timm
+import torch
 from safetensors import SafetensorError
 from torch import nn
 
@@ -15,6 +16,7 @@ from trainable.models.drop_path import (
     set_drop_path_rate,
 )
 from trainable.models.dropout import read_places
+from trainable.models.freezing import freeze
 from trainable.models.pretrained import load_packaged_weights, packaged_weights, require_weights
 from trainable.models.probe import RESNET18_CIFAR, ModelInfo, describe_model, probe
 from trainable.models.resnet_cifar import ResNet18Cifar
@@ -28,6 +30,7 @@ __all__ = [
     "read_drop_path_rate",
     "read_dropout",
     "require_dropout",
+    "require_freezable",
     "set_drop_path_rate",
 ]
 
@@ -41,8 +44,8 @@ def create_model(recipe: Recipe, *, num_classes: int) -> nn.Module:
 
     Raises:
         InputError: If the model does not exist, cannot take images of this size, has no stochastic
-            depth or no dropout though the recipe asks for it, or its ImageNet weights are not to be
-            had.
+            depth or no dropout though the recipe asks for it, its ImageNet weights are not to be
+            had, or it cannot be frozen as the recipe asks.
     """
     name = recipe.model
     found = probe(name, recipe.image_size)
@@ -50,7 +53,9 @@ def create_model(recipe: Recipe, *, num_classes: int) -> nn.Module:
     if name == RESNET18_CIFAR:
         if recipe.pretrained:
             require_weights(name)
-        return ResNet18Cifar(num_classes, recipe.strengths.drop_path_rate)
+        cifar = ResNet18Cifar(num_classes, recipe.strengths.drop_path_rate)
+        freeze(cifar, recipe)
+        return cifar
     arguments = found.arguments | {"num_classes": num_classes}
     if recipe.dropout is not None and found.dropout_places:
         # Left out, the architecture has its own, which is not 0 in all of them.
@@ -65,6 +70,7 @@ def create_model(recipe: Recipe, *, num_classes: int) -> nn.Module:
         model = timm.create_model(name, **arguments)
     make_adjustable(model, found.shares)
     set_drop_path_rate(model, recipe.strengths.drop_path_rate)
+    freeze(model, recipe)
     return model
 
 
@@ -79,6 +85,20 @@ def require_dropout(recipe: Recipe, info: ModelInfo) -> None:
             f"`dropout` must be 0 or null for {recipe.model}, which has no layer for it, but got "
             f"{recipe.dropout!r}."
         )
+
+
+def require_freezable(recipe: Recipe) -> None:
+    """Raise if a recipe freezes what its model or its missing weights do not allow.
+
+    Raises:
+        InputError: See `trainable.models.freezing.freeze`.
+    """
+    if recipe.freeze == "none":
+        return
+    with torch.device("meta"):
+        is_own = recipe.model == RESNET18_CIFAR
+        model = ResNet18Cifar(2) if is_own else timm.create_model(recipe.model)
+    freeze(model, recipe)
 
 
 def read_dropout(model: nn.Module, name: str) -> float:
