@@ -113,6 +113,7 @@ def confirm(
         free=free,
         best_minus_reference=minus("best", "reference"),
         advised_minus={other: found for other, found in advised_minus.items() if found},
+        readings={},
         **means,
     )
 

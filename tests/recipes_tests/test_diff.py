@@ -98,6 +98,8 @@ CHANGES: dict[str, Any] = {
     "crop_scale_min": 1.0,
     "hflip": 0.0,
     "erasing": 0.0,
+    "freeze": "all",
+    "ema_batch_norm": "measured",
     "dropout": 0.2,
     "amp_dtype": "none",
     "grad_clip_norm": 1.0,
@@ -127,7 +129,7 @@ def test_every_key_that_differs_is_told_with_both_values(name: str) -> None:
     off = {"weight_decay", "ema_decay", "warmup_fraction", "mixup_alpha", "randaugment", "hflip"}
     if name in off | {"crop_scale_min", "erasing", "no_decay_split"}:
         assert found.kind == "missing"
-    if name in ("pretrained", "layer_decay", "grad_clip_norm"):
+    if name in ("pretrained", "layer_decay", "grad_clip_norm", "freeze"):
         assert found.kind == "extra"
     if name in ("amp_dtype", "compile", "grad_accum_steps"):
         assert (found.kind, found.usual_points) == ("speed", 0.0)

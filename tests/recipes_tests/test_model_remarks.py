@@ -82,7 +82,7 @@ def test_a_model_that_is_not_here_is_an_input_error() -> None:
 
 
 SHIPPED = Recipe(model="resnet18", pretrained=True).with_strengths(ema_decay=0.99)
-CHANGES: list[tuple[dict[str, str], str]] = [
+CHANGES: list[tuple[dict[str, Any], str]] = [
     ({"ema_batch_norm": "measured"}, "averages BatchNorm's statistics with the weights, where"),
     ({"freeze": "until:1"}, "no flag to freeze (`freeze: until:1`)"),
 ]
@@ -90,12 +90,12 @@ CHANGES: list[tuple[dict[str, str], str]] = [
 
 @pytest.mark.parametrize(("changes", "words"), CHANGES)
 def test_both_exports_say_what_the_scripts_have_no_flag_for(
-    changes: dict[str, str], words: str
+    changes: dict[str, Any], words: str
 ) -> None:
     def exported(recipe: Recipe) -> tuple[str, str]:
-        sizes = {"num_train": 300, "num_classes": 10}
-        timm = " ".join(timm_args(recipe, **sizes).comments)
-        return timm, torchvision_flags(recipe, **sizes).replace("\n# ", " ")
+        timm = " ".join(timm_args(recipe, num_train=300, num_classes=10).comments)
+        text = torchvision_flags(recipe, num_train=300, num_classes=10)
+        return timm, text.replace("\n# ", " ")
 
     for told, untold in zip(exported(replace(SHIPPED, **changes)), exported(SHIPPED), strict=True):
         assert words in told
@@ -104,7 +104,7 @@ def test_both_exports_say_what_the_scripts_have_no_flag_for(
 
 @pytest.mark.parametrize("changes", [changes for changes, _ in CHANGES])
 def test_both_settings_come_back_from_a_recipe_file_and_show_in_a_diff(
-    tmp_path: Path, changes: dict[str, str]
+    tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     recipe = replace(SHIPPED, **changes)
     write_recipe(tmp_path / "r.yaml", recipe)

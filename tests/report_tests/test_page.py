@@ -21,6 +21,7 @@ from tests.support.finished_run import (
     BEST,
     DIALS,
     EPOCHS,
+    READINGS,
     a_config,
     a_plan,
     a_trial,
@@ -185,6 +186,21 @@ def test_the_table_of_turns_says_what_the_terminal_says(seed: int) -> None:
 def test_the_sections_stand_in_the_order_of_a_reader(done: Page) -> None:
     assert tuple(str(node.attributes["id"]) for node in done.find("section")) == SECTIONS
     assert [node.attributes["href"] for node in done.find("a")] == [f"#{name}" for name in SECTIONS]
+
+
+def test_readings_stand_with_the_confirmation_and_say_what_they_are_not(done: Page) -> None:
+    analysis = an_analysis()
+    assert analysis.verdict.confirmed is not None
+    confirmed = replace(analysis.verdict.confirmed, readings=READINGS)
+    page = a_page(
+        analysis=replace(analysis, verdict=replace(analysis.verdict, confirmed=confirmed))
+    )
+    said = page.says("confirmed")
+    assert "changes top-1 by +0.4 points [-0.2, +1.0]" in said
+    assert "(5.2 images turn right, 3.2 wrong, mean of 5 seeds)" in said
+    assert "a temperature of 0.80, fitted on the validation images" in said
+    assert "no error control is spent on them" in said
+    assert "no error control is spent on them" not in done.says("confirmed")
 
 
 def test_every_dial_is_in_the_table_with_its_turn_and_numbers(done: Page) -> None:

@@ -17,9 +17,29 @@ from search.verdict.schema import Estimate, Refined, TriedValue
 from search.verdict.wording import raw
 from spaces.strengths.registry import STRENGTHS
 from tests.support.any_verdict import any_analysis
-from tests.support.finished_run import DIALS, a_config, a_dial, a_plan, an_analysis, an_effect
+from tests.support.finished_run import (
+    DIALS,
+    READINGS,
+    a_config,
+    a_dial,
+    a_plan,
+    an_analysis,
+    an_effect,
+)
 
-LABELS = ("Test", "Gain", "Sure", "Likely", "Open", "Keep", "Note", "Next", "Train", "Files")
+LABELS = (
+    "Test",
+    "Gain",
+    "Besides",
+    "Sure",
+    "Likely",
+    "Open",
+    "Keep",
+    "Note",
+    "Next",
+    "Train",
+    "Files",
+)
 """In this order, below the sentence."""
 VERDICTS = range(60)
 PLAN = a_plan()
@@ -191,6 +211,20 @@ def test_what_is_gained_is_held_against_the_raw_weights_and_what_is_free(tmp_pat
     assert "+82.0" not in text
     assert text.index("raw weights") < text.index("the best without")
     assert text.count("no clear difference") == 1
+
+
+def test_readings_stand_below_the_gains_if_there_is_room(tmp_path: Path) -> None:
+    plain = an_analysis(DIALS[:3])
+    assert plain.verdict.confirmed is not None
+    confirmed = replace(plain.verdict.confirmed, readings=READINGS)
+    read = replace(plain, verdict=replace(plain.verdict, confirmed=confirmed))
+    shown = printed(tmp_path, analysis=read)
+    assert "Besides mirror images at test time: top-1 +0.4 points [-0.2, +1.0] (5.2" in shown
+    assert "temperature of 0.80: log-loss -0.050 nats" in " ".join(shown.split())
+    without = printed(tmp_path, analysis=plain)
+    assert "Besides" not in without
+    # Whatever else is said is said as before.
+    assert set(without.splitlines()) < set(shown.splitlines())
 
 
 def test_paths_are_not_broken_so_that_they_can_be_copied(

@@ -127,8 +127,8 @@ def confirmed_run(
             right = np.packbits(np.arange(plan.data.num_test) % probe > 0).tobytes()
             packed |= {"probe_correct": b64encode(right).decode(), "probe_nll": packed["nll"]}
         if flipped is not None and spec.with_readings:
-            right = np.arange(plan.data.num_test)
-            right = np.packbits((right % 5 > 0) | (right < 5 * flipped)).tobytes()
+            numbers = np.arange(plan.data.num_test)
+            right = np.packbits((numbers % 5 > 0) | (numbers < 5 * flipped)).tobytes()
             packed |= {"flip_correct": b64encode(right).decode(), "flip_nll": packed["nll"]}
         if keeps_classes:
             # Every image is of class 1, and the reference takes a fifth of them for class 0.

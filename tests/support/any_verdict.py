@@ -10,7 +10,7 @@ from search.report.figures.marks import WORDS
 from search.stages.analysis import Analysis
 from search.verdict.schema import FIT_STATES, TURNS, Confirmed, Dial, Estimate, Fit
 from spaces.strengths.registry import known
-from tests.support.finished_run import EDGE, an_analysis
+from tests.support.finished_run import EDGE, READINGS, an_analysis
 
 LAGS = (
     "ema_lag: only the average of the reference is behind: it gets 9.3 % of the images.",
@@ -105,6 +105,7 @@ def _confirmed(rng: np.random.Generator) -> Confirmed:
         best={},
         best_minus_reference={},
         advised_minus=minus if means["advised"] else {},
+        readings=READINGS if means["advised"] and rng.random() < 0.5 else {},
         free=str(rng.choice([role for role in FREE_OR_ADVISED if role != "advised"])),
         **means,
     )

@@ -15,7 +15,7 @@ from search.stages.advice import Advice
 from search.stages.analysis import Analysis
 from search.verdict import design
 from search.verdict.confusion import Confusion
-from search.verdict.schema import Confirmed, Cost, Dial, Estimate, Fit, Verdict
+from search.verdict.schema import Confirmed, Cost, Dial, Estimate, Fit, Reading, Verdict
 from spaces.edges import EdgeWarning
 from spaces.recipe import Recipe
 from spaces.space import Space
@@ -235,6 +235,30 @@ DIALS = (
 
 CONFUSION = Confusion(counts=np.array([[[230, 20], [5, 245]], [[225, 25], [5, 245]]]))
 """Of 250 test images of each of two classes, by two seeds: the first class is the worse one."""
+
+
+READINGS = {
+    "flip": Reading(
+        change={
+            "test/top1": Estimate(mean=0.004, ci95=(-0.002, 0.01)),
+            "test/nll": Estimate(mean=-0.02, ci95=(-0.03, -0.01)),
+        },
+        seeds=5,
+        turned_right=5.2,
+        turned_wrong=3.2,
+    ),
+    "temperature": Reading(
+        change={
+            "test/top1": Estimate(mean=0.0, ci95=(0.0, 0.0)),
+            "test/nll": Estimate(mean=-0.05, ci95=(-0.08, -0.02)),
+        },
+        seeds=5,
+        turned_right=0.0,
+        turned_wrong=0.0,
+        temperature=0.8,
+    ),
+}
+"""Readings of the advised recipe, which `an_analysis` has none of."""
 
 
 def an_analysis(dials: tuple[Dial, ...] = DIALS, **changes: Any) -> Analysis:

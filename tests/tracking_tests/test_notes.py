@@ -12,6 +12,7 @@ from search.tracking.notes import Links
 from search.verdict.schema import TURNS, Confirmed, Cost, Dial, Estimate, Fit, Verdict
 from spaces.recipe import Recipe
 from spaces.strengths.registry import STRENGTHS
+from tests.support.finished_run import READINGS
 
 LINKS = Links(
     charts="#/charts",
@@ -157,6 +158,19 @@ def test_classifiers_on_frozen_features_are_logged_beside_the_recipes() -> None:
     metrics = notes.verdict_metrics(a_verdict(confirmed=beside))
     assert metrics["confirmed/probe_top1"] == 0.78
     assert metrics["confirmed/advised_minus_probe_top1"] == 0.14
+
+
+def test_readings_are_logged_and_described_with_what_they_are_not() -> None:
+    read = a_verdict(confirmed=replace(CONFIRMED, readings=READINGS))
+    logged = notes.verdict_metrics(read)
+    assert logged["reading/flip_top1"] == 0.004
+    assert logged["reading/temperature_nll"] == -0.05
+    note = notes.verdict_note(read, counts="", links=LINKS)
+    assert "top-1 by +0.4 points [-0.2, +1.0]" in note
+    assert "These are readings, not settings" in note
+    plain = a_verdict(confirmed=CONFIRMED)
+    assert not [name for name in notes.verdict_metrics(plain) if name.startswith("reading/")]
+    assert "readings" not in notes.verdict_note(plain, counts="", links=LINKS)
 
 
 def test_tags_name_the_dials_to_turn_and_say_none_where_there_is_none() -> None:

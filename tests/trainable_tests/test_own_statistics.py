@@ -1,5 +1,6 @@
 """A weight average may have BatchNorm statistics of its own, which change nothing else."""
 
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
 
@@ -23,9 +24,10 @@ MEASURED = replace(TOY, ema_batch_norm="measured")
 LEVELS = {"reference": 0.95, "best": 0.6, "none": 0.0}
 
 
-def trained(recipe: Recipe, *, epochs: int = 4, **within: float) -> Trainer:
-    named = {name.replace("__", "."): value for name, value in within.items()}
-    run = Trainer(recipe, DATASET, DATASET.split, ema_levels=LEVELS, within_levels=named)
+def trained(
+    recipe: Recipe, *, epochs: int = 4, within: Mapping[str, float] | None = None
+) -> Trainer:
+    run = Trainer(recipe, DATASET, DATASET.split, ema_levels=LEVELS, within_levels=within)
     for _ in range(epochs):
         run.train_epoch()
     return run
@@ -51,7 +53,7 @@ def metrics_by_hand(run: Trainer, level: str) -> dict[str, float]:
 
 @pytest.mark.parametrize("level", ["reference", "best"])
 def test_an_average_is_measured_with_the_statistics_of_the_training_images(level: str) -> None:
-    run = trained(TOY, **{f"{level}__ema_batch_norm": 1.0})
+    run = trained(TOY, within={f"{level}.ema_batch_norm": 1.0})
     expected = metrics_by_hand(run, level)
     found = run.evaluate("val")
     for name, value in expected.items():
@@ -60,7 +62,7 @@ def test_an_average_is_measured_with_the_statistics_of_the_training_images(level
 
 
 def test_the_recipes_own_average_ships_with_them_and_the_raw_weights_stay_as_they_are() -> None:
-    plain, run = trained(TOY), trained(MEASURED, best__ema_batch_norm=0.0)
+    plain, run = trained(TOY), trained(MEASURED, within={"best.ema_batch_norm": 0.0})
     expected, found = plain.evaluate("val"), run.evaluate("val")
     by_hand = metrics_by_hand(plain, "reference")  # Of the same decay as the recipe's own.
     assert found["val/nll"] == pytest.approx(by_hand["nll"], abs=1e-5)
@@ -87,12 +89,12 @@ def test_an_evaluation_before_the_end_does_not_move_the_average() -> None:
 
 
 def test_other_values_are_measured_after_the_last_epoch_only() -> None:
-    run = trained(TOY, epochs=3, best__ema_batch_norm=1.0)
+    run = trained(TOY, epochs=3, within={"best.ema_batch_norm": 1.0})
     assert not [name for name in run.evaluate("val") if "ema_batch_norm" in name]
 
 
 def test_all_images_that_pass_the_model_are_counted() -> None:
-    run = trained(MEASURED, best__ema_batch_norm=1.0)
+    run = trained(MEASURED, within={"best.ema_batch_norm": 1.0})
     seen = 0
 
     def count(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:

@@ -163,7 +163,8 @@ def few_flips(simulation: Simulation, mean: float, *, seed: int, num_images: int
     of_run = rng.poisson(mean / 4, (2, len(simulation.levels), simulation.num))
     of_block = rng.poisson(mean / 4, (2, int(simulation.blocks.max()) + 1, simulation.num))
     flips = of_run[0] - of_run[1] + (of_block[0] - of_block[1])[simulation.blocks]
-    return 100.0 * flips / num_images
+    points: Floats = 100.0 * flips / num_images
+    return points
 
 
 @pytest.mark.parametrize("num_blocks", [2, 3, 4])
