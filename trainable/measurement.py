@@ -16,8 +16,8 @@ from trainable.data.device_images import DeviceImages
 from trainable.data.splits import Split
 from trainable.ema import OWN, EmaBank
 from trainable.evaluation import full_metrics, per_class_accuracy, predict, quick_metrics
-from trainable.image_results import ImageResults, image_results
-from trainable.measured_with import MeasuredWith
+from trainable.measuring.image_results import ImageResults, image_results
+from trainable.measuring.measured_with import MeasuredWith
 from trainable.precision import Diverged, Precision
 
 EVAL_BATCH_SIZE = 128

@@ -21,7 +21,7 @@ from trainable.data.decode_budget import BUDGET
 from trainable.data.device_images import DeviceImages
 from trainable.evaluation import WORST
 from trainable.gpu_memory import PARTS, free_cache, in_smaller_parts
-from trainable.image_results import ImageResults
+from trainable.measuring.image_results import ImageResults
 from trainable.precision import Diverged
 from trainable.readback import require_arrived
 from trainable.run_spec import RunSpec

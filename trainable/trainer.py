@@ -25,8 +25,8 @@ from trainable.data.device_images import DeviceImages
 from trainable.data.splits import Split
 from trainable.ema import OWN, EmaBank
 from trainable.forward_loss import ForwardLoss
-from trainable.measured_with import MeasuredWith
 from trainable.measurement import Measured, Measurement
+from trainable.measuring.measured_with import MeasuredWith
 from trainable.models.build import create_model, describe_model
 from trainable.models.freezing import keep_frozen_statistics
 from trainable.on_test.results import OnTest, frozen_on_test, readings_on_test

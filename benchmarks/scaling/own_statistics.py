@@ -1,4 +1,4 @@
-"""What an average gains by BatchNorm statistics of its own, with intervals over seeds and splits.
+"""Gain of an average by BatchNorm statistics of its own, with intervals over seeds and splits.
 
     python -m benchmarks.scaling.own_statistics --dataset small-transfer --seeds 6
     python -m benchmarks.scaling.own_statistics --dataset fashion-mnist --num-train 1000 \

@@ -1,4 +1,4 @@
-"""What no search proposes, and every run of the experiment measures at two values."""
+"""Settings that no search proposes, as every run of the experiment measures them at two values."""
 
 from collections.abc import Sequence
 from dataclasses import replace

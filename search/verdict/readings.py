@@ -1,4 +1,4 @@
-"""Other ways of using the trained model of the advised recipe, as they turn out on test images.
+"""Comparison of other ways of using the advised recipe's trained model, on the test images.
 
 They are readings and no dials: nothing is decided by them, and no error control is spent on them.
 Each is held against the same runs used as they are, so that its differences are paired by seed and

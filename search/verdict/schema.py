@@ -135,7 +135,7 @@ class Dial:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
-    """What another way of using the advised recipe's trained model changes on the test images.
+    """The effect of another way of using the advised recipe's trained model, on test images.
 
     ``change`` holds the difference to the model as it is, by metric, paired over ``seeds`` runs and
     over images. ``turned_right`` and ``turned_wrong`` count the images of a run whose prediction

@@ -1,4 +1,4 @@
-"""The registry of what gets a dial: strengths always, extras at the user's request.
+"""The registry of all that gets a dial: strengths always, extras at the user's request.
 
 A strength is added by a file beside this one and its name here; everything else loops over these.
 Their order is that of tables and reports.
@@ -30,7 +30,7 @@ EXTRAS = _by_name(LR, MIXUP_ALPHA, CUTMIX_ALPHA, RANDAUGMENT_MAGNITUDE, LAYER_DE
 """Extra axes, by name: a user can add them to a search with ``--set``."""
 
 WITHIN_RUN = _by_name(EMA_BATCH_NORM)
-"""What no search proposes, by name: two values that every run of an experiment measures.
+"""Settings that no search proposes, by name: every run of an experiment measures two values.
 
 Each is tried at `Strength.tried_instead` of the reference's value, and gets a dial where it acts.
 """
@@ -42,7 +42,7 @@ def known() -> dict[str, Strength]:
 
 
 def strength(name: str) -> Strength:
-    """Look up what has this name: a strength, an extra, or one of `WITHIN_RUN`.
+    """Look up the strength, the extra or the one of `WITHIN_RUN` with this name.
 
     Raises:
         InputError: If there is none.

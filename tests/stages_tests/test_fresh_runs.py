@@ -11,7 +11,7 @@ from search.records.trials import Record, Trial, TrialSpec
 from search.stages.fresh_runs import read_result
 from tests.support.finished_run import REFERENCE
 from trainable.evaluation import class_metrics
-from trainable.image_results import ImageResults
+from trainable.measuring.image_results import ImageResults
 from trainable.ray_trainable import _classes, _packed
 
 METRICS = {"test/top1": 0.5, "test/nll": 1.0, "test_raw/top1": 0.25, "val/top1": 0.9}

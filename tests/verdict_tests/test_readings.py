@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.planted.readings import covers, result
+from benchmarks.readings import covers, result
 from search.verdict.confirmation import confirm
 from search.verdict.readings import reading_sentences, readings, short_readings
 

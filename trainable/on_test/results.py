@@ -10,8 +10,8 @@ from torch import Tensor
 from spaces.recipe import Recipe
 from trainable.calibration import refined_nll, require_finite
 from trainable.evaluation import quick_metrics
-from trainable.image_results import ImageResults, image_results
 from trainable.measurement import Measured, Measurement
+from trainable.measuring.image_results import ImageResults, image_results
 from trainable.on_test.frozen import create_backbone, frozen_predictions
 
 

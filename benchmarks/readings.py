@@ -1,6 +1,6 @@
 """Coverage of the intervals of readings, by simulation.
 
-    python -m benchmarks.planted.readings --draws 2000
+    python -m benchmarks.readings --draws 2000
 
 A reading uses the same trained model in another way, so that few images turn, and the same ones in
 most seeds: ``shared`` is the part of the turns that all seeds have in common. An interval is for
