@@ -146,7 +146,7 @@ def _gains(verdict: Verdict, metric: Metric) -> str:
     found = gains(verdict.confirmed, metric)
     if not found:
         return confirmed_sentence(verdict.confirmed, metric)
-    said = f"The advised recipe gains {'; '.join(gain.text for gain in found)}."
+    said = f"Gain of the advised recipe: {'; '.join(gain.text for gain in found)}."
     if verdict.exported == "advised" and not verdict.exported_because:
         return said
     return f"{said} {exported_sentence(verdict.exported, verdict.exported_because)}"

@@ -152,7 +152,7 @@ def test_what_is_wrong_comes_first_and_outcomes_before_how_sure_each_turn_is(don
     lengths = [str(node.attributes["style"]) for node in done.find("i") if "div" in node.path]
     assert lengths == ["width:11.0%", "width:88.0%", "width:93.0%", "width:93.0%"]
     (lead,) = done.find("p", css_class="lead")
-    assert lead.text.startswith("The advised recipe gains +5.0 points [+2.0, +8.0] over the")
+    assert lead.text.startswith("Gain of the advised recipe: +5.0 points [+2.0, +8.0] over the")
     (turns,) = done.find("table", css_class="turns")
     places = [done.nodes.index(node) for node in (head, bars, lead, turns, done.find("h2")[0])]
     assert places == sorted(places)
