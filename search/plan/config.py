@@ -14,13 +14,13 @@ from search.records.strict_json import build, require_text
 from search.records.trials import SEARCH_STAGES, STAGES
 from spaces.errors import InputError
 from spaces.recipe import OPTIMIZERS
-from spaces.strengths.registry import EXTRAS, STRENGTHS, known
+from spaces.strengths.registry import EXTRAS, STRENGTHS, WITHIN_RUN, known
 
 SCHEMA = "config/1"
 BY_DATASET = "by dataset"
 _JUDGED = [name for name, extra in EXTRAS.items() if extra.has_dial]
 _NUISANCES = [name for name, extra in EXTRAS.items() if not extra.has_dial]
-NO_RUNS = tuple(name for name, s in STRENGTHS.items() if not s.acts_back_on_training)
+NO_RUNS = (*(name for name, s in STRENGTHS.items() if not s.acts_back_on_training), *WITHIN_RUN)
 """Strengths whose values are all measured within every run."""
 OF_DIAGNOSIS = ("attribute", "confirm")
 """Stages of a run without a search."""
@@ -356,7 +356,7 @@ def _check_refined(names: tuple[str, ...]) -> None:
         if name in NO_RUNS:
             raise InputError(
                 f"`refine` must name a strength that acts on training, but got {name!r}, which is "
-                "judged within every run: the report has its values under the weight average."
+                "judged within every run."
             )
         if name not in judged:
             raise InputError(f"`refine` must be among {', '.join(judged)}, but got {name!r}.")

@@ -114,7 +114,7 @@ def test_a_strength_that_was_not_turned_is_refused_with_those_that_were(
         require_turned(topped_up(config, first, refine=["warmup_fraction"]), PLAN, first)
 
 
-@pytest.mark.parametrize("name", ["ema_decay", "lr", "colour"])
+@pytest.mark.parametrize("name", ["ema_decay", "ema_batch_norm", "lr", "colour"])
 def test_only_a_strength_that_acts_on_training_can_be_refined(
     finished: tuple[RunConfig, Journal], name: str
 ) -> None:
