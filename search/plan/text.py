@@ -114,6 +114,8 @@ def _size_line(plan: Plan, config: RunConfig, estimate_s: float | None) -> str:
         f"{config.confirm_seeds} fresh seeds of reference and advised recipe on the test split, "
         f"{frozen}and at most one run of twice the length, where no recipe fits its training images"
     )
+    if plan.within_names:
+        confirmed += f"; each run of the factorial tells both values of {listed(plan.within_names)}"
     if config.refine:
         confirmed += f", and values in between of {listed(config.refine)} if they are turned"
     if "search" not in config.stages:

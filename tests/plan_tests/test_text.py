@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from search.plan.plan import Plan
 from search.plan.text import class_line, plan_text
 from spaces.strengths.registry import STRENGTHS
 from tests.support.finished_run import a_config, a_plan
@@ -42,11 +43,20 @@ def test_the_plan_shows_the_classes(tmp_path: Path) -> None:
     assert "Classes: zero, one." in printed(tmp_path, 100)
 
 
-def printed(run_dir: Path, width: int) -> list[str]:
+def printed(run_dir: Path, width: int, *, plan: Plan | None = None) -> list[str]:
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
-    console.print(plan_text(console, a_plan(), a_config(run_dir), estimate_s=120.0))
+    console.print(plan_text(console, plan or a_plan(), a_config(run_dir), estimate_s=120.0))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue().splitlines()
+
+
+def test_the_plan_names_what_costs_no_run_if_there_is_any(tmp_path: Path) -> None:
+    plain = a_plan()
+    normed = replace(plain, task=replace(plain.task, has_batch_norm=True))
+    said = "each run of the factorial tells both values of ema_batch_norm"
+    for plan, is_told in ((plain, False), (normed, True)):
+        shown = " ".join(" ".join(printed(tmp_path, 100, plan=plan)).split())
+        assert (said in shown) is is_told
 
 
 @pytest.mark.parametrize("width", [80, 100, 200])
