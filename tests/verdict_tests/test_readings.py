@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from benchmarks.readings import covers, result
 from search.verdict.confirmation import confirm
@@ -61,6 +62,14 @@ def test_sentences_say_what_it_buys_with_interval_images_and_temperature() -> No
     assert "temperature of 0.65: log-loss -0.050 nats" in short
 
 
+def test_where_no_image_turned_the_next_one_may_and_a_temperature_turns_none() -> None:
+    found = readings(PLAIN, {"flip": PLAIN, "temperature": PLAIN}, num_images=10)
+    low, high = found["flip"].change["test/top1"].ci95
+    half = stats.t.ppf(0.975, 9) / 10
+    assert (low, high) == pytest.approx((-half, half))
+    assert found["temperature"].change["test/top1"].ci95 == (0.0, 0.0)
+
+
 def test_without_readings_nothing_is_said() -> None:
     confirmed = confirm({"advised": PLAIN}, num_images=10)
     assert reading_sentences(confirmed) == reading_sentences(None) == ()
@@ -68,7 +77,7 @@ def test_without_readings_nothing_is_said() -> None:
 
 
 @pytest.mark.parametrize("shared", [0.0, 0.9])
-@pytest.mark.parametrize("turns", [(0.2, 0.2), (3.0, 0.5)])
+@pytest.mark.parametrize("turns", [(0.5, 0.0), (3.0, 0.5)])
 def test_intervals_cover_where_hardly_an_image_turns(
     turns: tuple[float, float], shared: float
 ) -> None:
