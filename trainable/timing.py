@@ -11,6 +11,7 @@ import torch
 from spaces.recipe import Recipe
 from trainable.accelerator import resolve
 from trainable.data.datasets import Dataset
+from trainable.data.memory import measured
 from trainable.data.splits import Split
 from trainable.gpu_memory import GpuMemory, free_cache, in_smaller_parts, measure
 from trainable.measurement import EVAL_BATCH_SIZE
@@ -33,6 +34,7 @@ class Timing:
         grad_accum_steps: Parts that a batch had to be trained in to fit into the GPU's memory.
         memory: GPU memory; None on a CPU.
         state_bytes: Size of a checkpoint; 0 if it was not measured.
+        host_bytes: Host memory of a trial beside its process; 0 if it was not measured.
     """
 
     step_s: float
@@ -40,6 +42,7 @@ class Timing:
     grad_accum_steps: int = 1
     memory: GpuMemory | None = None
     state_bytes: int = 0
+    host_bytes: int = 0
 
 
 def time_run(recipe: Recipe, dataset: Dataset, *, device: str, num_threads: int) -> Timing:
@@ -61,7 +64,7 @@ def time_run(recipe: Recipe, dataset: Dataset, *, device: str, num_threads: int)
 
 def _time_run(recipe: Recipe, dataset: Dataset, *, device: str, num_threads: int) -> Timing:
     short = _shortened(dataset, num_train=recipe.batch_size)
-    with _threads(num_threads):
+    with measured() as peak, _threads(num_threads):
         # As many epochs as are timed, or a short schedule would be over before.
         longer = replace(recipe, epochs=max(recipe.epochs, NUM_STEPS + 1))
         trainer = Trainer(longer, short, short.split, device=device)
@@ -69,12 +72,14 @@ def _time_run(recipe: Recipe, dataset: Dataset, *, device: str, num_threads: int
         seconds = [trainer.train_epoch()["cost/train_s"] for _ in range(NUM_STEPS)]
         evaluated = trainer.measure("val")
     weights = sum(p.numel() * p.element_size() for p in trainer.model.parameters())
+    averages = MOST_LEVELS * weights if resolve(device).type == "cpu" else 0
     return Timing(
         step_s=statistics.median(seconds),
         evaluated_image_s=evaluated.metrics["cost/eval_s"] / evaluated.num_images,
         grad_accum_steps=recipe.grad_accum_steps,
         memory=measure(device, more_bytes=MOST_LEVELS * weights),
         state_bytes=_size_of(trainer.state_dict()),
+        host_bytes=0 if peak.num_bytes == 0 else peak.num_bytes + averages,
     )
 
 

@@ -4,7 +4,8 @@ from rich.console import Console
 
 from search.commands.console import make_console, say
 from search.plan.config import RunConfig
-from search.plan.holdings import holdings, this_machine
+from search.plan.holdings import holdings
+from search.plan.machine import this_machine
 from search.plan.plan import Plan
 from search.plan.planning import make_plan
 from search.plan.resources import (
@@ -15,6 +16,7 @@ from search.plan.resources import (
     require_fitting,
     where_trials_run,
 )
+from search.plan.room import needs_of, require_room
 from search.plan.stage_size import StageSize, estimate_s, search_sizes
 from search.plan.text import plan_text
 from trainable.data.datasets import Dataset
@@ -52,9 +54,11 @@ def show(console: Console, config: RunConfig, plan: Plan, dataset: Dataset) -> l
         The sizes of the stages, without seconds if the reference diverges in the timed steps.
 
     Raises:
-        InputError: If more trials would share a GPU than fit into its memory.
+        InputError: If more trials would share a GPU than fit into its memory, or the trials do not
+            fit into this machine's memory or their checkpoints onto its disk.
     """
     timing: Timing | None = None
+    machine, workers = this_machine(config), num_workers(config)
     try:
         timing = where_trials_run(
             config,
@@ -71,15 +75,15 @@ def show(console: Console, config: RunConfig, plan: Plan, dataset: Dataset) -> l
         if timing.grad_accum_steps > 1:
             parts = in_parts("The reference", plan.reference.batch_size, timing.grad_accum_steps)
             say(console, parts, style="yellow")
-    workers = num_workers(config)
+    needs = needs_of(
+        dataset,
+        num_workers=workers,
+        training_bytes=0 if timing is None else timing.host_bytes,
+        state_bytes=0 if timing is None else timing.state_bytes,
+    )
+    require_room(needs, config, machine)
     sizes = search_sizes(plan, config, timing)
     console.print(plan_text(console, plan, config, estimate_s=estimate_s(sizes, workers)))
-    for line in holdings(
-        dataset,
-        config,
-        this_machine(config),
-        state_bytes=0 if timing is None else timing.state_bytes,
-        num_workers=workers,
-    ):
+    for line in holdings(dataset, config, machine, needs):
         say(console, line)
     return sizes

@@ -1,8 +1,10 @@
 """``make schedule``: draw the learning-rate curve of a recipe, by the function used in training."""
 
+import io
+from html import escape
 from pathlib import Path
 
-import plotly.graph_objects as go
+from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -79,8 +81,9 @@ def draw(recipe: Recipe, total_steps: int, out_dir: Path) -> tuple[Path, Path]:
     lines = curves(recipe, total_steps)
     out_dir.mkdir(parents=True, exist_ok=True)
     png, html = out_dir / "schedule.png", out_dir / "schedule.html"
-    _write_png(png, lines, recipe)
-    _write_html(html, lines, recipe)
+    figure = _drawing(lines, recipe)
+    figure.savefig(png, format="png", dpi=120)
+    write_text(html, _page(figure, title=_title(recipe)))
     return png, html
 
 
@@ -140,7 +143,11 @@ def _shown_steps(rates: tuple[float, ...]) -> list[int]:
     return sorted({*range(0, len(rates), stride), rates.index(max(rates)), len(rates) - 1})
 
 
-def _write_png(path: Path, lines: dict[str, tuple[float, ...]], recipe: Recipe) -> None:
+def _title(recipe: Recipe) -> str:
+    return f"{recipe.model}, peak {recipe.lr:g}"
+
+
+def _drawing(lines: dict[str, tuple[float, ...]], recipe: Recipe) -> Figure:
     # Without pyplot: it would open a window where there is a display, and keep every figure alive.
     figure = Figure(figsize=(7, 4), layout="constrained")
     FigureCanvasAgg(figure)
@@ -150,23 +157,22 @@ def _write_png(path: Path, lines: dict[str, tuple[float, ...]], recipe: Recipe) 
         axes.plot(steps, [rates[step] for step in steps], style, label=name)
     axes.set_xlabel("optimizer step")
     axes.set_ylabel("learning rate")
-    axes.set_title(f"{recipe.model}, peak {recipe.lr:g}")
+    axes.set_title(_title(recipe))
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(path, format="png", dpi=120)
+    return figure
 
 
-def _write_html(path: Path, lines: dict[str, tuple[float, ...]], recipe: Recipe) -> None:
-    figure = go.Figure()
-    for (name, rates), dash in zip(lines.items(), ("solid", "dash", "dot"), strict=True):
-        steps = _shown_steps(rates)
-        shown = [rates[step] for step in steps]
-        figure.add_trace(go.Scatter(x=steps, y=shown, name=name, line={"dash": dash}))
-    figure.update_layout(
-        title=f"{recipe.model}, peak {recipe.lr:g}",
-        xaxis_title="optimizer step",
-        yaxis_title="learning rate",
-        template="plotly_white",
+def _page(figure: Figure, *, title: str) -> str:
+    """Write a page with the figure as scalable lines and text, which loads nothing."""
+    drawn = io.StringIO()
+    # Text stays text, to be searched and copied; names inside do not change from call to call.
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "schedule"}):
+        figure.savefig(drawn, format="svg", metadata={"Date": None})
+    _, tag, svg = drawn.getvalue().partition("<svg")  # Before it is a head for a file of its own.
+    return (
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}'
+        "</title><style>svg { width: 100%; height: auto; max-height: 95vh }</style></head>\n"
+        f"<body>{tag}{svg}</body></html>\n"
     )
-    write_text(path, figure.to_html(include_plotlyjs=True))

@@ -10,8 +10,8 @@ ROOT = Path(__file__).resolve().parents[2]
 """Root folder of this project."""
 _LIBRARIES = (
     *("torch", "torchvision", "timm", "ray", "optuna", "mlflow"),
-    # A new version of these changes numbers: decoded pixels, and steps of optimizers.
-    *("pillow", "schedulefree", "pytorch-optimizer"),
+    # A new version of these changes numbers: decoded pixels, and steps of an optimizer.
+    *("pillow", "schedulefree"),
 )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -183,15 +184,17 @@ def test_the_summary_holds_first_peak_and_last_rates() -> None:
     assert lines[2].startswith("one_cycle")
 
 
-class Scripts(HTMLParser):
-    """Gathers what a page would load from elsewhere."""
+class Inside(HTMLParser):
+    """Gathers the tags of a page, and what it would load from elsewhere."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.tags: list[str] = []
         self.loaded: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.loaded += [value or "" for key, value in attrs if key in ("src", "href")]
+        self.tags.append(tag)
+        self.loaded += [value or "" for key, value in attrs if key in ("src", "href", "xlink:href")]
 
 
 @pytest.mark.parametrize("total_steps", [1, 135, 5_000])
@@ -204,12 +207,27 @@ def test_the_picture_has_ink_and_the_page_opens_without_a_network(
     assert pixels.shape[0] > 300
     assert pixels.std() > 0.01
     page = html.read_text()
-    assert len(page) > 1_000_000  # The library is inside.
-    scripts = Scripts()
-    scripts.feed(page[:5000])
-    assert scripts.loaded == []
+    found = Inside()
+    found.feed(page)
+    assert [name for name in found.loaded if not name.startswith("#")] == []
+    assert "script" not in found.tags
+    assert found.tags.count("svg") == 1
     for name in curves(RECIPE, total_steps):
         assert name in page
+    draw(RECIPE, total_steps, tmp_path)
+    assert (tmp_path / "schedule.html").read_text() == page
+
+
+def test_the_curve_on_the_page_has_a_point_where_the_peak_is(tmp_path: Path) -> None:
+    """The highest point of the first curve, which no other of its points reaches."""
+    _, html = draw(RECIPE, 20, tmp_path)
+    paths = re.findall(r'<g id="line2d_\d+">\s*<path d="([^"]+)" clip-path', html.read_text())
+    curves_drawn = [path for path in paths if path.count("L") == 19]
+    assert len(curves_drawn) == 3
+    points = re.findall(r"[ML] ([\d.]+) ([\d.]+)", curves_drawn[0])
+    heights = [-float(y) for _, y in points]
+    own = next(iter(curves(RECIPE, 20).values()))
+    assert heights.index(max(heights)) == own.index(max(own))
 
 
 def test_a_run_without_steps_is_an_input_error(tmp_path: Path) -> None:

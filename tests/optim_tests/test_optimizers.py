@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from pytorch_optimizer import SAM
+from pytorch_optimizer import SAM, SophiaH
 from torch import Tensor, nn
 
 from spaces.recipe import OPTIMIZERS, Recipe
@@ -24,6 +24,7 @@ from trainable.optim.optimizers import DEFAULTS, create_optimizer
 from trainable.optim.param_groups import NO_DECAY
 from trainable.optim.schedule import lr_factor
 from trainable.optim.sharpness_aware import SAM_RADIUS
+from trainable.optim.sophia import SophiaG
 from trainable.precision import Diverged, Precision, StepResult
 
 CPU = torch.device("cpu")
@@ -419,7 +420,7 @@ def test_the_curvature_of_sophia_is_the_diagonal_of_the_gauss_newton_matrix(
             plain_loss,
             precision,
         )
-        estimates.append(slot.inner.hessian[0])  # type: ignore[attr-defined]
+        estimates.append(slot.inner.curvature[0])  # type: ignore[attr-defined]
     with torch.no_grad():
         p = model(images).softmax(dim=-1)
     diagonal = torch.einsum("bk,bd->kd", p * (1 - p), images.square()) / 64
@@ -432,7 +433,7 @@ def test_a_curvature_that_is_not_finite_leaves_the_average_as_it_is(value: float
     for _ in range(SOPHIA_PERIOD_STEPS):
         toy.step()
     state = toy.slot.inner.state
-    averages = [state[p]["hessian_moment"].clone() for p in toy.model.parameters()]
+    averages = [state[p]["curvature"].clone() for p in toy.model.parameters()]
 
     def overflows_first(criterion: Criterion) -> Tensor:
         own_labels = criterion is not plain_loss
@@ -442,7 +443,7 @@ def test_a_curvature_that_is_not_finite_leaves_the_average_as_it_is(value: float
     toy.slot.gather_gradients(overflows_first, plain_loss, toy.precision)
     toy.slot.inner.step()
     for parameter, average in zip(toy.model.parameters(), averages, strict=True):
-        torch.testing.assert_close(state[parameter]["hessian_moment"], average)
+        torch.testing.assert_close(state[parameter]["curvature"], average)
         assert average.abs().sum() > 0
 
 
@@ -453,6 +454,45 @@ def run_pass(
         loss = criterion(model(images), labels)
     precision.backward(loss)
     return loss.detach()
+
+
+def test_sophia_is_the_sophia_of_pytorch_optimizer() -> None:
+    """Given the same gradients and curvature; the package estimates it in another way."""
+    generator = torch.Generator().manual_seed(0)
+    shapes, clip, lr = [(7, 3), (5,), (2, 2)], 0.2, 0.1
+
+    def drawn() -> list[Tensor]:
+        return [torch.randn(shape, generator=generator) for shape in shapes]
+
+    start = drawn()
+    sides = []
+    for _ in range(2):
+        first, second, third = (nn.Parameter(t.clone()) for t in start)
+        groups = [
+            {"params": [first, second], "weight_decay": 0.1},
+            {"params": [third], "weight_decay": 0.0, "lr": 0.5 * lr},
+        ]
+        sides.append(([first, second, third], groups))
+    (mine, my_groups), (yours, your_groups) = sides
+    ours = SophiaG(my_groups, lr=lr, clip=clip)
+    theirs = SophiaH(your_groups, lr=lr, p=clip, update_period=SOPHIA_PERIOD_STEPS)
+    ratios = []
+    for step in range(2 * SOPHIA_PERIOD_STEPS + 1):
+        curvature = None
+        if step % SOPHIA_PERIOD_STEPS == 0:
+            curvature = [10.0 * t.abs() for t in drawn()]
+        for own, other, gradient in zip(mine, yours, drawn(), strict=True):
+            own.grad, other.grad = gradient.clone(), gradient.clone()
+        ours.curvature = curvature
+        ours.step()
+        theirs.step(hessian=curvature)
+        for own, other in zip(mine, yours, strict=True):
+            torch.testing.assert_close(own, other)
+            state = ours.state[own]
+            ratios.append((state["momentum"] / state["curvature"]).abs().flatten())
+    is_clipped = torch.cat(ratios) > clip
+    assert 0.1 < is_clipped.float().mean() < 0.9
+    assert ours.num_steps == 2 * SOPHIA_PERIOD_STEPS + 1
 
 
 def test_no_step_of_sophia_is_longer_than_its_clip() -> None:

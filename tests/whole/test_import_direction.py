@@ -72,7 +72,7 @@ EVERYTHING_ABOVE = ("search.commands", "search.api")
 
 STARTS_WITH = ("search.commands.pipeline", "trainable.ray_trainable")
 """Modules with which a run and each of its workers start."""
-SLOW_TO_LOAD = ("sklearn", "pydoe", "matplotlib", "plotly", "pytorch_optimizer")
+SLOW_TO_LOAD = ("sklearn", "pydoe", "matplotlib")
 """Libraries that are imported where they are used; they took a quarter of a run's time to start."""
 
 LIVES_IN: Mapping[str, Sequence[str]] = {
@@ -84,7 +84,6 @@ LIVES_IN: Mapping[str, Sequence[str]] = {
     "tomlkit": ("search.commands.compare",),
     "jinja2": ("search.report",),
     "sklearn": ("trainable",),
-    "plotly": ("search.commands",),
     "matplotlib": ("search.report.figures.png", "search.commands.schedule"),
     "click": ("search.cli", "search.flags"),
     "pyarrow": ("trainable", "search.engine"),

@@ -1,36 +1,18 @@
 """Sophia, an optimizer that divides its step by a running estimate of the curvature."""
 
-from typing import Any
-
 import torch
-from pytorch_optimizer import SophiaH
 from torch import Tensor
 
 from trainable.batch_norm import no_batch_norm_statistics
 from trainable.losses import cross_entropy
 from trainable.optim.optimizer_slot import BatchPass, Criterion, OptimizerSlot
+from trainable.optim.sophia import SophiaG
 from trainable.precision import Precision
 
 SOPHIA_CLIP = 0.05
 """Largest ratio of momentum to curvature: gamma of Sophia-G (Liu et al. 2023, arXiv 2305.14342)."""
 SOPHIA_PERIOD_STEPS = 10
 """Steps from one curvature estimate to the next, as in the paper."""
-
-
-class SophiaG(SophiaH):
-    """Sophia with the estimate handed over in an attribute, as `GradScaler.step` passes nothing."""
-
-    hessian: list[Tensor] | None = None
-
-    @property
-    def num_steps(self) -> int:
-        """Number of steps taken so far."""
-        return int(self.param_groups[0].get("step", 0))
-
-    def step(self, closure: Any = None, hessian: Any = None) -> Any:
-        """Take one step, with the curvature estimate if there is one."""
-        hessian, self.hessian = self.hessian, None
-        return super().step(closure, hessian=hessian)
 
 
 class CurvatureAware(OptimizerSlot):
@@ -50,7 +32,7 @@ class CurvatureAware(OptimizerSlot):
         if self.inner.num_steps % SOPHIA_PERIOD_STEPS == 0:
             self.inner.zero_grad()
             with no_batch_norm_statistics(self._model):
-                self.inner.hessian = self._estimate(batch_pass, precision)
+                self.inner.curvature = self._estimate(batch_pass, precision)
         return super().gather_gradients(batch_pass, criterion, precision)
 
     def _estimate(self, batch_pass: BatchPass, precision: Precision) -> list[Tensor]:
@@ -67,7 +49,7 @@ class CurvatureAware(OptimizerSlot):
         estimate = []
         for parameter in self.parameters():
             # An estimate that overflowed or is missing must not change the average.
-            average = self.inner.state[parameter].get("hessian_moment")
+            average = self.inner.state[parameter].get("curvature")
             average = torch.zeros_like(parameter) if average is None else average
             if parameter.grad is not None:
                 curvature = num_images * (parameter.grad / precision.loss_scale) ** 2

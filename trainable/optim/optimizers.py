@@ -6,7 +6,6 @@ Three of them want more than ``backward(); step()``: SAM a second pass at the wo
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from schedulefree import AdamWScheduleFree
@@ -15,10 +14,12 @@ from timm.optim.muon import Muon
 from torch import nn
 
 from spaces.recipe import SGD_MOMENTUM, Recipe
+from trainable.optim.curvature_aware import SOPHIA_CLIP, CurvatureAware
 from trainable.optim.fused_adam import FusedAdam, FusedAdamW
 from trainable.optim.optimizer_slot import OptimizerSlot
 from trainable.optim.param_groups import param_groups
 from trainable.optim.sharpness_aware import SharpnessAware
+from trainable.optim.sophia import SophiaG
 
 DEFAULTS: dict[str, tuple[float, float]] = {
     # ConvNeXt, Swin and DeiT train with this decay; the rate is theirs for a batch of 1024.
@@ -89,21 +90,8 @@ def create_optimizer(recipe: Recipe, model: nn.Module) -> OptimizerSlot:
         # Muon for matrices and flattened kernels, AdamW for vectors and the like.
         "muon": lambda: OptimizerSlot(Muon(groups, lr=lr), model),
         "sam": lambda: SharpnessAware(FusedAdamW(groups, lr=lr), model),
-        "sophia": lambda: _sophia(groups, lr, model),
+        "sophia": lambda: CurvatureAware(SophiaG(groups, lr=lr, clip=SOPHIA_CLIP), model),
         # Its own warmup stays off: the trainer's sets the rate, and its average weighs by the rate.
         "adamw_schedulefree": lambda: ScheduleFree(AdamWScheduleFree(groups, lr=lr), model),
     }
     return slots[recipe.optimizer]()
-
-
-def _sophia(groups: list[dict[str, Any]], lr: float, model: nn.Module) -> OptimizerSlot:
-    # Here, because its library is slow to load and no other optimizer needs it.
-    from trainable.optim.curvature_aware import (
-        SOPHIA_CLIP,
-        SOPHIA_PERIOD_STEPS,
-        CurvatureAware,
-        SophiaG,
-    )
-
-    inner = SophiaG(groups, lr=lr, p=SOPHIA_CLIP, update_period=SOPHIA_PERIOD_STEPS)
-    return CurvatureAware(inner, model)
