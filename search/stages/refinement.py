@@ -49,7 +49,10 @@ def ladders(
     return tuple(
         Ladder(
             strength=dial.strength,
-            metric=dial.decided_by if "/" in (dial.decided_by or "") else dial.judged_by,
+            # Runs that diverge decide a dial too, by no metric.
+            metric=dial.decided_by
+            if dial.decided_by and "/" in dial.decided_by
+            else dial.judged_by,
             recipes={
                 value: plan.space.apply(advised, {dial.strength: value})
                 for value in values_between(

@@ -1,6 +1,7 @@
 """More that is asked of a run is taken, and less is refused in one line."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,7 +76,7 @@ def test_what_was_asked_before_is_no_top_up(tmp_path: Path, journal: Journal) ->
     ],
 )
 def test_less_than_was_planned_is_refused_in_one_line(
-    tmp_path: Path, journal: Journal, asked: dict[str, int], message: str
+    tmp_path: Path, journal: Journal, asked: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message) as error:
         topped_up(a_config(tmp_path), journal, **asked)
