@@ -1,6 +1,7 @@
 """Facts on a comparison and on each run of the script, as the tracking store gets them."""
 
 import math
+import re
 import time
 from pathlib import Path
 
@@ -28,13 +29,16 @@ def child_runs(request: Request, run_log: RunLog) -> list[ChildRun]:
         ChildRun(
             run_id=run_id,
             params={
-                **{f.name: f.words(run_log.cells[run_id].levels[f.name]) for f in factors},
+                **{
+                    tracked_name(f.name): f.words(run_log.cells[run_id].levels[f.name])
+                    for f in factors
+                },
                 "seed": str(run_log.cells[run_id].seed),
                 "stage": run_log.cells[run_id].stage,
                 "role": run_log.cells[run_id].role,
             },
             metrics={
-                m.name: outcome.metrics[m.text]
+                tracked_name(m.name): outcome.metrics[m.text]
                 for m in request.measures
                 if m.text in outcome.metrics
             },
@@ -46,6 +50,14 @@ def child_runs(request: Request, run_log: RunLog) -> list[ChildRun]:
         for run_id, outcome in run_log.outcomes.items()
         if run_log.is_over(run_id)
     ]
+
+
+def tracked_name(name: str) -> str:
+    """Write a metric's or factor's name in the characters that MLflow takes.
+
+    Others, of which a regular expression has many, become underscores, several in a row one.
+    """
+    return re.sub(r"[^A-Za-z0-9_\-. :/]+", "_", name).strip("_ ") or "metric"
 
 
 def _ended(directory: Path) -> float:
