@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from spaces.recipe import Recipe
-from spaces.strengths.registry import STRENGTHS
+from spaces.strengths.registry import strengths_in
 from spaces.task import Task
 
 
@@ -24,37 +24,38 @@ def anchors(
     made = {
         "reference": without_idle(reference, task),
         "scaled": size_scaled(reference, task),
-        "off": without_idle(everything_off(reference), task),
+        "off": without_idle(everything_off(reference, task), task),
     }
+    searched = strengths_in(task)
     for name, value in (fixed or {}).items():
-        if name in STRENGTHS:
+        if name in searched:
             for role in ("scaled", "off"):
-                made[role] = STRENGTHS[name].put(made[role], value)
+                made[role] = searched[name].put(made[role], value)
     return made
 
 
 def size_scaled(recipe: Recipe, task: Task) -> Recipe:
     """Return the recipe with the published strengths, scaled to the size and length of a task."""
-    for strength in STRENGTHS.values():
+    for strength in strengths_in(task).values():
         recipe = strength.put(recipe, strength.default(task))
     return without_idle(recipe, task)
 
 
-def everything_off(recipe: Recipe) -> Recipe:
-    """Return the recipe with every strength off, and without dropout."""
-    for strength in STRENGTHS.values():
+def everything_off(recipe: Recipe, task: Task) -> Recipe:
+    """Return the recipe with everything off that a search of the task covers, and no dropout."""
+    for strength in strengths_in(task).values():
         recipe = strength.switched_off(recipe)
     return replace(recipe, dropout=0.0)
 
 
 def idle_words(task: Task) -> dict[str, str]:
     """Return by strength that cannot act in this task the words that explain why."""
-    return {name: s.idle_words for name, s in STRENGTHS.items() if not s.acts_in(task)}
+    return {name: s.idle_words for name, s in strengths_in(task).items() if not s.acts_in(task)}
 
 
 def without_idle(recipe: Recipe, task: Task) -> Recipe:
     """Return the recipe with those strengths off that cannot act in this task."""
-    for strength in STRENGTHS.values():
+    for strength in strengths_in(task).values():
         if not strength.acts_in(task):
             recipe = strength.switched_off(recipe)
     return recipe

@@ -79,7 +79,11 @@ def _warning(space: Space, name: str, end: str, num_near: int, num_best: int) ->
     crowd = f"{num_near} of the best {num_best} trials lie at the {end} end of {name}"
     edge = axis.low if end == "low" else axis.high
     if axis.contains(low) and axis.contains(high):
-        message = f"{crowd}, {unit} {plain(edge)}, which is as far as {task.total_steps} steps go."
+        is_last = strength(name).interval.has_high and to_raw(name, edge, task) == (
+            strength(name).interval.high
+        )
+        how_far = "it goes" if is_last else f"{task.total_steps} steps go"
+        message = f"{crowd}, {unit} {plain(edge)}, which is as far as {how_far}."
         effective = raw = None
     else:
         effective = (low, high)

@@ -2,7 +2,7 @@
 
 from spaces.axes import Axis, FixedAxis
 from spaces.errors import InputError
-from spaces.strengths.registry import EXTRAS, STRENGTHS
+from spaces.strengths.registry import EXTRAS, strengths_in
 from spaces.strengths.strength import Strength
 from spaces.task import Task
 
@@ -11,7 +11,9 @@ MIN_STEPS = 10
 
 
 def strength_axes(task: Task) -> dict[str, Axis]:
-    """Make the axis of each strength; strengths that cannot act in this task are fixed at off.
+    """Make the axis of each strength, and of each extra that joins them in this task.
+
+    Strengths that cannot act in it are fixed at off.
 
     Raises:
         InputError: If the run has fewer than `MIN_STEPS` steps.
@@ -23,7 +25,7 @@ def strength_axes(task: Task) -> dict[str, Axis]:
             f"images in batches of {task.batch_size} for {task.epochs} epochs make {steps}; "
             f"raise `epochs` or lower `batch_size`."
         )
-    return {name: _axis(strength, task) for name, strength in STRENGTHS.items()}
+    return {name: _axis(strength, task) for name, strength in strengths_in(task).items()}
 
 
 def extra_axis(name: str, task: Task) -> Axis:

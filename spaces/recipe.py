@@ -65,6 +65,8 @@ class Recipe:
             `EMA_BATCH_NORMS`: averaged like the weights, or measured anew on training images.
         dropout: Probability that an input of the classifier is dropped, in ``[0, 1)``; timm's
             ``drop_rate``. None is the architecture's own, which is 0 in nearly all of them.
+        class_weighting: Beta of the class weights in the training loss, in ``[0, 1]``: 0 is none,
+            1 inverse frequency, between them the effective number of images (Cui et al. 2019).
         amp_dtype: One of `AMP_DTYPES`.
         grad_clip_norm: Largest norm of the whole gradient, at least 0; 0 is off.
         grad_accum_steps: Micro-batches that one optimizer step is split into, at least 1.
@@ -96,6 +98,7 @@ class Recipe:
     freeze: str = "none"
     ema_batch_norm: str = "averaged"
     dropout: float | None = None
+    class_weighting: float = 0.0
     amp_dtype: str = "auto"
     grad_clip_norm: float = 1.0
     grad_accum_steps: int = 1
@@ -184,6 +187,7 @@ _NUMBERS: dict[str, tuple[float, float | None]] = {
     "crop_scale_min": (0.0, 1.0),
     "hflip": (0.0, 1.0),
     "erasing": (0.0, 1.0),
+    "class_weighting": (0.0, 1.0),
     "grad_clip_norm": (0.0, None),
 }
 _CHOICES = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from spaces.axes import Axis, FixedAxis
 from spaces.ranges import strength_axes
 from spaces.recipe import Recipe
-from spaces.strengths.registry import STRENGTHS
+from spaces.strengths.registry import strengths_in
 from spaces.strengths.strength import Strength
 from spaces.task import Task
 from spaces.units import plain, to_effective, to_raw
@@ -48,7 +48,7 @@ def rescale(
     axes, notes = strength_axes(to_task), {}
     if from_task == to_task:
         return Rescaled(recipe=recipe, notes={})
-    for name, strength in STRENGTHS.items():
+    for name, strength in strengths_in(to_task).items():
         before = strength.read(recipe)
         stays = strength.keeps == "distance_from_default" and (not defaults_move or name in kept)
         after = before if stays else _moved(strength, before, axes[name], from_task, to_task)

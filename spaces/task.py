@@ -1,6 +1,7 @@
 """The task: sizes of a training run that ranges and effective units depend on."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from spaces.errors import InputError
@@ -27,6 +28,9 @@ class Task:
         deepest_share: Rate of the deepest of them divided by the rate of the model, in ``(0, 1]``:
             1 in most architectures, 0.875 in EfficientNet-Lite0.
         has_batch_norm: Whether the model has BatchNorm, whose statistics a weight average needs.
+        smallest_class: Training images of the smallest class that has any, at least 0; 0 where the
+            sizes of classes are not known.
+        largest_class: The same of the largest.
         decay_momentum: Momentum that weight decay passes through on its way to a weight, in
             ``[0, 1)``: that of ``sgd``, whose decay is L2 in the gradient; 0 where it is decoupled.
 
@@ -44,6 +48,8 @@ class Task:
     decay_momentum: float = 0.0
     deepest_share: float = 1.0
     has_batch_norm: bool = False
+    smallest_class: int = 0
+    largest_class: int = 0
 
     def __post_init__(self) -> None:
         at_least = {"num_train": 1, "num_classes": 2, "batch_size": 1, "epochs": 1, "num_blocks": 0}
@@ -56,6 +62,11 @@ class Task:
         if not 0 <= self.decay_momentum < 1:
             raise InputError(
                 f"`0 <= decay_momentum < 1` must hold, but got {self.decay_momentum!r}."
+            )
+        if not 0 <= self.smallest_class <= self.largest_class:
+            raise InputError(
+                "`0 <= smallest_class <= largest_class` must hold, "
+                f"but got {self.smallest_class!r} and {self.largest_class!r}."
             )
         if not 0 < self.deepest_share <= 1:
             raise InputError(f"`0 < deepest_share <= 1` must hold, but got {self.deepest_share!r}.")
@@ -70,8 +81,13 @@ class Task:
         num_blocks: int,
         deepest_share: float = 1.0,
         has_batch_norm: bool = False,
+        class_sizes: Sequence[int] = (),
     ) -> "Task":
-        """Make the task of training ``recipe`` on a dataset of this size."""
+        """Make the task of training ``recipe`` on a dataset of this size.
+
+        ``class_sizes`` are the training images of each class, empty where they are not known.
+        """
+        sizes = [size for size in class_sizes if size > 0]
         return cls(
             num_train=num_train,
             num_classes=num_classes,
@@ -83,7 +99,23 @@ class Task:
             decay_momentum=SGD_MOMENTUM if recipe.optimizer == "sgd" else 0.0,
             deepest_share=deepest_share,
             has_batch_norm=has_batch_norm,
+            smallest_class=min(sizes, default=0),
+            largest_class=max(sizes, default=0),
         )
+
+    def resized(self, num_train: int) -> "Task":
+        """Return the task with another number of images, with classes in the same proportions."""
+        growth = num_train / self.num_train
+        small, large = (
+            max(1, round(size * growth)) if size else 0
+            for size in (self.smallest_class, self.largest_class)
+        )
+        return replace(self, num_train=num_train, smallest_class=small, largest_class=large)
+
+    @property
+    def class_ratio(self) -> float:
+        """Images of the largest class divided by those of the smallest; 1 where not known."""
+        return self.largest_class / self.smallest_class if self.smallest_class else 1.0
 
     @property
     def steps_per_epoch(self) -> int:

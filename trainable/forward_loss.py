@@ -22,20 +22,30 @@ class ForwardLoss:
     Args:
         model: What to run.
         label_smoothing: Of the criterion, in ``[0, 1)``.
+        class_weights: Weight of each class on the model's device, or None for none. Runs with and
+            without are two graphs.
         device: Where the model is.
         compile: Whether to go through `torch.compile`.
 
     Attributes:
-        criterion: Cross-entropy with this smoothing.
+        criterion: Cross-entropy with this smoothing and these weights.
     """
 
     def __init__(
-        self, model: nn.Module, label_smoothing: float, device: torch.device, *, compile: bool
+        self,
+        model: nn.Module,
+        label_smoothing: float,
+        device: torch.device,
+        *,
+        compile: bool,
+        class_weights: Tensor | None = None,
     ) -> None:
         self._model = model
         # On a CPU in eager mode a plain number: reading a tensor would round it to float32.
         smoothing = torch.tensor(label_smoothing, device=device) if compile else label_smoothing
-        self.criterion = partial(cross_entropy, label_smoothing=smoothing)
+        self.criterion = partial(
+            cross_entropy, label_smoothing=smoothing, class_weights=class_weights
+        )
         self._forward: Callable[[Tensor], Tensor] = torch.compile(model) if compile else model
         self._whole = torch.compile(_forward_and_loss) if compile else _forward_and_loss
 
@@ -43,6 +53,12 @@ class ForwardLoss:
     def label_smoothing(self) -> float:
         """Label smoothing of the criterion."""
         return float(self.criterion.keywords["label_smoothing"])
+
+    @property
+    def class_weights(self) -> Tensor | None:
+        """Class weights of the criterion."""
+        found: Tensor | None = self.criterion.keywords["class_weights"]
+        return found
 
     def __call__(self, criterion: Criterion, images: Tensor, targets: Tensor) -> Tensor:
         """Compute the mean loss of a batch.

@@ -1,6 +1,9 @@
 """Reading of the strengths off a run's live objects, to check that they are applied."""
 
+import math
 from collections.abc import Callable, Mapping
+
+import numpy as np
 
 from spaces.strengths.registry import known
 from trainable.ema import OWN
@@ -27,6 +30,18 @@ def _layer_decay(trainer: Trainer) -> float:
     return float(min(scales.values()) ** (1 / (max(layers) - min(layers))))
 
 
+def _class_weighting(trainer: Trainer) -> float:
+    """Return what the recipe asks for if the loss has just these weights, else NaN.
+
+    Weights do not tell it well by themselves: below 0.5 they are nearly equal in any dataset.
+    """
+    weights, asked = trainer.loss.class_weights, trainer.recipe.class_weighting
+    if weights is None:
+        return 0.0
+    is_asked = np.allclose(weights.cpu().numpy(), trainer.class_weights, rtol=1e-6, atol=0.0)
+    return asked if is_asked and asked else math.nan
+
+
 _READERS: Mapping[str, Callable[[Trainer], float]] = {
     "weight_decay": lambda t: max(g["weight_decay"] for g in t.optimizer.inner.param_groups),
     "label_smoothing": lambda t: t.loss.label_smoothing,
@@ -40,6 +55,7 @@ _READERS: Mapping[str, Callable[[Trainer], float]] = {
         t.augment.recipe.randaugment.magnitude if t.augment.recipe.randaugment else 0.0
     ),
     "layer_decay": _layer_decay,
+    "class_weighting": _class_weighting,
 }
 """Function that reads each strength and extra axis off the trainer's objects."""
 
@@ -74,7 +90,8 @@ def require_arrived(trainer: Trainer) -> dict[str, float]:
     tolerance = dict.fromkeys(live, 1e-7) | {"warmup_fraction": 0.5 / trainer.task.total_steps}
     for name, strength in known().items():
         asked = strength.read(trainer.recipe)
-        if abs(live[name] - asked) > tolerance[name] + 1e-9:
+        # Written as "not within" so that NaN is refused too.
+        if not abs(live[name] - asked) <= tolerance[name] + 1e-9:
             raise RuntimeError(
                 f"`{name}` is {asked!r} in the recipe, but {live[name]!r} in the run."
             )

@@ -25,6 +25,7 @@ from trainable.data.device_images import DeviceImages
 from trainable.data.splits import Split
 from trainable.ema import OWN, EmaBank
 from trainable.forward_loss import ForwardLoss
+from trainable.losses import class_weights
 from trainable.measurement import Measured, Measurement
 from trainable.measuring.measured_with import MeasuredWith
 from trainable.models.build import create_model, describe_model
@@ -63,6 +64,7 @@ class Trainer:
 
     Attributes:
         epoch: Epochs trained so far.
+        class_weights: Weight of each class in the training loss that the recipe asks for.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Trainer:
         self._images = images or DeviceImages(dataset, self.device)
         num_classes = len(dataset.class_names)
         self._num_classes = num_classes
+        class_sizes = np.bincount(dataset.labels[split.train], minlength=num_classes)
         torch.manual_seed(recipe.seed)
         info = describe_model(recipe.model)
         self.task = Task.of(
@@ -91,14 +94,22 @@ class Trainer:
             num_blocks=info.num_blocks,
             deepest_share=info.deepest_share,
             has_batch_norm=info.has_batch_norm,
+            class_sizes=class_sizes.tolist(),
         )
         self.model = create_model(recipe, num_classes=num_classes).to(self.device)
         self.model = self.model.to(memory_format=torch.channels_last)
         if self.device.type == "cpu":
             keep_freed_memory()
             use_fast_kernels(self.model)
+        self.class_weights = class_weights(class_sizes, recipe.class_weighting)
         self.loss = ForwardLoss(
-            self.model, recipe.strengths.label_smoothing, self.device, compile=recipe.compile
+            self.model,
+            recipe.strengths.label_smoothing,
+            self.device,
+            compile=recipe.compile,
+            class_weights=None
+            if recipe.class_weighting == 0
+            else torch.from_numpy(self.class_weights).float().to(self.device),
         )
         self._normalize = Normalizer(info.mean, info.std, self.device)
         self.optimizer = create_optimizer(recipe, self.model)

@@ -114,6 +114,7 @@ def _task(origin: Origin, recipe: Recipe) -> Task:
         num_train=task.num_train,
         num_classes=task.num_classes,
         num_blocks=task.num_blocks,
+        class_sizes=(task.smallest_class, task.largest_class),
     )
 
 

@@ -1,14 +1,14 @@
 """Notes of a plan on classes that differ much in size."""
 
+from collections.abc import Collection
+
 from search.plan.plan import DataFacts
 from search.records.metrics import BALANCED_TOP1, TOP1, Metric, decided_by
-
-MUCH = 3.0
-"""Ratio of the largest to the smallest class above which the plan speaks of it."""
+from spaces.strengths.class_weighting import CLASS_WEIGHTING, SEARCHED_ABOVE
 
 
 def imbalance_notes(data: DataFacts, *, metric: str) -> list[str]:
-    """Write a sentence on classes that differ by more than `MUCH` in training images.
+    """Write a sentence on classes that differ by more than `SEARCHED_ABOVE` in training images.
 
     It tells what always predicting the largest class would reach, which is what top-1 has to be
     held against, and what the smallest class weighs if classes count equally.
@@ -18,7 +18,7 @@ def imbalance_notes(data: DataFacts, *, metric: str) -> list[str]:
         metric: Name under which a run reports the metric of its search, such as ``val/top1``.
     """
     trained = [train for train, _, _ in data.images_per_class]
-    if not trained or max(trained) <= MUCH * min(trained):
+    if not trained or max(trained) <= SEARCHED_ABOVE * min(trained):
         return []
     small, large = trained.index(min(trained)), trained.index(max(trained))
     validated = [val for _, val, _ in data.images_per_class]
@@ -40,6 +40,17 @@ def imbalance_notes(data: DataFacts, *, metric: str) -> list[str]:
     return [
         f"{said} This run is judged by {first.words}, where every image counts equally; with "
         f"`--metric {BALANCED_TOP1.name}` every class does."
+    ]
+
+
+def weighting_notes(searched: Collection[str]) -> list[str]:
+    """Write a sentence on class weights if they are among the names that are searched."""
+    name = CLASS_WEIGHTING.name
+    if name not in searched:
+        return []
+    return [
+        f"{CLASS_WEIGHTING.label.capitalize()} in the loss are covered too (`{name}`): from 0, "
+        "where every training image weighs the same, to 1, where every class does."
     ]
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from search.plan.config import RunConfig
-from search.plan.imbalance import imbalance_notes
+from search.plan.imbalance import imbalance_notes, weighting_notes
 from search.plan.plan import DataFacts, Plan, space_of
 from search.plan.reference import read_reference
 from search.plan.resources import device_of, num_threads, require_places, where_trials_run
@@ -59,6 +59,7 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
         num_blocks=info.num_blocks,
         deepest_share=info.deepest_share,
         has_batch_norm=info.has_batch_norm,
+        class_sizes=[train for train, _, _ in facts.images_per_class],
     )
     ref = without_idle(ref, task)
     ref = replace(
@@ -100,6 +101,7 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
             *said,
             *model_remarks(ref, space=space),
             *imbalance_notes(facts, metric=config.metric),
+            *weighting_notes(space.free_names),
             *dataset.notes,
         ),
     )

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from spaces.recipe import Recipe
 from spaces.rescale import rescale
-from spaces.strengths.registry import STRENGTHS
+from spaces.strengths.registry import strengths_in
 from spaces.strengths.strength import Strength
 from spaces.task import Task
 
@@ -48,13 +48,12 @@ def rescaled_recipe(
     # The last rate keeps its ratio to the peak.
     moved = replace(moved, min_lr=recipe.min_lr * moved.lr / recipe.lr)
     to_task = replace(
-        from_task,
-        num_train=from_task.num_train if num_train is None else num_train,
+        from_task.resized(from_task.num_train if num_train is None else num_train),
         epochs=moved.epochs,
         batch_size=moved.batch_size,
         lr=moved.lr,
     )
-    decided = decided or {}
+    decided, covered = decided or {}, strengths_in(from_task)
     rescaled = rescale(moved, from_task, to_task, kept=decided)
     lines = [
         f"{name} {old} becomes {new}, as asked."
@@ -69,14 +68,14 @@ def rescaled_recipe(
     lines += rescaled.notes.values()
     stays = [
         f"{name} {strength.read(recipe):.6g}"
-        for name, strength in STRENGTHS.items()
+        for name, strength in covered.items()
         if name not in rescaled.notes and name not in decided
     ]
     lines += [
-        f"{name} {STRENGTHS[name].read(recipe):.6g} stays: {why}"
-        + _default_words(STRENGTHS[name], recipe, from_task, to_task)
+        f"{name} {covered[name].read(recipe):.6g} stays: {why}"
+        + _default_words(covered[name], recipe, from_task, to_task)
         for name, why in decided.items()
-        if name in STRENGTHS and name not in rescaled.notes
+        if name in covered and name not in rescaled.notes
     ]
     if stays:
         lines.append(f"{', '.join(stays)}: unchanged.")

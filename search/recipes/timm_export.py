@@ -168,6 +168,11 @@ def _loss_and_average(recipe: Recipe, comments: list[str]) -> Args:
             "train.py evaluates both the weights and the average, and reports the average."
         )
         comments += on_statistics(recipe)
+    if recipe.class_weighting:
+        comments.append(
+            f"class_weighting {recipe.class_weighting:.6g} is lost: to train.py every image weighs "
+            "the same, and no key changes that."
+        )
     return {
         "smoothing": recipe.strengths.label_smoothing,
         "bce_loss": False,

@@ -228,6 +228,11 @@ def _remarks(recipe: Recipe, task: Task, comments: list[str]) -> None:
     )
     if recipe.layer_decay < 1:
         comments.append(f"layer_decay {_text(recipe.layer_decay)} is lost.")
+    if recipe.class_weighting:
+        comments.append(
+            f"class_weighting {recipe.class_weighting:.6g} is lost: give CrossEntropyLoss in "
+            "train.py a `weight` for each class, which comes near it."
+        )
     if recipe.grad_accum_steps > 1:
         comments.append(f"grad_accum_steps {recipe.grad_accum_steps} is lost: whole batches.")
     if task.num_train % recipe.batch_size:

@@ -4,7 +4,10 @@ A strength is added by a file beside this one and its name here; everything else
 Their order is that of tables and reports.
 """
 
+from typing import TYPE_CHECKING
+
 from spaces.errors import InputError
+from spaces.strengths.class_weighting import CLASS_WEIGHTING
 from spaces.strengths.cutmix_alpha import CUTMIX_ALPHA
 from spaces.strengths.drop_path_rate import DROP_PATH_RATE
 from spaces.strengths.ema_batch_norm import EMA_BATCH_NORM
@@ -18,6 +21,9 @@ from spaces.strengths.strength import Strength
 from spaces.strengths.warmup_fraction import WARMUP_FRACTION
 from spaces.strengths.weight_decay import WEIGHT_DECAY
 
+if TYPE_CHECKING:  # A task is made of a recipe, whose strengths are looked up here.
+    from spaces.task import Task
+
 
 def _by_name(*strengths: Strength) -> dict[str, Strength]:
     return {strength.name: strength for strength in strengths}
@@ -26,8 +32,16 @@ def _by_name(*strengths: Strength) -> dict[str, Strength]:
 STRENGTHS = _by_name(WEIGHT_DECAY, LABEL_SMOOTHING, DROP_PATH_RATE, EMA_DECAY, WARMUP_FRACTION)
 """Strengths, by name: every search covers them, and every verdict has a dial for each."""
 
-EXTRAS = _by_name(LR, MIXUP_ALPHA, CUTMIX_ALPHA, RANDAUGMENT_MAGNITUDE, LAYER_DECAY)
-"""Extra axes, by name: a user can add them to a search with ``--set``."""
+EXTRAS = _by_name(
+    LR, MIXUP_ALPHA, CUTMIX_ALPHA, RANDAUGMENT_MAGNITUDE, LAYER_DECAY, CLASS_WEIGHTING
+)
+"""Extra axes, by name: a user can add them to a search with ``--set``; some join by themselves."""
+
+
+def strengths_in(task: "Task") -> dict[str, Strength]:
+    """Return by name what every search of a task covers: strengths, and extras that join them."""
+    return STRENGTHS | {name: extra for name, extra in EXTRAS.items() if extra.joins(task)}
+
 
 WITHIN_RUN = _by_name(EMA_BATCH_NORM)
 """Settings that no search proposes, by name: every run of an experiment measures two values.

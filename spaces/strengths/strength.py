@@ -93,6 +93,8 @@ class Strength:
             search proposes it.
         needs_average: Whether it has an effect on a weight average only.
         value_words: Words that people read in place of raw values; empty for numbers.
+        joins: Whether every search of a task covers it, though it is an extra; for what matters in
+            some datasets only.
         has_dial: Whether an experiment judges it; a nuisance such as the learning rate is searched
             so that the others are judged at a good value of it.
         task_with: Returns the task with a raw value of it, if effective units of other strengths
@@ -130,6 +132,7 @@ class Strength:
     tried_instead: "Callable[[float], float] | None" = None
     needs_average: bool = False
     value_words: Mapping[float, str] = field(default_factory=dict)
+    joins: "Callable[[Task], bool]" = lambda task: False
     has_dial: bool = True
     task_with: "Callable[[Task, float], Task] | None" = None
     is_ratio: bool = False

@@ -2,7 +2,7 @@
 
 import pytest
 
-from search.plan.imbalance import imbalance_notes
+from search.plan.imbalance import imbalance_notes, weighting_notes
 from search.plan.plan import DataFacts
 
 TOP1, BALANCED, F1 = "val/top1", "val/balanced_top1", "val/macro_f1"
@@ -63,3 +63,9 @@ def test_a_run_that_counts_classes_equally_is_told_what_an_image_of_the_rarest_w
 def test_without_validation_images_the_sizes_are_told_alone() -> None:
     (note,) = imbalance_notes(facts((90, 0, 9), (9, 0, 9)), metric=TOP1)
     assert note == "Classes differ in size: class 0 has 90 training images, class 1 has 9."
+
+
+def test_class_weights_are_told_of_where_they_are_searched() -> None:
+    assert weighting_notes(("weight_decay", "ema_decay")) == []
+    (note,) = weighting_notes(("weight_decay", "class_weighting"))
+    assert "(`class_weighting`): from 0, where every training image weighs the same" in note

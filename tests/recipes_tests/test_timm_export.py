@@ -447,6 +447,12 @@ def test_timm_trains_with_the_dropout_that_is_trained_with_here(
         assert read_dropout(timm_model(args), name) == ours == drop
 
 
+@pytest.mark.parametrize(("beta", "is_told"), [(0.0, False), (0.9999, True), (1.0, True)])
+def test_class_weights_are_said_to_be_lost(beta: float, is_told: bool) -> None:
+    comments = exported(replace(RECIPE, class_weighting=beta)).comments
+    assert any(f"class_weighting {beta:g} is lost" in said for said in comments) is is_told
+
+
 def test_no_average_means_no_average() -> None:
     args = train_py(exported(RECIPE.with_strengths(ema_decay=0.0)))
     assert args.model_ema is False

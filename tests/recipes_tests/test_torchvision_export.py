@@ -183,6 +183,7 @@ def test_without_the_split_everything_decays() -> None:
         ({"optimizer": "lion"}, "no lion: adamw stands in"),
         ({"schedule": "one_cycle"}, "no one_cycle schedule"),
         ({"layer_decay": 0.8}, "layer_decay 0.8 is lost"),
+        ({"class_weighting": 0.999}, "class_weighting 0.999 is lost"),
         ({"grad_accum_steps": 2}, "grad_accum_steps 2 is lost"),
         ({"hflip": 0.0}, "flipped with probability 0.5, not 0.0"),
         ({"crop_scale_min": 1.0}, "keep at least 0.08 of the area, not 1.0"),

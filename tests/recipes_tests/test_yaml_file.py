@@ -77,6 +77,7 @@ recipes = st.builds(
     schedule=st.sampled_from(SCHEDULES),
     layer_decay=st.floats(0, 1, exclude_min=True),
     mixup_alpha=st.floats(0, 1e9),
+    class_weighting=st.floats(0, 1),
     randaugment=st.none() | st.builds(RandAugment, magnitude=st.integers(0, 30)),
     amp_dtype=st.sampled_from(AMP_DTYPES),
     grad_accum_steps=st.integers(1, 64),

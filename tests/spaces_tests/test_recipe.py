@@ -33,6 +33,7 @@ FULL = Recipe(
     freeze="until:2",
     ema_batch_norm="measured",
     dropout=0.2,
+    class_weighting=0.99,
     amp_dtype="bfloat16",
     grad_clip_norm=0.0,
     grad_accum_steps=2,
@@ -139,6 +140,7 @@ NUMBERS = {
     "crop_scale_min": 1.0,
     "hflip": 1.0,
     "erasing": 1.0,
+    "class_weighting": 1.0,
     "grad_clip_norm": math.inf,
 }
 

@@ -37,6 +37,7 @@ RECIPE = Recipe(
     mixup_alpha=0.3,
     cutmix_alpha=0.7,
     layer_decay=0.8,
+    class_weighting=0.98,
     lr=2e-3,
     min_lr=2e-5,
     randaugment=RandAugment(num_ops=3, magnitude=12),

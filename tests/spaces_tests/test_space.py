@@ -474,6 +474,7 @@ def test_values_arrive_in_the_recipe_and_can_be_read_back() -> None:
     assert recipe.mixup_alpha == raw["mixup_alpha"]
     assert recipe.cutmix_alpha == raw["cutmix_alpha"]
     assert recipe.layer_decay == raw["layer_decay"]
+    assert recipe.class_weighting == raw["class_weighting"]
     assert recipe.randaugment == RandAugment(num_ops=3, magnitude=int(raw["randaugment_magnitude"]))
     assert space.raw_of(recipe) == raw
 

@@ -58,6 +58,10 @@ def test_the_small_transfer_run_has_135_steps() -> None:
         ("randaugment_magnitude", 9.0, 9.0),
         ("layer_decay", 1.0, 0.0),
         ("layer_decay", 0.75, 0.25),
+        ("class_weighting", 0.0, 0.0),
+        ("class_weighting", 1.0, 1.0),
+        # Sizes are not known: 30 images a class on average, and 30 ln 2 = 20.79.
+        ("class_weighting", 0.5, 30 * math.log(2) / (2**30 - 1)),
     ],
 )
 def test_effective_values_are_those_worked_out_by_hand(

@@ -225,6 +225,7 @@ EXTRA_VALUES = {
     "cutmix_alpha": 0.5,
     "randaugment_magnitude": 7.0,
     "layer_decay": 0.6,
+    "class_weighting": 0.9,
 }
 
 

@@ -1,7 +1,7 @@
 """Settings of one full training run, as kept in ``train.json``."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -171,8 +171,13 @@ def write_job(job: TrainJob, run_dir: Path, *, begins: bool = False) -> None:
     write_json(run_dir / JOB_FILE, settled.to_dict())
 
 
-def task_of(recipe: Recipe, *, num_train: int, num_classes: int) -> Task:
-    """Return the task of training a recipe on ``num_train`` images."""
+def task_of(
+    recipe: Recipe, *, num_train: int, num_classes: int, class_sizes: Sequence[int] = ()
+) -> Task:
+    """Return the task of training a recipe on ``num_train`` images.
+
+    ``class_sizes`` are those of each class, empty where they are not known.
+    """
     info = describe_model(recipe.model, image_size=recipe.image_size)
     return Task.of(
         recipe,
@@ -181,4 +186,5 @@ def task_of(recipe: Recipe, *, num_train: int, num_classes: int) -> Task:
         num_blocks=info.num_blocks,
         deepest_share=info.deepest_share,
         has_batch_norm=info.has_batch_norm,
+        class_sizes=class_sizes,
     )

@@ -226,10 +226,13 @@ def _moved(
     A file outside of a run directory is taken to be made for this number of images.
     """
     num_train, num_classes = len(pooled.split.train), len(pooled.class_names)
-    to_task = task_of(written, num_train=num_train, num_classes=num_classes)
+    sizes = [train for train, _, _ in pooled.images_per_class]
+    to_task = task_of(written, num_train=num_train, num_classes=num_classes, class_sizes=sizes)
     found_on = origin.num_train if origin else num_train
     in_file = read_recipe(asked.config, defaults=written)
-    from_task = task_of(in_file, num_train=found_on, num_classes=num_classes)
+    from_task = task_of(
+        in_file, num_train=num_train, num_classes=num_classes, class_sizes=sizes
+    ).resized(found_on)
     if from_task == to_task:
         return written, ()
     rescaled = rescale(written, from_task, to_task, defaults_move=False)
