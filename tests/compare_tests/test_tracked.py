@@ -10,7 +10,7 @@ from search.commands.compare.tracked import tracked_name
     "name", [r"log Test:\s+Acc@1 ([\d.]+)", "@", "é", "optimizer.lr", "a b", "eval/top-1", "(x)"]
 )
 def test_every_name_is_one_that_mlflow_takes(name: str) -> None:
-    _validate_metric_name(tracked_name(name))
+    _validate_metric_name(tracked_name(name))  # type: ignore[no-untyped-call]  # MLflow: untyped
 
 
 @pytest.mark.parametrize("name", ["eval_top1", "final.acc", "val/nll", "a b"])
