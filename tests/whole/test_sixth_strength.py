@@ -217,7 +217,9 @@ def _write_predictions(config: RunConfig, plan: Plan, trials: list[Trial]) -> No
 
 def test_the_plan_searches_it_and_shows_it_for_every_anchor(whole: Whole) -> None:
     plan, name = whole.plan, whole.name
-    assert plan.space.free_names == plan.dial_names == (*FIVE, name)
+    assert plan.space.free_names == (*FIVE, name)
+    # What every run measures at both values gets a dial, too, and is not searched.
+    assert plan.dial_names == (*FIVE, name, *plan.within_names)
     held = {role: whole.sixth.read(recipe) for role, recipe in plan.anchors.items()}
     # Only strengths are scaled and switched off; what is searched besides stays the reference's.
     expected = {"reference": TOO_MUCH, "scaled": whole.default, "off": 0.0}
@@ -267,10 +269,11 @@ def test_the_experiment_has_a_factor_of_it(whole: Whole) -> None:
 
 def test_the_verdict_turns_it_down_and_nothing_else(whole: Whole) -> None:
     verdict, tried = whole.analysis.verdict, whole.sixth.read(whole.analysis.best)
-    assert [dial.strength for dial in verdict.dials] == [*FIVE, whole.name]
+    names = [*FIVE, whole.name, *whole.plan.within_names]
+    assert [dial.strength for dial in verdict.dials] == names
     turns = {dial.strength: dial.turn for dial in verdict.dials}
     assert [name for name, turn in turns.items() if turn in ("down", "up")] == [whole.name]
-    dial = verdict.dials[-1]
+    dial = verdict.dials[len(FIVE)]
     assert (dial.turn, dial.reference, dial.recommended) == ("down", TOO_MUCH, tried)
     assert dial.effective_unit == whole.sixth.unit
     effect = dial.effect["val/top1"]
@@ -281,7 +284,8 @@ def test_the_verdict_turns_it_down_and_nothing_else(whole: Whole) -> None:
 def test_the_files_of_the_run_hold_it(whole: Whole) -> None:
     path, name = whole.config.path, whole.name
     kept = json.loads((path / "verdict.json").read_text())
-    assert [dial["strength"] for dial in kept["dials"]] == [*FIVE, name]
+    names = [*FIVE, name, *whole.plan.within_names]
+    assert [dial["strength"] for dial in kept["dials"]] == names
     for table in ("trials.csv", "experiment.csv"):
         with (path / table).open(newline="") as file:
             rows = list(csv.DictReader(file))
