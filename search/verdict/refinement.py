@@ -20,7 +20,7 @@ from search.records.metrics import metric_of
 from search.verdict.blocked_model import t_quantile
 from search.verdict.schema import Estimate, Refined, TriedValue
 from search.verdict.sequential import FAMILY_ALPHA
-from search.verdict.wording import change, change_with_interval, count, listed, raw
+from search.verdict.wording import change, change_with_interval, count, listed, metric_words, raw
 
 
 def refined(
@@ -136,4 +136,4 @@ def _sentence(
             for w in worse
         ]
         said.append(f"worse: {listed(each)}")
-    return f"{strength}: {'; '.join(said)}"
+    return f"{strength}, by {metric_words(metric)}: {'; '.join(said)}"

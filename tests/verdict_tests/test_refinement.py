@@ -40,7 +40,9 @@ def test_the_range_ends_before_the_first_value_that_is_worse() -> None:
 def test_a_value_beyond_a_worse_one_is_not_in_the_range_however_good_it_is() -> None:
     found = measured((0.0, 0.05, 0.0, 0.0), noise=0.001, seed=0)
     assert found.as_good == (0.0, 0.0)
-    assert found.sentence.startswith("label_smoothing: 0 is needed; worse: 0.0333")
+    assert found.sentence.startswith(
+        "label_smoothing, by validation top-1: 0 is needed; worse: 0.0333"
+    )
 
 
 def test_smaller_is_better_for_a_loss() -> None:
