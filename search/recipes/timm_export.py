@@ -26,11 +26,11 @@ from typing import Any
 from timm.models import get_pretrained_cfg
 
 from search.recipes.model_remarks import on_freezing, on_statistics, settled
+from search.recipes.strict_yaml import comment_block, to_yaml
 from search.recipes.timm_export_steps import batches, schedule
 from search.recipes.timm_extras import MOMENTA
 from search.recipes.timm_import import RANDAUGMENT_SCALE
 from search.recipes.timm_keys import TIMM_COMMIT, TIMM_VERSION, TRAIN_DEFAULTS
-from search.recipes.yaml_file import comment_block, to_yaml
 from search.records.command_line import command_line
 from search.records.files import write_text
 from spaces.recipe import Recipe

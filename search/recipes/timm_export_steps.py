@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from search.recipes.yaml_file import number_text
+from search.recipes.strict_yaml import number_text
 from spaces.recipe import Recipe
 from spaces.task import Task
 from trainable.optim.schedule import WSD_DECAY_FRACTION, warmup_steps_of

@@ -15,7 +15,7 @@ import torchvision
 from torch import nn
 
 from search.recipes.model_remarks import on_freezing, on_statistics, settled
-from search.recipes.yaml_file import comment_block, number_text
+from search.recipes.strict_yaml import comment_block, number_text
 from search.records.command_line import quoted
 from spaces.recipe import Recipe
 from spaces.task import Task

@@ -9,7 +9,7 @@ from typing import Any
 from search.plan.config import RunConfig
 from search.plan.option import asked_of
 from search.plan.plan import Plan
-from search.recipes.yaml_file import to_yaml
+from search.recipes.strict_yaml import to_yaml
 from search.records.command_line import make_command, python_command
 from search.report.figures.marks import WORDS
 from search.report.render import Table

@@ -16,6 +16,9 @@ _WITHIN = {EMA_FACTOR, *WITHIN_RUN}
 MAX_FACTORS = 16
 """Largest number of two-level factors of `cells`; from 9 factors on a block has 32 runs."""
 
+MAX_CLEARED = 8
+"""Largest number of factors of which one can be cleared: up to 16 runs a block."""
+
 RUNS_PER_LOOK = 8
 """Fewest new runs after which the experiment is evaluated again."""
 
@@ -106,7 +109,9 @@ def _within(name: str, average: str | None) -> WithinRun:
     return WithinRun(name=name, reference=weights, best=f"{weights}.{name}")
 
 
-def cells(names: tuple[str, ...], *, block: int) -> tuple[dict[str, int], ...]:
+def cells(
+    names: tuple[str, ...], *, block: int, clear: str | None = None
+) -> tuple[dict[str, int], ...]:
     """Lay out the runs of one block: the level of each factor, -1 for reference, +1 for best.
 
     Every factor is a product of an odd number of base columns ``a, b, c, ...``: the base columns
@@ -128,10 +133,22 @@ def cells(names: tuple[str, ...], *, block: int) -> tuple[dict[str, int], ...]:
     ``I = +ABCD`` in even blocks and ``I = -ABCD`` in odd ones: two blocks hold all 16 cells, and
     only the four-way interaction is confounded with blocks.
 
+    Two blocks of six or seven factors leave some joint effects of three factors mixed with the
+    main effect of a fourth. Which ones, the signs of the second block decide: with ``clear`` none
+    of them has to do with that factor (a fold-over on one factor; Box, Hunter & Hunter 2005,
+    *Statistics for Experimenters*, section 6.10).
+
     Without names the block is one run without levels: enough to compare averages within a run.
 
+    Args:
+        names: The trajectory factors.
+        block: Number of the block.
+        clear: Factor of which all joint effects with two others are to be clear of main effects
+            after the second block; None as with the first of ``names``.
+
     Raises:
-        ValueError: If there are more than `MAX_FACTORS` names, a name twice, or ``block < 0``.
+        ValueError: If there are more than `MAX_FACTORS` names, a name twice, ``block < 0``, or
+            ``clear`` is none of the names or there are more than `MAX_CLEARED` of them.
     """
     if len(names) > MAX_FACTORS or len(set(names)) < len(names) or _WITHIN & set(names):
         raise ValueError(
@@ -139,11 +156,15 @@ def cells(names: tuple[str, ...], *, block: int) -> tuple[dict[str, int], ...]:
         )
     if block < 0:
         raise ValueError(f"`block >= 0` must hold, but got {block}.")
+    if clear is not None and (clear not in names or len(names) > MAX_CLEARED):
+        raise ValueError(f"`clear` must be one of at most {MAX_CLEARED} names, but got {clear!r}.")
     if not names:
         return ({},)
     words = _generators(len(names))
     num_generated = sum(len(word) > 1 for word in words)
     signs = _signs(num_generated, block)
+    if block == 1 and clear is not None:
+        signs = _clearing_signs(words, names.index(clear))
     signed = words[: len(words) - num_generated] + [
         sign + word for sign, word in zip(signs, words[len(words) - num_generated :], strict=True)
     ]
@@ -179,6 +200,31 @@ def _signs(num_generated: int, block: int) -> list[str]:
     if block % 2:
         pattern = ~pattern
     return ["-" if pattern >> i & 1 else "+" for i in range(num_generated)]
+
+
+def _clearing_signs(words: list[str], factor: int) -> list[str]:
+    """Choose the second block's signs after which no defining word of four has ``factor`` in it."""
+    generated = [at for at, word in enumerate(words) if len(word) > 1]
+    # A defining word is a set of factors of which the product of levels is the same in all runs of
+    # a block. It stays so over both blocks if the second turns an even number of its generators.
+    defining = []
+    for size in range(1, len(generated) + 1):
+        for chosen in combinations(generated, size):
+            letters = "".join(words[at] for at in chosen)
+            base = {at for at, w in enumerate(words) if len(w) == 1 and letters.count(w) % 2}
+            defining.append((set(chosen), base.union(chosen)))
+
+    def harm(turned: tuple[int, ...]) -> tuple[int, int]:
+        staying = [
+            word
+            for chosen, word in defining
+            if len(word) == 4 and len(chosen.intersection(turned)) % 2 == 0
+        ]
+        return sum(factor in word for word in staying), len(staying)
+
+    patterns = [c for size in range(len(generated) + 1) for c in combinations(generated, size)]
+    turned = min(reversed(patterns), key=harm)
+    return ["-" if at in turned else "+" for at in generated]
 
 
 def _pair(

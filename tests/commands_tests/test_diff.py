@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from search.commands.diff import print_diff
+from search.recipes.strict_yaml import to_yaml
 from search.recipes.timm_export import timm_args
-from search.recipes.yaml_file import to_yaml, write_recipe
+from search.recipes.yaml_file import write_recipe
 from spaces.errors import InputError
 from spaces.recipe import Recipe
 from spaces.references import REFERENCE_NAMES, published

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -129,3 +130,13 @@ with mlflow.start_run():
     assert outcome.metrics == {"mlflow:acc": 0.5, "mlflow:acc@best": 0.75}
     assert Path(asked.directory, "mlflow.db").is_file()
     assert json.loads((Path(asked.directory) / "exit.json").read_text())["exit_code"] == 0
+
+
+def test_a_worker_that_only_runs_a_script_loads_no_library_of_training() -> None:
+    """Torch takes seconds and half a gigabyte, in each of as many workers as there are places."""
+    program = (
+        "import sys, search.commands.compare.script; "
+        "print({'torch', 'timm', 'ray', 'mlflow', 'optuna', 'pandas'} & set(sys.modules))"
+    )
+    words = [sys.executable, "-c", program]
+    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == "set()\n"

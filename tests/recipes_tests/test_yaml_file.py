@@ -10,14 +10,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from search.recipes.yaml_file import (
-    MAX_BYTES,
-    number_text,
-    read_described,
-    read_recipe,
-    to_yaml,
-    write_recipe,
-)
+from search.recipes.strict_yaml import MAX_BYTES, number_text, to_yaml
+from search.recipes.yaml_file import read_described, read_recipe, write_recipe
 from spaces.errors import InputError
 from spaces.recipe import AMP_DTYPES, OPTIMIZERS, SCHEDULES, RandAugment, Recipe
 from spaces.strengths.values import Strengths

@@ -10,7 +10,7 @@ from search.commands.compare.answer.margin import metric_for
 from search.commands.compare.asked.factors import BEST
 from search.commands.compare.asked.request import Request
 from search.commands.compare.run_log import Cell, RunLog
-from search.commands.compare.schedule import next_cells
+from search.commands.compare.running import next_runs
 from search.commands.compare.script import Outcome
 
 Formula = Callable[[Mapping[str, int], Cell], float | None]
@@ -54,7 +54,7 @@ def run(asked: Request, formula: Formula, *, most: int = 10_000) -> tuple[RunLog
         return find(layout, log, asked.measures, metric, most_rounds=asked.rounds)
 
     for _ in range(most):
-        cells = next_cells(asked, layout, log, judge)
+        cells = next_runs(asked, layout, log, judge)
         if not cells:
             break
         cell = cells[0]

@@ -124,6 +124,55 @@ def test_the_first_block_holds_all_reference_and_all_best(num_factors: int, runs
     assert (1,) * num_factors in first
 
 
+def two_blocks(num_factors: int, clear: int) -> np.ndarray:
+    names = tuple(f"f{i}" for i in range(num_factors))
+    rows = [
+        list(cell.values())
+        for block in (0, 1)
+        for cell in cells(names, block=block, clear=names[clear])
+    ]
+    return np.array(rows)
+
+
+CLEARED = [(number, clear) for number in (5, 6, 7, 8) for clear in range(number)]
+
+
+@pytest.mark.parametrize(("num_factors", "clear"), CLEARED)
+def test_no_joint_effect_of_three_with_the_cleared_factor_passes_for_a_fourth(
+    num_factors: int, clear: int
+) -> None:
+    levels = two_blocks(num_factors, clear)
+    for i, j in itertools.combinations(set(range(num_factors)) - {clear}, 2):
+        joint = levels[:, clear] * levels[:, i] * levels[:, j]
+        for other in set(range(num_factors)) - {clear, i, j}:
+            assert levels[:, other] @ joint == 0
+
+
+@pytest.mark.parametrize(("num_factors", "clear"), CLEARED)
+def test_clearing_a_factor_keeps_what_the_design_promises(num_factors: int, clear: int) -> None:
+    levels = two_blocks(num_factors, clear)
+    assert not levels.sum(axis=0).any()
+    assert (levels.T @ levels == len(levels) * np.eye(num_factors)).all()
+    for i, j in itertools.combinations(range(num_factors), 2):
+        assert not (levels.T @ (levels[:, i] * levels[:, j])).any()
+    first = matrix(num_factors, range(1))
+    assert (levels[: len(first)] == first).all()
+
+
+@pytest.mark.parametrize("num_factors", [6, 7])
+def test_without_a_choice_the_first_factor_is_the_cleared_one(num_factors: int) -> None:
+    """Runs that were made before there was a choice are gone on with as they are."""
+    assert (two_blocks(num_factors, 0) == matrix(num_factors, range(2))).all()
+
+
+def test_a_factor_that_is_none_or_one_of_too_many_is_not_cleared() -> None:
+    with pytest.raises(ValueError, match="`clear` must be one of"):
+        cells(("a", "b"), block=1, clear="c")
+    names = tuple(f"f{i}" for i in range(9))
+    with pytest.raises(ValueError, match="at most 8 names"):
+        cells(names, block=1, clear="f0")
+
+
 def test_without_trajectory_factors_a_block_is_one_run() -> None:
     assert cells((), block=0) == cells((), block=3) == ({},)
 

@@ -59,6 +59,8 @@ class RunLog:
         cells: Every run that was begun, by id, in that order.
         outcomes: How runs ended, by id: the last attempt of each.
         attempts: Attempts that ended, by id.
+        seconds: Wall-clock that was worked on it.
+        cleared: Factor by which the second block was laid out (`Layout.cleared`), if it was.
 
     Raises:
         InputError: If the file holds what no comparison wrote.
@@ -70,6 +72,7 @@ class RunLog:
         self.outcomes: dict[str, Outcome] = {}
         self.attempts: dict[str, int] = {}
         self.seconds = 0.0
+        self.cleared: str | None = None
         end = 0
         for where, line in read_lines(self._path):
             self._apply(parse_json(line, where=where), where)
@@ -122,6 +125,10 @@ class RunLog:
         """Note the wall-clock that one process has worked on it."""
         self._write({"event": "worked", "seconds": seconds})
 
+    def lay_out(self, cleared: str) -> None:
+        """Note the factor by which the second block is laid out, before any of its runs begins."""
+        self._write({"event": "laid out", "cleared": cleared})
+
     def _write(self, event: dict[str, Any]) -> None:
         event = {**event, "time": time.time()}
         line = json.dumps(event, allow_nan=False) + "\n"
@@ -151,6 +158,10 @@ class RunLog:
             if not isinstance(seconds, float) or not 0.0 <= seconds < math.inf:
                 raise InputError(f"{where} must hold `seconds`, but got {seconds!r}.")
             self.seconds += seconds
+        elif kind == "laid out":
+            if not isinstance(event.get("cleared"), str) or self.cleared is not None:
+                raise InputError(f"{where} must lay out the second block once, by a factor's name.")
+            self.cleared = event["cleared"]
         else:
             raise InputError(f"{where} is no event of a comparison.")
 

@@ -1,12 +1,15 @@
 """The runs of a comparison, as many at once as there is room for, until the experiment is over."""
 
+from collections.abc import Callable
+
 from rich.console import Console
 
-from search.commands.compare.answer.judging import judging
+from search.commands.compare.answer.finding import Finding
+from search.commands.compare.answer.judging import judging, largest_effect
 from search.commands.compare.asked.layout import Layout
 from search.commands.compare.asked.request import Request
-from search.commands.compare.run_log import RunLog
-from search.commands.compare.schedule import next_cells, script_run
+from search.commands.compare.run_log import Cell, RunLog
+from search.commands.compare.schedule import awaits_layout, next_cells, script_run
 from search.commands.compare.script import Outcome, execute
 from search.commands.compare.suspicion import why_useless
 from search.commands.compare.tracked import child_runs
@@ -24,7 +27,7 @@ def run_all(
     """Run every cell that has no result yet; returns at once where all have one."""
     run_log.adopt_ended()
     judge = judging(request, layout, run_log)
-    if not next_cells(request, layout, run_log, judge):
+    if not next_runs(request, layout, run_log, judge):
         return
     tune_run.start_ray(
         tune_run.Resources(
@@ -43,7 +46,7 @@ def run_all(
     )
     running: set[str] = set()
     try:
-        while cells := next_cells(request, layout, run_log, judge):
+        while cells := next_runs(request, layout, run_log, judge):
             free = [cell for cell in cells if cell.run_id not in running]
             for cell in free[: places - len(running)]:
                 directory = run_log.begin(cell)
@@ -60,6 +63,15 @@ def run_all(
                 raise RunFailed(useless)
     finally:
         calls.cancel()
+
+
+def next_runs(
+    request: Request, layout: Layout, run_log: RunLog, judge: Callable[[], Finding]
+) -> list[Cell]:
+    """All runs that may be made now; lays out the second block where it is time to."""
+    if awaits_layout(request, layout, run_log):
+        run_log.lay_out(largest_effect(request, layout, run_log))
+    return next_cells(request, layout, run_log, judge)
 
 
 def _outcome(run_id: str, answer: Outcome | Lost) -> Outcome:

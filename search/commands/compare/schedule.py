@@ -1,6 +1,7 @@
 """The runs that come next: the experiment round by round, then the confirmation on fresh seeds."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from search.commands.compare.answer.finding import Finding
@@ -30,6 +31,25 @@ def experiment_cells(request: Request, layout: Layout, rounds: int) -> list[Cell
     return cells
 
 
+def laid_out(layout: Layout, log: RunLog) -> Layout:
+    """The design as far as it is known: the second block rests on what the first has shown.
+
+    A comparison that an earlier version began has its second block as with the first factor.
+    """
+    if not layout.clears:
+        return layout
+    has_second = any(cell.block > 0 for cell in log.of_stage("attribute"))
+    return replace(layout, cleared=log.cleared or (layout.names[0] if has_second else None))
+
+
+def awaits_layout(request: Request, layout: Layout, log: RunLog) -> bool:
+    """Whether the first block has ended, and the second must now be laid out by it."""
+    layout = laid_out(layout, log)
+    if not layout.clears or layout.cleared is not None or request.rounds < 2:
+        return False
+    return all(log.is_over(cell.run_id) for cell in experiment_cells(request, layout, 1))
+
+
 def confirm_cells(request: Request, layout: Layout, advised: Mapping[str, int]) -> list[Cell]:
     """The runs of the confirmation, seed by seed; equal configurations are run once."""
     reference, best = ends(layout)
@@ -56,13 +76,17 @@ def next_cells(
 ) -> list[Cell]:
     """All runs of the comparison that may be made now and have not ended; empty when it is over.
 
+    Where the second block waits for the first to end, only the first may be made.
+
     Args:
         request: What was asked.
-        layout: The design.
+        layout: The design, not one for which `awaits_layout` holds.
         log: What has been run.
         find: Judges the experiment as far as it has come; called only where that decides.
     """
-    rounds = request.min_blocks
+    layout = laid_out(layout, log)
+    is_known = layout.cleared is not None or not layout.clears
+    rounds = request.min_blocks if is_known else 1
     cells = experiment_cells(request, layout, rounds)
     while all(log.is_over(cell.run_id) for cell in cells):
         following = experiment_cells(request, layout, rounds + 1)

@@ -16,6 +16,7 @@ from search.commands.compare.answer.written import advised_text, to_dict
 from search.commands.compare.asked.layout import Layout
 from search.commands.compare.asked.request import Request
 from search.commands.compare.run_log import Cell, RunLog
+from search.commands.compare.schedule import laid_out
 from search.commands.compare.tracked import child_runs, parent_metrics
 from search.commands.comparison_page import Page, comparison_page
 from search.commands.console import say
@@ -29,7 +30,7 @@ def tell(
     request: Request, layout: Layout, run_log: RunLog, tracker: CompareTracker, console: Console
 ) -> None:
     """Write every file, hand everything to the store, print the answer."""
-    path = request.path
+    path, layout = request.path, laid_out(layout, run_log)
     num_blocks = len({cell.block for cell in run_log.of_stage("attribute")})
     verdict = verdict_of(
         request,

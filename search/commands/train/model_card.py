@@ -8,7 +8,7 @@ from scipy.stats import binomtest
 
 from search.commands.train.job import TrainJob
 from search.recipes.data_remarks import class_order
-from search.recipes.yaml_file import number_text, to_yaml
+from search.recipes.strict_yaml import number_text, to_yaml
 from search.records.metrics import ALWAYS, METRICS, NLL, NLL_REFINED, POINTS, TOP1, Unit
 from search.records.provenance import versions
 from search.records.strict_json import build

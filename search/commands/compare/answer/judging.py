@@ -88,6 +88,19 @@ def find(
     )
 
 
+def largest_effect(request: Request, layout: Layout, log: RunLog) -> str:
+    """Name the factor with the largest effect in the runs that have ended, by the first metric.
+
+    It is the first factor where no effect is known, for too few runs have left a result.
+    """
+    measure = request.measures[0]
+    cells = [cell for cell in log.of_stage("attribute") if log.is_over(cell.run_id)]
+    metric = metric_for(measure, log, request.margin)
+    effects = _effects([run_of(cell, log, measure) for cell in cells], layout.names, metric)
+    known = {name: abs(effect.mean) for name, effect in effects.items() if effect.is_estimable}
+    return max(known, key=lambda name: known[name], default=layout.names[0])
+
+
 def rounds_of(layout: Layout) -> Rounds:
     """Return the rounds of a design, as the rules of looking and stopping take them."""
     return Rounds(names=layout.names, blocks=layout.blocks_per_round, runs=layout.runs_per_round)

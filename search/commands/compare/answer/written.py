@@ -6,7 +6,7 @@ from search.commands.compare.answer.number_text import cut
 from search.commands.compare.answer.sentences import WORDS, sentence
 from search.commands.compare.answer.verdict import Verdict
 from search.commands.compare.asked.factors import BEST, REFERENCE
-from search.recipes.yaml_file import comment_block
+from search.recipes.strict_yaml import comment_block
 
 SCHEMA = "compare/1"
 TURNS = {"helps": "take", "hurts": "keep", "same": "leave", "open": "inconclusive"}

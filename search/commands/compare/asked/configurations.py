@@ -15,7 +15,7 @@ from typing import Any
 
 import tomlkit
 
-from search.recipes.yaml_file import read_mapping, to_yaml
+from search.recipes.strict_yaml import read_mapping, to_yaml
 from search.records.strict_json import one_line, parse_json
 from spaces.errors import InputError
 

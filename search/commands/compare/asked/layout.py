@@ -14,6 +14,8 @@ from search.verdict.screening import (
 )
 from spaces.errors import InputError
 
+FEWEST_CLEARED = 6
+"""Factors from which on two blocks leave joint effects of three factors mixed with a fourth."""
 MOST_FACTORIAL = 7
 """Factors up to which the design keeps main effects clear of pairs in every single block."""
 USUAL_RUNS = 32
@@ -32,15 +34,23 @@ class Layout:
     Attributes:
         names: The factors.
         requirements: Pairs of levels that no run may combine; such cells are left out.
+        cleared: Factor of which no joint effect with two others passes for the effect of a fourth,
+            once two blocks have been run. None until that was chosen.
     """
 
     names: tuple[str, ...]
     requirements: tuple[Requirement, ...] = ()
+    cleared: str | None = None
 
     @property
     def is_screening(self) -> bool:
         """Whether only two blocks together keep main effects clear of pairs."""
         return len(self.names) > MOST_FACTORIAL
+
+    @property
+    def clears(self) -> bool:
+        """Whether the second block is laid out by what the first has shown."""
+        return FEWEST_CLEARED <= len(self.names) <= MOST_FACTORIAL
 
     @property
     def blocks_per_round(self) -> int:
@@ -58,10 +68,13 @@ class Layout:
 
     def block(self, block: int) -> tuple[Levels, ...]:
         """The cells of one block, without those that a requirement rules out."""
-        lay_out = screening_cells if self.is_screening else cells
+        if self.is_screening:
+            laid_out = screening_cells(self.names, block=block)
+        else:
+            laid_out = cells(self.names, block=block, clear=self.cleared)
         return tuple(
             levels
-            for levels in lay_out(self.names, block=block)
+            for levels in laid_out
             if all(requirement.allows(levels) for requirement in self.requirements)
         )
 
@@ -80,7 +93,10 @@ class Layout:
                 f"The effect of {_listed(mixed)} is mixed with joint effects of other pairs: it "
                 "holds if factors add up."
             )
-        groups = confounded_pairs(found, self.names)
+        is_open = self.clears and rounds > 1 and self.cleared is None
+        if self.clears and rounds > 1:
+            said.append(self._cleared_words())
+        groups = () if is_open else confounded_pairs(found, self.names)
         if groups and len(self.names) > 1:
             shown = "; ".join(" = ".join(f"{a} x {b}" for a, b in group) for group in groups[:8])
             more = f"; and {len(groups) - 8} more groups" if len(groups) > 8 else ""
@@ -90,6 +106,18 @@ class Layout:
                 "Joint effects of two factors are mixed with one another: no pair is named."
             )
         return tuple(said)
+
+    def _cleared_words(self) -> str:
+        if self.cleared is None:
+            return (
+                "The second block is laid out once the first has ended: whatever the factor with "
+                "the largest effect does together with two others, it does not pass for the effect "
+                "of a fourth. What three others do together still may."
+            )
+        return (
+            f"What `{self.cleared}` does together with two others does not pass for the effect of "
+            "a fourth; what three others do together may."
+        )
 
 
 def layout_of(factors: Sequence[Factor], requirements: Sequence[Requirement]) -> Layout:
