@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trainable.augment.batch_augment import Normalizer
-from trainable.batch_norm import measured_statistics
+from trainable.batch_norm import measured_statistics, refresh_batch_norm
 from trainable.calibration import NonFiniteError
 from trainable.data.device_images import DeviceImages
 from trainable.data.splits import Split
@@ -173,6 +173,11 @@ class Measurement:
 
         with self._ema.averaged(OWN):
             return self._outputs(self._model, self._indices(part), normalize=mirrored)
+
+    def refresh_statistics(self, model: nn.Module) -> None:
+        """Measure BatchNorm's statistics of ``model`` as those of an average are measured."""
+        with self._precision.autocast():
+            refresh_batch_norm(model, self._batches_for_statistics())
 
     def clean_batches(self) -> Iterator[Tensor]:
         """Yield the clean slice of the training images in normalized batches."""

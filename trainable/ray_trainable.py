@@ -22,6 +22,7 @@ from trainable.data.device_images import DeviceImages
 from trainable.evaluation import WORST
 from trainable.gpu_memory import PARTS, free_cache, in_smaller_parts
 from trainable.measuring.image_results import ImageResults
+from trainable.on_test.lent_weights import write_weights
 from trainable.precision import Diverged
 from trainable.readback import require_arrived
 from trainable.run_spec import RunSpec
@@ -89,6 +90,12 @@ class RecipeTrainable(tune.Trainable):
                         frozen = self._trainer.frozen_on_test()
                         metrics |= frozen.metrics
                         by_image |= _packed_by_name(frozen.images)
+                    if spec.soup and (soup := self._trainer.soup_on_test(measured, spec.soup)):
+                        metrics |= soup.metrics
+                        by_image |= _packed_by_name(soup.images)
+            if epoch == spec.recipe.epochs and spec.weights_to:
+                # Before the report, so that whoever knows of its end finds them.
+                write_weights(spec.weights_to, self._trainer.shipped_weights())
         except Diverged as error:
             for part in ("val", "clean_train"):
                 metrics |= {f"{part}/{key}": worst for key, worst in WORST.items()}

@@ -15,6 +15,24 @@ PARTS = ("val", "test")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Soup:
+    """Final weights of other runs of a seed, which may be averaged with a run's own.
+
+    Attributes:
+        locations: Path or URI of the weights, by name of the run.
+        scores: What each reached on the validation images, by the same names, signed so that larger
+            is better.
+        metric: Name of that metric in `trainable.evaluation.quick_metrics`.
+        sign: 1.0 if larger values of it are better, else -1.0.
+    """
+
+    locations: Mapping[str, str]
+    scores: Mapping[str, float]
+    metric: str
+    sign: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunSpec:
     """The complete specification of a training run, apart from the data.
 
@@ -32,6 +50,9 @@ class RunSpec:
         with_frozen: Whether the last evaluation also measures, on the test images, baselines that
             train nothing but a classifier on frozen features; only for a pretrained recipe.
         keep_weights: Whether the checkpoint of its last epoch is kept after its end.
+        weights_to: Path or URI that its final weights are written to, for a soup; None for nowhere.
+        soup: Weights of other runs that are averaged with its own, and measured on the test images
+            after its end; None for no average.
         checkpoint: Path or URI of the checkpoint to resume from, or None to begin anew.
 
     Raises:
@@ -49,6 +70,8 @@ class RunSpec:
     with_readings: bool = False
     with_frozen: bool = False
     keep_weights: bool = False
+    weights_to: str | None = None
+    soup: Soup | None = None
     checkpoint: str | None = None
 
     def __post_init__(self) -> None:
@@ -87,5 +110,6 @@ class RunSpec:
             **data,
             "recipe": Recipe.from_dict(data["recipe"]),
             "eval_epochs": tuple(data["eval_epochs"]),
+            "soup": Soup(**data["soup"]) if data["soup"] else None,
         }
         return cls(**values)

@@ -30,11 +30,14 @@ from trainable.measurement import Measured, Measurement
 from trainable.measuring.measured_with import MeasuredWith
 from trainable.models.build import create_model, describe_model
 from trainable.models.freezing import keep_frozen_statistics
+from trainable.models.saved_model import shipped_weights
 from trainable.on_test.results import OnTest, frozen_on_test, readings_on_test
+from trainable.on_test.soup import soup_on_test
 from trainable.optim.optimizer_slot import Criterion
 from trainable.optim.optimizers import create_optimizer
 from trainable.optim.schedule import lr_factor, warmup_steps_of
 from trainable.precision import Diverged, Precision, resolve_amp_dtype
+from trainable.run_spec import Soup
 from trainable.speed.convolutions import use_fast_kernels
 from trainable.speed.memory import keep_freed_memory
 
@@ -278,6 +281,30 @@ class Trainer:
             return readings_on_test(self._measurement, measured)
         except NonFiniteError as error:
             raise Diverged(self.precision.num_steps, str(error)) from error
+
+    def soup_on_test(self, measured: Measured, soup: Soup) -> OnTest | None:
+        """Measure an average with the weights of other runs, which changes nothing in the model.
+
+        Args:
+            measured: Result of `measure` on validation and test images, at the end of training.
+            soup: The other runs.
+
+        Returns:
+            See `trainable.on_test.soup.soup_on_test`.
+        """
+        return soup_on_test(
+            self._measurement,
+            measured,
+            self.shipped_weights(),
+            soup,
+            recipe=self.recipe,
+            num_classes=self._num_classes,
+            device=self.device,
+        )
+
+    def shipped_weights(self) -> dict[str, Tensor]:
+        """Return copies of the weights that ship, on the CPU, to be asked for after `measure`."""
+        return shipped_weights(self.model, self.ema)
 
     def by_class(self, part: str, name: str = OWN) -> list[float]:
         """Compute the accuracy per class on a part of the split, NaN for a class without images.

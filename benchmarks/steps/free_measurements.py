@@ -4,22 +4,31 @@
 
 CPU seconds of one process, which other work on the machine changes little: of a run of the
 size-scaled default, of a second measurement of its average with BatchNorm statistics of its own, of
-the readings (mirror images and temperature), and of classifiers on frozen features. They are
-weighted with the numbers of runs that a plan expects.
+the readings (mirror images and temperature), of classifiers on frozen features, and of a soup with
+the weights of four other runs, which also write them. They are weighted with
+the numbers of runs that a plan expects.
 """
 
 import argparse
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from search.plan.config import RunConfig
 from search.plan.planning import make_plan
-from search.plan.stage_size import search_sizes
+from search.plan.stage_size import FEW_SEEDS, search_sizes
+from trainable.measurement import Measured
+from trainable.on_test.lent_weights import write_weights
+from trainable.run_spec import Soup
 from trainable.trainer import Trainer
+
+NUM_LENT = 4
+"""Runs of a seed that lend their weights, if no two recipes are equal."""
 
 
 def seconds(action: Callable[[], object]) -> float:
@@ -27,6 +36,17 @@ def seconds(action: Callable[[], object]) -> float:
     started = time.process_time()
     action()
     return time.process_time() - started
+
+
+def soup_seconds(trainer: Trainer, measured: Measured) -> tuple[float, float]:
+    """Measure the CPU seconds of a soup of five runs, and of writing the weights of one."""
+    with tempfile.TemporaryDirectory() as folder:
+        places = {f"r{i}": str(Path(folder) / f"r{i}.safetensors") for i in range(NUM_LENT)}
+        weights = trainer.shipped_weights()
+        lend_s = min(seconds(partial(write_weights, at, weights)) for at in places.values())
+        soup = Soup(locations=places, scores=dict.fromkeys(places, 0.0), metric="top1", sign=1.0)
+        soup_s = min(seconds(lambda: trainer.soup_on_test(measured, soup)) for _ in range(3))
+    return soup_s, lend_s
 
 
 def main() -> None:
@@ -66,6 +86,7 @@ def main() -> None:
     confirmed = plain.measure("val", "test")
     confirm_s = min(seconds(lambda: plain.measure("val", "test")) for _ in range(3))
     readings_s = min(seconds(lambda: plain.readings_on_test(confirmed)) for _ in range(3))
+    soup_s, lend_s = soup_seconds(plain, confirmed) if recipe.pretrained else (0.0, 0.0)
     frozen_s = min(seconds(plain.frozen_on_test) for _ in range(2)) if recipe.pretrained else 0.0
 
     print(f"a run trains for {train_s:.2f} s; its last evaluation takes {without_s:.2f} s in the")
@@ -79,6 +100,8 @@ def main() -> None:
         ("statistics of its own", with_s - without_s, experiment),
         ("readings", readings_s, config.confirm_seeds),
         ("frozen features", frozen_s, config.confirm_seeds),
+        ("a soup", soup_s, FEW_SEEDS),
+        ("weights for a soup", lend_s, FEW_SEEDS * NUM_LENT),
     ):
         share = 100 * each * number / whole
         print(f"{name}: {each:.2f} s in {number:.1f} of {runs:.1f} runs, {share:.2f} % of the job")

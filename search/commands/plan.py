@@ -80,6 +80,7 @@ def show(console: Console, config: RunConfig, plan: Plan, dataset: Dataset) -> l
         num_workers=workers,
         training_bytes=0 if timing is None else timing.host_bytes,
         state_bytes=0 if timing is None else timing.state_bytes,
+        makes_soup=plan.task.pretrained,
     )
     require_room(needs, config, machine)
     sizes = search_sizes(plan, config, timing)

@@ -7,6 +7,8 @@ from search.commands.console import say, tell_of_tracking
 from search.commands.job import Job, Say, Session
 from search.commands.plan import show
 from search.engine.conductor import Stage
+from search.engine.storage import below, delete_folder, lent_weights
+from search.plan.config import RunConfig
 from search.plan.planning import make_plan
 from search.plan.stage_size import search_sizes
 from search.records.trials import Trial
@@ -40,12 +42,22 @@ def _tell(session: Session) -> None:
     except OSError as error:  # The verdict does not depend on the model.
         log.warning("no champion model: %s", error)
         say(session.console, f"No champion model: {error}", style="yellow")
+    _delete_lent(config)
     session.tracker.close_search(
         "FINISHED", verdict=analysis.verdict, artifacts=config.path, champion=champion
     )
     # Before the answer, which is to be the last screen.
     tell_of_tracking(session.console, session.tracker.problems)
     print_verdict(session.console, config, plan, analysis, has_model=champion is not None)
+
+
+def _delete_lent(config: RunConfig) -> None:
+    """Delete weights that were lent to a soup and are left after a crash."""
+    storage = below(config.storage or config.run_dir, config.run_name, "ray")
+    try:
+        delete_folder(lent_weights(storage))
+    except OSError as error:  # All else of the run is whole.
+        log.warning("weights were left in %s: %s", storage, error)
 
 
 SEARCH = Job(

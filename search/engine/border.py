@@ -9,16 +9,25 @@ from dataclasses import replace
 from typing import Any
 
 from search.records.trials import Trial
+from trainable.run_spec import Soup
 
 
-def config_of(trial: Trial, *, checkpoint: str | None) -> dict[str, Any]:
+def config_of(
+    trial: Trial,
+    *,
+    checkpoint: str | None,
+    weights_to: str | None = None,
+    soup: Soup | None = None,
+) -> dict[str, Any]:
     """Make the configuration with which Tune begins a trial.
 
     Args:
         trial: The trial.
         checkpoint: Path or URI of the checkpoint to resume from, or None to begin anew.
+        weights_to: Path or URI to write its final weights to, or None.
+        soup: Weights of other trials to average with its own, or None.
     """
-    spec = replace(trial.spec.run_spec, checkpoint=checkpoint)
+    spec = replace(trial.spec.run_spec, checkpoint=checkpoint, weights_to=weights_to, soup=soup)
     return {"trial_id": trial.spec.trial_id, "spec": spec.to_dict()}
 
 

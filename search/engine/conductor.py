@@ -87,6 +87,11 @@ class Conductor:
         """Return a trial with its present state."""
         return self._journal.trials[trial_id]
 
+    def full_length(self, trial_ids: Sequence[str]) -> dict[str, Trial]:
+        """Return by name those of some trials that were trained to their end."""
+        known = {name: self._journal.trials.get(name) for name in trial_ids}
+        return {name: trial for name, trial in known.items() if trial and trial.is_full_length}
+
     def next_trial(self) -> Trial | Wait:
         """Return the next trial to start, with its records if restarted, or why there is none."""
         while True:

@@ -18,8 +18,18 @@ from search.engine.ray_private import (
     keep_newest_checkpoint,
     storage_path_of,
 )
-from search.engine.storage import delete_folder, is_below, location_of, parent_of
+from search.engine.storage import (
+    delete_file,
+    delete_folder,
+    is_below,
+    lent_weights,
+    location_of,
+    parent_of,
+)
+from search.records.metrics import METRICS
 from search.records.passwords import without_passwords
+from search.records.trials import TrialSpec
+from trainable.run_spec import Soup
 
 log = logging.getLogger("search")
 
@@ -68,7 +78,25 @@ class ConductedSearcher(NotPickled, Searcher):
                 without_passwords(self._storage),
             )
             checkpoint = None
-        return config_of(answer, checkpoint=checkpoint)
+        spec = answer.spec
+        to = lent_weights(self._storage, spec.trial_id) if spec.lends_weights else None
+        return config_of(answer, checkpoint=checkpoint, weights_to=to, soup=self._soup(spec))
+
+    def _soup(self, spec: TrialSpec) -> Soup | None:
+        """Say where the weights lie that a trial averages; a diverged trial has none."""
+        metric = METRICS[spec.soup_metric]
+        found = self._conductor.full_length(spec.soup_of)
+        if not found:
+            return None
+        return Soup(
+            locations={name: lent_weights(self._storage, name) for name in found},
+            scores={
+                name: metric.sign * trial.records[-1].metrics[metric.on("val")]
+                for name, trial in found.items()
+            },
+            metric=metric.name,
+            sign=metric.sign,
+        )
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -106,6 +134,8 @@ class CheckpointNotes(NotPickled, tune.Callback):
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Free the memory of an ended trial and delete its checkpoints, which would fill a disk."""
         forget_results(trial)
+        for name in self._conductor.trial(trial_id_of(trial)).spec.soup_of:
+            delete_file(lent_weights(self._storage, name))
         if self._conductor.trial(trial_id_of(trial)).spec.keep_weights:
             return
         self._delete_earlier(trial)

@@ -81,6 +81,24 @@ def local_checkpoint(location: str) -> Iterator[Path]:
         yield Path(copy)
 
 
+def lent_weights(storage: str, trial_id: str = "") -> str:
+    """Return the path or URI of the weights that a trial lends to a soup.
+
+    Args:
+        storage: Path or URI of the trials' checkpoints.
+        trial_id: Name of the trial; empty for the folder of all.
+    """
+    names = (f"{trial_id}.safetensors",) if trial_id else ()
+    return below(storage, "weights", *names)
+
+
+def delete_file(location: str) -> None:
+    """Delete a file of a storage if it exists."""
+    filesystem, path = FileSystem.from_uri(location)
+    if filesystem.get_file_info(path).type == FileType.File:
+        filesystem.delete_file(path)
+
+
 def delete_folder(location: str) -> None:
     """Delete a folder of a storage if it exists."""
     filesystem, path = FileSystem.from_uri(location)

@@ -6,6 +6,7 @@ from math import floor
 
 from search.plan.config import RunConfig
 from search.plan.machine import Machine, size_text
+from search.plan.stage_size import FEW_SEEDS
 from spaces.errors import InputError
 from trainable import accelerator
 from trainable.data.datasets import Dataset
@@ -13,6 +14,10 @@ from trainable.data.streamed_images import StreamedImages
 
 KEPT_RUNS = 5
 """Confirmation runs that leave their weights: one seed of each recipe."""
+LENT_RUNS = 4
+"""Runs of a seed that leave weights until they are averaged with the last one's."""
+MOST_LENT = LENT_RUNS * FEW_SEEDS
+"""The same of all seeds for which that is done."""
 WORKER_BYTES = 500 * 10**6
 """Memory of a worker before it trains: Python, PyTorch, timm and Ray; 503 MB measured on Linux."""
 
@@ -26,12 +31,14 @@ class Needs:
         training: Measured memory of a trial beside its process, or 0 if it was not measured.
         state: Size of a checkpoint, or 0 if unknown.
         images: Images that are held in memory for all trials; 0 if they are streamed.
+        makes_soup: Whether final weights are kept until those of a seed are averaged.
     """
 
     num_workers: int
     training: int
     state: int
     images: int
+    makes_soup: bool = False
 
     @property
     def trial(self) -> int:
@@ -51,11 +58,21 @@ class Needs:
     @property
     def disk(self) -> int:
         """Disk of the checkpoints, at most."""
+        # Weights alone are half of a checkpoint at most, which has the optimizer's state too; those
+        # of a seed go once they are averaged, while workers train the next.
+        lent = min(MOST_LENT, LENT_RUNS + self.num_workers) if self.makes_soup else 0
         # A new checkpoint is complete before the old one goes.
-        return self.kept + 2 * self.num_workers * self.state
+        return self.kept + 2 * self.num_workers * self.state + lent * self.state // 2
 
 
-def needs_of(dataset: Dataset, *, num_workers: int, training_bytes: int, state_bytes: int) -> Needs:
+def needs_of(
+    dataset: Dataset,
+    *,
+    num_workers: int,
+    training_bytes: int,
+    state_bytes: int,
+    makes_soup: bool = False,
+) -> Needs:
     """The needs of trials on a dataset; see `Needs` for the arguments."""
     images = dataset.images
     return Needs(
@@ -63,6 +80,7 @@ def needs_of(dataset: Dataset, *, num_workers: int, training_bytes: int, state_b
         training=training_bytes,
         state=state_bytes,
         images=0 if isinstance(images, StreamedImages) else images.nbytes,
+        makes_soup=makes_soup,
     )
 
 

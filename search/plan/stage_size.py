@@ -117,6 +117,11 @@ def search_sizes(plan: Plan, config: RunConfig, timing: Timing | None) -> list[S
     if timing and plan.task.pretrained:
         num_features = plan.data.num_train + plan.data.num_test
         test_s += share * (num_features * timing.evaluated_image_s + FROZEN_FIT_S)
+        # A soup tries each other recipe's weights on validation images, and tests the average.
+        share = min(config.confirm_seeds, FEW_SEEDS) / usual_confirm_runs(config)
+        statistics = min(plan.data.num_train, MOST_FOR_STATISTICS)
+        tried = 4 * (plan.data.num_val + statistics) + statistics + plan.data.num_test
+        test_s += share * tried * timing.evaluated_image_s
 
     def full_s(num_evaluations: int, more_s: float = 0.0) -> float | None:
         if timing is None:

@@ -109,7 +109,11 @@ def _remarks(plan: Plan) -> list[str]:
 
 def _size_line(plan: Plan, config: RunConfig, estimate_s: float | None) -> str:
     time = "" if estimate_s is None else f" About {duration(estimate_s)} in all."
-    frozen = "beside a linear probe and nearest neighbours, " if plan.task.pretrained else ""
+    frozen = (
+        "beside a linear probe, nearest neighbours and an average of the weights of all recipes, "
+        if plan.task.pretrained
+        else ""
+    )
     confirmed = (
         f"{config.confirm_seeds} fresh seeds of reference and advised recipe on the test split, "
         f"{frozen}and at most one run of twice the length, where no recipe fits its training images"

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
+from search.records.metrics import METRICS, TOP1
 from search.records.strict_json import build
 from spaces.errors import InputError
 from spaces.recipe import Recipe
@@ -17,6 +18,7 @@ from trainable.run_spec import RunSpec
 SEARCH_STAGES = ("search", "attribute", "confirm")
 STAGES = (*SEARCH_STAGES, "refine", "ablate", "tune", "contest")
 _STAGE = re.compile(r"[a-z_]{1,40}")
+_TRIAL_ID = re.compile(r"[a-z_]{1,40}-[0-9]{4,9}")
 STATUSES = ("running", "finished", "stopped", "diverged", "failed", "killed")
 
 
@@ -50,6 +52,10 @@ class TrialSpec:
         with_readings: Whether other ways of using its trained model are measured on test images.
         with_frozen: Whether baselines on frozen features are measured with it, on its split.
         keep_weights: Whether the checkpoint of its last epoch is kept after its end.
+        lends_weights: Whether its final weights are kept until a soup of its seed is made.
+        soup_of: Names of the trials of its seed whose final weights are averaged with its own after
+            its end, measured on the test images; it does not start while one of them runs.
+        soup_metric: Name of the metric by which that is chosen on validation images.
     """
 
     stage: str
@@ -69,6 +75,9 @@ class TrialSpec:
     with_readings: bool = False
     with_frozen: bool = False
     keep_weights: bool = False
+    lends_weights: bool = False
+    soup_of: tuple[str, ...] = ()
+    soup_metric: str = TOP1.name
 
     def __post_init__(self) -> None:
         # Stage and number form the trial's name, which is part of file names.
@@ -76,6 +85,13 @@ class TrialSpec:
             raise InputError(f"`stage` must be a word in small letters, but got {self.stage!r}.")
         if self.number < 0:
             raise InputError(f"`number >= 0` must hold, but got {self.number!r}.")
+        for name in self.soup_of:
+            if not _TRIAL_ID.fullmatch(name):
+                raise InputError(f"`soup_of` must hold names of trials, but got {name!r}.")
+        if self.soup_metric not in METRICS:
+            raise InputError(
+                f"`soup_metric` must be one of {', '.join(METRICS)}, but got {self.soup_metric!r}."
+            )
 
     @property
     def trial_id(self) -> str:

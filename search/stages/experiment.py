@@ -9,6 +9,7 @@ from search.plan.config import RunConfig
 from search.plan.plan import Plan
 from search.plan.stage_size import FEW_SEEDS
 from search.records.journal import Journal
+from search.records.metrics import Metric, decided_by
 from search.records.trials import TrialSpec
 from search.stages.fresh_seeds import fresh_seed
 from search.stages.listed_stage import ListedStage
@@ -138,9 +139,33 @@ def confirm_stage(
             specs = [longer_spec(plan, config)]
         else:
             return []
-        return numbered(specs, [trial.spec for trial in journal.of_stage("confirm")])
+        known = [trial.spec for trial in journal.of_stage("confirm")]
+        return with_soups(numbered(specs, known), known, decided_by(config.metric))
 
     return ListedStage("confirm", journal, batch)
+
+
+def with_soups(
+    specs: Sequence[TrialSpec], known: Sequence[TrialSpec], metric: Metric
+) -> list[TrialSpec]:
+    """Let the advised recipe's run average its weights with those that the others of a seed lend.
+
+    Args:
+        specs: Runs of the confirm stage.
+        known: Those that were begun already, which stay as they were.
+        metric: The metric that decides, by which the soup is chosen on validation images.
+    """
+    begun = {spec.trial_id for spec in known}
+
+    def soup_of(spec: TrialSpec) -> tuple[str, ...]:
+        if not spec.with_readings or spec.trial_id in begun:
+            return spec.soup_of
+        return tuple(o.trial_id for o in specs if o.block == spec.block and o.lends_weights)
+
+    return [
+        replace(spec, soup_of=found, soup_metric=metric.name) if (found := soup_of(spec)) else spec
+        for spec in specs
+    ]
 
 
 def numbered(specs: Sequence[TrialSpec], known: Sequence[TrialSpec]) -> list[TrialSpec]:
@@ -199,10 +224,12 @@ def confirm_specs(
     is_advised = {stands_in["advised"]} if advised is not None else set()
     if advised is not None:
         often = {stands_in[role] for role in ("reference", "advised")}
+    makes_soup = bool(is_advised) and all(recipe.pretrained for recipe in roles.values())
     planned = [
         (i, role)
         for i in range(config.confirm_seeds)
-        for role in roles
+        # Last of a seed, if its weights are averaged with those of the others.
+        for role in sorted(roles, key=lambda role: makes_soup and role in is_advised)
         if role in often or i < FEW_SEEDS
     ]
     numbers = range(config.confirm_seeds)
@@ -219,6 +246,8 @@ def confirm_specs(
             # Any of them may be exported and become the champion. Its weights are those of the
             # first seed: chosen before any result is known, so that no lucky seed is selected.
             keep_weights=i == 0,
+            # Where all recipes are run, and start from the same weights.
+            lends_weights=makes_soup and i < FEW_SEEDS and role not in is_advised,
             # Once per seed, with the recipe that they are held against.
             with_readings=role in is_advised,
             with_frozen=role in is_advised and roles[role].pretrained,

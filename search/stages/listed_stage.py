@@ -35,11 +35,13 @@ class ListedStage:
             self._list_more()
 
     def next(self) -> TrialSpec | Wait:
-        """Return the first listed trial that has not been started, or why there is none now."""
+        """Return the first listed trial that may start and has not, or why there is none now."""
         while True:
             for spec in self._listed:
                 known = self._journal.trials.get(spec.trial_id)
                 if known is None:
+                    if self._waits(spec):
+                        continue
                     return spec
                 if known.spec.recipe != spec.recipe:
                     raise RuntimeError(
@@ -66,6 +68,13 @@ class ListedStage:
 
     def ended(self, trial: Trial) -> None:
         """Do nothing: later batches read the results from the journal."""
+
+    def _waits(self, spec: TrialSpec) -> bool:
+        """Whether a trial that the given one averages with itself still runs."""
+        return any(
+            (trial := self._journal.trials.get(name)) is not None and trial.status == "running"
+            for name in spec.soup_of
+        )
 
     def _list_more(self) -> bool:
         more = self._batch(self._num_batches)

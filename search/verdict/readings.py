@@ -1,4 +1,4 @@
-"""Comparison of other ways of using the advised recipe's trained model, on the test images.
+"""Comparison of other ways of using the confirmation's trained models, on the test images.
 
 They are readings and no dials: nothing is decided by them, and no error control is spent on them.
 Each is held against the same runs used as they are, so that its differences are paired by seed and
@@ -18,8 +18,12 @@ from search.verdict.confirmation import SeedResult, confirm_metrics, paired_diff
 from search.verdict.schema import Confirmed, Estimate, Reading
 from search.verdict.wording import change_with_interval, count
 
-READINGS = ("flip", "temperature")
-"""The readings by name: the mean with the mirror image, and outputs divided by a temperature."""
+READINGS = ("flip", "temperature", "soup")
+"""The readings by name.
+
+They are the mean with the mirror image, outputs divided by a temperature, and the average of the
+weights of several recipes' runs of a seed (`trainable.on_test.soup`).
+"""
 HOLDS_FOR = (
     "These are readings, not settings: nothing was chosen by them, no error control is spent on "
     "them, and each interval stands for itself."
@@ -47,7 +51,7 @@ def readings(
 
     Args:
         plain: Results of the advised recipe's runs by seed.
-        changed: The same with each way of using their models, by name and by seed.
+        changed: Results of each other way of using the models, by name and by seed.
         num_images: Test images.
         first: The metric that decides.
         groups: Group of each test image, whose images are alike; None if all are independent.
@@ -59,8 +63,6 @@ def readings(
             continue
         turns = [_turns(before, after) for before, after in pairs]
         known = [turn for turn in turns if turn is not None]
-        values = [after.metrics.get("test/temperature") for _, after in pairs]
-        temperatures = [value for value in values if value is not None]
         found[name] = Reading(
             change={
                 metric: _change(name, pairs, metric, num_images, groups)
@@ -69,9 +71,16 @@ def readings(
             seeds=len(pairs),
             turned_right=float(np.mean([right for right, _ in known])) if known else None,
             turned_wrong=float(np.mean([wrong for _, wrong in known])) if known else None,
-            temperature=float(np.mean(temperatures)) if temperatures else None,
+            temperature=_reported(pairs, "test/temperature"),
+            ingredients=_reported(pairs, "test/ingredients"),
         )
     return found
+
+
+def _reported(pairs: Sequence[tuple[SeedResult, SeedResult]], name: str) -> float | None:
+    """Average what the readings themselves report, over seeds; None if they do not."""
+    values = [after.metrics[name] for _, after in pairs if name in after.metrics]
+    return float(np.mean(values)) if values else None
 
 
 def _change(
@@ -121,6 +130,12 @@ def reading_sentences(confirmed: Confirmed | None, metric: Metric = TOP1) -> tup
             f"Dividing the outputs by a temperature{_mean(temperature)}, fitted on the validation "
             f"images, changes {_changes(temperature, (NLL,))} and no prediction."
         )
+    if soup := confirmed.readings.get("soup"):
+        said.append(
+            "Averaging the weights of a seed's runs, those of all recipes that do no harm on the "
+            f"validation images (a soup of {soup.ingredients:.1f} on average), changes "
+            f"{_changes(soup, (metric, NLL))}{_images(soup)}: it {_held(soup, metric)}."
+        )
     return tuple(said)
 
 
@@ -132,11 +147,22 @@ def short_readings(confirmed: Confirmed | None, metric: Metric = TOP1) -> str:
     for name, words, shown in (
         ("flip", "mirror images at test time", metric),
         ("temperature", "temperature", NLL),
+        ("soup", "a soup", metric),
     ):
         if reading := confirmed.readings.get(name):
             change = change_with_interval(shown.name, reading.change[shown.on("test")])
             parts.append(f"{words}{_mean(reading)}: {shown.words} {change}{_images(reading)}")
     return "; ".join(parts)
+
+
+def _held(soup: Reading, metric: Metric) -> str:
+    """Say how a soup compares with the advised recipe, by the metric that decides."""
+    low, high = soup.change[metric.on("test")].times(metric.sign).ci95
+    if low > 0.0:
+        return "beats the advised recipe beyond noise"
+    if high < 0.0:
+        return "is worse than the advised recipe beyond noise"
+    return "does not beat the advised recipe beyond noise"
 
 
 def _changes(reading: Reading, metrics: tuple[Metric, ...]) -> str:

@@ -140,7 +140,8 @@ class Reading:
     ``change`` holds the difference to the model as it is, by metric, paired over ``seeds`` runs and
     over images. ``turned_right`` and ``turned_wrong`` count the images of a run whose prediction
     turns, as means over runs; None if the runs did not keep each image. ``temperature`` is the mean
-    of the fitted temperatures where that is the change.
+    of the fitted temperatures where that is the change, ``ingredients`` that of the numbers of runs
+    whose weights were averaged.
     """
 
     change: Mapping[str, Estimate]
@@ -148,6 +149,7 @@ class Reading:
     turned_right: float | None = None
     turned_wrong: float | None = None
     temperature: float | None = None
+    ingredients: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,7 +11,7 @@ import pytest
 from search.engine.border import config_of, location_gone_on_from, trial_id_of
 from search.records.trials import Trial, TrialSpec
 from spaces.recipe import RandAugment, Recipe
-from trainable.run_spec import RunSpec
+from trainable.run_spec import RunSpec, Soup
 
 SPEC = TrialSpec(
     stage="attribute",
@@ -38,7 +38,8 @@ def is_plain(value: object) -> bool:
 
 def test_a_worker_is_asked_for_what_the_trial_says_of_training() -> None:
     told = {f.name: getattr(SPEC.run_spec, f.name) for f in fields(RunSpec)}
-    assert told.pop("checkpoint") is None
+    # What lies where is known to the driver alone.
+    assert [told.pop(name) for name in ("checkpoint", "weights_to", "soup")] == [None] * 3
     assert told == {name: getattr(SPEC, name) for name in told}
 
 
@@ -48,6 +49,14 @@ def test_a_worker_reads_what_the_driver_wrote(checkpoint: str | None) -> None:
     arrived = RunSpec.from_dict(config["spec"])
     assert arrived == replace(SPEC.run_spec, checkpoint=checkpoint)
     assert RunSpec.from_dict(json.loads(json.dumps(config["spec"]))) == arrived
+
+
+def test_a_worker_is_told_where_weights_lie() -> None:
+    soup = Soup(locations={"a": "s3://b/a"}, scores={"a": 0.5}, metric="nll", sign=-1.0)
+    config = config_of(Trial(spec=SPEC), checkpoint=None, weights_to="s3://b/c", soup=soup)
+    assert is_plain(config)
+    arrived = RunSpec.from_dict(json.loads(json.dumps(config["spec"])))
+    assert (arrived.weights_to, arrived.soup) == ("s3://b/c", soup)
 
 
 def test_the_border_is_crossed_by_plain_values_alone() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import ray
+import torch
 from pyarrow.fs import LocalFileSystem
 from ray import tune
 from ray.train._internal.session import _TrainingResult
@@ -19,10 +20,14 @@ from search.engine.conductor import Conductor, Wait
 from search.engine.run import Resources, start_ray, stop_ray
 from search.engine.scheduler import ConductedScheduler
 from search.engine.searcher import CheckpointNotes, ConductedSearcher
+from search.engine.storage import lent_weights
 from search.records.journal import Journal
 from search.records.trials import Record, Trial, TrialSpec
 from search.stages.listed_stage import ListedStage
+from spaces.errors import InputError
 from spaces.recipe import Recipe
+from trainable.on_test.lent_weights import write_weights
+from trainable.run_spec import RunSpec, Soup
 
 
 def nothing_saved() -> Any:
@@ -103,6 +108,76 @@ def test_the_checkpoints_of_a_trial_that_is_over_go_unless_it_keeps_its_weights(
     notes.on_trial_complete(0, [], trial)
     journal.close()
     assert deleted == ([] if keeps else ["here"])
+
+
+def test_a_trial_is_told_of_the_weights_of_those_that_reached_their_end(tmp_path: Path) -> None:
+    recipe = Recipe(epochs=1)
+    journal = Journal(tmp_path)
+    for number, status in enumerate(("finished", "diverged", "finished")):
+        lender = TrialSpec(
+            stage="confirm", number=number, role="off", recipe=recipe, lends_weights=True
+        )
+        journal.start(lender)
+        if status == "finished":
+            journal.report(
+                Record(
+                    trial_id=lender.trial_id,
+                    stage="confirm",
+                    epoch=1,
+                    metrics={"val/nll": 0.25 + number},
+                )
+            )
+        journal.end(lender.trial_id, status)
+    names = tuple(journal.trials)
+    cook = TrialSpec(
+        stage="confirm", number=3, role="advised", recipe=recipe, soup_of=names, soup_metric="nll"
+    )
+    stage = ListedStage("confirm", journal, lambda batch: [cook] if batch == 0 else [])
+    conductor = Conductor(journal, [lambda: stage])
+    searcher = ConductedSearcher(conductor, lambda: 1, storage="s3://bucket/ray?region=x")
+    spec = RunSpec.from_dict(searcher.suggest("first")["spec"])
+    journal.close()
+    assert spec.soup == Soup(
+        locations={
+            name: f"s3://bucket/ray/weights/{name}.safetensors?region=x"
+            for name in ("confirm-0000", "confirm-0002")
+        },
+        scores={"confirm-0000": -0.25, "confirm-0002": -2.25},
+        metric="nll",
+        sign=-1.0,
+    )
+    assert spec.weights_to is None
+
+
+def test_weights_that_were_lent_go_once_they_are_averaged_and_no_others(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    recipe = Recipe(epochs=1)
+    names = [f"confirm-{number:04d}" for number in range(3)]
+    for number in range(3):
+        journal.start(
+            TrialSpec(stage="confirm", number=number, role="off", recipe=recipe, lends_weights=True)
+        )
+        write_weights(lent_weights(str(tmp_path), names[number]), {"w": torch.zeros(1)})
+    cook = TrialSpec(
+        stage="confirm", number=3, role="advised", recipe=recipe, soup_of=tuple(names[:2])
+    )
+    journal.start(cook)
+    notes = CheckpointNotes(Conductor(journal, []), str(tmp_path))
+    for spec in (journal.trials[names[0]].spec, cook):
+        left = {path.stem for path in (tmp_path / "weights").iterdir()}
+        assert left == set(names)
+        config = config_of(Trial(spec=spec), checkpoint=None)
+        trial = SimpleNamespace(config=config, checkpoint=None, run_metadata=nothing_saved())
+        notes.on_trial_complete(0, [], trial)
+    notes.on_trial_complete(0, [], trial)  # After a crash, once more.
+    journal.close()
+    assert [path.stem for path in (tmp_path / "weights").iterdir()] == names[2:]
+
+
+@pytest.mark.parametrize("name", ["../x-0001", "confirm-1", "", "confirm-0001/.."])
+def test_a_journal_cannot_name_weights_elsewhere(name: str) -> None:
+    with pytest.raises(InputError, match="`soup_of` must hold names of trials"):
+        TrialSpec(stage="confirm", number=0, role="advised", recipe=Recipe(), soup_of=(name,))
 
 
 @pytest.mark.parametrize("keeps", [True, False])

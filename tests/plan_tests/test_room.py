@@ -9,7 +9,7 @@ import pytest
 
 from search.plan import room
 from search.plan.machine import Machine, this_machine
-from search.plan.room import KEPT_RUNS, WORKER_BYTES, Needs, require_room
+from search.plan.room import KEPT_RUNS, LENT_RUNS, MOST_LENT, WORKER_BYTES, Needs, require_room
 from spaces.errors import InputError
 from tests.support import finished_run
 from trainable import accelerator
@@ -91,6 +91,9 @@ def test_checkpoints_that_exceed_the_disk_are_refused(tmp_path: Path) -> None:
     vit = replace(NEEDS, state=1_400_000_000)
     assert vit.kept == KEPT_RUNS * vit.state == 7 * GB
     require(tmp_path, vit, replace(MACHINE, disk=vit.disk))
+    # Weights that are averaged are at most half of a checkpoint each.
+    assert replace(vit, makes_soup=True).disk == vit.disk + (LENT_RUNS + vit.num_workers) * 7e8
+    assert replace(vit, makes_soup=True, num_workers=64).disk == 133 * 1.4e9 + MOST_LENT * 7e8
     says = r"Checkpoints of 1\.4 GB each need up to 12\.6 GB under .*, but 12\.0 GB are free"
     with pytest.raises(InputError, match=says) as caught:
         require(tmp_path, vit, replace(MACHINE, disk=12 * GB))

@@ -11,6 +11,7 @@ from search.plan.config import RunConfig
 from search.plan.plan import DataFacts, Plan
 from search.plan.stage_size import usual_runs_per_round
 from search.records.journal import Journal
+from search.records.metrics import TOP1
 from search.records.trials import TrialSpec
 from search.stages.experiment import (
     attribute_stage,
@@ -19,7 +20,9 @@ from search.stages.experiment import (
     confirm_stage,
     experiment_factors,
     same_role,
+    with_soups,
 )
+from search.stages.listed_stage import ListedStage
 from spaces.anchors import anchors
 from spaces.recipe import RandAugment, Recipe
 from spaces.space import Space, parse_set
@@ -250,6 +253,95 @@ def test_frozen_features_are_measured_once_per_seed_with_the_advised_recipe_if_p
     specs = confirm_specs(plan(), asked, best=BEST, advised=scratch)
     assert not any(spec.with_frozen for spec in specs)
     assert {spec.role for spec in specs if spec.with_readings} == {"advised"}
+
+
+def pretrained() -> Plan:
+    known = {name: replace(recipe, pretrained=True) for name, recipe in plan().anchors.items()}
+    return replace(plan(), anchors=known, task=replace(TASK, pretrained=True))
+
+
+def confirmation(
+    journal: Journal, config: RunConfig, advised: Recipe, *, plan: Plan
+) -> ListedStage:
+    best = replace(BEST, pretrained=True)
+    return confirm_stage(journal, plan, config, best=best, advised=advised)
+
+
+@pytest.mark.parametrize("advised_is", ["of its own", "best", "reference"])
+def test_the_advised_recipe_s_run_of_a_seed_waits_for_those_whose_weights_it_averages(
+    tmp_path: Path, advised_is: str
+) -> None:
+    weighted = pretrained()
+    reference = weighted.reference
+    advised = {
+        "of its own": reference.with_strengths(label_smoothing=0.03),
+        "best": replace(BEST, pretrained=True),
+        "reference": reference,
+    }[advised_is]
+    journal = Journal(tmp_path)
+    asked = config(tmp_path, confirm_seeds=5, metric="balanced_top1")
+    stage = confirmation(journal, asked, advised, plan=weighted)
+    started: list[TrialSpec] = []
+    running: list[TrialSpec] = []
+    # Four workers, of which the one that began first is slowest.
+    while True:
+        spec = stage.next() if len(running) < 4 else Wait.FOR_RUNNING
+        if isinstance(spec, TrialSpec):
+            journal.start(spec)
+            assert not {other.trial_id for other in running} & set(spec.soup_of)
+            ended = {t.spec.trial_id for t in journal.of_stage("confirm") if t.status != "running"}
+            assert set(spec.soup_of) <= ended
+            started.append(spec)
+            running.append(spec)
+        elif running:
+            spec = running.pop() if len(running) > 1 else running.pop(0)
+            journal.end(spec.trial_id, "finished")
+        else:
+            break
+    journal.close()
+    assert {spec.trial_id for spec in started} == {f"confirm-{i:04d}" for i in range(len(started))}
+    cooks = [spec for spec in started if spec.soup_of]
+    assert sorted(spec.block or 0 for spec in cooks) == [0, 1, 2]
+    of = {spec.trial_id: spec for spec in started}
+    for cook in cooks:
+        assert cook.with_readings
+        assert cook.soup_metric == "balanced_top1"
+        others = {spec.trial_id for spec in started if spec.block == cook.block} - {cook.trial_id}
+        assert set(cook.soup_of) == others
+        assert all(of[name].split_seed == cook.split_seed for name in cook.soup_of)
+    lenders = {spec.trial_id for spec in started if spec.lends_weights}
+    assert lenders == {name for cook in cooks for name in cook.soup_of}
+
+
+def test_no_soup_is_made_from_scratch(tmp_path: Path) -> None:
+    specs = confirm_specs(
+        plan(),
+        config(tmp_path, confirm_seeds=5),
+        best=BEST,
+        advised=plan().reference.with_strengths(label_smoothing=0.03),
+    )
+    assert not any(spec.lends_weights for spec in specs)
+    assert with_soups(specs, [], TOP1) == specs
+
+
+def test_a_run_that_was_begun_keeps_the_soup_it_was_begun_with(tmp_path: Path) -> None:
+    weighted = pretrained()
+    asked = config(tmp_path, confirm_seeds=2)
+    first = weighted.reference.with_strengths(label_smoothing=0.03)
+    other = weighted.reference.with_strengths(label_smoothing=0.05)
+    journal = Journal(tmp_path)
+    for advised in (first, other, first):
+        stage = confirmation(journal, asked, advised, plan=weighted)
+        while isinstance(spec := stage.next(), TrialSpec):
+            journal.start(spec)
+            journal.end(spec.trial_id, "finished")
+    journal.close()
+    # The advised recipe of before lends no weights, and the new one averages what the others lent.
+    specs = {t.spec.trial_id: t.spec for t in journal.of_stage("confirm")}
+    cooks = [spec for spec in specs.values() if spec.soup_of]
+    assert [spec.recipe.strengths.label_smoothing for spec in cooks] == [0.03] * 2 + [0.05] * 2
+    roles = {specs[name].role for cook in cooks for name in cook.soup_of}
+    assert roles == {"reference", "best", "off", "scaled"}
 
 
 def test_one_longer_run_of_everything_off_follows_only_where_it_is_asked_for(

@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from benchmarks.readings import covers, result
-from search.verdict.confirmation import confirm
+from search.records.metrics import NLL, TOP1, Metric
+from search.verdict.confirmation import SeedResult, confirm
 from search.verdict.readings import reading_sentences, readings, short_readings
 
 RIGHT = np.array([1.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0])
@@ -68,6 +69,38 @@ def test_where_no_image_turned_the_next_one_may_and_a_temperature_turns_none() -
     half = stats.t.ppf(0.975, 9) / 10
     assert (low, high) == pytest.approx((-half, half))
     assert found["temperature"].change["test/top1"].ci95 == (0.0, 0.0)
+
+
+def averaged(right: np.ndarray, ingredients: float) -> SeedResult:
+    of = result(right)
+    return replace(of, metrics={**of.metrics, "test/ingredients": ingredients})
+
+
+@pytest.mark.parametrize(
+    ("turned", "said"),
+    [
+        (+60, "beats the advised recipe beyond noise"),
+        (-60, "is worse than the advised recipe beyond noise"),
+        (0, "does not beat the advised recipe beyond noise"),
+    ],
+)
+@pytest.mark.parametrize("metric", [TOP1, NLL])
+def test_a_soup_says_whether_it_beats_the_advised_recipe(
+    metric: Metric, turned: int, said: str
+) -> None:
+    right = np.arange(600) % 5 > 0
+    numbers = np.flatnonzero(right == (turned < 0))[: abs(turned)]
+    after = right.copy()
+    after[numbers] = turned > 0
+    plain = {seed: result(right.astype(float)) for seed in (1, 2, 3)}
+    soup = {seed: averaged(after.astype(float), 1.0 + seed) for seed in (1, 2, 3)}
+    found = readings(plain, {"soup": soup}, num_images=600, first=metric)
+    assert found["soup"].ingredients == 3.0
+    confirmed = replace(confirm({"advised": plain}, num_images=600), readings=found)
+    (sentence,) = reading_sentences(confirmed, metric)
+    assert "(a soup of 3.0 on average)" in sentence
+    assert sentence.endswith(f": it {said}.")
+    assert short_readings(confirmed, metric).startswith(f"a soup: {metric.words} ")
 
 
 def test_without_readings_nothing_is_said() -> None:

@@ -48,7 +48,7 @@ def frozen_on_test(
         num_classes=num_classes,
         seed=recipe.seed,
     )
-    return _judged(predicted, measurement.labels_of("test"))
+    return judged(predicted, measurement.labels_of("test"))
 
 
 def readings_on_test(measurement: Measurement, measured: Measured) -> OnTest:
@@ -68,12 +68,17 @@ def readings_on_test(measurement: Measurement, measured: Measured) -> OnTest:
     both = torch.stack([logits, measurement.mirrored_outputs("test")]).double()
     require_finite(both.flatten(0, 1))
     flipped = torch.logsumexp(both.log_softmax(dim=2), dim=0) - math.log(2.0)
-    found = _judged({"flip": flipped, "temperature": logits.double() / temperature}, labels)
+    found = judged({"flip": flipped, "temperature": logits.double() / temperature}, labels)
     reported = {"test_temperature/temperature": temperature}
     return OnTest(metrics={**found.metrics, **reported}, images=found.images)
 
 
-def _judged(predicted: Mapping[str, Tensor], labels: Tensor) -> OnTest:
+def judged(predicted: Mapping[str, Tensor], labels: Tensor) -> OnTest:
+    """Compute metrics and results of each image from logits ``[N, K]`` by name.
+
+    Raises:
+        NonFiniteError: If a logit is NaN or infinite.
+    """
     return OnTest(
         metrics={
             f"test_{name}/{key}": value
