@@ -84,8 +84,8 @@ def needs_of(
     )
 
 
-def require_room(needs: Needs, config: RunConfig, machine: Machine) -> None:
-    """Raise if trials do not fit into the machine's memory or their checkpoints onto its disk.
+def require_memory(needs: Needs, config: RunConfig, machine: Machine) -> None:
+    """Raise if trials do not fit into the machine's memory.
 
     Images are streamed by then if they are too many, so that nothing else can give way. On a
     cluster trials run on other machines, whose memory is theirs.
@@ -95,6 +95,15 @@ def require_room(needs: Needs, config: RunConfig, machine: Machine) -> None:
     """
     if needs.training and not config.ray_address and needs.memory > machine.memory:
         raise InputError(_of_memory(needs, config, machine))
+
+
+def require_room(needs: Needs, config: RunConfig, machine: Machine) -> None:
+    """Raise if trials do not fit into the machine's memory or their checkpoints onto its disk.
+
+    Raises:
+        InputError: If they do not; one line with what is needed, what is there, and ways out.
+    """
+    require_memory(needs, config, machine)
     if "confirm" not in config.stages or machine.disk is None or needs.disk <= machine.disk:
         return
     where = "--storage" if config.storage else "--run-dir"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from search.cli import main
+from search.commands.ablation import job
 from search.commands.ablation.effects import (
     DIVERGES,
     HELPS,
@@ -19,7 +20,7 @@ from search.commands.ablation.effects import (
     Ablation,
     effects_of,
 )
-from search.commands.ablation.job import ABLATION
+from search.commands.ablation.job import ABLATION, run_seconds
 from search.commands.ablation.stage import STAGE, ablate_stage
 from search.commands.ablation.text import answer, judgement, rows
 from search.commands.ablation.variants import FULL, Ingredient, full_recipe, ingredients, variants
@@ -30,10 +31,13 @@ from search.plan.resources import num_workers
 from search.records.journal import Journal
 from search.records.trials import Record, Trial, TrialSpec, epoch_seconds
 from search.report.tables import write_rows
+from spaces.errors import InputError
 from spaces.recipe import RandAugment, Recipe
 from spaces.task import Task
 from tests.support.finished_run import a_config, a_plan
 from tests.support.replay import replay
+from tests.support.toy_training import TOY, toy_dataset
+from trainable.timing import Timing
 
 EVERYTHING = Recipe(
     epochs=4,
@@ -360,3 +364,19 @@ def test_cifar_that_is_not_there_is_named_with_its_file_and_place(
     assert "`cifar100` is not in" in captured.err
     assert f"Put cifar-100-python.tar.gz into {data_dir}" in captured.err
     assert len(captured.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("host_bytes", "fits"), [(10**6, True), (10**15, False)])
+def test_runs_that_do_not_fit_into_memory_are_refused_before_they_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host_bytes: int, fits: bool
+) -> None:
+    def timed(*_: object, **__: object) -> Timing:
+        return Timing(step_s=0.1, evaluated_image_s=0.01, host_bytes=host_bytes)
+
+    monkeypatch.setattr(job, "time_run", timed)
+    config = a_config(tmp_path)
+    if fits:
+        assert run_seconds(config, a_plan(), toy_dataset(), TOY) is not None
+        return
+    with pytest.raises(InputError, match=r"of memory.*, but this machine has .* GB: give"):
+        run_seconds(config, a_plan(), toy_dataset(), TOY)

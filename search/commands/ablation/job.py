@@ -12,8 +12,10 @@ from search.commands.ablation.text import CAVEAT, answer, full_line, missing_lin
 from search.commands.ablation.variants import Ingredient, ingredients, variants
 from search.engine.conductor import Stage
 from search.plan.config import RunConfig
+from search.plan.machine import this_machine
 from search.plan.plan import Plan
 from search.plan.resources import device_of, num_threads, num_workers
+from search.plan.room import needs_of, require_memory
 from search.plan.stage_size import StageSize
 from search.records.journal import Journal
 from search.records.trials import Trial
@@ -53,13 +55,22 @@ def _timed(config: RunConfig, plan: Plan, dataset: Dataset) -> list[StageSize]:
 
 
 def run_seconds(config: RunConfig, plan: Plan, dataset: Dataset, recipe: Recipe) -> float | None:
-    """Estimate the seconds of one run evaluated at its end; None if its first steps diverge."""
+    """Estimate the seconds of one run evaluated at its end; None if its first steps diverge.
+
+    Raises:
+        InputError: If as many trials as run at once do not fit into the machine's memory.
+    """
     try:
         timing = time_run(
             recipe, dataset, device=device_of(config), num_threads=num_threads(config)
         )
     except Diverged:
         return None
+    # Checkpoints are no question of room: one of each running trial, and no run keeps its weights.
+    needs = needs_of(
+        dataset, num_workers=num_workers(config), training_bytes=timing.host_bytes, state_bytes=0
+    )
+    require_memory(needs, config, this_machine(config))
     # Validation with raw and averaged weights, and as many training images with those that ship.
     evaluated_s = 3 * plan.data.num_val * timing.evaluated_image_s
     return plan.task.total_steps * timing.step_s + evaluated_s
