@@ -67,6 +67,8 @@ class Recipe:
             ``drop_rate``. None is the architecture's own, which is 0 in nearly all of them.
         class_weighting: Beta of the class weights in the training loss, in ``[0, 1]``: 0 is none,
             1 inverse frequency, between them the effective number of images (Cui et al. 2019).
+        logit_adjustment: Tau, at least 0: from the trained model's logit of each class tau times
+            the logarithm of its share of the training images is subtracted (Menon et al. 2021).
         amp_dtype: One of `AMP_DTYPES`.
         grad_clip_norm: Largest norm of the whole gradient, at least 0; 0 is off.
         grad_accum_steps: Micro-batches that one optimizer step is split into, at least 1.
@@ -99,6 +101,7 @@ class Recipe:
     ema_batch_norm: str = "averaged"
     dropout: float | None = None
     class_weighting: float = 0.0
+    logit_adjustment: float = 0.0
     amp_dtype: str = "auto"
     grad_clip_norm: float = 1.0
     grad_accum_steps: int = 1
@@ -188,6 +191,7 @@ _NUMBERS: dict[str, tuple[float, float | None]] = {
     "hflip": (0.0, 1.0),
     "erasing": (0.0, 1.0),
     "class_weighting": (0.0, 1.0),
+    "logit_adjustment": (0.0, None),
     "grad_clip_norm": (0.0, None),
 }
 _CHOICES = {

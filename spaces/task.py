@@ -28,6 +28,8 @@ class Task:
         deepest_share: Rate of the deepest of them divided by the rate of the model, in ``(0, 1]``:
             1 in most architectures, 0.875 in EfficientNet-Lite0.
         has_batch_norm: Whether the model has BatchNorm, whose statistics a weight average needs.
+        has_output_bias: Whether each output of the model has a bias, which an adjustment of logits
+            is written into.
         smallest_class: Training images of the smallest class that has any, at least 0; 0 where the
             sizes of classes are not known.
         largest_class: The same of the largest.
@@ -48,6 +50,7 @@ class Task:
     decay_momentum: float = 0.0
     deepest_share: float = 1.0
     has_batch_norm: bool = False
+    has_output_bias: bool = False
     smallest_class: int = 0
     largest_class: int = 0
 
@@ -81,6 +84,7 @@ class Task:
         num_blocks: int,
         deepest_share: float = 1.0,
         has_batch_norm: bool = False,
+        has_output_bias: bool = False,
         class_sizes: Sequence[int] = (),
     ) -> "Task":
         """Make the task of training ``recipe`` on a dataset of this size.
@@ -99,6 +103,7 @@ class Task:
             decay_momentum=SGD_MOMENTUM if recipe.optimizer == "sgd" else 0.0,
             deepest_share=deepest_share,
             has_batch_norm=has_batch_norm,
+            has_output_bias=has_output_bias,
             smallest_class=min(sizes, default=0),
             largest_class=max(sizes, default=0),
         )

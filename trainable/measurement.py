@@ -15,9 +15,11 @@ from trainable.calibration import NonFiniteError
 from trainable.data.device_images import DeviceImages
 from trainable.data.splits import Split
 from trainable.ema import OWN, EmaBank
-from trainable.evaluation import full_metrics, per_class_accuracy, predict, quick_metrics
-from trainable.measuring.image_results import ImageResults, image_results
+from trainable.evaluation import per_class_accuracy, predict
+from trainable.measuring.class_prior import adjusted
+from trainable.measuring.image_results import ImageResults
 from trainable.measuring.measured_with import MeasuredWith
+from trainable.measuring.of_weights import OfWeights, judged
 from trainable.precision import Diverged, Precision
 
 EVAL_BATCH_SIZE = 128
@@ -38,7 +40,7 @@ class Measured:
         metrics: By reported name, such as ``val/top1``.
         shipped: Results for each image with the weights that ship, by part of the split.
         raw: The same with the raw weights.
-        logits: What the model returned with the weights that ship, by part of the split.
+        logits: Outputs with the weights that ship, adjusted as they ship, by part of the split.
         num_images: Number of images that went through the model: once for each set of weights, and
             those that statistics were measured on.
     """
@@ -48,15 +50,6 @@ class Measured:
     raw: dict[str, ImageResults]
     logits: dict[str, Tensor]
     num_images: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _OfWeights:
-    """Results of one set of weights on one part of the split."""
-
-    metrics: dict[str, float]
-    images: ImageResults
-    logits: Tensor
 
 
 class Measurement:
@@ -75,6 +68,7 @@ class Measurement:
         within_levels: Other settings, by the name under which their results are reported,
             ``<average>.<factor>``; that average is measured once more with each, on validation
             images after the last epoch.
+        log_prior: Logarithm of each class's share of the training images, ``[K]``.
     """
 
     def __init__(
@@ -90,6 +84,7 @@ class Measurement:
         seed: int,
         how: MeasuredWith,
         within_levels: Mapping[str, MeasuredWith],
+        log_prior: Tensor,
     ) -> None:
         self._model = model
         self._ema = ema
@@ -100,6 +95,7 @@ class Measurement:
         self._normalize = normalize
         self._how = how
         self._within_levels = dict(within_levels)
+        self._log_prior = log_prior
         self._clean_train = _clean_slice(split, seed=seed)
         self._for_statistics = _drawn(split.train, MOST_FOR_STATISTICS, seed=seed)
 
@@ -121,22 +117,29 @@ class Measurement:
         metrics: dict[str, float] = {}
         num_images = 0
         # Every image goes through the same weights once, whatever is asked of its logits.
-        found: dict[tuple[float, str], _OfWeights] = {}
+        outputs: dict[tuple[float, str], Tensor] = {}
+        found: dict[tuple[float, str], OfWeights] = {}
         decays = {RAW: 0.0, **self._ema.decays}
         for name, decay in decays.items():
             asked = (*parts, *([] if name == RAW else [CLEAN_TRAIN]))
             missing = [part for part in asked if (decay, part) not in found]
             num_images += self._num_passed(name, missing, self._how)
-            results = self._measure(name, missing, self._how, in_full=in_full)
-            found |= {(decay, part): result for part, result in results.items()}
+            passed = self._outputs_with(name, missing, self._how, keep=in_full and name == OWN)
+            for part, logits in passed.items():
+                outputs[decay, part] = logits
+                found[decay, part] = self._judged(part, logits, self._how, in_full=in_full)
             for part in asked:
                 values = found[decay, part].metrics
                 for suffix in _suffixes(name, own_decay=decays[OWN]):
                     metrics |= {f"{part}{suffix}/{key}": value for key, value in values.items()}
         for level, how in self._within_levels.items() if in_full else ():
             name = level.partition(".")[0]
-            num_images += self._num_passed(name, ["val"], how)
-            values = self._measure(name, ["val"], how, in_full=False)["val"].metrics
+            if "val" in parts and how.has_own_statistics == self._how.has_own_statistics:
+                logits = outputs[decays[name], "val"]
+            else:
+                num_images += self._num_passed(name, ["val"], how)
+                logits = self._outputs_with(name, ["val"], how)["val"]
+            values = self._judged("val", logits, how, in_full=False).metrics
             metrics |= {f"val.{level}/{key}": value for key, value in values.items()}
         return Measured(
             metrics=metrics,
@@ -150,7 +153,7 @@ class Measurement:
         """Compute the accuracy per class on a part of the split, NaN for a class without images."""
         indices = self._indices(part)
         with self._weights(name, self._how):
-            logits = self._outputs(self._model, indices)
+            logits = self._adjusted(self._outputs(self._model, indices), self._how)
         return per_class_accuracy(logits, self._labels[indices])
 
     def labels_of(self, part: str) -> Tensor:
@@ -172,7 +175,8 @@ class Measurement:
             return self._normalize(images).flip(3)
 
         with self._ema.averaged(OWN):
-            return self._outputs(self._model, self._indices(part), normalize=mirrored)
+            logits = self._outputs(self._model, self._indices(part), normalize=mirrored)
+        return self._adjusted(logits, self._how)
 
     def refresh_statistics(self, model: nn.Module) -> None:
         """Measure BatchNorm's statistics of ``model`` as those of an average are measured."""
@@ -191,26 +195,30 @@ class Measurement:
         indices: NDArray[np.int64] = getattr(self._split, part)
         return indices
 
-    def _measure(
-        self, name: str, parts: Sequence[str], how: MeasuredWith, *, in_full: bool
-    ) -> "dict[str, _OfWeights]":
-        """Evaluate one set of weights on some parts."""
+    def _outputs_with(
+        self, name: str, parts: Sequence[str], how: MeasuredWith, *, keep: bool = False
+    ) -> dict[str, Tensor]:
+        """Compute what the weights of `_weights` return for some parts, not adjusted."""
         if not parts:
             return {}
-        metrics_of = full_metrics if in_full else quick_metrics
-        found = {}
-        with self._weights(name, how, keep=in_full and name == OWN):
-            logits_of = {part: self._outputs(self._model, self._indices(part)) for part in parts}
-        for part, logits in logits_of.items():
-            labels = self._labels[self._indices(part)]
-            try:
+        with self._weights(name, how, keep=keep):
+            return {part: self._outputs(self._model, self._indices(part)) for part in parts}
+
+    def _judged(self, part: str, outputs: Tensor, how: MeasuredWith, *, in_full: bool) -> OfWeights:
+        """Compute what the outputs for a part are worth, adjusted as they are to be."""
+        try:
+            return judged(
+                self._adjusted(outputs, how),
+                self._labels[self._indices(part)],
+                in_full=in_full,
                 # With errors where a decision must know how far it may trust a gain.
-                metrics = metrics_of(logits, labels, with_errors=part != CLEAN_TRAIN)
-            except NonFiniteError as error:
-                raise Diverged(self._precision.num_steps, str(error)) from error
-            images = image_results(logits, labels)
-            found[part] = _OfWeights(metrics=metrics, images=images, logits=logits)
-        return found
+                with_errors=part != CLEAN_TRAIN,
+            )
+        except NonFiniteError as error:
+            raise Diverged(self._precision.num_steps, str(error)) from error
+
+    def _adjusted(self, outputs: Tensor, how: MeasuredWith) -> Tensor:
+        return adjusted(outputs, how.logit_adjustment, self._log_prior)
 
     def _num_passed(self, name: str, parts: Sequence[str], how: MeasuredWith) -> int:
         """Count the images that an evaluation of one set of weights passes through the model."""

@@ -27,6 +27,7 @@ from trainable.ema import OWN, EmaBank
 from trainable.forward_loss import ForwardLoss
 from trainable.losses import class_weights
 from trainable.measurement import Measured, Measurement
+from trainable.measuring.class_prior import log_prior
 from trainable.measuring.measured_with import MeasuredWith
 from trainable.models.build import create_model, describe_model
 from trainable.models.freezing import keep_frozen_statistics
@@ -68,6 +69,7 @@ class Trainer:
     Attributes:
         epoch: Epochs trained so far.
         class_weights: Weight of each class in the training loss that the recipe asks for.
+        log_prior: Logarithm of each class's share of the training images.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Trainer:
             num_blocks=info.num_blocks,
             deepest_share=info.deepest_share,
             has_batch_norm=info.has_batch_norm,
+            has_output_bias=info.has_output_bias,
             class_sizes=class_sizes.tolist(),
         )
         self.model = create_model(recipe, num_classes=num_classes).to(self.device)
@@ -105,6 +108,7 @@ class Trainer:
             keep_freed_memory()
             use_fast_kernels(self.model)
         self.class_weights = class_weights(class_sizes, recipe.class_weighting)
+        self.log_prior = log_prior(class_sizes)
         self.loss = ForwardLoss(
             self.model,
             recipe.strengths.label_smoothing,
@@ -142,6 +146,7 @@ class Trainer:
                 level: MeasuredWith.at(recipe, level, value)
                 for level, value in (within_levels or {}).items()
             },
+            log_prior=self.log_prior,
         )
 
     def batch(self) -> Tensor:
@@ -304,7 +309,12 @@ class Trainer:
 
     def shipped_weights(self) -> dict[str, Tensor]:
         """Return copies of the weights that ship, on the CPU, to be asked for after `measure`."""
-        return shipped_weights(self.model, self.ema)
+        return shipped_weights(
+            self.model,
+            self.ema,
+            logit_adjustment=self.recipe.logit_adjustment,
+            log_prior=self.log_prior,
+        )
 
     def by_class(self, part: str, name: str = OWN) -> list[float]:
         """Compute the accuracy per class on a part of the split, NaN for a class without images.
@@ -324,6 +334,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "precision": self.precision.state_dict(),
             "ema": self.ema.state_dict(),
+            "log_prior": self.log_prior,  # Not loaded: whoever saves the model may lack the images.
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -19,7 +19,12 @@ from spaces.task import Task
 from trainable.data.collecting import default_recipe
 from trainable.data.datasets import Dataset, load_dataset
 from trainable.evaluation_epochs import evaluation_epochs
-from trainable.models.build import describe_model, require_dropout, require_freezable
+from trainable.models.build import (
+    describe_model,
+    require_dropout,
+    require_freezable,
+    require_output_bias,
+)
 from trainable.models.pretrained import require_weights
 from trainable.timing import amp_dtype_of, excerpt
 
@@ -51,6 +56,7 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
     )
     ref = settled(_with_flags(asked.recipe(num_train=facts.num_train), config))
     require_dropout(ref, info)
+    require_output_bias(ref, info)
     require_freezable(ref)
     task = Task.of(
         ref,
@@ -59,6 +65,7 @@ def make_plan(config: RunConfig) -> tuple[Plan, Dataset]:
         num_blocks=info.num_blocks,
         deepest_share=info.deepest_share,
         has_batch_norm=info.has_batch_norm,
+        has_output_bias=info.has_output_bias,
         class_sizes=[train for train, _, _ in facts.images_per_class],
     )
     ref = without_idle(ref, task)

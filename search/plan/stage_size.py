@@ -11,7 +11,7 @@ from search.records.strict_json import build
 from search.records.trials import Trial
 from search.verdict.design import blocks_per_look, cells
 from spaces.errors import InputError
-from spaces.strengths.registry import strength
+from spaces.strengths.registry import WITHIN_RUN, strength
 from trainable.measurement import MOST_FOR_STATISTICS
 from trainable.timing import Timing
 
@@ -107,7 +107,8 @@ def search_sizes(plan: Plan, config: RunConfig, timing: Timing | None) -> list[S
     evaluated_s = 3 * plan.data.num_val * timing.evaluated_image_s if timing else 0.0
     # One average once more on validation images, after a pass over training images.
     num_again = plan.data.num_val + min(plan.data.num_train, MOST_FOR_STATISTICS)
-    within_s = num_again * timing.evaluated_image_s if timing and plan.within_names else 0.0
+    is_again = any(WITHIN_RUN[name].needs_average for name in plan.within_names)
+    within_s = num_again * timing.evaluated_image_s if timing and is_again else 0.0
     test_s = 2 * plan.data.num_test * timing.evaluated_image_s if timing else 0.0
     # Once per seed, with the run of the advised recipe.
     share = config.confirm_seeds / usual_confirm_runs(config)

@@ -28,6 +28,7 @@ from search.recipes.difference import Difference, label_of, sentence_of
 from search.recipes.timm_import import Described
 from spaces.recipe import Recipe
 from spaces.strengths.ema_batch_norm import EMA_BATCH_NORM
+from spaces.strengths.logit_adjustment import LOGIT_ADJUSTMENT
 from spaces.strengths.registry import EXTRAS, STRENGTHS, known
 from spaces.strengths.strength import Strength
 from spaces.strengths.values import STRENGTH_KEYS
@@ -50,6 +51,7 @@ _POINTS = {
     "erasing": 0.2,
     "dropout": 0.2,
     "ema_batch_norm": EMA_BATCH_NORM.usual_points,
+    "logit_adjustment": LOGIT_ADJUSTMENT.usual_points,
     "batch_size": 0.1,
     "grad_clip_norm": 0.1,
     "min_lr": 0.05,
@@ -70,6 +72,7 @@ _OFF: dict[str, object] = {
     "dropout": 0,
     "grad_clip_norm": 0,
     "freeze": "none",
+    "logit_adjustment": 0,
     "no_decay_split": False,
     "pretrained": False,
 }

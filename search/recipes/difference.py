@@ -16,6 +16,7 @@ _LABELS = {
     "grad_clip_norm": "gradient clipping",
     "hflip": "horizontal flip",
     "image_size": "image size",
+    "logit_adjustment": "logit adjustment (tau)",
     "min_lr": "last learning rate",
     "no_decay_split": "no-decay split",
     "pretrained": "pretraining",

@@ -48,6 +48,18 @@ def on_statistics(recipe: Recipe) -> list[str]:
     ]
 
 
+def on_logits(recipe: Recipe) -> list[str]:
+    """Say what the scripts of timm and torchvision do where a recipe adjusts logits."""
+    tau = recipe.logit_adjustment
+    if not tau:
+        return []
+    return [
+        f"logit_adjustment {tau:.6g} is lost: the script ships outputs as they were trained. For "
+        f"the same model, subtract {tau:.6g} * log(training images of the class / all training "
+        "images) from the bias of each output afterwards; `make train` does."
+    ]
+
+
 def model_remarks(recipe: Recipe, *, space: Space | None = None) -> tuple[str, ...]:
     """Write sentences on the properties in which a recipe's model differs from most models.
 

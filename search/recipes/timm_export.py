@@ -25,7 +25,7 @@ from typing import Any
 
 from timm.models import get_pretrained_cfg
 
-from search.recipes.model_remarks import on_freezing, on_statistics, settled
+from search.recipes.model_remarks import on_freezing, on_logits, on_statistics, settled
 from search.recipes.strict_yaml import comment_block, to_yaml
 from search.recipes.timm_export_steps import batches, schedule
 from search.recipes.timm_extras import MOMENTA
@@ -173,6 +173,7 @@ def _loss_and_average(recipe: Recipe, comments: list[str]) -> Args:
             f"class_weighting {recipe.class_weighting:.6g} is lost: to train.py every image weighs "
             "the same, and no key changes that."
         )
+    comments += on_logits(recipe)
     return {
         "smoothing": recipe.strengths.label_smoothing,
         "bce_loss": False,

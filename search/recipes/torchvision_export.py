@@ -14,7 +14,7 @@ import torch
 import torchvision
 from torch import nn
 
-from search.recipes.model_remarks import on_freezing, on_statistics, settled
+from search.recipes.model_remarks import on_freezing, on_logits, on_statistics, settled
 from search.recipes.strict_yaml import comment_block, number_text
 from search.records.command_line import quoted
 from spaces.recipe import Recipe
@@ -233,6 +233,7 @@ def _remarks(recipe: Recipe, task: Task, comments: list[str]) -> None:
             f"class_weighting {recipe.class_weighting:.6g} is lost: give CrossEntropyLoss in "
             "train.py a `weight` for each class, which comes near it."
         )
+    comments += on_logits(recipe)
     if recipe.grad_accum_steps > 1:
         comments.append(f"grad_accum_steps {recipe.grad_accum_steps} is lost: whole batches.")
     if task.num_train % recipe.batch_size:

@@ -29,7 +29,7 @@ from search.stages.simpler import (
     with_average_off,
     without_average,
 )
-from search.stages.within_run import as_turned, for_the_advised_average, with_tried
+from search.stages.within_run import as_advised, as_turned, for_the_advised_average, with_tried
 from search.verdict.confirmation import choose_export
 from search.verdict.confusion import Confusion
 from search.verdict.design import AVERAGES, EMA_FACTOR, Factors, WithinRun
@@ -262,6 +262,13 @@ def decide_dials(
         _, off = decided(raw_weights, {**tried, EMA_FACTOR: 0.0}, [AVERAGES])
         dials = with_average_off(dials, {dial.strength: dial for dial in off})
     dials = tuple(off_for_nearly_off(dial, plan) for dial in dials)
+    seen, moved = as_advised(runs, what, dials, plan, best)
+    if moved:
+        looks, again = decided(seen, tried, moved)
+        effects |= {factor.name: dict(looks[-1].effects[factor.name]) for factor in moved}
+        judged = {dial.strength: dial for dial in again}
+        names = {factor.name for factor in moved}
+        dials = tuple(judged[d.strength] if d.strength in names else d for d in dials)
     return effects, for_the_advised_average(dials, what, plan, best)
 
 

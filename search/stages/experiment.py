@@ -1,7 +1,7 @@
 """List the trials that the attribute and confirm stages run."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import count
 
@@ -13,9 +13,10 @@ from search.records.metrics import Metric, decided_by
 from search.records.trials import TrialSpec
 from search.stages.fresh_seeds import fresh_seed
 from search.stages.listed_stage import ListedStage
-from search.verdict.design import AVERAGES, Factors, blocks_per_look, cells, factors
+from search.verdict.design import AVERAGES, Factors, WithinRun, blocks_per_look, cells, factors
 from search.verdict.fit.evidence import LONGER, TIMES_LONGER
 from spaces.recipe import Recipe
+from spaces.strengths.registry import strength
 
 NO_AVERAGE = "none"
 """Name of the level at which a run's raw weights are measured, beside its two averages."""
@@ -103,12 +104,27 @@ def block_specs(
             ),
             split_seed=block_seed,
             ema_levels=ema_levels,
-            within_levels={factor.best: tried[factor.name] for factor in further},
+            within_levels={
+                measured: tried[factor.name]
+                for factor in further
+                for measured in _measured_at(factor, ema_levels)
+            },
             block=block,
             levels=levels,
         )
         for i, levels in enumerate(layout)
     ]
+
+
+def _measured_at(factor: WithinRun, levels: Iterable[str]) -> list[str]:
+    """Name the measurements of a factor's other value.
+
+    What needs no average is measured on all weights, which costs nothing: which of them it is
+    judged on is known when the dials are (`search.stages.within_run.as_advised`).
+    """
+    if strength(factor.name).needs_average:
+        return [factor.best]
+    return [f"{level}.{factor.name}" for level in levels]
 
 
 def confirm_stage(

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from search.plan.plan import Plan
+from search.stages.experiment import NO_AVERAGE
 from search.verdict.answer.advised_value import advised_value
-from search.verdict.design import EMA_FACTOR, Factors
+from search.verdict.design import AVERAGES, EMA_FACTOR, Factors, WithinRun
 from search.verdict.effects import Run
 from search.verdict.schema import Dial
 from search.verdict.wording import raw
 from spaces.recipe import Recipe
+from spaces.strengths.class_weighting import CLASS_WEIGHTING
 from spaces.strengths.registry import STRENGTHS, WITHIN_RUN, strength
 from spaces.units import to_effective
 
@@ -28,16 +30,53 @@ def with_tried(recipe: Recipe, plan: Plan) -> Recipe:
 
 
 def as_turned(runs: Sequence[Run], what: Factors, dials: Sequence[Dial]) -> list[Run]:
-    """Put the measurement at the turned value in the place of the one at the reference's value."""
+    """Put averages measured at the turned value in the place of those at the reference's value.
+
+    Averages are then compared with raw weights, so that nothing counts that both would have.
+    """
     turned = {dial.strength for dial in dials if dial.turn in ("down", "up")}
     for factor in what.within:
-        if factor.name in WITHIN_RUN and factor.name in turned:
+        if strength(factor.name).needs_average and factor.name in turned:
             runs = [
                 replace(run, metrics={**run.metrics, factor.reference: run.metrics[factor.best]})
                 for run in runs
                 if factor.best in run.metrics
             ]
     return list(runs)
+
+
+def as_advised(
+    runs: Sequence[Run], what: Factors, dials: Sequence[Dial], plan: Plan, best: Recipe
+) -> tuple[list[Run], tuple[WithinRun, ...]]:
+    """Select what tells of factors that need no average in the recipe that is advised.
+
+    An adjustment of logits is judged on the weights that are advised, and in runs that were trained
+    with the class weights that are: both correct the same, so that after one the other may do harm.
+
+    Returns:
+        These runs and factors; no factors where all are judged so already.
+    """
+    names = [f.name for f in what.within if f != AVERAGES and not strength(f.name).needs_average]
+    if not names:
+        return list(runs), ()
+    advised = {dial.strength: advised_value(dial)[0] for dial in dials}
+    average = STRENGTHS[EMA_FACTOR]
+    weights = {
+        "best": average.read(best),
+        "reference": average.read(plan.reference),
+        NO_AVERAGE: average.off,
+    }
+    level = next(name for name, decay in weights.items() if decay == advised[EMA_FACTOR])
+    weighting = CLASS_WEIGHTING.name
+    is_varied = weighting in what.trajectory
+    if level == "best" and not is_varied:
+        return list(runs), ()
+    if is_varied:
+        trained = 1 if advised[weighting] == CLASS_WEIGHTING.read(best) else -1
+        runs = [run for run in runs if run.levels[weighting] == trained]
+    return list(runs), tuple(
+        WithinRun(name=name, reference=level, best=f"{level}.{name}") for name in names
+    )
 
 
 def for_the_advised_average(

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from search.engine.storage import local_checkpoint
@@ -110,6 +111,8 @@ def save_champion(run_dir: Path, trial: Trial, *, class_names: tuple[str, ...]) 
         state = _read(trial.checkpoint)
         model.load_state_dict(state["model"])
         ema.load_state_dict(state["ema"])
+        # A run that was checkpointed by an older version has no adjustment.
+        log_prior = state["log_prior"] if recipe.logit_adjustment else torch.zeros(len(class_names))
     except (KeyError, RuntimeError, ValueError) as error:
         raise OSError(f"{trial.checkpoint} cannot be used: {one_line(str(error))}") from error
     metrics = {
@@ -118,7 +121,9 @@ def save_champion(run_dir: Path, trial: Trial, *, class_names: tuple[str, ...]) 
         if name.startswith(("test/", "clean_train/"))
     }
     path = run_dir / MODEL_FILE
-    weights = shipped_weights(model, ema)
+    weights = shipped_weights(
+        model, ema, logit_adjustment=recipe.logit_adjustment, log_prior=log_prior
+    )
     save_model(path, weights, recipe=recipe, class_names=class_names, metrics=metrics)
     return path
 

@@ -14,6 +14,7 @@ from spaces.strengths.ema_batch_norm import EMA_BATCH_NORM
 from spaces.strengths.ema_decay import EMA_DECAY
 from spaces.strengths.label_smoothing import LABEL_SMOOTHING
 from spaces.strengths.layer_decay import LAYER_DECAY
+from spaces.strengths.logit_adjustment import LOGIT_ADJUSTMENT
 from spaces.strengths.lr import LR
 from spaces.strengths.mixup_alpha import MIXUP_ALPHA
 from spaces.strengths.randaugment_magnitude import RANDAUGMENT_MAGNITUDE
@@ -43,7 +44,7 @@ def strengths_in(task: "Task") -> dict[str, Strength]:
     return STRENGTHS | {name: extra for name, extra in EXTRAS.items() if extra.joins(task)}
 
 
-WITHIN_RUN = _by_name(EMA_BATCH_NORM)
+WITHIN_RUN = _by_name(EMA_BATCH_NORM, LOGIT_ADJUSTMENT)
 """Settings that no search proposes, by name: every run of an experiment measures two values.
 
 Each is tried at `Strength.tried_instead` of the reference's value, and gets a dial where it acts.

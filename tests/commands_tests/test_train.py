@@ -32,7 +32,14 @@ from spaces.strengths.values import Strengths
 from spaces.task import Task
 from spaces.units import to_effective
 from tests.support import finished_run
-from tests.support.toy_training import NUM_TEST, NUM_TRAIN, NUM_VAL, TOY, toy_dataset, write_run
+from tests.support.toy_training import (
+    NUM_TEST,
+    NUM_TRAIN,
+    NUM_VAL,
+    TOY,
+    toy_dataset,
+    write_run,
+)
 from trainable.data.datasets import Dataset
 from trainable.ema import OWN, EmaBank
 from trainable.models.build import create_model, describe_model
@@ -320,7 +327,7 @@ def test_what_ships_is_the_average_if_there_is_one_else_the_raw_weights(
     trainer = Trainer(recipe, dataset, dataset.split)
     trainer.train_epoch()
     raw = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
-    shipped = shipped_weights(trainer.model, trainer.ema)
+    shipped = trainer.shipped_weights()
     expected = trainer.ema.state_dict()["averages"][OWN] if ema_decay else raw
     assert shipped.keys() == raw.keys()
     assert all(torch.equal(shipped[name], expected[name]) for name in raw)
@@ -353,7 +360,7 @@ def test_the_code_in_the_card_loads_the_weights_of_any_model(
         recipe = recipe.with_strengths(drop_path_rate=0.0)
     made = create_model(recipe, num_classes=3)
     ema = EmaBank(made, {OWN: 0.9})
-    weights = shipped_weights(made, ema)
+    weights = shipped_weights(made, ema, logit_adjustment=0.0, log_prior=torch.zeros(3))
     names = ("a", "b", "c")
     save_model(
         tmp_path / "model.safetensors", weights, recipe=recipe, class_names=names, metrics={}
@@ -377,7 +384,8 @@ def test_the_three_lines_of_the_readme_load_the_model_that_was_saved(
     assert len(shown) == 3
     recipe = replace(TOY, model="tf_efficientnet_lite0", image_size=32)
     made = create_model(recipe, num_classes=10)
-    weights = shipped_weights(made, EmaBank(made, {OWN: 0.9}))
+    ema = EmaBank(made, {OWN: 0.9})
+    weights = shipped_weights(made, ema, logit_adjustment=0.0, log_prior=torch.zeros(10))
     (tmp_path / "runs" / "<name>").mkdir(parents=True)
     path = tmp_path / "runs" / "<name>" / "model.safetensors"
     save_model(path, weights, recipe=recipe, class_names=tuple("0123456789"), metrics={})
@@ -707,7 +715,7 @@ def test_the_loop_of_the_docs_trains_what_the_command_trains_to_the_last_bit(
     exec(loop_of_the_docs(), by_hand)
 
     trainer = by_hand["trainer"]
-    weights = shipped_weights(trainer.model, trainer.ema)
+    weights = trainer.shipped_weights()
     expected = load_file(command / "model.safetensors")
     assert set(weights) == set(expected)
     assert all(torch.equal(weights[name], tensor) for name, tensor in expected.items())

@@ -102,6 +102,7 @@ CHANGES: dict[str, Any] = {
     "ema_batch_norm": "measured",
     "dropout": 0.2,
     "class_weighting": 0.99,
+    "logit_adjustment": 0.5,
     "amp_dtype": "none",
     "grad_clip_norm": 1.0,
     "grad_accum_steps": 4,
@@ -130,7 +131,8 @@ def test_every_key_that_differs_is_told_with_both_values(name: str) -> None:
     off = {"weight_decay", "ema_decay", "warmup_fraction", "mixup_alpha", "randaugment", "hflip"}
     if name in off | {"crop_scale_min", "erasing", "no_decay_split"}:
         assert found.kind == "missing"
-    if name in ("pretrained", "layer_decay", "class_weighting", "grad_clip_norm", "freeze"):
+    extra = {"pretrained", "layer_decay", "class_weighting", "logit_adjustment", "freeze"}
+    if name in extra | {"grad_clip_norm"}:
         assert found.kind == "extra"
     if name in ("amp_dtype", "compile", "grad_accum_steps"):
         assert (found.kind, found.usual_points) == ("speed", 0.0)

@@ -642,3 +642,15 @@ def test_the_small_resnet_of_this_project_is_said_to_be_no_timm_model() -> None:
 def test_a_size_given_to_a_model_of_fixed_size_reaches_the_model() -> None:
     args = train_py(exported(replace(RECIPE, model="vit_tiny_patch16_224", image_size=64)))
     assert timm_model(args)(torch.randn(1, 3, 64, 64)).shape == (1, CLASSES)
+
+
+@pytest.mark.parametrize(("tau", "is_told"), [(0.0, False), (1.0, True), (0.25, True)])
+def test_an_adjustment_of_logits_is_said_to_be_lost_and_how_to_make_it(
+    tau: float, is_told: bool
+) -> None:
+    comments = exported(replace(RECIPE, logit_adjustment=tau)).comments
+    said = f"logit_adjustment {tau:g} is lost"
+    way = (
+        f"subtract {tau:g} * log(training images of the class / all training images) from the bias"
+    )
+    assert any(said in comment and way in comment for comment in comments) is is_told

@@ -184,6 +184,7 @@ def test_without_the_split_everything_decays() -> None:
         ({"schedule": "one_cycle"}, "no one_cycle schedule"),
         ({"layer_decay": 0.8}, "layer_decay 0.8 is lost"),
         ({"class_weighting": 0.999}, "class_weighting 0.999 is lost"),
+        ({"logit_adjustment": 1.0}, "logit_adjustment 1 is lost: the script ships outputs as"),
         ({"grad_accum_steps": 2}, "grad_accum_steps 2 is lost"),
         ({"hflip": 0.0}, "flipped with probability 0.5, not 0.0"),
         ({"crop_scale_min": 1.0}, "keep at least 0.08 of the area, not 1.0"),

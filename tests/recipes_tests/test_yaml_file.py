@@ -72,6 +72,7 @@ recipes = st.builds(
     layer_decay=st.floats(0, 1, exclude_min=True),
     mixup_alpha=st.floats(0, 1e9),
     class_weighting=st.floats(0, 1),
+    logit_adjustment=st.floats(0, 3),
     randaugment=st.none() | st.builds(RandAugment, magnitude=st.integers(0, 30)),
     amp_dtype=st.sampled_from(AMP_DTYPES),
     grad_accum_steps=st.integers(1, 64),

@@ -34,6 +34,7 @@ FULL = Recipe(
     ema_batch_norm="measured",
     dropout=0.2,
     class_weighting=0.99,
+    logit_adjustment=1.5,
     amp_dtype="bfloat16",
     grad_clip_norm=0.0,
     grad_accum_steps=2,

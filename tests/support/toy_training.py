@@ -1,5 +1,6 @@
 """Images that a toy model learns in milliseconds, and a written run directory to train from."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,16 @@ TOY = Recipe(
     ),
 )
 NUM_TRAIN, NUM_VAL, NUM_TEST = 24, 12, 12
+SIZES = ((0, 7), (1, 6), (2, 2))
+"""Classes and training images of each in `unequal_dataset`."""
+
+
+def unequal_dataset() -> Dataset:
+    """The three classes of `toy_dataset`, of which 7, 6 and 2 images are trained on."""
+    dataset = toy_dataset()
+    train = dataset.split.train
+    kept = np.sort(np.concatenate([train[dataset.labels[train] == k][:n] for k, n in SIZES]))
+    return replace(dataset, split=replace(dataset.split, train=kept))
 
 
 def toy_dataset(scale: int = 1, image_size: int = 16) -> Dataset:

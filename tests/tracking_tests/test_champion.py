@@ -25,7 +25,7 @@ from search.tracking.champion import (
 )
 from search.tracking.open_store import embedded_uri, open_store, set_environment
 from spaces.recipe import Recipe
-from tests.support.toy_training import TOY, toy_dataset
+from tests.support.toy_training import TOY, toy_dataset, unequal_dataset
 from trainable import checkpoint
 from trainable.models.saved_model import read_metadata
 from trainable.trainer import Trainer
@@ -66,7 +66,7 @@ def a_champion(model_file: Path, name: str) -> Champion:
 
 def confirmed(folder: Path, recipe: Recipe) -> Trial:
     """A confirmation run as a worker leaves it: checkpoint after the last epoch's evaluation."""
-    dataset = toy_dataset()
+    dataset = unequal_dataset()
     trainer = Trainer(recipe, dataset, dataset.split)
     for _ in range(recipe.epochs):
         trainer.train_epoch()
@@ -97,10 +97,12 @@ def test_a_run_without_weights_or_without_an_end_is_none() -> None:
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adamw_schedulefree"])
 @pytest.mark.parametrize("ema_decay", [0.0, 0.8])
+@pytest.mark.parametrize("tau", [0.0, 1.5])
 def test_the_saved_weights_score_what_the_run_was_confirmed_with(
-    optimizer: str, ema_decay: float, tmp_path: Path
+    optimizer: str, ema_decay: float, tau: float, tmp_path: Path
 ) -> None:
-    recipe = replace(TOY, optimizer=optimizer).with_strengths(ema_decay=ema_decay)
+    recipe = replace(TOY, optimizer=optimizer, logit_adjustment=tau)
+    recipe = recipe.with_strengths(ema_decay=ema_decay)
     trial = confirmed(tmp_path / "state", recipe)
     path = save_champion(tmp_path, trial, class_names=NAMES)
     model = timm.create_model(TOY.model, num_classes=3)

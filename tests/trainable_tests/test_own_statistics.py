@@ -16,7 +16,6 @@ from tests.support.toy_training import TOY, toy_dataset
 from trainable.evaluation import quick_metrics
 from trainable.measurement import EVAL_BATCH_SIZE
 from trainable.models.build import describe_model
-from trainable.models.saved_model import shipped_weights
 from trainable.trainer import Trainer
 
 DATASET = toy_dataset()
@@ -70,7 +69,7 @@ def test_the_recipes_own_average_ships_with_them_and_the_raw_weights_stay_as_the
     assert found["val.none/nll"] == expected["val.none/nll"]
     assert found["val.best.ema_batch_norm/nll"] == expected["val.best/nll"]
     model = deepcopy(run.model)
-    model.load_state_dict(shipped_weights(run.model, run.ema))
+    model.load_state_dict(run.shipped_weights())
     with torch.no_grad():
         logits = model.eval()(normalized(run, "val"))
     labels = torch.from_numpy(np.array(DATASET.labels)[DATASET.split.val])

@@ -13,14 +13,20 @@ class MeasuredWith:
 
     Attributes:
         has_own_statistics: Whether BatchNorm's statistics of a weight average are measured anew.
+        logit_adjustment: Tau, at least 0: how many times the logarithm of its share of the training
+            images is subtracted from the logit of each class.
     """
 
     has_own_statistics: bool = False
+    logit_adjustment: float = 0.0
 
     @classmethod
     def of(cls, recipe: Recipe) -> Self:
         """Return the settings of a recipe."""
-        return cls(has_own_statistics=recipe.ema_batch_norm == "measured")
+        return cls(
+            has_own_statistics=recipe.ema_batch_norm == "measured",
+            logit_adjustment=recipe.logit_adjustment,
+        )
 
     @classmethod
     def at(cls, recipe: Recipe, level: str, value: float) -> Self:

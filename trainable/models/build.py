@@ -31,6 +31,7 @@ __all__ = [
     "read_dropout",
     "require_dropout",
     "require_freezable",
+    "require_output_bias",
     "set_drop_path_rate",
 ]
 
@@ -50,6 +51,7 @@ def create_model(recipe: Recipe, *, num_classes: int) -> nn.Module:
     name = recipe.model
     found = probe(name, recipe.image_size)
     require_dropout(recipe, found.info)
+    require_output_bias(recipe, found.info)
     if name == RESNET18_CIFAR:
         if recipe.pretrained:
             require_weights(name)
@@ -84,6 +86,19 @@ def require_dropout(recipe: Recipe, info: ModelInfo) -> None:
         raise InputError(
             f"`dropout` must be 0 or null for {recipe.model}, which has no layer for it, but got "
             f"{recipe.dropout!r}."
+        )
+
+
+def require_output_bias(recipe: Recipe, info: ModelInfo) -> None:
+    """Raise if a recipe adjusts logits but the model's outputs have no bias to write that into.
+
+    Raises:
+        InputError: If the recipe does and the model has none.
+    """
+    if recipe.logit_adjustment and not info.has_output_bias:
+        raise InputError(
+            f"`logit_adjustment` must be 0 for {recipe.model}, whose outputs have no bias to write "
+            f"it into, but got {recipe.logit_adjustment!r}."
         )
 
 

@@ -15,6 +15,7 @@ from spaces.errors import InputError
 from trainable.batch_norm import tracked_norms
 from trainable.models.drop_path import StochasticDepth
 from trainable.models.dropout import DropoutWatch, Place, places_of
+from trainable.models.output_bias import output_biases
 from trainable.models.resnet_cifar import ResNet18Cifar
 
 RESNET18_CIFAR = "resnet18_cifar"
@@ -36,6 +37,7 @@ class ModelInfo:
         fixed_dropout: Largest rate of a dropout that trains along whatever a recipe says; 0 in all
             but a few architectures.
         has_batch_norm: Whether any module keeps running statistics of its inputs.
+        has_output_bias: Whether each output has a bias of its own.
         mean: Per channel, subtracted from images in ``[0, 1]``.
         std: Per channel, what they are then divided by.
         num_params: Parameters, with 1000 classes.
@@ -45,6 +47,7 @@ class ModelInfo:
     takes_dropout: bool
     fixed_dropout: float
     has_batch_norm: bool
+    has_output_bias: bool
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     num_params: int
@@ -206,5 +209,6 @@ def _info(model: nn.Module, shares: dict[str, float], **known: Any) -> ModelInfo
         depth_shares=tuple(blocks.values()),
         num_params=sum(math.prod(p.shape) for p in model.parameters()),
         has_batch_norm=bool(tracked_norms(model)),
+        has_output_bias=bool(output_biases(model, num_classes=_PROBE_CLASSES)),
         **known,
     )

@@ -16,27 +16,40 @@ from torch import Tensor, nn
 
 from spaces.recipe import Recipe
 from trainable.ema import OWN, EmaBank
+from trainable.measuring.class_prior import adjusted
 from trainable.models.architecture import architecture
 from trainable.models.build import RESNET18_CIFAR, describe_model
+from trainable.models.output_bias import output_biases
 from trainable.whole_file import commit
 
 MODEL_FILE = "model.safetensors"
 SCHEMA = "model/1"
 
 
-def shipped_weights(model: nn.Module, ema: EmaBank) -> dict[str, Tensor]:
+def shipped_weights(
+    model: nn.Module, ema: EmaBank, *, logit_adjustment: float, log_prior: Tensor
+) -> dict[str, Tensor]:
     """Return the weights that a recipe ships, by the names of the model's ``state_dict``.
+
+    An adjustment of logits is written into the biases of the outputs, so that whoever loads the
+    weights has it; the model itself, which may be trained on, stays as it is.
 
     Args:
         model: Holds the weights that its optimizer wants evaluated.
         ema: The averages of the run; its average `OWN` is shipped if it has a decay above 0.
+        logit_adjustment: Tau of the recipe.
+        log_prior: Logarithm of each class's share of the training images, ``[K]``.
     """
     with ema.averaged(OWN):
-        return {
+        weights = {
             # A copy each: tied weights would share memory, which the format refuses.
             name: tensor.detach().cpu().clone().contiguous()
             for name, tensor in model.state_dict().items()
         }
+    if logit_adjustment:
+        for name in output_biases(model, num_classes=len(log_prior)):
+            weights[name] = adjusted(weights[name], logit_adjustment, log_prior)
+    return weights
 
 
 def save_model(

@@ -186,5 +186,6 @@ def task_of(
         num_blocks=info.num_blocks,
         deepest_share=info.deepest_share,
         has_batch_norm=info.has_batch_norm,
+        has_output_bias=info.has_output_bias,
         class_sizes=class_sizes,
     )

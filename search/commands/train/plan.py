@@ -31,7 +31,12 @@ from trainable import accelerator
 from trainable.data.collecting import default_recipe
 from trainable.data.datasets import Dataset, load_dataset
 from trainable.data.splits import Split
-from trainable.models.build import describe_model, require_dropout, require_freezable
+from trainable.models.build import (
+    describe_model,
+    require_dropout,
+    require_freezable,
+    require_output_bias,
+)
 from trainable.timing import amp_dtype_of
 
 
@@ -58,7 +63,9 @@ def make_job(asked: Asked, *, name: str) -> tuple[TrainJob, Dataset]:
     num_threads = torch.get_num_threads()
     amp_dtype = amp_dtype_of(moved, pooled, device=device(), num_threads=num_threads)
     recipe = settled(replace(moved, amp_dtype=amp_dtype))
-    require_dropout(recipe, describe_model(recipe.model, image_size=recipe.image_size))
+    info = describe_model(recipe.model, image_size=recipe.image_size)
+    require_dropout(recipe, info)
+    require_output_bias(recipe, info)
     require_freezable(recipe)
     job = TrainJob(
         train_id=f"{name}-{secrets.token_hex(4)}",

@@ -18,7 +18,7 @@ from search.records.journal import Journal
 from search.records.trials import Record, Trial, TrialSpec
 from trainable import checkpoint
 from trainable.ema import OWN
-from trainable.models.saved_model import MODEL_FILE, save_model, shipped_weights
+from trainable.models.saved_model import MODEL_FILE, save_model
 from trainable.trainer import Trainer
 
 METRICS_FILE = "metrics.json"
@@ -131,7 +131,7 @@ class TrainRun:
         save_model(
             self._run_dir / MODEL_FILE,
             # Must come right after the evaluation, which leaves the measured weights in the model.
-            shipped_weights(trainer.model, trainer.ema),
+            trainer.shipped_weights(),
             recipe=self._job.recipe,
             class_names=self._job.class_names,
             metrics=measured.metrics,
