@@ -16,7 +16,7 @@ pool, so that effects differ more between the splits of a small one.
 
 import argparse
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -31,6 +31,8 @@ from search.verdict.effects import SPLIT_PRIOR, main_effect, mean_difference
 from trainable.data.splits import Split, resplit, stratified_split
 
 Floats = npt.NDArray[np.float64]
+Splits = Callable[[Split, npt.NDArray[np.int64], np.random.Generator], Iterator[Split]]
+"""Yields the split of one block after another, from a first split, the labels and a generator."""
 
 NUM_CLASSES = 10
 MEAN = float(stats.norm.ppf(0.88))
@@ -163,7 +165,17 @@ class Experiments:
     here: Mapping[str, Floats]
 
 
-def draw(condition: Condition, num: int, *, seed: int = 0) -> Experiments:
+def fresh_splits(
+    start: Split, labels: npt.NDArray[np.int64], rng: np.random.Generator
+) -> Iterator[Split]:
+    """Divide the pool afresh for each block, as the experiment does."""
+    while True:
+        yield resplit(start, labels, seed=int(rng.integers(2**31)))
+
+
+def draw(
+    condition: Condition, num: int, *, seed: int = 0, splits: Splits = fresh_splits
+) -> Experiments:
     """Draw pools, and all blocks of an experiment on each."""
     rng = np.random.default_rng([seed, condition.num_pool, condition.num_val])
     layout = [
@@ -177,9 +189,8 @@ def draw(condition: Condition, num: int, *, seed: int = 0) -> Experiments:
     top1, gaps = np.empty((2, len(levels), num))
     pools = [draw_images(condition, condition.num_pool, rng) for _ in range(num)]
     for column, images in enumerate(pools):
-        for block in range(NUM_BLOCKS):
+        for block, split in zip(range(NUM_BLOCKS), splits(start, labels, rng), strict=False):
             rows = blocks == block
-            split = resplit(start, labels, seed=int(rng.integers(2**31)))
             top1[rows, column], gaps[rows, column] = _measured(
                 condition, images, split, levels[rows], rng
             )

@@ -6,7 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from benchmarks.planted.balanced import CASES, METRICS, POOLS, Classes, confirmation, experiment
+from benchmarks.imbalance.confirmation import confirmation
+from benchmarks.imbalance.drawn import CASES, METRICS, Classes
+from benchmarks.imbalance.experiment import POOLS, experiment
 from search.records.metrics import BALANCED_TOP1, Metric
 from search.verdict.confirmation import UNSEEN, SeedResult, confirm, variance_over_images
 

@@ -6,7 +6,8 @@ import torch
 from numpy.typing import NDArray
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from benchmarks.planted.balanced import CASES, Classes, one_run
+from benchmarks.imbalance.confirmation import one_run
+from benchmarks.imbalance.drawn import CASES, Classes
 from search.records.metrics import BALANCED_TOP1, MACRO_F1, Metric
 from trainable.evaluation import class_metrics, quick_metrics
 
