@@ -68,9 +68,11 @@ def evidence(trials: Sequence[Trial]) -> FitEvidence:
 
 
 def means(trials: Sequence[Trial]) -> dict[str, float]:
-    """Average the final metrics over the runs of one recipe."""
+    """Average the final metrics over the runs of one recipe, those that all of them have."""
     finished = [t.records[-1].metrics for t in trials if t.is_full_length]
-    return {m: float(np.mean([f[m] for f in finished])) for m in (finished[0] if finished else {})}
+    # A soup is measured on the first seeds only.
+    names = [m for m in (finished[0] if finished else {}) if all(m in f for f in finished)]
+    return {m: float(np.mean([f[m] for f in finished])) for m in names}
 
 
 def on_validation(trials: Sequence[Trial], metric: Metric) -> dict[int, float]:

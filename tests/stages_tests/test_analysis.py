@@ -88,11 +88,13 @@ def confirmed_run(
     keeps_classes: bool = False,
     probe: int | None = None,
     flipped: int | None = None,
+    soups: int = 0,
 ) -> tuple[Journal, RunConfig]:
     """A diagnosis whose best wins on validation images and not on test images.
 
     A linear probe, if there is one, is wrong on every image number ``probe``. With mirror images,
-    if they are measured, the first ``flipped`` images that were wrong are right.
+    if they are measured, the first ``flipped`` images that were wrong are right. On the first
+    ``soups`` seeds a soup of two is measured, which is right where the advised recipe is.
     """
     config = a_config(tmp_path, stages=("attribute", "confirm"))
     (config.path / "predictions").mkdir(parents=True)
@@ -111,6 +113,10 @@ def confirmed_run(
         if flipped is not None and spec.with_readings:
             gained = flipped / plan.data.num_test
             final = {**final, "test_flip/top1": 0.8 + gained, "test_flip/nll": 0.3}
+        has_soup = spec.with_readings and (spec.block or 0) < soups
+        if has_soup:
+            of_soup = {"test_soup/top1": 0.8, "test_soup/nll": 0.4, "test_soup/ingredients": 2.0}
+            final = {**final, **of_soup}
         for epoch in range(1, EPOCHS + 1):
             record = Record(
                 trial_id=spec.trial_id,
@@ -130,6 +136,8 @@ def confirmed_run(
             numbers = np.arange(plan.data.num_test)
             right = np.packbits((numbers % 5 > 0) | (numbers < 5 * flipped)).tobytes()
             packed |= {"flip_correct": b64encode(right).decode(), "flip_nll": packed["nll"]}
+        if has_soup:
+            packed |= {"soup_correct": packed["correct"], "soup_nll": packed["nll"]}
         if keeps_classes:
             # Every image is of class 1, and the reference takes a fifth of them for class 0.
             label = np.ones(plan.data.num_test, "<u4")
@@ -155,6 +163,20 @@ def test_readings_are_those_of_the_advised_recipe_and_decide_nothing(tmp_path: P
     assert replace(found, confirmed=confirmed, cost=without.cost) == without
     journal.close()
     plain.close()
+
+
+def test_a_soup_of_some_seeds_is_a_reading_of_these(tmp_path: Path) -> None:
+    journal, config = confirmed_run(tmp_path, a_plan(), soups=2)
+    assert config.confirm_seeds > 2
+    found = analyse(journal, a_plan(), config)
+    assert found.verdict.confirmed is not None
+    soup = found.verdict.confirmed.readings["soup"]
+    assert (soup.seeds, soup.ingredients) == (2, 2.0)
+    assert (soup.turned_right, soup.turned_wrong) == (0.0, 0.0)
+    # What not all runs of a recipe measured has no mean over its runs.
+    assert not [name for of in found.measured.values() for name in of if "soup" in name]
+    assert found.measured["reference"]["test/top1"] == pytest.approx(0.8)
+    journal.close()
 
 
 def test_where_no_dial_turned_the_reference_is_the_advised_recipe(tmp_path: Path) -> None:
