@@ -71,3 +71,19 @@ def test_one_half_of_a_screening_design_says_that_its_effects_are_mixed() -> Non
 def test_a_screening_design_refuses_what_it_has_no_room_for(number: int) -> None:
     with pytest.raises(ValueError, match="8 to 19 different factors"):
         screening_cells(names(number), block=0)
+
+
+@pytest.mark.parametrize("number", [8, 11, 12, 15, 19])
+def test_a_screening_design_says_that_joint_effects_of_three_are_mixed_with_others(
+    number: int,
+) -> None:
+    layout = Layout(names=names(number))
+    levels = columns(layout.rounds(2))
+    mixed = max(
+        abs(levels[:, other] @ (levels[:, i] * levels[:, j] * levels[:, k])) / len(levels)
+        for i, j, k in combinations(range(number), 3)
+        for other in set(range(number)) - {i, j, k}
+    )
+    assert 0.3 < mixed <= 1.0
+    assert any("where one effect is huge" in line for line in layout.limits(2))
+    assert not any("where one effect is huge" in line for line in Layout(names=names(4)).limits(2))

@@ -93,6 +93,12 @@ class Layout:
                 f"The effect of {_listed(mixed)} is mixed with joint effects of other pairs: it "
                 "holds if factors add up."
             )
+        if self.is_screening:
+            said.append(
+                "What three factors do together is mixed into the effects of others, in part or "
+                "whole: where one effect is huge, give both files its better value and compare the "
+                "rest."
+            )
         is_open = self.clears and rounds > 1 and self.cleared is None
         if self.clears and rounds > 1:
             said.append(self._cleared_words())
