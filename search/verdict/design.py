@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import combinations, islice
+from itertools import combinations, count, islice
 
 from spaces.strengths.registry import STRENGTHS, WITHIN_RUN, strength
 from spaces.task import Task
@@ -128,15 +128,16 @@ def cells(
     9 to 16      32              ``a b c d e`` and then the products of three, ``abcde``
     ===========  ==============  =====================================================
 
-    From block to block the generated columns change sign (a fold-over on those factors), each odd
-    block with the signs opposite to the even one before. Four factors are therefore laid out as
-    ``I = +ABCD`` in even blocks and ``I = -ABCD`` in odd ones: two blocks hold all 16 cells, and
-    only the four-way interaction is confounded with blocks.
+    From block to block generated columns change sign (a fold-over), so that further blocks bring
+    cells that were not there. Blocks come in pairs: the odd one turns the same columns of the even
+    one before it, by default all. Four factors are therefore laid out as ``I = +ABCD`` in even
+    blocks and ``I = -ABCD`` in odd ones: two blocks hold all 16 cells, and only the four-way
+    interaction is confounded with blocks.
 
-    Two blocks of six or seven factors leave some joint effects of three factors mixed with the
-    main effect of a fourth. Which ones, the signs of the second block decide: with ``clear`` none
-    of them has to do with that factor (a fold-over on one factor; Box, Hunter & Hunter 2005,
-    *Statistics for Experimenters*, section 6.10).
+    A pair of blocks of six or seven factors leaves some joint effects of three factors mixed with
+    the main effect of a fourth. Which ones, the turned columns decide: with ``clear`` none of them
+    has to do with that factor (a fold-over on one factor; Box, Hunter & Hunter 2005, *Statistics
+    for Experimenters*, section 6.10).
 
     Without names the block is one run without levels: enough to compare averages within a run.
 
@@ -144,7 +145,7 @@ def cells(
         names: The trajectory factors.
         block: Number of the block.
         clear: Factor of which all joint effects with two others are to be clear of main effects
-            after the second block; None as with the first of ``names``.
+            after each pair of blocks; None as with the first of ``names``.
 
     Raises:
         ValueError: If there are more than `MAX_FACTORS` names, a name twice, ``block < 0``, or
@@ -162,9 +163,8 @@ def cells(
         return ({},)
     words = _generators(len(names))
     num_generated = sum(len(word) > 1 for word in words)
-    signs = _signs(num_generated, block)
-    if block == 1 and clear is not None:
-        signs = _clearing_signs(words, names.index(clear))
+    turned = 2**num_generated - 1 if clear is None else _clearing(words, names.index(clear))
+    signs = _signs(num_generated, block, turned)
     signed = words[: len(words) - num_generated] + [
         sign + word for sign, word in zip(signs, words[len(words) - num_generated :], strict=True)
     ]
@@ -194,16 +194,23 @@ def _generators(num_factors: int) -> list[str]:
     return list(islice(odd, num_factors))
 
 
-def _signs(num_generated: int, block: int) -> list[str]:
-    # Pairs of opposite patterns; the first pattern is all plus.
-    pattern = (block // 2) % 2 ** max(num_generated - 1, 0)
+def _signs(num_generated: int, block: int, turned: int) -> list[str]:
+    """Signs of the generated columns of a block; ``turned`` are those of a pair, as bits."""
+    # Every pattern once, in pairs that differ by what is turned; the first pattern is all plus.
+    pairs = 2 ** max(num_generated - 1, 0)
+    firsts = (pattern for pattern in count() if pattern <= pattern ^ turned)
+    pattern = next(islice(firsts, block // 2 % pairs, None))
     if block % 2:
-        pattern = ~pattern
+        pattern ^= turned
     return ["-" if pattern >> i & 1 else "+" for i in range(num_generated)]
 
 
-def _clearing_signs(words: list[str], factor: int) -> list[str]:
-    """Choose the second block's signs after which no defining word of four has ``factor`` in it."""
+def _clearing(words: list[str], factor: int) -> int:
+    """Choose the columns to turn after which no defining word of four has ``factor`` in it.
+
+    Returns:
+        The generated columns that the second block of a pair turns, as bits.
+    """
     generated = [at for at, word in enumerate(words) if len(word) > 1]
     # A defining word is a set of factors of which the product of levels is the same in all runs of
     # a block. It stays so over both blocks if the second turns an even number of its generators.
@@ -224,7 +231,7 @@ def _clearing_signs(words: list[str], factor: int) -> list[str]:
 
     patterns = [c for size in range(len(generated) + 1) for c in combinations(generated, size)]
     turned = min(reversed(patterns), key=harm)
-    return ["-" if at in turned else "+" for at in generated]
+    return sum(1 << bit for bit, at in enumerate(generated) if at in turned)
 
 
 def _pair(

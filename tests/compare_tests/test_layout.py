@@ -87,3 +87,28 @@ def test_a_screening_design_says_that_joint_effects_of_three_are_mixed_with_othe
     assert 0.3 < mixed <= 1.0
     assert any("where one effect is huge" in line for line in layout.limits(2))
     assert not any("where one effect is huge" in line for line in Layout(names=names(4)).limits(2))
+
+
+@pytest.mark.parametrize("number", [5, 6, 7])
+def test_a_fraction_dealt_to_two_seeds_is_the_same_runs_with_clear_effects_in_each(
+    number: int,
+) -> None:
+    dealt, whole = Layout(names=names(number)), Layout(names=names(number), two_seeds=False)
+    for at in range(4):
+        halves = [columns(dealt.block(2 * at + half)) for half in (0, 1)]
+        assert sorted(map(tuple, np.vstack(halves))) == sorted(map(tuple, columns(whole.block(at))))
+        for levels in halves:
+            assert (levels.T @ levels == 8 * np.eye(number)).all()
+            assert not levels.sum(axis=0).any()
+
+
+@pytest.mark.parametrize("cleared", [None, "f0", "f3", "f6"])
+def test_pairs_are_clear_of_main_effects_and_of_seeds_over_a_dealt_fraction(
+    cleared: str | None,
+) -> None:
+    layout = Layout(names=names(7), cleared=cleared)
+    blocks = [columns(layout.block(block)) for block in range(4)]
+    levels = np.vstack(blocks)
+    for i, j in combinations(range(7), 2):
+        product = levels[:, i] * levels[:, j]
+        assert not (levels.T @ product).any()

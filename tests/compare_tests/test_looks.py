@@ -1,10 +1,12 @@
 """Looks and stopping rule of experiments of any size, against slow twins written out here."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from benchmarks.efficiency.dealt_seeds import simulate
 from search.commands.compare.answer.judging import rounds_of as rounds_of_layout
 from search.commands.compare.asked.layout import Layout
 from search.records.metrics import TOP1
@@ -40,7 +42,10 @@ def test_a_comparison_of_a_script_has_the_rounds_of_a_search(
     names = tuple(f"f{i}" for i in range(num_factors))
     of_search = rounds_of(Factors(trajectory=names, unchanged=()))
     assert of_search == Rounds(names=names, blocks=blocks, runs=runs)
-    assert rounds_of_layout(Layout(names=names)) == of_search
+    one_seed = Layout(names=names, two_seeds=False)
+    assert rounds_of_layout(one_seed) == of_search
+    dealt = rounds_of_layout(Layout(names=names))
+    assert dealt == replace(of_search, blocks=2 if num_factors > 4 else blocks)
 
 
 @pytest.mark.parametrize(("num_factors", "num_blocks"), [(1, 15), (2, 6), (4, 3), (5, 2)])
@@ -107,3 +112,11 @@ def test_a_plan_that_is_used_up_ends_and_a_top_up_does_not() -> None:
     assert is_enough(runs, rounds, SCHEDULE, still_open=["a"], num_unturned=4)
     topped_up = Schedule(first=2, plans=(4, 6))
     assert not is_enough(runs, rounds, topped_up, still_open=["d"], num_unturned=4)
+
+
+@pytest.mark.parametrize("spread", [0.0, 1.0])
+def test_intervals_cover_where_effects_differ_between_seeds(spread: float) -> None:
+    """700 intervals each: 95 % are promised, and 93 % would be three standard errors below it."""
+    found = simulate(two_seeds=True, spread=spread, draws=100)
+    assert found.covered > 0.93
+    assert found.false < 0.12

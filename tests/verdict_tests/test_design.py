@@ -124,11 +124,11 @@ def test_the_first_block_holds_all_reference_and_all_best(num_factors: int, runs
     assert (1,) * num_factors in first
 
 
-def two_blocks(num_factors: int, clear: int) -> np.ndarray:
+def cleared_blocks(num_factors: int, clear: int, num_blocks: int = 2) -> np.ndarray:
     names = tuple(f"f{i}" for i in range(num_factors))
     rows = [
         list(cell.values())
-        for block in (0, 1)
+        for block in range(num_blocks)
         for cell in cells(names, block=block, clear=names[clear])
     ]
     return np.array(rows)
@@ -137,11 +137,12 @@ def two_blocks(num_factors: int, clear: int) -> np.ndarray:
 CLEARED = [(number, clear) for number in (5, 6, 7, 8) for clear in range(number)]
 
 
+@pytest.mark.parametrize("num_blocks", [2, 4, 6])
 @pytest.mark.parametrize(("num_factors", "clear"), CLEARED)
 def test_no_joint_effect_of_three_with_the_cleared_factor_passes_for_a_fourth(
-    num_factors: int, clear: int
+    num_factors: int, clear: int, num_blocks: int
 ) -> None:
-    levels = two_blocks(num_factors, clear)
+    levels = cleared_blocks(num_factors, clear, num_blocks)
     for i, j in itertools.combinations(set(range(num_factors)) - {clear}, 2):
         joint = levels[:, clear] * levels[:, i] * levels[:, j]
         for other in set(range(num_factors)) - {clear, i, j}:
@@ -150,7 +151,7 @@ def test_no_joint_effect_of_three_with_the_cleared_factor_passes_for_a_fourth(
 
 @pytest.mark.parametrize(("num_factors", "clear"), CLEARED)
 def test_clearing_a_factor_keeps_what_the_design_promises(num_factors: int, clear: int) -> None:
-    levels = two_blocks(num_factors, clear)
+    levels = cleared_blocks(num_factors, clear)
     assert not levels.sum(axis=0).any()
     assert (levels.T @ levels == len(levels) * np.eye(num_factors)).all()
     for i, j in itertools.combinations(range(num_factors), 2):
@@ -159,10 +160,19 @@ def test_clearing_a_factor_keeps_what_the_design_promises(num_factors: int, clea
     assert (levels[: len(first)] == first).all()
 
 
+@pytest.mark.parametrize(("num_factors", "clear"), CLEARED)
+def test_with_a_cleared_factor_blocks_still_bring_every_cell_before_they_repeat(
+    num_factors: int, clear: int
+) -> None:
+    whole = 2 ** (num_factors - 4)
+    rows = [tuple(row) for row in cleared_blocks(num_factors, clear, whole)]
+    assert len(rows) == len(set(rows)) == 2**num_factors
+
+
 @pytest.mark.parametrize("num_factors", [6, 7])
 def test_without_a_choice_the_first_factor_is_the_cleared_one(num_factors: int) -> None:
     """Runs that were made before there was a choice are gone on with as they are."""
-    assert (two_blocks(num_factors, 0) == matrix(num_factors, range(2))).all()
+    assert (cleared_blocks(num_factors, 0, 8) == matrix(num_factors, range(8))).all()
 
 
 def test_a_factor_that_is_none_or_one_of_too_many_is_not_cleared() -> None:

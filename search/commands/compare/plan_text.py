@@ -62,13 +62,17 @@ def plan_lines(request: Request, *, every_run: bool) -> list[str]:
 def _commands(request: Request) -> list[str]:
     layout = request.layout
     lines = []
-    for cell in experiment_cells(request, layout, request.min_blocks):
+    rounds = 1 if layout.clears else request.min_blocks
+    for cell in experiment_cells(request, layout, rounds):
         run = script_run(request, cell, request.path / "runs" / cell.run_id)
         signs = " ".join(
             f"{name}{'+' if level == BEST else '-'}" for name, level in cell.levels.items()
         )
         lines.append(f"{cell.run_id} block {cell.block} [{signs}]")
         lines.append(f"  {shlex.join(run.command)}")
+    if layout.clears:
+        further = len(layout.rounds(request.min_blocks)) - len(layout.rounds(1))
+        lines.append(f"{further} more runs are laid out once these have ended.")
     lines.append("(+ is the best's value, - is yours)")
     return lines
 

@@ -60,7 +60,7 @@ class RunLog:
         outcomes: How runs ended, by id: the last attempt of each.
         attempts: Attempts that ended, by id.
         seconds: Wall-clock that was worked on it.
-        cleared: Factor by which the second block was laid out (`Layout.cleared`), if it was.
+        cleared: Factor by which the second round was laid out (`Layout.cleared`), if it was.
 
     Raises:
         InputError: If the file holds what no comparison wrote.
@@ -126,7 +126,7 @@ class RunLog:
         self._write({"event": "worked", "seconds": seconds})
 
     def lay_out(self, cleared: str) -> None:
-        """Note the factor by which the second block is laid out, before any of its runs begins."""
+        """Note the factor by which the second round is laid out, before any of its runs begins."""
         self._write({"event": "laid out", "cleared": cleared})
 
     def _write(self, event: dict[str, Any]) -> None:
@@ -160,7 +160,7 @@ class RunLog:
             self.seconds += seconds
         elif kind == "laid out":
             if not isinstance(event.get("cleared"), str) or self.cleared is not None:
-                raise InputError(f"{where} must lay out the second block once, by a factor's name.")
+                raise InputError(f"{where} must lay out the second round once, by a factor's name.")
             self.cleared = event["cleared"]
         else:
             raise InputError(f"{where} is no event of a comparison.")

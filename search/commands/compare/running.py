@@ -68,7 +68,7 @@ def run_all(
 def next_runs(
     request: Request, layout: Layout, run_log: RunLog, judge: Callable[[], Finding]
 ) -> list[Cell]:
-    """All runs that may be made now; lays out the second block where it is time to."""
+    """All runs that may be made now; lays out the second round where it is time to."""
     if awaits_layout(request, layout, run_log):
         run_log.lay_out(largest_effect(request, layout, run_log))
     return next_cells(request, layout, run_log, judge)

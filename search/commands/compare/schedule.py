@@ -8,8 +8,10 @@ from search.commands.compare.answer.finding import Finding
 from search.commands.compare.asked.factors import at_levels
 from search.commands.compare.asked.layout import Layout, ends
 from search.commands.compare.asked.request import CONFIRM_SEEDS_FROM, Request
+from search.commands.compare.run_log import FILE as LOG
 from search.commands.compare.run_log import Cell, RunLog
 from search.commands.compare.script import ScriptRun
+from spaces.errors import InputError
 
 
 def experiment_cells(request: Request, layout: Layout, rounds: int) -> list[Cell]:
@@ -32,20 +34,25 @@ def experiment_cells(request: Request, layout: Layout, rounds: int) -> list[Cell
 
 
 def laid_out(layout: Layout, log: RunLog) -> Layout:
-    """The design as far as it is known: the second block rests on what the first has shown.
+    """The design as far as it is known: the second round rests on what the first has shown.
 
-    A comparison that an earlier version began has its second block as with the first factor.
+    A comparison that an earlier version began has its second round as with the first factor.
+
+    Raises:
+        InputError: If the log names what is no factor.
     """
     if not layout.clears:
         return layout
-    has_second = any(cell.block > 0 for cell in log.of_stage("attribute"))
+    if log.cleared is not None and log.cleared not in layout.names:
+        raise InputError(f"{LOG} lays out the second round by {log.cleared!r}, which is no factor.")
+    has_second = any(cell.block >= layout.blocks_per_round for cell in log.of_stage("attribute"))
     return replace(layout, cleared=log.cleared or (layout.names[0] if has_second else None))
 
 
 def awaits_layout(request: Request, layout: Layout, log: RunLog) -> bool:
-    """Whether the first block has ended, and the second must now be laid out by it."""
+    """Whether the first round has ended, and the second must now be laid out by it."""
     layout = laid_out(layout, log)
-    if not layout.clears or layout.cleared is not None or request.rounds < 2:
+    if not layout.clears or layout.cleared is not None:
         return False
     return all(log.is_over(cell.run_id) for cell in experiment_cells(request, layout, 1))
 
@@ -76,7 +83,7 @@ def next_cells(
 ) -> list[Cell]:
     """All runs of the comparison that may be made now and have not ended; empty when it is over.
 
-    Where the second block waits for the first to end, only the first may be made.
+    Where the second round waits for the first to end, only the first may be made.
 
     Args:
         request: What was asked.
@@ -97,9 +104,13 @@ def next_cells(
             break
         rounds, cells = rounds + 1, following
     # Reference and best come first: where they agree or both fail, something is wrong.
+    first = {
+        next((cell.run_id for cell in cells if cell.levels == levels), "")
+        for levels in ends(layout)
+    }
     return sorted(
         (cell for cell in cells if not log.is_over(cell.run_id)),
-        key=lambda cell: cell.block > 0 or cell.levels not in ends(layout),
+        key=lambda cell: cell.run_id not in first,
     )
 
 

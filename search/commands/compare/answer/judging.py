@@ -9,6 +9,7 @@ outcome of their own.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from search.commands.compare.answer.finding import Factored, Finding, Joint
 from search.commands.compare.answer.margin import metric_for
@@ -91,14 +92,17 @@ def find(
 def largest_effect(request: Request, layout: Layout, log: RunLog) -> str:
     """Name the factor with the largest effect in the runs that have ended, by the first metric.
 
-    It is the first factor where no effect is known, for too few runs have left a result.
+    One is passed over if, laid out by it, the runs that requirements leave would not tell all
+    factors apart. It is the first factor where no effect is known, for too few runs have a result.
     """
     measure = request.measures[0]
     cells = [cell for cell in log.of_stage("attribute") if log.is_over(cell.run_id)]
     metric = metric_for(measure, log, request.margin)
     effects = _effects([run_of(cell, log, measure) for cell in cells], layout.names, metric)
     known = {name: abs(effect.mean) for name, effect in effects.items() if effect.is_estimable}
-    return max(known, key=lambda name: known[name], default=layout.names[0])
+    ranked = sorted(known, key=lambda name: -known[name])
+    can_be = (name for name in ranked if replace(layout, cleared=name).untold is None)
+    return next(can_be, layout.names[0])
 
 
 def rounds_of(layout: Layout) -> Rounds:

@@ -58,6 +58,7 @@ class Request:
         working_dir: Where the command is called.
         ray_address: A running cluster, or None for this machine.
         tracking_uri: MLflow server or store, or None for the embedded one.
+        two_seeds: As `search.commands.compare.asked.layout.Layout` has it.
         home: Directory that the comparison was begun in, which its command may be run in again.
     """
 
@@ -88,6 +89,7 @@ class Request:
     time_limit_s: float | None = None
     ray_address: str | None = None
     tracking_uri: str | None = None
+    two_seeds: bool = True
     home: Home | None = None
 
     def __post_init__(self) -> None:
@@ -156,7 +158,7 @@ class Request:
     @property
     def layout(self) -> Layout:
         """The design."""
-        return layout_of(self.factors, self.requirements)
+        return layout_of(self.factors, self.requirements, two_seeds=self.two_seeds)
 
     @property
     def rounds(self) -> int:
@@ -205,7 +207,8 @@ class Request:
                 the wrong type or impossible.
         """
         where = str(path / "compare.json")
-        made = build(cls, data, where=where)
+        # Versions that did not say so gave all runs of a fraction one seed.
+        made = build(cls, {"two_seeds": False, **data}, where=where)
         if made.home is None or not made.home.is_at(path):
             raise InputError(
                 f"{path} was not begun here, and going on would run the command in its "
