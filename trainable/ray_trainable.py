@@ -1,6 +1,7 @@
 """The recipe as a Ray Tune trainable: one step is one epoch, one actor serves many trials."""
 
 import base64
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,12 +22,16 @@ from trainable.data.decode_budget import BUDGET
 from trainable.data.device_images import DeviceImages
 from trainable.evaluation import WORST
 from trainable.gpu_memory import PARTS, free_cache, in_smaller_parts
+from trainable.measurement import Measured
 from trainable.measuring.image_results import ImageResults
 from trainable.on_test.lent_weights import write_weights
+from trainable.on_test.results import OnTest
 from trainable.precision import Diverged
 from trainable.readback import require_arrived
 from trainable.run_spec import RunSpec
 from trainable.trainer import Trainer
+
+log = logging.getLogger(__name__)
 
 
 class RecipeTrainable(tune.Trainable):
@@ -59,6 +64,23 @@ class RecipeTrainable(tune.Trainable):
         self._checkpoint_every_s = checkpoint_every_s
         self._start(config)
 
+    def _soup(self, measured: Measured) -> OnTest | None:
+        """Measure the soup; without one if that fails, for it decides nothing and costs no run."""
+        if self._spec.soup is None:
+            return None
+        try:
+            return self._trainer.soup_on_test(measured, self._spec.soup)
+        except (OSError, torch.OutOfMemoryError) as error:
+            log.warning("no average of weights: %s", error)
+            return None
+
+    def _lend(self, location: str) -> None:
+        """Write the final weights for a soup, which is not made if that fails."""
+        try:
+            write_weights(location, self._trainer.shipped_weights())
+        except OSError as error:
+            log.warning("no weights for an average: %s", error)
+
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Build the trainer for the next trial; the process and the images stay."""
         self._start(new_config)
@@ -90,12 +112,12 @@ class RecipeTrainable(tune.Trainable):
                         frozen = self._trainer.frozen_on_test()
                         metrics |= frozen.metrics
                         by_image |= _packed_by_name(frozen.images)
-                    if spec.soup and (soup := self._trainer.soup_on_test(measured, spec.soup)):
+                    if soup := self._soup(measured):
                         metrics |= soup.metrics
                         by_image |= _packed_by_name(soup.images)
             if epoch == spec.recipe.epochs and spec.weights_to:
                 # Before the report, so that whoever knows of its end finds them.
-                write_weights(spec.weights_to, self._trainer.shipped_weights())
+                self._lend(spec.weights_to)
         except Diverged as error:
             for part in ("val", "clean_train"):
                 metrics |= {f"{part}/{key}": worst for key, worst in WORST.items()}

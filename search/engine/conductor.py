@@ -92,6 +92,11 @@ class Conductor:
         known = {name: self._journal.trials.get(name) for name in trial_ids}
         return {name: trial for name, trial in known.items() if trial and trial.is_full_length}
 
+    def has_diverged(self, trial_id: str) -> bool:
+        """Whether a trial is over because its training diverged."""
+        trial = self._journal.trials.get(trial_id)
+        return trial is not None and trial.status == "diverged"
+
     def next_trial(self) -> Trial | Wait:
         """Return the next trial to start, with its records if restarted, or why there is none."""
         while True:

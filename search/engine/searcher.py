@@ -83,10 +83,14 @@ class ConductedSearcher(NotPickled, Searcher):
         return config_of(answer, checkpoint=checkpoint, weights_to=to, soup=self._soup(spec))
 
     def _soup(self, spec: TrialSpec) -> Soup | None:
-        """Say where the weights lie that a trial averages; a diverged trial has none."""
+        """Say where the weights lie that a trial averages; a diverged trial has none.
+
+        None if another trial has none, for a soup without it would be that of other recipes.
+        """
         metric = METRICS[spec.soup_metric]
         found = self._conductor.full_length(spec.soup_of)
-        if not found:
+        others = [name for name in spec.soup_of if name not in found]
+        if not found or not all(map(self._conductor.has_diverged, others)):
             return None
         return Soup(
             locations={name: lent_weights(self._storage, name) for name in found},
@@ -135,7 +139,7 @@ class CheckpointNotes(NotPickled, tune.Callback):
         """Free the memory of an ended trial and delete its checkpoints, which would fill a disk."""
         forget_results(trial)
         for name in self._conductor.trial(trial_id_of(trial)).spec.soup_of:
-            delete_file(lent_weights(self._storage, name))
+            self._delete_lent(name)
         if self._conductor.trial(trial_id_of(trial)).spec.keep_weights:
             return
         self._delete_earlier(trial)
@@ -146,6 +150,12 @@ class CheckpointNotes(NotPickled, tune.Callback):
         """Do the same where a trial is over because its worker was ended on purpose."""
         if self._conductor.trial(trial_id_of(trial)).status == "stopped":
             self.on_trial_complete(iteration, trials, trial)
+
+    def _delete_lent(self, name: str) -> None:
+        try:
+            delete_file(lent_weights(self._storage, name))
+        except OSError as error:  # The end of the search deletes the whole folder.
+            log.warning("the weights of %s were not deleted: %s", name, error)
 
     def _delete_earlier(self, trial: Any) -> None:
         """Delete a trial's checkpoints of an earlier session once a newer one exists."""

@@ -43,7 +43,9 @@ class Needs:
     @property
     def trial(self) -> int:
         """Memory of one trial with its process."""
-        return WORKER_BYTES + self.training
+        # Beside what training needs, an average of weights takes five sets of them: the run's own,
+        # the mean, the next one with it, what is added, and a model; a checkpoint has two or more.
+        return WORKER_BYTES + self.training + (5 * self.state // 2 if self.makes_soup else 0)
 
     @property
     def memory(self) -> int:
@@ -58,11 +60,11 @@ class Needs:
     @property
     def disk(self) -> int:
         """Disk of the checkpoints, at most."""
-        # Weights alone are half of a checkpoint at most, which has the optimizer's state too; those
-        # of a seed go once they are averaged, while workers train the next.
+        # Weights alone are a checkpoint at most, which has the optimizer's state too; those of a
+        # seed go once they are averaged, while workers train the next.
         lent = min(MOST_LENT, LENT_RUNS + self.num_workers) if self.makes_soup else 0
         # A new checkpoint is complete before the old one goes.
-        return self.kept + 2 * self.num_workers * self.state + lent * self.state // 2
+        return self.kept + 2 * self.num_workers * self.state + lent * self.state
 
 
 def needs_of(

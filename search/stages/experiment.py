@@ -176,7 +176,9 @@ def with_soups(
     def soup_of(spec: TrialSpec) -> tuple[str, ...]:
         if not spec.with_readings or spec.trial_id in begun:
             return spec.soup_of
-        return tuple(o.trial_id for o in specs if o.block == spec.block and o.lends_weights)
+        others = [other for other in specs if other.block == spec.block and other is not spec]
+        # All or none: a run that an earlier version began lends nothing.
+        return tuple(o.trial_id for o in others) if all(o.lends_weights for o in others) else ()
 
     return [
         replace(spec, soup_of=found, soup_metric=metric.name) if (found := soup_of(spec)) else spec

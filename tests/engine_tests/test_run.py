@@ -1,6 +1,7 @@
 """What the adapters between Ray Tune and the conductor make of Tune's calls."""
 
 import copy
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -110,10 +111,11 @@ def test_the_checkpoints_of_a_trial_that_is_over_go_unless_it_keeps_its_weights(
     assert deleted == ([] if keeps else ["here"])
 
 
-def test_a_trial_is_told_of_the_weights_of_those_that_reached_their_end(tmp_path: Path) -> None:
+def spec_of_a_cook(directory: Path, statuses: Sequence[str]) -> RunSpec:
+    """What a trial is told that averages its weights with those of trials that ended so."""
     recipe = Recipe(epochs=1)
-    journal = Journal(tmp_path)
-    for number, status in enumerate(("finished", "diverged", "finished")):
+    journal = Journal(directory)
+    for number, status in enumerate(statuses):
         lender = TrialSpec(
             stage="confirm", number=number, role="off", recipe=recipe, lends_weights=True
         )
@@ -137,6 +139,11 @@ def test_a_trial_is_told_of_the_weights_of_those_that_reached_their_end(tmp_path
     searcher = ConductedSearcher(conductor, lambda: 1, storage="s3://bucket/ray?region=x")
     spec = RunSpec.from_dict(searcher.suggest("first")["spec"])
     journal.close()
+    return spec
+
+
+def test_a_trial_is_told_of_the_weights_of_those_that_reached_their_end(tmp_path: Path) -> None:
+    spec = spec_of_a_cook(tmp_path, ("finished", "diverged", "finished"))
     assert spec.soup == Soup(
         locations={
             name: f"s3://bucket/ray/weights/{name}.safetensors?region=x"
@@ -147,6 +154,38 @@ def test_a_trial_is_told_of_the_weights_of_those_that_reached_their_end(tmp_path
         sign=-1.0,
     )
     assert spec.weights_to is None
+
+
+@pytest.mark.parametrize("other", ["failed", "stopped"])
+def test_there_is_no_soup_where_a_trial_that_did_not_diverge_has_no_weights(
+    tmp_path: Path, other: str
+) -> None:
+    """Averages without it would be of other recipes than those of other seeds."""
+    assert spec_of_a_cook(tmp_path, ("finished", other, "finished")).soup is None
+
+
+def test_weights_that_cannot_be_deleted_end_no_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(_: str) -> None:
+        raise OSError("the bucket is away")
+
+    monkeypatch.setattr("search.engine.searcher.delete_file", refused)
+    journal = Journal(tmp_path)
+    cook = TrialSpec(
+        stage="confirm",
+        number=1,
+        role="advised",
+        recipe=Recipe(epochs=1),
+        soup_of=("confirm-0000",),
+    )
+    journal.start(cook)
+    notes = CheckpointNotes(Conductor(journal, []), str(tmp_path))
+    config = config_of(Trial(spec=cook), checkpoint=None)
+    trial = SimpleNamespace(config=config, checkpoint=None, run_metadata=nothing_saved())
+    notes.on_trial_complete(0, [], trial)
+    journal.close()
+    assert "the bucket is away" in caplog.text
 
 
 def test_weights_that_were_lent_go_once_they_are_averaged_and_no_others(tmp_path: Path) -> None:

@@ -336,7 +336,8 @@ def test_a_run_that_was_begun_keeps_the_soup_it_was_begun_with(tmp_path: Path) -
             journal.start(spec)
             journal.end(spec.trial_id, "finished")
     journal.close()
-    # The advised recipe of before lends no weights, and the new one averages what the others lent.
+    # The advised recipe of before lends no weights. What the others lent is gone by now, so that a
+    # run that was topped up has a soup of its first advised recipe only.
     specs = {t.spec.trial_id: t.spec for t in journal.of_stage("confirm")}
     cooks = [spec for spec in specs.values() if spec.soup_of]
     assert [spec.recipe.strengths.label_smoothing for spec in cooks] == [0.03] * 2 + [0.05] * 2

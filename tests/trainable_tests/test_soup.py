@@ -19,7 +19,7 @@ from trainable.data.datasets import Dataset
 from trainable.evaluation import quick_metrics
 from trainable.measurement import Measured, Measurement
 from trainable.models import build
-from trainable.on_test.lent_weights import read_weights, write_weights
+from trainable.on_test.lent_weights import are_there, read_weights, write_weights
 from trainable.on_test.soup import greedy_soup
 from trainable.run_spec import RunSpec, Soup
 from trainable.trainer import Trainer
@@ -253,18 +253,30 @@ def test_a_worker_lends_its_weights_before_it_reports_and_another_averages_them(
         assert with_soup["metrics"][name] == without["metrics"][name]
     again = ended(a_trial(2, PRETRAINED, soup=soup))
     assert again["by_image"] == with_soup["by_image"]
-    # Where weights are gone there is no soup of the others.
-    Path(locations["confirm-0000"]).unlink()
-    assert not [
-        name for name in ended(a_trial(2, PRETRAINED, soup=soup))["metrics"] if "soup" in name
-    ]
+    # Where weights are gone or not whole there is no soup of the others, and all else is as ever.
+    lent = Path(locations["confirm-0000"])
+    for broken in (lent.read_bytes()[:100], None):
+        lent.unlink()
+        if broken is not None:
+            lent.write_bytes(broken)
+        found = ended(a_trial(2, PRETRAINED, soup=soup))
+        assert not [name for name in found["metrics"] if "soup" in name]
+        assert found["metrics"]["test/nll"] == without["metrics"]["test/nll"]
+
+
+def test_a_worker_that_cannot_write_its_weights_reports_its_results_all_the_same(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "weights").write_text("a file where the folder should be")
+    place = str(tmp_path / "weights" / "confirm-0000.safetensors")
+    assert "test/top1" in ended(a_trial(0, PRETRAINED, weights_to=place))["metrics"]
 
 
 def test_a_crash_while_weights_are_written_leaves_the_old_file_or_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = str(tmp_path / "weights" / "confirm-0000.safetensors")
-    assert read_weights(place) is None
+    assert not are_there([place])
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
@@ -273,8 +285,8 @@ def test_a_crash_while_weights_are_written_leaves_the_old_file_or_none(
         patched.setattr("trainable.on_test.lent_weights.commit", killed)
         with pytest.raises(KeyboardInterrupt):
             write_weights(place, of(1.0))
-    assert read_weights(place) is None
+    assert not are_there([place])
     write_weights(place, of(2.0))
+    assert are_there([place])
     found = read_weights(place)
-    assert found is not None
     torch.testing.assert_close(found["w"], torch.full((3,), 2.0))

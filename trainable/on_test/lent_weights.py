@@ -3,9 +3,11 @@
 Every node of a cluster reaches the storage that they lie in.
 """
 
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from pyarrow.fs import FileSystem, FileType, LocalFileSystem
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -30,10 +32,23 @@ def write_weights(location: str, weights: dict[str, Tensor]) -> None:
         filesystem.move(partial, path)
 
 
-def read_weights(location: str) -> dict[str, Tensor] | None:
-    """Read the weights of `write_weights` onto the CPU; None if they are not there."""
+def are_there(locations: Iterable[str]) -> bool:
+    """Whether the weights of `write_weights` are in each of these places."""
+    found = (FileSystem.from_uri(location) for location in locations)
+    return all(
+        filesystem.get_file_info(path).type != FileType.NotFound for filesystem, path in found
+    )
+
+
+def read_weights(location: str) -> dict[str, Tensor]:
+    """Read the weights of `write_weights` onto the CPU.
+
+    Raises:
+        OSError: If they cannot be read, or the file is not whole.
+    """
     filesystem, path = FileSystem.from_uri(location)
-    if filesystem.get_file_info(path).type == FileType.NotFound:
-        return None
     with filesystem.open_input_stream(path) as file:
-        return load(file.read())
+        try:
+            return load(file.read())
+        except SafetensorError as error:
+            raise OSError(f"{location} holds no weights: {error}") from error

@@ -18,7 +18,7 @@ from trainable.evaluation import quick_metrics
 from trainable.measurement import Measured, Measurement
 from trainable.models.build import create_model
 from trainable.models.freezing import freeze
-from trainable.on_test.lent_weights import read_weights
+from trainable.on_test.lent_weights import are_there, read_weights
 from trainable.on_test.results import OnTest, judged
 from trainable.run_spec import Soup
 from trainable.speed.convolutions import use_fast_kernels
@@ -91,10 +91,12 @@ def soup_on_test(
     Returns:
         None if the weights of a run are gone, as after a crash, for a soup without it would be
         another one; or if the soup has no finite result.
+
+    Raises:
+        OSError: If weights that are there cannot be read.
+        torch.OutOfMemoryError: If a second model does not fit into the GPU's memory.
     """
-    lent = {name: read_weights(location) for name, location in soup.locations.items()}
-    found = {name: weights for name, weights in lent.items() if weights is not None}
-    if len(found) < len(lent):
+    if not are_there(soup.locations.values()):
         return None
     # The weights overwrite all others, so those of ImageNet need not be loaded.
     model = create_model(replace(recipe, pretrained=False, freeze="none"), num_classes=num_classes)
@@ -119,7 +121,12 @@ def soup_on_test(
 
     # Of equal ones the run's own comes first.
     scores = {OWN: soup.sign * measured.metrics[f"val/{soup.metric}"], **soup.scores}
-    chosen, mean = greedy_soup(scores, lambda name: {OWN: own, **found}[name], score_of)
+
+    def weights_of(name: str) -> Weights:
+        # One at a time: host memory holds the mean, a candidate and what is added, but not all.
+        return own if name == OWN else read_weights(soup.locations[name])
+
+    chosen, mean = greedy_soup(scores, weights_of, score_of)
     if chosen == [OWN]:
         logits = measured.logits["test"]  # Not measured again: it is the same to the last bit.
     else:
