@@ -69,6 +69,7 @@ def diagnose(**given: Any) -> None:
 @flags(
     *("run", "run_dir", "tracking_uri", "storage", "ray_address", "dataset", "data_dir"),
     *("hang_timeout_s", "max_blocks", "num_samples", "time_budget_s", "refine"),
+    "learning_curve",
     dataset="Where its images lie now. [default: where they were]",
     data_dir="Where its dataset lies now. [default: where it was]",
 )
@@ -82,6 +83,9 @@ def resume(**given: Any) -> None:
 
     --refine label_smoothing runs values between the reference's and the advised one of a strength
     that was turned, on fresh seeds: how far it may be set back.
+
+    --learning-curve runs a block of the experiment and the advised recipe on half of the training
+    images: what labelling twice as many is expected to change.
 
     --dataset and --data-dir say where its images lie now, if they have moved; they must be the
     same.

@@ -36,7 +36,9 @@ GROUPS = {
         *("num_samples", "metric", "time_budget_s", "patience", "ranges", "fixed", "rerun_top"),
         *("grace_period", "reduction_factor", "keep"),
     ),
-    "The experiment and the test": ("min_blocks", "max_blocks", "confirm_seeds", "refine"),
+    "The experiment and the test": (
+        *("min_blocks", "max_blocks", "confirm_seeds", "refine", "learning_curve"),
+    ),
     "The comparison": ("seeds", "optimizers", "lr_trials"),
     "Machines": ("cpus_per_trial", "gpus_per_trial", "hang_timeout_s", "ray_address", "storage"),
     "What is written, where": ("run_dir", "run_name", "tracking_uri", "no_example", "out", "json"),
@@ -67,6 +69,7 @@ SEARCH = (
         "max_blocks",
         "confirm_seeds",
         "refine",
+        "learning_curve",
         "rerun_top",
     ),
     *("grace_period", "reduction_factor", "keep", "no_example"),

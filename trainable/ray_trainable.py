@@ -20,6 +20,7 @@ from trainable.data.bulk_decode import num_cores
 from trainable.data.datasets import Dataset
 from trainable.data.decode_budget import BUDGET
 from trainable.data.device_images import DeviceImages
+from trainable.data.splits import thinned
 from trainable.evaluation import WORST
 from trainable.gpu_memory import PARTS, free_cache, in_smaller_parts
 from trainable.measurement import Measured
@@ -202,6 +203,14 @@ class RecipeTrainable(tune.Trainable):
         split = self._dataset.split
         if spec.split_seed is not None:
             split = self._dataset.fresh_split(spec.split_seed)
+        if spec.num_train is not None:
+            split = thinned(
+                split,
+                self._dataset.labels,
+                spec.num_train,
+                seed=spec.split_seed or 0,
+                groups=self._dataset.groups,
+            )
         self._trainer = Trainer(
             replace(recipe, grad_accum_steps=grad_accum_steps or recipe.grad_accum_steps),
             self._dataset,

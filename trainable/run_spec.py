@@ -40,6 +40,7 @@ class RunSpec:
         recipe: Recipe to train; ``recipe.seed`` determines every random choice of the run.
         split_seed: Seed of a fresh split of the labelled pool (train + validation), or None for the
             dataset's own split. The test images are the same whatever the seed.
+        num_train: Training images of the split to keep, class by class; None for all.
         evaluate_on: ``val``, or ``test`` for validation in every evaluation and test in the last.
         ema_levels: Decays to average with beside the recipe's own, by level name.
         within_levels: Raw values of factors that do not act back on training, by level name
@@ -56,13 +57,14 @@ class RunSpec:
         checkpoint: Path or URI of the checkpoint to resume from, or None to begin anew.
 
     Raises:
-        InputError: If ``evaluate_on`` is neither of its two values, ``within_levels`` names an
-            average that there is none of, or frozen features are asked for where none are
-            pretrained.
+        InputError: If ``num_train`` is below 1, ``evaluate_on`` is neither of its two values,
+            ``within_levels`` names an average that there is none of, or frozen features are asked
+            for where none are pretrained.
     """
 
     recipe: Recipe
     split_seed: int | None = None
+    num_train: int | None = None
     evaluate_on: str = "val"
     ema_levels: Mapping[str, float] = field(default_factory=dict)
     within_levels: Mapping[str, float] = field(default_factory=dict)
@@ -75,6 +77,8 @@ class RunSpec:
     checkpoint: str | None = None
 
     def __post_init__(self) -> None:
+        if self.num_train is not None and self.num_train < 1:
+            raise InputError(f"`num_train >= 1` must hold, but got {self.num_train!r}.")
         if self.evaluate_on not in PARTS:
             raise InputError(
                 f"`evaluate_on` must be one of {', '.join(PARTS)}, but got {self.evaluate_on!r}."

@@ -61,6 +61,7 @@ class DiagnoseArguments(_Places, total=False):
     max_blocks: int
     confirm_seeds: int
     refine: Texts
+    learning_curve: bool
     no_example: bool
 
 
@@ -95,6 +96,7 @@ class SearchArguments(_Places, total=False):
     max_blocks: int
     confirm_seeds: int
     refine: Texts
+    learning_curve: bool
     rerun_top: int
     grace_period: int
     reduction_factor: int
@@ -116,6 +118,7 @@ class ResumeArguments(TypedDict, total=False):
     num_samples: int
     time_budget_s: float
     refine: Texts
+    learning_curve: bool
 
 
 class TrainArguments(TypedDict, total=False):

@@ -24,7 +24,7 @@ COMPARISON = "compare.json"
 """The file that tells a comparison of scripts from a run of our own recipe."""
 MOVED = ("tracking_uri", "storage", "ray_address", "dataset", "data_dir", "hang_timeout_s")
 """Flags of resume that replace a value of the run."""
-MORE = ("max_blocks", "num_samples", "time_budget_s", "refine")
+MORE = ("max_blocks", "num_samples", "time_budget_s", "refine", "learning_curve")
 """Flags of resume that ask more of the run."""
 
 

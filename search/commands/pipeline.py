@@ -31,7 +31,7 @@ from search.plan.config_file import FILE, read_config, write_config
 from search.plan.plan import Plan
 from search.plan.planning import load_images
 from search.plan.resources import num_workers
-from search.plan.stage_size import StageSize, estimate_s, read_sizes, with_refinement
+from search.plan.stage_size import StageSize, estimate_s, read_sizes, with_requests
 from search.plan.top_up import num_top_ups, topped_up
 from search.records.command_line import next_command
 from search.records.files import is_begun, make_writable, only_driver, read_json, write_json
@@ -39,6 +39,7 @@ from search.records.journal import Journal
 from search.records.passwords import with_password, without_passwords
 from search.records.run_names import require_run_name
 from search.records.trials import Trial
+from search.stages.learning_curve import require_enough_images
 from search.stages.sequence import require_turned
 from search.tracking.open_store import STORE_DIR
 from search.tracking.run_info import make_tracker, open_search
@@ -74,6 +75,8 @@ def run_new(
     _reach(config)
     job = _job_of(config)
     plan, dataset = job.make_plan(config)
+    if config.learning_curve:
+        require_enough_images(plan)
     _reach_images(config, dataset)
     sizes = job.show(console, config, plan, dataset)
     make_writable(config.path)
@@ -152,6 +155,8 @@ def _go_on(
     plan = Plan.from_dict(read_json(path / "plan.json"), config=config)
     if more.get("refine") and (config.path / job.result).exists():
         require_turned(config, plan, Journal(path))
+    if config.learning_curve:
+        require_enough_images(plan)
     # Do not plan anew: the reference's file may be gone, and another precision may be chosen.
     dataset = _same_images(config, plan)
     if not is_over:
@@ -371,4 +376,4 @@ def _train(job: Job, session: Session) -> None:
 def _sizes(job: Job, config: RunConfig, plan: Plan) -> list[StageSize]:
     """Read the planned sizes of the stages; without seconds if an older version planned them."""
     sizes = read_sizes(config.path / "plan.json") or job.sizes(config, plan)
-    return with_refinement(sizes, config)  # It may have been asked for later.
+    return with_requests(sizes, config)  # It may have been asked for later.

@@ -235,6 +235,13 @@ class RunConfig:
             is_repeated=True,
         ),
     ] = ()
+    learning_curve: Annotated[
+        bool,
+        Option(
+            "Run a block of the experiment and the advised recipe on half of the training images "
+            "too, after the test: what labelling twice as many is expected to change."
+        ),
+    ] = False
     rerun_top: Annotated[
         int, Option("Trials rerun on fresh seeds before one is picked.", at_least=0)
     ] = 3

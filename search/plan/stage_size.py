@@ -19,6 +19,10 @@ SEARCH = "search"
 """Name of the search without its reruns."""
 REFINE = "refine"
 """Name of the stage that tries values between two ends of a turned strength."""
+LEARNING_CURVE = "learning_curve"
+"""Name of the stage that runs a round of the experiment on half of the training images."""
+LEARNING_CURVE_TIMES = 2
+"""Factor on its epochs, which makes about as many steps."""
 BETWEEN = 2
 """Values that it tries between both ends."""
 MOST_TRIALS = 1_000_000
@@ -170,20 +174,31 @@ def search_sizes(plan: Plan, config: RunConfig, timing: Timing | None) -> list[S
             )
         ],
     }
-    return with_refinement([size for stage in config.stages for size in sizes[stage]], config)
+    return with_requests([size for stage in config.stages for size in sizes[stage]], config)
 
 
-def with_refinement(sizes: Sequence[StageSize], config: RunConfig) -> list[StageSize]:
-    """Add the size of the refine stage where one is asked for, with runs as long as others."""
-    others = [size for size in sizes if size.name != REFINE]
-    if not config.refine or not others:
-        return others
-    # The advised value is run once for all strengths, the reference's and those between for each.
-    num_trials = config.confirm_seeds * (1 + (BETWEEN + 1) * len(config.refine))
-    of_refinement = replace(
-        others[-1], name=REFINE, num_trials=num_trials, round_size=1, max_trials=0
-    )
-    return [*others, of_refinement]
+def with_requests(sizes: Sequence[StageSize], config: RunConfig) -> list[StageSize]:
+    """Add the sizes of the stages that run on request only, where they are asked for.
+
+    Their runs are as long as those before them; on half of the training images, in more epochs.
+    """
+    others = [size for size in sizes if size.name not in (REFINE, LEARNING_CURVE)]
+    if not others:
+        return []
+    asked, like = [], replace(others[-1], round_size=1, max_trials=0)
+    if config.refine:
+        # The advised value is run once for all strengths, the reference's and those between for
+        # each.
+        num_trials = config.confirm_seeds * (1 + (BETWEEN + 1) * len(config.refine))
+        asked.append(replace(like, name=REFINE, num_trials=num_trials))
+    if config.learning_curve:
+        a_round = sum(size.round_size for size in others if size.name == "attribute")
+        advised = config.confirm_seeds if "confirm" in config.stages else 0
+        epochs = LEARNING_CURVE_TIMES * like.epochs
+        asked.append(
+            replace(like, name=LEARNING_CURVE, num_trials=a_round + advised, epochs=epochs)
+        )
+    return [*others, *asked]
 
 
 def estimate_s(sizes: Iterable[StageSize], num_workers: int) -> float | None:

@@ -122,6 +122,8 @@ def _size_line(plan: Plan, config: RunConfig, estimate_s: float | None) -> str:
         confirmed += f"; each run of the factorial tells both values of {listed(plan.within_names)}"
     if config.refine:
         confirmed += f", and values in between of {listed(config.refine)} if they are turned"
+    if config.learning_curve:
+        confirmed += ", and a round of the factorial and the advised recipe on half of the images"
     if "search" not in config.stages:
         return (
             f"No search: a factorial of at least {config.min_blocks} blocks between the reference "

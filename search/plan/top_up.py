@@ -19,6 +19,7 @@ def topped_up(
     num_samples: int | None = None,
     time_budget_s: float | None = None,
     refine: Sequence[str] = (),
+    learning_curve: bool = False,
 ) -> RunConfig:
     """Return the config of a run of which more is asked; the same if nothing more is asked.
 
@@ -32,6 +33,7 @@ def topped_up(
         num_samples: Trials of the search from now on, all of them counted.
         time_budget_s: Seconds that the whole run may take from now on.
         refine: Strengths to refine beside those that were asked for before.
+        learning_curve: Whether to run on half of the training images too.
 
     Raises:
         InputError: If that is less than was planned, or the run has no stage for it.
@@ -60,12 +62,15 @@ def topped_up(
         num_samples=num_samples or config.num_samples,
         time_budget_s=time_budget_s or config.time_budget_s,
         refine=tuple(dict.fromkeys((*config.refine, *refine))),
+        learning_curve=config.learning_curve or learning_curve,
     )
     if asked.refine and "attribute" not in config.stages:
         raise InputError(f"`refine` turns to what an experiment turned: {config.path} has none.")
+    if asked.learning_curve and "attribute" not in config.stages:
+        raise InputError(f"`learning_curve` is that of an experiment: {config.path} has none.")
     is_more = any(
         getattr(asked, name) != getattr(config, name)
-        for name in ("max_blocks", "num_samples", "refine")
+        for name in ("max_blocks", "num_samples", "refine", "learning_curve")
     )
     budget_s = asked.time_budget_s
     if is_more and budget_s is not None and journal.wall_s >= budget_s:

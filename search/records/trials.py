@@ -16,7 +16,7 @@ from spaces.strengths.registry import EXTRAS, STRENGTHS, strength
 from trainable.run_spec import RunSpec
 
 SEARCH_STAGES = ("search", "attribute", "confirm")
-STAGES = (*SEARCH_STAGES, "refine", "ablate", "tune", "contest")
+STAGES = (*SEARCH_STAGES, "refine", "learning_curve", "ablate", "tune", "contest")
 _STAGE = re.compile(r"[a-z_]{1,40}")
 _TRIAL_ID = re.compile(r"[a-z_]{1,40}-[0-9]{4,9}")
 STATUSES = ("running", "finished", "stopped", "diverged", "failed", "killed")
@@ -32,12 +32,15 @@ class TrialSpec:
         role: Purpose of the run: ``anchor:reference``, ``anchor:scaled``, ``anchor:off``,
             ``proposed`` (search), ``rerun`` (top of the search on a fresh seed), ``cell``
             (attribute), ``reference``, ``best``, ``off``, ``scaled``, ``advised`` or ``longer``
-            (everything off with twice the epochs) (confirm), ``value`` (refine), ``full`` or
-            ``without ...`` (ablate), an optimizer's name (tune, contest).
+            (everything off with twice the epochs) (confirm), ``value`` (refine), ``cell`` or
+            ``advised`` (learning_curve), ``full`` or ``without ...`` (ablate), an optimizer's name
+            (tune, contest).
         recipe: Recipe to train; ``recipe.seed`` determines every random choice of the run.
         split_seed: Seed of a fresh split of the labelled pool (train + validation), or None for the
             dataset's own split. The test images are the same whatever the seed.
-        evaluate_on: ``val`` or ``test``; only confirm runs may use ``test``.
+        num_train: Training images of the split to keep, class by class; None for all.
+        evaluate_on: ``val`` or ``test``; only runs of confirm, and of learning_curve beside them,
+            may use ``test``.
         ema_levels: Decays of further weight averages beside the recipe's own, by level name. An
             attribute run has ``{"reference": d0, "best": d1, "none": 0.0}``.
         within_levels: Raw values of factors that do not act back on training, by level name
@@ -63,6 +66,7 @@ class TrialSpec:
     role: str
     recipe: Recipe
     split_seed: int | None = None
+    num_train: int | None = None
     evaluate_on: str = "val"
     ema_levels: Mapping[str, float] = field(default_factory=dict)
     within_levels: Mapping[str, float] = field(default_factory=dict)
@@ -104,6 +108,7 @@ class TrialSpec:
         return RunSpec(
             recipe=self.recipe,
             split_seed=self.split_seed,
+            num_train=self.num_train,
             evaluate_on=self.evaluate_on,
             ema_levels=self.ema_levels,
             within_levels=self.within_levels,

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
-from search.plan.stage_size import REFINE
+from search.plan.stage_size import LEARNING_CURVE, REFINE
 from search.records.metrics import METRICS, Metric, decided_by
 from search.records.trials import Trial
 from search.report.figures.drawing import Drawing, svg
@@ -156,10 +156,10 @@ def progress_of(config: RunConfig, plan: Plan, trials: Sequence[Trial]) -> Progr
     """Build the top of the page of a run in progress from its trials so far."""
     ended = Counter(trial.spec.stage for trial in trials if trial.status != "running")
     words = {"search": "search", "attribute": "experiment behind the turns", "confirm": "test"}
-    words |= {REFINE: "values between"}
+    words |= {REFINE: "values between", LEARNING_CURVE: "half of the images"}
     parts = [
         f"{count(ended[stage], 'run')} of the {words[stage]} ended"
-        for stage in (*config.stages, REFINE)
+        for stage in (*config.stages, REFINE, LEARNING_CURVE)
         if ended[stage]
     ]
     return Progress(

@@ -15,6 +15,7 @@ from search.report.dial_table import DialTable, dial_table
 from search.report.figures.catalogue import Figure, figures
 from search.report.figures.response_model import least_trials
 from search.report.leaderboard import Leaderboard, leaderboard
+from search.report.more_images import MoreImages, more_images
 from search.report.plan_section import PlanSection, Reproduction, plan_section, reproduction
 from search.report.render import render
 from search.report.runs_table import RunsTable, runs_table
@@ -38,6 +39,7 @@ class Report:
         fit: Fit states, or None without a verdict.
         confirmed: Table under the figure of the confirmation, or None before it.
         classes: Results by class under the confusion matrix; None if they are not known.
+        more_images: Section on more training images, or None if nobody asked for it.
         least_trials: Number of trials below which no response curve is drawn.
         leaderboard: Recipes of the search in their order, or None if none ran to the end.
         runs: Table of all runs.
@@ -54,6 +56,7 @@ class Report:
     fit: Fit | None
     confirmed: ConfirmedRecipes | None
     classes: ClassSection | None
+    more_images: MoreImages | None
     least_trials: int
     leaderboard: Leaderboard | None
     runs: RunsTable
@@ -94,6 +97,9 @@ def report(
         fit=verdict.fit if verdict else None,
         confirmed=confirmed_recipes(plan, analysis) if analysis and is_confirmed else None,
         classes=class_section(confusion, plan.data.class_names) if confusion else None,
+        more_images=more_images(verdict.learning_curve)
+        if verdict and verdict.learning_curve
+        else None,
         least_trials=least_trials(plan.space.free_names),
         leaderboard=leaderboard(config, plan, trials),
         runs=runs_table(trials, metric, space=plan.space, shows_test=analysis is not None),

@@ -191,6 +191,11 @@ def _stages_sentence(config: RunConfig, plan: Plan) -> str:
             f"values between the reference's and the advised one of {listed(config.refine)} on "
             f"{count(config.confirm_seeds, 'fresh seed')}"
         )
+    if config.learning_curve:
+        steps.append(
+            "a round of the experiment and the advised recipe's confirmation again, on half of the "
+            "training images"
+        )
     return "; then ".join(steps) + "."
 
 

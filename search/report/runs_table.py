@@ -16,6 +16,7 @@ _STAGE_WORDS = {
     "attribute": "experiment",
     "confirm": "confirmation",
     "refine": "values between",
+    "learning_curve": "half of the images",
 }
 
 

@@ -47,7 +47,10 @@ def trial_rows(trials: Iterable[Trial], *, raw: Values, effective: Values) -> li
 
 
 def experiment_rows(trials: Iterable[Trial], *, raw: Values) -> list[Row]:
-    """Make a row per run of the attribute and confirm stages: block, levels, last metrics."""
+    """Make a row per run outside of the search: block, levels, last metrics.
+
+    Runs on fewer than all training images say on how many.
+    """
     return [
         {
             "trial_id": trial.spec.trial_id,
@@ -56,6 +59,7 @@ def experiment_rows(trials: Iterable[Trial], *, raw: Values) -> list[Row]:
             "status": trial.status,
             "block": trial.spec.block,
             "seed": trial.spec.recipe.seed,
+            **({} if trial.spec.num_train is None else {"num_train": trial.spec.num_train}),
             **{f"level.{name}": level for name, level in trial.spec.levels.items()},
             **raw(trial.spec.recipe),
             **_last_metrics(trial),

@@ -22,6 +22,7 @@ from search.stages.analysis import Analysis
 from search.verdict.answer.gains import ROLE_HEADS, SHORT_HEADS, gains, on_test_images
 from search.verdict.answer.problem import first_sentence
 from search.verdict.answer.sureness import GROUPS, Statement, statements
+from search.verdict.learning_curve import short_learning_curve
 from search.verdict.readings import short_readings
 from search.verdict.schema import Verdict
 from search.verdict.wording import exported_sentence
@@ -99,7 +100,7 @@ def ending(
         Entry(label="Files", lines=(_files(config.path, has_model=has_model),)),
     ]
     said = statements(verdict.dials, analysis.tried)
-    between = _ranges(config, verdict)
+    between = [*_ranges(config, verdict), *_more_images(config, verdict)]
     left = MOST_LINES - len(problem) - _num_lines(before) - _num_lines(after)
     for gained, forms, is_whole in _ways(verdict):
         settings = _settings(said, forms)
@@ -167,6 +168,16 @@ def _ranges(config: RunConfig, verdict: Verdict) -> list[Entry]:
         _wrapped("Range", said.get(name, f"{name} was not turned, so no value between was run."))
         for name in config.refine
     ]
+
+
+def _more_images(config: RunConfig, verdict: Verdict) -> list[Entry]:
+    """Make the entry on what more images would change, where somebody asked for it."""
+    if not config.learning_curve:
+        return []
+    found = verdict.learning_curve
+    if found is None:
+        return [_wrapped("Images", "no run on half of the training images has ended")]
+    return [_wrapped("Images", short_learning_curve(found, METRICS[verdict.metric]))]
 
 
 def _files(path: Path, *, has_model: bool) -> str:

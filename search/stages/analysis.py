@@ -6,7 +6,7 @@ from itertools import takewhile
 
 from search.plan.config import RunConfig
 from search.plan.plan import Plan
-from search.plan.stage_size import REFINE
+from search.plan.stage_size import LEARNING_CURVE, REFINE
 from search.records.journal import Journal
 from search.records.metrics import decided_by
 from search.records.trials import Trial
@@ -21,6 +21,7 @@ from search.stages.fresh_runs import (
     on_validation,
     runs_by_role,
 )
+from search.stages.learning_curve import CELL, learning_curve_of
 from search.stages.refinement import refinements
 from search.stages.selection import pick, ranked
 from search.stages.simpler import (
@@ -152,6 +153,18 @@ def analyse(journal: Journal, plan: Plan, config: RunConfig) -> Analysis:
         metric=first.name,
         refined=refinements(
             journal.of_stage(REFINE), plan, config, dials=dials, advised=advice.recipe
+        ),
+        learning_curve=learning_curve_of(
+            journal,
+            plan,
+            config,
+            runs=runs,
+            at_half=experiment_runs(
+                [t for t in journal.of_stage(LEARNING_CURVE) if t.spec.role == CELL]
+            ),
+            tried=tried,
+            advised=advice.recipe,
+            dials=dials,
         ),
     )
     return Analysis(

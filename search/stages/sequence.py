@@ -6,7 +6,7 @@ from functools import partial
 from search.engine.conductor import Stage
 from search.plan.config import NO_RUNS, RunConfig
 from search.plan.plan import Plan
-from search.plan.stage_size import REFINE
+from search.plan.stage_size import LEARNING_CURVE, REFINE
 from search.records.journal import Journal
 from search.records.metrics import decided_by
 from search.stages.advice import advise
@@ -19,6 +19,8 @@ from search.stages.analysis import (
 )
 from search.stages.experiment import attribute_stage, confirm_stage
 from search.stages.fresh_runs import fit_evidence, runs_by_role
+from search.stages.learning_curve import learning_curve_specs, numbered_specs
+from search.stages.listed_stage import ListedStage
 from search.stages.proposer import Proposer
 from search.stages.refinement import ladders, refine_stage
 from search.stages.rungs import Rungs
@@ -76,13 +78,23 @@ def stage_makers(
         dials, advised = _decided(journal, plan, config)
         return refine_stage(journal, plan, config, dials=dials, advised=advised)
 
+    def learning_curve() -> Stage:
+        _, advised = _decided(journal, plan, config)
+        tried = tried_best(journal, plan, config)
+        specs = learning_curve_specs(plan, config, tried=tried, advised=advised)
+        return ListedStage(
+            LEARNING_CURVE, journal, lambda number: [] if number else numbered_specs(journal, specs)
+        )
+
     makers: dict[str, Callable[[], Stage]] = {
         "search": partial(_search_stage, config, plan, journal, deadline, say),
         "attribute": attribute,
         "confirm": confirm,
         REFINE: refine,
+        LEARNING_CURVE: learning_curve,
     }
-    names = (*config.stages, REFINE) if config.refine else config.stages
+    asked = {REFINE: bool(config.refine), LEARNING_CURVE: config.learning_curve}
+    names = (*config.stages, *(name for name, is_asked in asked.items() if is_asked))
     return [makers[name] for name in names]
 
 

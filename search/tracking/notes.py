@@ -100,7 +100,10 @@ def verdict_note(verdict: Verdict, *, counts: str, links: Links) -> str:
     # MLflow folds all but about 100 pixels away: the turns, in a line for each group, come first.
     read = " ".join(reading_sentences(verdict.confirmed, METRICS[verdict.metric]))
     besides = f"{read} {HOLDS_FOR}" if read else ""
+    curve = verdict.learning_curve
+    more_images = " ".join(curve.sentences) if curve else ""
     parts = [answer_table(verdict), pointers, f"**{head}**", _confirmed(verdict), besides]
+    parts.append(more_images)
     parts = [part for part in parts if part]
     parts.append(markdown(dial_table(verdict)))
     parts.append(_how(verdict, counts))
@@ -151,6 +154,8 @@ def count(trials: Iterable[Trial]) -> str:
         parts.append(f"{stages['confirm']} confirmations")
     if stages["refine"]:
         parts.append(f"{stages['refine']} runs of values between")
+    if stages["learning_curve"]:
+        parts.append(f"{stages['learning_curve']} runs on half of the training images")
     return ", ".join(parts) + "."
 
 

@@ -86,6 +86,7 @@ _PREFIX = {
     "attribute": "a",
     "confirm": "c",
     "refine": "v",
+    "learning_curve": "h",
     "ablate": "w",
     "tune": "l",
     "contest": "o",
@@ -109,7 +110,7 @@ def _what(trial: Trial) -> str:
     if spec.rerun_of is not None:
         number = spec.rerun_of.rpartition("-")[2]
         return f"rerun of t{int(number):03d}, seed {spec.recipe.seed}"
-    if spec.stage == "confirm":
+    if spec.stage == "confirm" or (spec.num_train is not None and spec.role == "advised"):
         return f"{spec.role} seed {spec.recipe.seed}"
     if spec.stage == "tune":
         return f"{spec.role} lr {spec.recipe.lr:.3g}"
@@ -158,6 +159,8 @@ def params(trial: Trial, told: Values) -> dict[str, str]:
         text["block"] = str(spec.block)
     if spec.split_seed is not None:
         text["split_seed"] = str(spec.split_seed)
+    if spec.num_train is not None:
+        text["num_train"] = str(spec.num_train)
     if spec.stage in _COMPARED:
         recipe = spec.recipe.to_dict()
         text |= {name: _as_param(recipe[name]) for name in _RECIPE_PARAMS}

@@ -97,7 +97,13 @@ def _change(
     if name == "temperature" or not metric_of(metric).counts_images or not math.isfinite(half):
         return found
     num_groups = num_images if groups is None else len(np.unique(groups))
-    more = math.hypot(half, t_quantile(0.05, max(1, num_groups - 1)) * UNSEEN / num_groups) - half
+    quantile = t_quantile(0.05, max(1, num_groups - 1))
+    wider = math.hypot(half, quantile * UNSEEN / num_groups)
+    if name == "soup":
+        # Of three seeds the means may agree by chance, though in each of them images turn.
+        turned = [sum(turn) for pair in pairs if (turn := _turns(*pair)) is not None]
+        wider = max(wider, quantile * math.sqrt(sum(turned)) / (len(pairs) * num_images))
+    more = wider - half
     return replace(found, ci95=(found.ci95[0] - more, found.ci95[1] + more))
 
 
@@ -131,10 +137,11 @@ def reading_sentences(confirmed: Confirmed | None, metric: Metric = TOP1) -> tup
             f"images, changes {_changes(temperature, (NLL,))} and no prediction."
         )
     if soup := confirmed.readings.get("soup"):
+        made_of = f"{soup.ingredients:.1f} on average, {count(soup.seeds, 'seed')}"
         said.append(
             "Averaging the weights of a seed's runs, those of all recipes that do no harm on the "
-            f"validation images (a soup of {soup.ingredients:.1f} on average), changes "
-            f"{_changes(soup, (metric, NLL))}{_images(soup)}: it {_held(soup, metric)}."
+            f"validation images (a soup of {made_of}), changes {_changes(soup, (metric, NLL))}"
+            f"{_images(soup)}: it {_held(soup, metric)}."
         )
     return tuple(said)
 
@@ -178,7 +185,7 @@ def _images(reading: Reading) -> str:
     if right is None or wrong is None or reading.temperature is not None:
         return ""
     of_seeds = f", mean of {count(reading.seeds, 'seed')}" if reading.seeds > 1 else ""
-    return f" ({right:g} images turn right, {wrong:g} wrong{of_seeds})"
+    return f" ({right:.3g} images turn right, {wrong:.3g} wrong{of_seeds})"
 
 
 def _mean(reading: Reading) -> str:

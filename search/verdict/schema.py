@@ -223,6 +223,49 @@ class Refined:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DialAtSizes:
+    """The effect of one setting with half, all and twice the training images, on ``metric``.
+
+    Each effect is that of going from ``reference`` to ``tried``, as of a `Dial`. ``at_twice`` is an
+    extrapolation to twice as many images as there are, and ``outlook`` says what its interval shows
+    of the change there: ``helps``, ``hurts`` or ``open``. ``turned`` says whether the dial is.
+    """
+
+    strength: str
+    metric: str
+    turned: bool
+    reference: float
+    tried: float
+    at_half: Estimate
+    at_all: Estimate
+    at_twice: Estimate
+    outlook: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LearningCurve:
+    """The change by more training images, see `search.verdict.learning_curve`.
+
+    Attributes:
+        num_half: Training images in half of them.
+        num_all: Training images in all.
+        num_twice: Training images that effects are extrapolated to.
+        dials: Settings of the experiment.
+        gain: What the advised recipe gained on test images from half to all, by metric.
+        seeds: Fresh seeds behind the gain.
+        sentences: All that in words, the last one on what it holds for.
+    """
+
+    num_half: int
+    num_all: int
+    num_twice: int
+    dials: tuple[DialAtSizes, ...]
+    gain: Mapping[str, Estimate]
+    seeds: int
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
     """Time that the run took, in seconds and core-seconds.
 
@@ -242,8 +285,8 @@ class Verdict:
     the reason for its value; if another recipe than the advised one is exported, that is empty and
     ``exported_because`` gives the reason. ``looks`` counts the looks at the experiment, for all of
     which its error control allows, ``top_ups`` the times that more was asked of the run, and
-    ``experiment`` says both in words. ``refined`` has what ``--refine`` asked
-    for. ``metric`` is the name of the metric that decides first, in
+    ``experiment`` says both in words. ``refined`` and ``learning_curve`` have what ``--refine`` and
+    ``--learning-curve`` asked for. ``metric`` is the name of the metric that decides first, in
     `search.records.metrics.METRICS`.
     """
 
@@ -267,6 +310,7 @@ class Verdict:
     exported_because: str = ""
     metric: str = TOP1.name
     refined: tuple[Refined, ...] = ()
+    learning_curve: LearningCurve | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to the mapping of ``verdict.json``, with ``metric`` only if it is not top-1."""

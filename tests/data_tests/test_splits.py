@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
-from trainable.data.splits import Split, resplit, stratified_split, subset
+from trainable.data.splits import Split, resplit, stratified_split, subset, thinned
 
 Labels = NDArray[np.int64]
 
@@ -140,6 +140,27 @@ def test_a_subset_keeps_the_proportions_of_the_classes(num_train: int) -> None:
     fair = num_train * np.array([0.25, 0.25, 0.5])
     assert np.abs(np.bincount(labels[small.train], minlength=3) - fair).max() <= 1
     assert np.bincount(labels[small.train], minlength=3).min() >= 1
+
+
+@pytest.mark.parametrize("in_groups", [False, True])
+@pytest.mark.parametrize("num_train", [3, 10, 300, 600])
+def test_a_thinned_split_trains_on_fewer_images_and_measures_on_all(
+    num_train: int, in_groups: bool
+) -> None:
+    labels = labels_of([300, 300, 600])
+    groups = np.arange(len(labels)) // 2 if in_groups else None
+    split = stratified_split(labels, num_train=600, num_val=400, seed=0, groups=groups)
+    thin = thinned(split, labels, num_train, seed=4, groups=groups)
+    np.testing.assert_array_equal(thin.val, split.val)
+    np.testing.assert_array_equal(thin.test, split.test)
+    assert set(thin.train) <= set(split.train)
+    assert len(thin.train) == pytest.approx(num_train, abs=2 * in_groups)
+    # The same images as a smaller dataset would have.
+    small = subset(split, labels, num_train, seed=4, groups=groups)
+    np.testing.assert_array_equal(thin.train, small.train)
+    if groups is not None:
+        left = set(split.train) - set(thin.train)
+        assert not set(groups[list(left)]) & set(groups[thin.train])
 
 
 @pytest.mark.parametrize(("num_train", "num_val"), [(10, 300), (299, 300), (350, 350), (600, 400)])

@@ -14,6 +14,7 @@ from search.records.trials import Trial
 from search.report.page import report, write_report
 from search.report.plan_section import flags_of, versions_of
 from search.verdict.answer.sureness import statements
+from search.verdict.schema import DialAtSizes, Estimate, LearningCurve
 from spaces.recipe import Recipe
 from spaces.strengths.registry import STRENGTHS
 from tests.support.any_verdict import any_analysis
@@ -512,3 +513,38 @@ def test_classifiers_on_frozen_features_have_a_bar_and_a_column_where_there_are_
     for name, value in (("linear probe", "77.7 %"), ("nearest neighbours", "71.2 %")):
         assert shown.count(name) == 2
         assert shown.count(value) == 2
+
+
+def test_what_more_images_would_change_has_a_section_where_it_was_asked_for(done: Page) -> None:
+    def interval(mean: float) -> Estimate:
+        return Estimate(mean=mean, ci95=(mean - 0.01, mean + 0.01))
+
+    dial = DialAtSizes(
+        strength="label_smoothing",
+        metric="val/top1",
+        turned=True,
+        reference=0.1,
+        tried=0.0,
+        at_half=interval(0.06),
+        at_all=interval(0.04),
+        at_twice=interval(0.02),
+        outlook="helps",
+    )
+    found = LearningCurve(
+        num_half=150,
+        num_all=300,
+        num_twice=600,
+        dials=(dial,),
+        gain={},
+        seeds=0,
+        sentences=("A sentence.", "What it holds for."),
+    )
+    analysis = an_analysis()
+    with_curve = replace(analysis, verdict=replace(analysis.verdict, learning_curve=found))
+    page = a_page(analysis=with_curve)
+    said = page.says("more_images")
+    assert "A sentence. What it holds for." in said
+    assert "label_smoothing 0.1 → 0 validation top-1 +6.0 [+5.0, +7.0] +4.0 [" in said
+    assert "+5.0] +2.0 [+1.0, +3.0] helps" in said
+    assert "600, extrapolated" in said
+    assert not done.find("section", id="more_images")

@@ -13,7 +13,7 @@ from search.commands.console import PLAIN_WIDTH, make_console
 from search.report.terminal import MOST_LINES, WIDTH, print_verdict
 from search.stages.analysis import Analysis
 from search.verdict.answer.advised_value import advised_value
-from search.verdict.schema import Estimate, Refined, TriedValue
+from search.verdict.schema import Estimate, LearningCurve, Refined, TriedValue
 from search.verdict.wording import raw
 from spaces.strengths.registry import STRENGTHS
 from tests.support.any_verdict import any_analysis
@@ -159,6 +159,32 @@ def test_what_was_refined_has_a_line_and_the_screen_stays_small(tmp_path: Path) 
     assert len(lines) <= MOST_LINES
     assert "Range   label_smoothing: 0 is needed; worse: 0.1 (-2.1 points [-4.0, -0.2])." in lines
     assert "Range   weight_decay was not turned, so no value between was run." in lines
+
+
+def test_what_more_images_would_change_has_a_line_where_it_was_asked_for(tmp_path: Path) -> None:
+    gain = Estimate(mean=0.021, ci95=(0.002, 0.04), base=0.9)
+    found = LearningCurve(
+        num_half=150,
+        num_all=300,
+        num_twice=600,
+        dials=(),
+        gain={"test/top1": gain},
+        seeds=5,
+        sentences=(),
+    )
+    base = an_analysis()
+    asked = a_config(tmp_path, learning_curve=True)
+    texts = []
+    for curve, config in ((found, asked), (None, asked), (None, a_config(tmp_path))):
+        analysis = replace(base, verdict=replace(base.verdict, learning_curve=curve))
+        file = io.StringIO()
+        console = Console(file=file, width=WIDTH, force_terminal=False)
+        print_verdict(console, config, PLAN, analysis)
+        texts.append(file.getvalue())
+        assert len(texts[-1].splitlines()[1:]) <= MOST_LINES
+    assert "Images  150 -> 300 images: top-1 +2.1 points [+0.2, +4.0]; extrapolated to" in texts[0]
+    assert "Images  no run on half of the training images has ended" in texts[1]
+    assert "Images  " not in texts[2]
 
 
 def test_colours_tell_the_groups_apart_in_a_terminal(tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ import pytest
 import timm
 import torch
 
+from spaces.errors import InputError
 from spaces.strengths.registry import known
 from tests.support.local_trainable import EPOCHS, LocalTrainable, a_config, trained
-from tests.support.toy_training import NUM_TEST, TOY
+from tests.support.toy_training import NUM_TEST, NUM_TRAIN, TOY
 from trainable.models import build
 from trainable.run_spec import RunSpec
 
@@ -62,6 +63,23 @@ def test_the_first_report_of_a_trial_holds_its_strengths_as_the_live_objects_hol
     trial.config = a_config(1)
     assert trial.reset_config(a_config(1))
     assert "live/weight_decay" in trained(trial)["metrics"]
+
+
+def test_a_run_on_half_of_the_images_measures_on_the_same_ones() -> None:
+    spec = RunSpec(recipe=replace(TOY, epochs=1), split_seed=3, evaluate_on="test")
+    whole = LocalTrainable({"trial_id": "a-0000", "spec": spec.to_dict()})
+    half = replace(spec, num_train=NUM_TRAIN // 2)
+    halved = LocalTrainable({"trial_id": "a-0001", "spec": half.to_dict()})
+    before, after = whole._trainer, halved._trainer
+    assert len(after._split.train) == NUM_TRAIN // 2
+    assert set(after._split.train) < set(before._split.train)
+    for part in ("val", "test"):
+        np.testing.assert_array_equal(getattr(after._split, part), getattr(before._split, part))
+    assert (before.task.total_steps, after.task.total_steps) == (3, 1)
+    for one, other in zip(before.model.parameters(), after.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+    with pytest.raises(InputError, match="`num_train >= 1` must hold"):
+        replace(spec, num_train=0)
 
 
 def test_a_confirmation_run_reports_readings_of_each_image_if_asked() -> None:

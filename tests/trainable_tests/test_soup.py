@@ -290,3 +290,8 @@ def test_a_crash_while_weights_are_written_leaves_the_old_file_or_none(
     assert are_there([place])
     found = read_weights(place)
     torch.testing.assert_close(found["w"], torch.full((3,), 2.0))
+    whole = Path(place).read_bytes()
+    for damaged in (whole[:-4], whole[:3], b"", bytes(len(whole))):
+        Path(place).write_bytes(damaged)
+        with pytest.raises(OSError, match="holds no weights"):
+            read_weights(place)

@@ -98,9 +98,22 @@ def test_a_soup_says_whether_it_beats_the_advised_recipe(
     assert found["soup"].ingredients == 3.0
     confirmed = replace(confirm({"advised": plain}, num_images=600), readings=found)
     (sentence,) = reading_sentences(confirmed, metric)
-    assert "(a soup of 3.0 on average)" in sentence
+    assert "(a soup of 3.0 on average, 3 seeds)" in sentence
     assert sentence.endswith(f": it {said}.")
     assert short_readings(confirmed, metric).startswith(f"a soup: {metric.words} ")
+
+
+def test_a_soup_of_seeds_that_agree_by_chance_is_no_surer_than_its_turned_images() -> None:
+    before = np.arange(400) < 300
+    after = before.copy()
+    after[:20], after[380:] = False, True  # As many turn wrong as right.
+    plain = {seed: result(before.astype(float)) for seed in (1, 2, 3)}
+    soup = {**plain, 3: averaged(after.astype(float), 1.0)}
+    change = readings(plain, {"soup": soup}, num_images=400)["soup"].change["test/top1"]
+    # The variance of a mean over three seeds of the net number of 40 images that turn.
+    half = stats.t.ppf(0.975, 399) * np.sqrt(40) / 3 / 400
+    assert change.mean == 0.0
+    assert change.ci95 == pytest.approx((-half, half))
 
 
 def test_without_readings_nothing_is_said() -> None:

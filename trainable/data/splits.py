@@ -137,6 +137,27 @@ def subset(
     return Split(train=train, val=val, test=split.test)
 
 
+def thinned(
+    split: Split,
+    labels: NDArray[np.int64],
+    num_train: int,
+    *,
+    seed: int,
+    groups: NDArray[np.int64] | None = None,
+) -> Split:
+    """Keep ``num_train`` training images as `subset` does; all others stay.
+
+    Args:
+        split: The split to thin out.
+        labels: Class of every image of the dataset.
+        num_train: Training images to keep, in [1, all of them].
+        seed: Seed of the draw, at least 0.
+        groups: Group of every image; None draws image by image.
+    """
+    train, _ = _draw(labels, split.train, num_train, reserve=0, seed=seed, groups=groups)
+    return replace(split, train=train)
+
+
 def _draw(
     labels: NDArray[np.int64],
     pool: NDArray[np.int64],
