@@ -72,7 +72,8 @@ def as_advised(
     if level == "best" and not is_varied:
         return list(runs), ()
     if is_varied:
-        trained = 1 if advised[weighting] == CLASS_WEIGHTING.read(best) else -1
+        # Off in the place of a best's value that is nearly off is next to the best's.
+        trained = -1 if advised[weighting] == CLASS_WEIGHTING.read(plan.reference) else 1
         runs = [run for run in runs if run.levels[weighting] == trained]
     return list(runs), tuple(
         WithinRun(name=name, reference=level, best=f"{level}.{name}") for name in names

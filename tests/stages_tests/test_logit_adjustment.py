@@ -114,8 +114,9 @@ def decided(
     gains: Mapping[int, float],
     best: Recipe = BEST,
     weights_gain: float = 0.0,
+    reference: Recipe = REFERENCE,
 ) -> tuple[dict[str, Dial], Recipe]:
-    plan = plan_of(folder)
+    plan = plan_of(folder, reference=reference)
     tried = with_tried(best, plan)
     made = runs(plan, tried, at, gains=gains, weights_gain=weights_gain)
     _, dials = decide_dials(made, plan, a_config(folder), tried)
@@ -211,3 +212,16 @@ def test_where_both_help_both_are_advised(tmp_path: Path) -> None:
     dials, advised = decided(tmp_path, AT, gains=gains, best=BALANCED, weights_gain=0.05)
     assert (advised.class_weighting, advised.logit_adjustment) == (1.0, 1.0)
     assert dials[NAME].effect["val/top1"].mean == pytest.approx(0.02, abs=0.002)
+
+
+def test_weights_that_go_to_off_are_judged_in_the_runs_that_come_nearest(tmp_path: Path) -> None:
+    # A beta of 0.9 undoes a twentieth of the imbalance, so that off is advised in its place.
+    reference, best = (replace(r, class_weighting=b) for r, b in ((REFERENCE, 1.0), (BEST, 0.9)))
+    gains = {-1: -0.06, 1: 0.04}
+    dials, advised = decided(
+        tmp_path, AT, gains=gains, best=best, weights_gain=0.05, reference=reference
+    )
+    assert (dials[WEIGHTS].turn, dials[WEIGHTS].recommended) == ("down", 0.0)
+    assert dials[NAME].turn == "up"
+    assert dials[NAME].effect["val/top1"].mean == pytest.approx(0.04, abs=0.002)
+    assert (advised.class_weighting, advised.logit_adjustment) == (0.0, 1.0)
