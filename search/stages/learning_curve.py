@@ -16,8 +16,8 @@ from search.stages.fresh_runs import read_result
 from search.stages.fresh_seeds import fresh_seed
 from search.stages.simpler import without_average
 from search.verdict.confirmation import confirm_metrics, paired_difference
-from search.verdict.design import EMA_FACTOR, Factors, blocks_per_look
-from search.verdict.effects import Effect, Run, estimate_effects
+from search.verdict.design import AVERAGES, EMA_FACTOR, Factors, blocks_per_look
+from search.verdict.effects import Effect, Run, estimate_effects, trajectory_level
 from search.verdict.learning_curve import TIMES, dial_at_sizes, judged_on, learning_curve
 from search.verdict.schema import Dial, DialAtSizes, Estimate, LearningCurve
 from spaces.errors import InputError
@@ -180,6 +180,9 @@ def _followed(
     config: RunConfig,
 ) -> tuple[DialAtSizes, ...]:
     """Estimate the effects with half and all of the images, and extrapolate each."""
+    first = decided_by(config.metric)
+    # On the same weights with half and with all of the images, or they would differ in more.
+    level = trajectory_level(runs, ema=AVERAGES in what.within, metric=first)
     both = {run.block for run in at_half}
     paired = [run for run in runs if run.block in both]
     found = []
@@ -187,12 +190,14 @@ def _followed(
         if dial.strength not in what.names or not dial.effect:
             continue
         # A turn to no average is followed as such, whatever the best's average was.
-        is_off = dial.strength == EMA_FACTOR and dial.recommended == STRENGTHS[EMA_FACTOR].off
+        is_off = dial.strength == EMA_FACTOR and (
+            dial.recommended == STRENGTHS[EMA_FACTOR].off != dial.reference
+        )
 
         def effect(of: Sequence[Run], dial: Dial = dial, is_off: bool = is_off) -> Effect:
             measured = without_average(of, instead_of="best") if is_off else of
             effects = estimate_effects(
-                measured, what.trajectory, within=what.within, first=decided_by(config.metric)
+                measured, what.trajectory, within=what.within, first=first, level=level
             )
             return effects[dial.strength][judged_on(dial)]
 

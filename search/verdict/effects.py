@@ -138,13 +138,14 @@ def estimate_effects(
     within: Sequence[WithinRun] = (),
     first: Metric = TOP1,
     least_dof: int = MIN_RESIDUAL_DOF,
+    level: str | None = None,
 ) -> dict[str, dict[str, Effect]]:
     """Estimate the effect of each strength on each metric from all runs at once.
 
     Trajectory effects are twice the coefficient of the factor, averaged over the levels of the
-    others and measured on the average of `trajectory_level`. The effect of a factor within runs is
-    the mean over cells and blocks of the difference best minus reference. Error terms:
-    `search.verdict.blocked_model`.
+    others and measured on the average of `trajectory_level`, unless ``level`` names another. The
+    effect of a factor within runs is the mean over cells and blocks of the difference best minus
+    reference. Error terms: `search.verdict.blocked_model`.
 
     A diverged run, or one without a finite value of the metric, is left out of that metric's fit;
     `Effect.num_runs` says how many were left. What the remaining runs cannot separate is returned
@@ -156,8 +157,10 @@ def estimate_effects(
         within: Factors of which every run measures both levels; each adds an entry.
         first: Metric that decides the dials first; it also selects the average.
         least_dof: Residual degrees of freedom that pair interactions must leave to be in the model.
+        level: Weights on which trajectory effects are measured, to compare them with those of other
+            runs; None chooses by these runs.
     """
-    level = trajectory_level(runs, ema=AVERAGES in within, metric=first)
+    level = level or trajectory_level(runs, ema=AVERAGES in within, metric=first)
     result: dict[str, dict[str, Effect]] = {name: {} for name in names}
     result |= {factor.name: {} for factor in within}
     block_priors = {factor.name: _block_prior(runs, factor, first) for factor in within}

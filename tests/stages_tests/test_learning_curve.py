@@ -1,7 +1,8 @@
 """Half of the training images, asked for of a finished run or from the start."""
 
 import shutil
-from collections.abc import Mapping
+import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -15,13 +16,17 @@ from search.plan.stage_size import search_sizes, with_requests
 from search.plan.top_up import topped_up
 from search.records.journal import Journal
 from search.records.trials import Trial, TrialSpec
-from search.stages.analysis import analyse
-from search.stages.learning_curve import require_enough_images
+from search.stages.advice import advise
+from search.stages.analysis import analyse, decide_dials
+from search.stages.experiment import block_specs, experiment_factors
+from search.stages.learning_curve import learning_curve_of, require_enough_images
 from search.stages.sequence import stage_makers
-from search.verdict.schema import Verdict
+from search.verdict.effects import Run
+from search.verdict.schema import Dial, DialAtSizes, Verdict
 from spaces.errors import InputError
+from spaces.recipe import Recipe
 from tests.stages_tests.test_topped_up_run import noisy
-from tests.support.finished_run import a_config, a_plan
+from tests.support.finished_run import BEST, a_config, a_plan
 from tests.support.replay import replay
 
 PLAN: Plan = replace(a_plan(), rungs=())
@@ -217,3 +222,80 @@ def test_an_effect_on_half_of_the_images_is_that_of_its_own_runs(
         for level in (-1, 1)
     }
     assert dial.at_half.mean == pytest.approx(by_level[1] - by_level[-1])
+
+
+Scores = Callable[[TrialSpec, str], float]
+"""Top-1 of a run on the weights of a level."""
+
+
+def measured(plan: Plan, best: Recipe, scores: Scores, *, blocks: int) -> list[Run]:
+    """Runs of an experiment that have these scores and noise of half a point between them."""
+    what = experiment_factors(plan, best)
+    runs = []
+    for block in range(blocks):
+        for spec in block_specs(plan, best, what, block=block, seed=0):
+            rng = np.random.default_rng(zlib.crc32(spec.trial_id.encode()))
+            noise = 0.005 * rng.normal()
+            top1 = {
+                level: scores(spec, level) + noise + 0.001 * rng.normal()
+                for level in (*spec.ema_levels, *spec.within_levels)
+            }
+            metrics = {
+                level: {"val/top1": value, "val/nll": 1.0 - value, "val/nll_refined": 1.0 - value}
+                for level, value in top1.items()
+            }
+            runs.append(Run(run_id=spec.trial_id, block=block, levels=spec.levels, metrics=metrics))
+    return runs
+
+
+def followed(
+    plan: Plan, best: Recipe, path: Path, *, at_all: Scores, at_half: Scores
+) -> tuple[dict[str, Dial], dict[str, DialAtSizes]]:
+    """The dials of four rounds on all images, and what one on half of them says of each."""
+    config = a_config(path)
+    runs = measured(plan, best, at_all, blocks=4)
+    dials = decide_dials(runs, plan, config, best)[1]
+    found = learning_curve_of(
+        Journal(path),
+        plan,
+        config,
+        runs=runs,
+        at_half=measured(plan, best, at_half, blocks=1),
+        tried=best,
+        advised=advise(plan, best, dials).recipe,
+        dials=dials,
+    )
+    assert found is not None
+    return {d.strength: d for d in dials}, {d.strength: d for d in found.dials}
+
+
+def test_effects_are_of_the_same_weights_with_half_and_with_all_images(tmp_path: Path) -> None:
+    def lagging_by(lag: float) -> Scores:
+        def scores(spec: TrialSpec, level: str) -> float:
+            gain = (spec.levels["label_smoothing"] + 1) / 2
+            return 0.6 + lag + 0.1 * gain if level == "none" else 0.6 + 0.02 * gain
+
+        return scores
+
+    # On half of the images the averages lag so far that raw weights would be taken by themselves.
+    _, found = followed(PLAN, BEST, tmp_path, at_all=lagging_by(-0.04), at_half=lagging_by(0.1))
+    smoothing = found["label_smoothing"]
+    assert smoothing.at_all.mean == pytest.approx(0.02, abs=0.02)
+    assert smoothing.at_half.mean == pytest.approx(0.02, abs=0.02)
+    assert smoothing.outlook != "hurts"
+
+
+def test_a_reference_without_an_average_is_compared_with_the_average_that_was_tried(
+    tmp_path: Path,
+) -> None:
+    def scores(spec: TrialSpec, level: str) -> float:
+        return 0.7 - 0.1 * (level == "best")
+
+    bare = PLAN.reference.with_strengths(ema_decay=0.0)
+    plan = replace(PLAN, anchors={**PLAN.anchors, "reference": bare})
+    dials, found = followed(plan, BEST, tmp_path, at_all=scores, at_half=scores)
+    assert dials["ema_decay"].recommended == 0.0
+    average = found["ema_decay"]
+    assert (average.reference, average.tried) == (0.0, 0.9)
+    assert average.at_all.mean == pytest.approx(-0.1, abs=0.01)
+    assert (average.outlook, average.turned) == ("hurts", False)
