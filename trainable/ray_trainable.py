@@ -66,17 +66,21 @@ class RecipeTrainable(tune.Trainable):
         self._start(config)
 
     def _soup(self, measured: Measured) -> OnTest | None:
-        """Measure the soup; without one if that fails, for it decides nothing and costs no run."""
+        """Measure the soup; there is none if its files or memory fail, for it decides nothing.
+
+        Torch tells of memory that the CPU's allocator was refused as of any other error, so that
+        this is left to the plan, which counts it.
+        """
         if self._spec.soup is None:
             return None
         try:
             return self._trainer.soup_on_test(measured, self._spec.soup)
-        except (OSError, torch.OutOfMemoryError) as error:
+        except (OSError, MemoryError, torch.OutOfMemoryError) as error:
             log.warning("no average of weights: %s", error)
             return None
 
     def _lend(self, location: str) -> None:
-        """Write the final weights for a soup, which is not made if that fails."""
+        """Write the final weights for a soup, which is not made if they cannot be written."""
         try:
             write_weights(location, self._trainer.shipped_weights())
         except OSError as error:
