@@ -51,7 +51,7 @@ def test_keys_of_a_group_go_together_and_held_ones_stay() -> None:
 @pytest.mark.parametrize(
     ("mine", "paper", "more", "says"),
     [
-        ({"a": 1}, {"a": 1}, {}, "differ in nothing"),
+        ({"a": 1}, {"a": 1}, {}, "have the same value of every key"),
         ({"a": 1}, {"a": "1"}, {}, r"a number.*text.*--fix a"),
         ({"a": 1}, {"a": True}, {}, "write both alike"),
         ({"a": 1}, {"a": 2}, {"fixed": ["b"]}, "no key `b`; the keys that differ are a"),

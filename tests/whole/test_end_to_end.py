@@ -68,7 +68,7 @@ def test_the_verdict_has_its_promised_shape(finished: tuple[Path, str, str]) -> 
     # The model has BatchNorm, whose statistics every run of the experiment measures both ways;
     # its classes are equally large, so that there is nothing to adjust logits for.
     assert [dial["strength"] for dial in verdict["dials"]] == [*STRENGTHS, "ema_batch_norm"]
-    assert set(verdict["confirmed"]["readings"]) == {"flip", "temperature"}
+    assert set(verdict["confirmed"]["readings"]) == {"flip", "temperature", "soup"}
     for dial in verdict["dials"]:
         assert dial["turn"] in TURNS
         assert set(dial["effect"]) <= set(effect_metrics())

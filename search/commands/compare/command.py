@@ -143,7 +143,13 @@ def _work(request: Request, console: Console) -> None:
             what = (
                 str(error) if isinstance(error, RunFailed) else f"{type(error).__name__}: {error}"
             )
-            raise RunFailed(f"{what} The log is {path / 'log.txt'}; go on with: {again}") from error
+            # The script or what is asked of it is wrong: going on would run the same again.
+            next_step = (
+                "Mend that and compare anew."
+                if isinstance(error, RunFailed)
+                else f"Go on with: {again}"
+            )
+            raise RunFailed(f"{what} The log is {path / 'log.txt'}. {next_step}") from error
         finally:
             interruption.closes(go_on)
             tune_run.stop_ray(keeps_logs=has_failed)

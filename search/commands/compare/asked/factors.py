@@ -109,7 +109,9 @@ def factors_of(
         for name in names
     )
     if not found:
-        raise InputError("The two configurations differ in nothing that is not held.")
+        raise InputError(
+            "REFERENCE and BEST have the same value of every key that is not held by --fix."
+        )
     if len(found) > MAX_FACTORS:
         raise InputError(
             f"At most {MAX_FACTORS} factors can be told apart, but {len(found)} keys differ: put "
