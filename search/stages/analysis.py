@@ -30,7 +30,14 @@ from search.stages.simpler import (
     with_average_off,
     without_average,
 )
-from search.stages.within_run import as_advised, as_turned, for_the_advised_average, with_tried
+from search.stages.within_run import (
+    as_advised,
+    as_turned,
+    for_the_advised_average,
+    left_open,
+    with_other_statistics,
+    with_tried,
+)
 from search.verdict.confirmation import choose_export
 from search.verdict.confusion import Confusion
 from search.verdict.design import AVERAGES, EMA_FACTOR, Factors, WithinRun
@@ -282,13 +289,17 @@ def decide_dials(
         judged = {dial.strength: dial for dial in again}
         names = {factor.name for factor in moved}
         dials = tuple(judged[d.strength] if d.strength in names else d for d in dials)
-    return effects, for_the_advised_average(dials, what, plan, best)
+    dials = for_the_advised_average(dials, what, plan, best)
+    return effects, left_open(dials, with_other_statistics(dials, what))
 
 
 def is_decided_by(runs: Sequence[Run], plan: Plan, config: RunConfig, best: Recipe) -> bool:
     """Whether the experiment may stop after these runs, before its largest number of blocks."""
     _, dials = decide_dials(runs, plan, config, best)
     what, first = experiment_factors(plan, best), decided_by(config.metric)
+    # What is open because the statistics are others stays so, however many runs are made.
+    lasting = with_other_statistics(dials, what)
+    dials = tuple(dial for dial in dials if dial.strength not in lasting)
     return may_stop(runs, what, schedule_of(config), dials, first)
 
 

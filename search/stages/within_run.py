@@ -1,6 +1,6 @@
 """Settings that no search proposes, as every run of the experiment measures them at two values."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from search.plan.plan import Plan
@@ -9,7 +9,7 @@ from search.verdict.answer.advised_value import advised_value
 from search.verdict.design import AVERAGES, EMA_FACTOR, Factors, WithinRun
 from search.verdict.effects import Run
 from search.verdict.schema import Dial
-from search.verdict.wording import raw
+from search.verdict.wording import raw, value_text
 from spaces.recipe import Recipe
 from spaces.strengths.class_weighting import CLASS_WEIGHTING
 from spaces.strengths.registry import STRENGTHS, WITHIN_RUN, strength
@@ -109,6 +109,52 @@ def for_the_advised_average(
             )
     return tuple(
         _not_judged(dial, remarks[dial.strength]) if dial.strength in remarks else dial
+        for dial in dials
+    )
+
+
+def with_other_statistics(dials: Sequence[Dial], what: Factors) -> dict[str, str]:
+    """Say by strength why it was not judged on the statistics of the average that are advised.
+
+    An adjustment of logits is measured with the reference's treatment of BatchNorm's statistics
+    only, so that nothing is known of it where the other treatment is advised.
+
+    Args:
+        dials: Decided dials, after `for_the_advised_average`.
+        what: Factors of the experiment.
+    """
+    needing = {f.name for f in what.within if strength(f.name).needs_average}
+    moved = [
+        (dial.strength, *(value_text(dial.strength, v) for v in (dial.reference, value)))
+        for dial in dials
+        if dial.strength in needing and (value := advised_value(dial)[0]) != dial.reference
+    ]
+    of_outputs = [f.name for f in what.within if f != AVERAGES and f.name not in needing]
+    return {
+        name: f"it was measured with {setting} {held}, while {advised} is advised: run again with "
+        "that in the reference to judge it"
+        for setting, held, advised in moved
+        for name in of_outputs
+    }
+
+
+def left_open(dials: Sequence[Dial], remarks: Mapping[str, str]) -> tuple[Dial, ...]:
+    """Make the dials of which there is a remark inconclusive; their measured effects are kept."""
+    return tuple(
+        replace(
+            dial,
+            turn="inconclusive",
+            recommended=dial.reference,
+            recommended_effective=dial.reference_effective,
+            decided_by=None,
+            runs_to_decide=None,
+            remark=remarks[dial.strength],
+            selected=None,
+            matters_less_than=None,
+            more_runs=None,
+        )
+        if dial.strength in remarks
+        else dial
         for dial in dials
     )
 

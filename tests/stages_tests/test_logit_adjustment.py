@@ -10,7 +10,7 @@ import pytest
 from search.plan.plan import Plan, space_of
 from search.plan.stage_size import search_sizes, usual_runs_per_round
 from search.stages.advice import advise
-from search.stages.analysis import decide_dials
+from search.stages.analysis import decide_dials, is_decided_by
 from search.stages.experiment import NO_AVERAGE, block_specs, experiment_factors
 from search.stages.within_run import with_tried
 from search.verdict.design import cells
@@ -80,6 +80,8 @@ def runs(
     *,
     gains: Mapping[int, float],
     weights_gain: float = 0.0,
+    noise: float = 0.01,
+    noise_of_gain: float = 0.0,
 ) -> list[Run]:
     """Eight blocks of runs that differ by class weights, averages and the adjustment alone.
 
@@ -89,6 +91,8 @@ def runs(
         at: Accuracy of each set of weights, without adjustment.
         gains: What adjustment adds, by level of the class weights; where these do not vary, -1.
         weights_gain: What class weights add.
+        noise: Standard deviation between runs.
+        noise_of_gain: Standard deviation of what adjustment adds.
     """
     rng = np.random.default_rng(3)
     what = experiment_factors(plan, best)
@@ -96,9 +100,12 @@ def runs(
     for block in range(8):
         for i, levels in enumerate(cells(what.trajectory, block=block)):
             weighted = levels.get(WEIGHTS, -1)
-            of_run = 0.01 * rng.normal() + (weights_gain if weighted > 0 else 0.0)
+            of_run = noise * rng.normal() + (weights_gain if weighted > 0 else 0.0)
             seen = {name: x + of_run + 0.002 * rng.normal() for name, x in at.items()}
-            seen |= {f"{n}.{NAME}": x + gains[weighted] for n, x in seen.items()}
+            seen |= {
+                f"{n}.{NAME}": x + gains[weighted] + noise_of_gain * rng.normal()
+                for n, x in seen.items()
+            }
             metrics = {
                 name: {"val/top1": x, "val/nll": 1.0 - x, "val/nll_refined": 1.0 - x}
                 for name, x in seen.items()
@@ -225,3 +232,32 @@ def test_weights_that_go_to_off_are_judged_in_the_runs_that_come_nearest(tmp_pat
     assert dials[NAME].turn == "up"
     assert dials[NAME].effect["val/top1"].mean == pytest.approx(0.04, abs=0.002)
     assert (advised.class_weighting, advised.logit_adjustment) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("adjustment", [0.03, -0.03])
+def test_it_stays_open_where_other_statistics_of_the_average_are_advised(
+    adjustment: float, tmp_path: Path
+) -> None:
+    of_plan = plan_of(tmp_path)
+    plan = replace(of_plan, task=replace(of_plan.task, has_batch_norm=True))
+    tried = with_tried(BEST, plan)
+    statistics = "best.ema_batch_norm"
+
+    def decided_with(gain: float) -> tuple[dict[str, Dial], Recipe, bool]:
+        at = {**AT, statistics: AT["best"] + gain}
+        made = runs(plan, tried, at, gains={-1: adjustment}, noise=0.001, noise_of_gain=0.004)
+        config = a_config(tmp_path, max_blocks=100)
+        _, dials = decide_dials(made, plan, config, tried)
+        assert not [d for d in dials if d.turn == "inconclusive" and d.strength != NAME]
+        is_decided = is_decided_by(made, plan, config, tried)
+        return {d.strength: d for d in dials}, advise(plan, tried, dials).recipe, is_decided
+
+    dials, advised, is_decided = decided_with(0.04)
+    assert (advised.ema_batch_norm, advised.strengths.ema_decay) == ("measured", 0.9)
+    assert (dials[NAME].turn, advised.logit_adjustment) == ("inconclusive", 0.0)
+    assert "with ema_batch_norm averaged, while measured is advised" in dials[NAME].remark
+    assert dials[NAME].more_runs is None
+    assert is_decided  # No run of this experiment would tell.
+    dials, advised, _ = decided_with(-0.04)
+    assert advised.ema_batch_norm == "averaged"
+    assert dials[NAME].turn == ("up" if adjustment > 0 else "leave")
