@@ -15,8 +15,9 @@ from search.stages.experiment import block_specs, experiment_factors, numbered
 from search.stages.fresh_runs import read_result
 from search.stages.fresh_seeds import fresh_seed
 from search.stages.simpler import without_average
+from search.stages.within_run import as_advised
 from search.verdict.confirmation import confirm_metrics, paired_difference
-from search.verdict.design import AVERAGES, EMA_FACTOR, Factors, blocks_per_look
+from search.verdict.design import AVERAGES, EMA_FACTOR, WithinRun, blocks_per_look
 from search.verdict.effects import Effect, Run, estimate_effects, trajectory_level
 from search.verdict.learning_curve import TIMES, dial_at_sizes, judged_on, learning_curve
 from search.verdict.schema import Dial, DialAtSizes, Estimate, LearningCurve
@@ -126,7 +127,6 @@ def learning_curve_of(
     """
     trials = journal.of_stage(LEARNING_CURVE)
     first = decided_by(config.metric)
-    what = experiment_factors(plan, tried)
     pairs = _pairs(trials, journal.of_stage("confirm"), plan, advised)
     gain: Mapping[str, Estimate] = {}
     if pairs:
@@ -139,8 +139,9 @@ def learning_curve_of(
         gain = {
             name: paired_difference(results, name, num, groups) for name in confirm_metrics(first)
         }
-    values = plan.dial_values(tried)
-    followed = _followed(runs, at_half, what, dials, values, config) if runs and at_half else ()
+    followed: tuple[DialAtSizes, ...] = ()
+    if runs and at_half:
+        followed = _followed(runs, at_half, plan, config, tried=tried, advised=advised, dials=dials)
     if not gain and not followed:
         return None
     return learning_curve(
@@ -174,40 +175,53 @@ def _pairs(
 def _followed(
     runs: Sequence[Run],
     at_half: Sequence[Run],
-    what: Factors,
-    dials: Sequence[Dial],
-    tried: Mapping[str, float],
+    plan: Plan,
     config: RunConfig,
+    *,
+    tried: Recipe,
+    advised: Recipe,
+    dials: Sequence[Dial],
 ) -> tuple[DialAtSizes, ...]:
     """Estimate the effects with half and all of the images, and extrapolate each."""
-    first = decided_by(config.metric)
+    first, what = decided_by(config.metric), experiment_factors(plan, tried)
     # On the same weights with half and with all of the images, or they would differ in more.
     level = trajectory_level(runs, ema=AVERAGES in what.within, metric=first)
-    both = {run.block for run in at_half}
-    paired = [run for run in runs if run.block in both]
+    moved = {factor.name for factor in as_advised(runs, what, dials, plan, tried)[1]}
+    values, values_advised = plan.dial_values(tried), plan.dial_values(advised)
     found = []
     for dial in dials:
-        if dial.strength not in what.names or not dial.effect:
+        name = dial.strength
+        if name not in what.names or not dial.effect:
             continue
         # A turn to no average is followed as such, whatever the best's average was.
-        is_off = dial.strength == EMA_FACTOR and (
+        is_off = name == EMA_FACTOR and (
             dial.recommended == STRENGTHS[EMA_FACTOR].off != dial.reference
         )
 
-        def effect(of: Sequence[Run], dial: Dial = dial, is_off: bool = is_off) -> Effect:
-            measured = without_average(of, instead_of="best") if is_off else of
+        def measured(
+            of: Sequence[Run], name: str = name, is_off: bool = is_off
+        ) -> tuple[Sequence[Run], tuple[WithinRun, ...]]:
+            if name in moved:  # In the runs and on the weights that its dial was decided by.
+                return as_advised(of, what, dials, plan, tried)
+            return without_average(of, instead_of="best") if is_off else of, what.within
+
+        def effect(of: tuple[Sequence[Run], tuple[WithinRun, ...]], dial: Dial = dial) -> Effect:
             effects = estimate_effects(
-                measured, what.trajectory, within=what.within, first=first, level=level
+                of[0], what.trajectory, within=of[1], first=first, level=level
             )
             return effects[dial.strength][judged_on(dial)]
 
+        all_runs, half_runs = measured(runs), measured(at_half)
+        both = {run.block for run in half_runs[0]}
+        paired = [run for run in all_runs[0] if run.block in both]
         one = dial_at_sizes(
             dial,
-            effect(runs),
-            effect(paired),
-            effect(at_half),
-            tried=dial.recommended if is_off else tried[dial.strength],
-            blocks=len({run.block for run in runs}),
+            effect(all_runs),
+            effect((paired, all_runs[1])),
+            effect(half_runs),
+            tried=dial.recommended if is_off else values[name],
+            advised=values_advised[name],
+            blocks=len({run.block for run in all_runs[0]}),
             both=len(both),
         )
         found += [one] if one is not None else []

@@ -59,6 +59,7 @@ def dial_at_sizes(
     at_half: Effect,
     *,
     tried: float,
+    advised: float,
     blocks: int,
     both: int,
 ) -> DialAtSizes | None:
@@ -70,6 +71,7 @@ def dial_at_sizes(
         paired: The effect in the blocks that were run with both numbers.
         at_half: The effect with half of the images.
         tried: The value whose effect it is.
+        advised: The advised recipe's value, which may differ from the reference's without a turn.
         blocks: Number of all blocks.
         both: Number of the blocks that were run with both.
     """
@@ -81,7 +83,7 @@ def dial_at_sizes(
     return DialAtSizes(
         strength=dial.strength,
         metric=metric,
-        turned=dial.turn in ("down", "up"),
+        turned=advised != dial.reference,
         reference=dial.reference,
         tried=tried,
         at_half=at_half.estimate,
@@ -143,9 +145,9 @@ def short_learning_curve(found: LearningCurve, metric: Metric) -> str:
             f"{change_with_interval(name, found.gain[name])}"
         )
     flips = [f"{d.strength} {_flip(d)}" for d in found.dials if _flips(d)]
-    parts.append(
-        f"extrapolated to {found.num_twice:,}: {listed(flips) if flips else 'no flip is shown'}"
-    )
+    is_open = all(dial.outlook == "open" for dial in found.dials)
+    none = "these runs cannot tell of a flip" if is_open else "no flip is shown"
+    parts.append(f"extrapolated to {found.num_twice:,}: {listed(flips) or none}")
     return "; ".join(parts)
 
 
@@ -161,18 +163,25 @@ def _gain_sentences(
     ]
     first = gain[shown[0].on("test")]
     low, high = first.times(shown[0].sign).ci95
-    further = (
-        f"If the next doubling brings as much as this one, labelling {num_all:,} more brings that "
-        "much again; most learning curves level off, so take it as the most to expect."
-    )
-    if first.base is not None and shown[0].is_share and first.base + 2.0 * first.mean > 1.0:
-        further = "The next doubling cannot bring as much, for less is left to gain."
+    further = []
+    if low > 0.0:
+        further = [
+            f"If the next doubling brings as much as this one, labelling {num_all:,} more brings "
+            "that much again; most learning curves level off, so take it as the most to expect."
+        ]
+        if first.base is not None and not _is_possible(shown[0], first.base + 2.0 * first.mean):
+            further = ["The next doubling cannot bring as much, for less is left to gain."]
     more = "helped" if low > 0.0 else "hurt" if high < 0.0 else "are not shown to have helped"
     return [
         f"From {num_half:,} to {num_all:,} training images, for as many steps, the advised "
         f"recipe's {listed(changes)} on test images ({count(seeds, 'seed')}): more images {more}.",
-        further,
+        *further,
     ]
+
+
+def _is_possible(metric: Metric, value: float) -> bool:
+    """Whether a metric can have a value: no share is above 1, and no loss below 0."""
+    return value <= 1.0 if metric.is_share else metric.larger_is_better or value >= 0.0
 
 
 def _outlooks(dials: Sequence[DialAtSizes]) -> str:
@@ -197,7 +206,7 @@ def _flip(dial: DialAtSizes) -> str:
 def _stays(dial: DialAtSizes) -> str:
     if dial.outlook == "open":
         return "these runs cannot tell of"
-    return "still helps" if dial.turned else "still hurts"
+    return "helps there" if dial.turned else "hurts there"
 
 
 def _value(dial: DialAtSizes, value: float) -> str:

@@ -228,7 +228,8 @@ class DialAtSizes:
 
     Each effect is that of going from ``reference`` to ``tried``, as of a `Dial`. ``at_twice`` is an
     extrapolation to twice as many images as there are, and ``outlook`` says what its interval shows
-    of the change there: ``helps``, ``hurts`` or ``open``. ``turned`` says whether the dial is.
+    of the change there: ``helps``, ``hurts`` or ``open``. ``turned`` says whether the advised
+    recipe changes the setting, by a turn or where the dial is undecided.
     """
 
     strength: str

@@ -49,6 +49,7 @@ def followed(turn: str, half: float, whole: float, **of_dial: object) -> DialAtS
         effect(whole),
         effect(half),
         tried=0.0,
+        advised=0.0 if turn == "down" else 0.1,
         blocks=2,
         both=1,
     )
@@ -85,20 +86,19 @@ def test_with_noise_known_exactly_the_interval_has_the_variance_of_the_estimate(
 def test_without_an_error_term_every_value_is_possible(unknown: Effect) -> None:
     found = at_twice(effect(0.02), effect(0.02), unknown, blocks=2, both=1)
     assert found.ci95 == (-math.inf, math.inf)
-    assert (
-        dial_at_sizes(a_dial(), effect(0.1), effect(0.1), NO_EFFECT, tried=0.0, blocks=2, both=1)
-        is None
-    )
+    all_images, half = effect(0.1), NO_EFFECT
+    sizes = {"tried": 0.0, "advised": 0.0, "blocks": 2, "both": 1}
+    assert dial_at_sizes(a_dial(), all_images, all_images, half, **sizes) is None  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("turn", "half", "whole", "outlook", "said"),
     [
-        ("down", 0.2, 0.2, "helps", "still helps: label_smoothing 0.1 -> 0 (+20.0 points ["),
+        ("down", 0.2, 0.2, "helps", "helps there: label_smoothing 0.1 -> 0 (+20.0 points ["),
         ("down", 0.2, 0.0, "hurts", "would flip back: label_smoothing"),
         ("down", 0.21, 0.1, "open", "these runs cannot tell of: label_smoothing"),
         ("leave", -0.1, 0.1, "helps", "would turn too: label_smoothing"),
-        ("inconclusive", -0.2, -0.2, "hurts", "still hurts: label_smoothing"),
+        ("inconclusive", -0.2, -0.2, "hurts", "hurts there: label_smoothing"),
     ],
 )
 def test_each_dial_is_said_to_stay_to_flip_or_to_be_open(
@@ -112,7 +112,9 @@ def test_each_dial_is_said_to_stay_to_flip_or_to_be_open(
     assert said in first
     assert last == HOLDS_FOR
     flips = "flip" in said or "would turn" in said
-    assert ("no flip is shown" in short_learning_curve(found, TOP1)) != flips
+    short = short_learning_curve(found, TOP1)
+    assert ("no flip is shown" in short) == (not flips and outlook != "open")
+    assert ("these runs cannot tell of a flip" in short) == (outlook == "open")
 
 
 def test_where_less_is_better_the_sign_turns_and_the_metric_is_the_one_that_decided() -> None:
@@ -142,7 +144,8 @@ def test_the_gain_is_said_with_its_interval_and_as_the_most_to_expect(
     assert said_first in found.sentences[0]
     assert "(5 seeds)" in found.sentences[0]
     assert found.sentences[0].endswith(f"{said}.")
-    assert "the most to expect" in found.sentences[1]
+    assert ("the most to expect" in " ".join(found.sentences)) == (interval[0] > 0.0)
+    assert "cannot tell of a flip" in short_learning_curve(found, TOP1)
     assert short_learning_curve(found, TOP1).startswith("150 -> 300 images: top-1 ")
 
 
@@ -152,6 +155,23 @@ def test_no_more_is_expected_than_there_is_left_to_gain(base: float, is_left: bo
     found = learning_curve([], gain, num_half=150, num_all=300, seeds=5, metric=TOP1)
     assert ("the most to expect" in found.sentences[1]) == is_left
     assert ("less is left to gain" in found.sentences[1]) != is_left
+
+
+@pytest.mark.parametrize(("base", "is_left"), [(0.5, True), (0.19, False)])
+def test_no_loss_is_expected_below_zero(base: float, is_left: bool) -> None:
+    gain = {"test/nll": Estimate(mean=-0.1, ci95=(-0.12, -0.08), base=base)}
+    found = learning_curve([], gain, num_half=150, num_all=300, seeds=5, metric=NLL)
+    assert ("the most to expect" in found.sentences[1]) == is_left
+    assert ("less is left to gain" in found.sentences[1]) != is_left
+
+
+def test_a_change_of_the_advised_recipe_that_no_turn_made_flips_too() -> None:
+    worse = effect(-0.2)
+    sizes = {"tried": 0.0, "advised": 0.0, "blocks": 2, "both": 1}
+    dial = dial_at_sizes(a_dial("inconclusive"), worse, worse, worse, **sizes)  # type: ignore[arg-type]
+    assert dial is not None
+    found = learning_curve([dial], {}, num_half=150, num_all=300, seeds=0, metric=TOP1)
+    assert "would flip back: label_smoothing" in found.sentences[0]
 
 
 def test_nothing_is_said_of_nothing() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from search.engine.conductor import Conductor
 from search.plan.config import OF_INGREDIENTS, RunConfig
-from search.plan.plan import Plan
+from search.plan.plan import Plan, space_of
 from search.plan.stage_size import search_sizes, with_requests
 from search.plan.top_up import topped_up
 from search.records.journal import Journal
@@ -21,6 +21,7 @@ from search.stages.analysis import analyse, decide_dials
 from search.stages.experiment import block_specs, experiment_factors
 from search.stages.learning_curve import learning_curve_of, require_enough_images
 from search.stages.sequence import stage_makers
+from search.stages.within_run import with_tried
 from search.verdict.effects import Run
 from search.verdict.schema import Dial, DialAtSizes, Verdict
 from spaces.errors import InputError
@@ -299,3 +300,23 @@ def test_a_reference_without_an_average_is_compared_with_the_average_that_was_tr
     assert (average.reference, average.tried) == (0.0, 0.9)
     assert average.at_all.mean == pytest.approx(-0.1, abs=0.01)
     assert (average.outlook, average.turned) == ("hurts", False)
+
+
+def test_an_adjustment_is_followed_on_the_weights_that_its_dial_was_decided_on(
+    tmp_path: Path,
+) -> None:
+    def scores(spec: TrialSpec, level: str) -> float:
+        # The tried average is worse, so that it is not advised, and only after it does adjusting
+        # the logits help.
+        average, _, adjusted = level.partition(".")
+        if average == "best":
+            return 0.5 + 0.1 * bool(adjusted)
+        return 0.8 - 0.1 * bool(adjusted)
+
+    task = replace(PLAN.task, has_output_bias=True, smallest_class=20, largest_class=280)
+    plan = replace(PLAN, task=task, space=space_of(task, a_config(tmp_path)))
+    dials, found = followed(plan, with_tried(BEST, plan), tmp_path, at_all=scores, at_half=scores)
+    dial, followed_dial = dials["logit_adjustment"], found["logit_adjustment"]
+    assert dial.effect["val/top1"].mean == pytest.approx(-0.1, abs=0.01)
+    assert followed_dial.at_all.mean == pytest.approx(-0.1, abs=0.01)
+    assert followed_dial.outlook == "hurts"
