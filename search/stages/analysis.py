@@ -35,6 +35,7 @@ from search.stages.within_run import (
     as_turned,
     for_the_advised_average,
     left_open,
+    of_all_runs,
     with_other_statistics,
     with_tried,
 )
@@ -254,7 +255,10 @@ def decide_dials(
     first = decided_by(config.metric)
 
     def decided(
-        of_runs: Sequence[Run], tried: Mapping[str, float], within: Sequence[WithinRun]
+        of_runs: Sequence[Run],
+        tried: Mapping[str, float],
+        within: Sequence[WithinRun],
+        one_in: int = 1,
     ) -> tuple[tuple[Look, ...], tuple[Dial, ...]]:
         rounds = replace(rounds_of(what), within=tuple(within))
         looks = looks_at(of_runs, rounds, schedule_of(config), first)
@@ -263,7 +267,7 @@ def decide_dials(
             reference=plan.dial_values(plan.reference),
             best=tried,
             task=plan.task,
-            runs_per_round=rounds.runs,
+            runs_per_round=rounds.runs // one_in,
             undertrained=undertrained,
             first=first,
         )
@@ -284,9 +288,11 @@ def decide_dials(
     dials = tuple(off_for_nearly_off(dial, plan) for dial in dials)
     seen, moved = as_advised(runs, what, dials, plan, best)
     if moved:
-        looks, again = decided(seen, tried, moved)
+        # With the advised class weights, of further rounds as well, one run in two tells.
+        one_in = 1 if len(seen) == len(runs) else 2
+        looks, again = decided(seen, tried, moved, one_in)
         effects |= {factor.name: dict(looks[-1].effects[factor.name]) for factor in moved}
-        judged = {dial.strength: dial for dial in again}
+        judged = {dial.strength: of_all_runs(dial, one_in) for dial in again}
         names = {factor.name for factor in moved}
         dials = tuple(judged[d.strength] if d.strength in names else d for d in dials)
     dials = for_the_advised_average(dials, what, plan, best)

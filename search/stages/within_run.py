@@ -80,6 +80,21 @@ def as_advised(
     )
 
 
+def of_all_runs(dial: Dial, one_in: int) -> Dial:
+    """Count further runs of an open dial that one run in ``one_in`` tells of, the others included.
+
+    Args:
+        dial: A dial whose further runs are those that tell of it.
+        one_in: Number of runs of which one tells of the dial.
+    """
+    decides, between = dial.runs_to_decide, dial.more_runs
+    return replace(
+        dial,
+        runs_to_decide=None if decides is None else decides * one_in,
+        more_runs=None if between is None else (between[0] * one_in, between[1] * one_in),
+    )
+
+
 def for_the_advised_average(
     dials: Sequence[Dial], what: Factors, plan: Plan, best: Recipe
 ) -> tuple[Dial, ...]:

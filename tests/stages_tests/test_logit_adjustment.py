@@ -10,11 +10,13 @@ import pytest
 from search.plan.plan import Plan, space_of
 from search.plan.stage_size import search_sizes, usual_runs_per_round
 from search.stages.advice import advise
-from search.stages.analysis import decide_dials, is_decided_by
+from search.stages.analysis import decide_dials, is_decided_by, schedule_of
 from search.stages.experiment import NO_AVERAGE, block_specs, experiment_factors
 from search.stages.within_run import with_tried
-from search.verdict.design import cells
+from search.verdict.design import WithinRun, cells
 from search.verdict.effects import Run
+from search.verdict.judgement import judge_all
+from search.verdict.looking import looks_at, rounds_of
 from search.verdict.schema import Dial
 from spaces.recipe import Recipe
 from tests.support.finished_run import BEST, REFERENCE, a_config, a_plan
@@ -261,3 +263,28 @@ def test_it_stays_open_where_other_statistics_of_the_average_are_advised(
     dials, advised, _ = decided_with(-0.04)
     assert advised.ema_batch_norm == "averaged"
     assert dials[NAME].turn == ("up" if adjustment > 0 else "leave")
+
+
+def test_of_the_further_runs_of_an_open_dial_half_have_the_advised_class_weights(
+    tmp_path: Path,
+) -> None:
+    plan = plan_of(tmp_path)
+    tried = with_tried(BALANCED, plan)
+    gains = {-1: 0.012, 1: -0.04}
+    made = runs(plan, tried, AT, gains=gains, weights_gain=-0.05, noise_of_gain=0.05)
+    _, dials = decide_dials(made, plan, a_config(tmp_path), tried)
+    (dial,) = (dial for dial in dials if dial.strength == NAME)
+    assert (dial.turn, dial.num_runs) == ("inconclusive", len(made) // 2)
+    # The same by hand: half of a round tells of it, and takes the whole round.
+    what = experiment_factors(plan, tried)
+    of_round = rounds_of(what).runs
+    seen = [run for run in made if run.levels[WEIGHTS] < 0]
+    at_best = WithinRun(name=NAME, reference="best", best=f"best.{NAME}")
+    rounds = replace(rounds_of(what), within=(at_best,))
+    looks = looks_at(seen, rounds, schedule_of(a_config(tmp_path)))
+    judged = judge_all(looks, runs_per_round=of_round // 2)[NAME]
+    assert judged.more_runs is not None
+    assert judged.more_runs_range is not None
+    assert dial.runs_to_decide == 2 * judged.more_runs
+    assert dial.more_runs == tuple(2 * number for number in judged.more_runs_range)
+    assert dial.runs_to_decide % of_round == 0
