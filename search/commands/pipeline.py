@@ -28,6 +28,7 @@ from search.engine.session_place import require_session_place
 from search.engine.storage import below, delete_probe, write_probe
 from search.plan.config import OF_INGREDIENTS, OF_OPTIMIZERS, PLACES, RunConfig
 from search.plan.config_file import FILE, read_config, write_config
+from search.plan.halves import require_halves
 from search.plan.plan import Plan
 from search.plan.planning import load_images
 from search.plan.resources import num_workers
@@ -39,7 +40,7 @@ from search.records.journal import Journal
 from search.records.passwords import with_password, without_passwords
 from search.records.run_names import require_run_name
 from search.records.trials import Trial
-from search.stages.learning_curve import require_enough_images
+from search.stages.learning_curve import require_enough_images, split_seeds
 from search.stages.sequence import require_turned
 from search.tracking.open_store import STORE_DIR
 from search.tracking.run_info import make_tracker, open_search
@@ -77,6 +78,7 @@ def run_new(
     plan, dataset = job.make_plan(config)
     if config.learning_curve:
         require_enough_images(plan)
+        require_halves(dataset, split_seeds(plan, config))
     _reach_images(config, dataset)
     sizes = job.show(console, config, plan, dataset)
     make_writable(config.path)
@@ -155,10 +157,11 @@ def _go_on(
     plan = Plan.from_dict(read_json(path / "plan.json"), config=config)
     if more.get("refine") and (config.path / job.result).exists():
         require_turned(config, plan, Journal(path))
-    if config.learning_curve:
-        require_enough_images(plan)
     # Do not plan anew: the reference's file may be gone, and another precision may be chosen.
     dataset = _same_images(config, plan)
+    if more.get("learning_curve"):
+        require_enough_images(plan)
+        require_halves(dataset, split_seeds(plan, config))
     if not is_over:
         _reach_images(config, dataset)
     if config.to_dict() != asked:

@@ -43,6 +43,21 @@ def require_enough_images(plan: Plan) -> None:
         )
 
 
+def split_seeds(plan: Plan, config: RunConfig) -> list[int]:
+    """List the seeds of the splits that its runs have where all settings differ.
+
+    Where fewer do, the first round of the experiment may have further blocks.
+    """
+    num_strengths = sum(name != EMA_FACTOR for name in plan.space.dial_names)
+    again = config.confirm_seeds if "confirm" in config.stages else 0
+    numbers = {"attribute": blocks_per_look(num_strengths), "confirm": again}
+    return [
+        fresh_seed(config.seed, stage=stage, number=number)
+        for stage, count in numbers.items()
+        for number in range(count)
+    ]
+
+
 def learning_curve_specs(
     plan: Plan, config: RunConfig, *, tried: Recipe, advised: Recipe
 ) -> list[TrialSpec]:
@@ -91,7 +106,10 @@ def learning_curve_specs(
 
 
 def on_half(plan: Plan, recipe: Recipe) -> Recipe:
-    """Return a recipe with the epochs that make as many steps on half of the training images."""
+    """Return a recipe with the epochs that make as many steps on half of the training images.
+
+    Where half of them are fewer than a batch, they are the batch: a run then differs in that too.
+    """
     half = plan.data.num_train // TIMES
     steps = half // min(recipe.batch_size, half)
     return replace(recipe, epochs=max(1, round(plan.task.total_steps / steps)))

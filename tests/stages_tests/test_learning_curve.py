@@ -11,6 +11,7 @@ import pytest
 
 from search.engine.conductor import Conductor
 from search.plan.config import OF_INGREDIENTS, RunConfig
+from search.plan.halves import require_halves
 from search.plan.plan import Plan, space_of
 from search.plan.stage_size import search_sizes, with_requests
 from search.plan.top_up import topped_up
@@ -19,7 +20,7 @@ from search.records.trials import Trial, TrialSpec
 from search.stages.advice import advise
 from search.stages.analysis import analyse, decide_dials
 from search.stages.experiment import block_specs, experiment_factors
-from search.stages.learning_curve import learning_curve_of, require_enough_images
+from search.stages.learning_curve import learning_curve_of, require_enough_images, split_seeds
 from search.stages.sequence import stage_makers
 from search.stages.within_run import with_tried
 from search.verdict.effects import Run
@@ -29,6 +30,8 @@ from spaces.recipe import Recipe
 from tests.stages_tests.test_topped_up_run import noisy
 from tests.support.finished_run import BEST, a_config, a_plan
 from tests.support.replay import replay
+from trainable.data.datasets import Dataset
+from trainable.data.splits import stratified_split
 
 PLAN: Plan = replace(a_plan(), rungs=())
 GAIN = 0.06
@@ -202,6 +205,34 @@ def test_too_few_images_and_runs_without_an_experiment_are_refused(
     ablation = a_config(tmp_path, stages=OF_INGREDIENTS)
     with pytest.raises(InputError, match="`learning_curve` is that of an experiment"):
         topped_up(ablation, finished[1], learning_curve=True)
+
+
+def a_dataset(group_size: int | None) -> Dataset:
+    """400 images of two classes, 300 of them to train on, in groups of one class."""
+    labels = np.arange(400) // 200
+    groups = None if group_size is None else np.arange(400) // group_size
+    return Dataset(
+        name="digits",
+        images=np.zeros((400, 1, 1, 3), np.uint8),
+        labels=labels,
+        class_names=("zero", "one"),
+        split=stratified_split(labels, num_train=300, num_val=60, seed=0, groups=groups),
+        digest="0123abcd",
+        notes=(),
+        groups=groups,
+    )
+
+
+def test_groups_so_large_that_no_half_can_be_kept_are_refused(tmp_path: Path) -> None:
+    asked = a_config(tmp_path, learning_curve=True)
+    seeds = split_seeds(PLAN, asked)
+    assert len(seeds) > asked.confirm_seeds
+    require_halves(a_dataset(None), seeds)
+    require_halves(a_dataset(5), seeds)
+    with pytest.raises(
+        InputError, match="by whole groups, but groups are so large that 134 of 134"
+    ):
+        require_halves(a_dataset(67), seeds)
 
 
 def test_an_effect_on_half_of_the_images_is_that_of_its_own_runs(
