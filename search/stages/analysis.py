@@ -155,7 +155,7 @@ def analyse(journal: Journal, plan: Plan, config: RunConfig) -> Analysis:
         experiment=experiment_sentence(
             looks=len(looks),
             num_runs=len(runs),
-            top_ups=len(config.top_ups),
+            top_ups=len(config.planned_blocks) - 1,
             is_pick=plan.dial_values(with_tried(best, plan)) == plan.dial_values(tried),
         ),
         metric=first.name,

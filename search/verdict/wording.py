@@ -188,7 +188,7 @@ def experiment_sentence(*, looks: int, num_runs: int, top_ups: int, is_pick: boo
     Args:
         looks: Looks taken.
         num_runs: Runs of the experiment.
-        top_ups: How often more was asked of the run.
+        top_ups: How often more blocks of the experiment were asked for.
         is_pick: Whether it is about the recipe that is called the best now.
     """
     if not looks:

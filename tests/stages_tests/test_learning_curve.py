@@ -151,7 +151,7 @@ def test_it_turns_nothing_and_advises_nothing_else(
 ) -> None:
     before, after = analysed(*finished), analysed(*halved)
     assert before.learning_curve is None
-    asked = replace(after, learning_curve=None, top_ups=0, experiment=before.experiment)
+    asked = replace(after, learning_curve=None, top_ups=0)
     assert replace(asked, cost=before.cost) == before
 
 
