@@ -20,7 +20,8 @@ def fresh_seed(seed: int, *, stage: str, number: int) -> int:
 
     Args:
         seed: Seed of the whole run, at least 0.
-        stage: One of `search.records.trials.STAGES`.
+        stage: One of `search.records.trials.STAGES` but ``learning_curve``, whose runs have the
+            seeds of those that they are held against.
         number: Number of the block, round or repetition, in [0, 1000).
     """
     return drawn_seed(seed + 1, _FIRST[stage] + number)
