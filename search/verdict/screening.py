@@ -49,7 +49,7 @@ def confounded_pairs(
     Returns:
         Groups of two or more pairs whose products are the same column but for the sign.
     """
-    levels = _columns(cells, names)
+    levels = level_columns(cells, names)
     by_column: dict[bytes, list[tuple[str, str]]] = {}
     for i, j in combinations(range(len(names)), 2):
         product = levels[:, i] * levels[:, j]
@@ -59,7 +59,7 @@ def confounded_pairs(
 
 def unclear_of_pairs(cells: Sequence[Mapping[str, int]], names: Sequence[str]) -> tuple[str, ...]:
     """The factors whose main effect these runs mix with a pair of others, in part or whole."""
-    levels = _columns(cells, names)
+    levels = level_columns(cells, names)
     products = [levels[:, i] * levels[:, j] for i, j in combinations(range(len(names)), 2)]
     return tuple(
         name
@@ -68,5 +68,6 @@ def unclear_of_pairs(cells: Sequence[Mapping[str, int]], names: Sequence[str]) -
     )
 
 
-def _columns(cells: Sequence[Mapping[str, int]], names: Sequence[str]) -> Floats:
+def level_columns(cells: Sequence[Mapping[str, int]], names: Sequence[str]) -> Floats:
+    """The levels of some runs as a matrix, runs in rows and factors in columns."""
     return np.array([[float(cell[name]) for name in names] for cell in cells])

@@ -8,10 +8,10 @@ from itertools import permutations
 import numpy as np
 
 from search.commands.compare.asked.factors import BEST, REFERENCE, Factor, Requirement
-from search.verdict.blocked_model import Floats
 from search.verdict.design import blocks_per_look, cells
 from search.verdict.screening import (
     confounded_pairs,
+    level_columns,
     screening_cells,
     unclear_of_pairs,
 )
@@ -82,7 +82,7 @@ class Layout:
         None if there is none.
         """
         blocks = [self.block(block) for block in range(2 * self.blocks_per_round)]
-        levels = _columns([cell for block in blocks for cell in block], self.names)
+        levels = level_columns([cell for block in blocks for cell in block], self.names)
         inside = np.repeat(np.eye(len(blocks)), [len(block) for block in blocks], axis=0)
         model = np.hstack([inside, levels])
         rank = np.linalg.matrix_rank(model)
@@ -171,7 +171,7 @@ class Layout:
 
     def _is_clear(self, found: Sequence[Levels]) -> bool:
         """Whether no product of the cleared factor with two others is mixed with a fourth."""
-        levels = _columns(found, self.names)
+        levels = level_columns(found, self.names)
         own = levels[:, self.names.index(self.cleared or "")]
         others = [levels[:, at] for at, name in enumerate(self.names) if name != self.cleared]
         return not any(
@@ -213,10 +213,6 @@ def role_of(layout: Layout, advised: Mapping[str, int], role: str) -> str:
         if advised == best:
             return "best"
     return role
-
-
-def _columns(found: Sequence[Levels], names: Sequence[str]) -> Floats:
-    return np.array([[float(cell[name]) for name in names] for cell in found])
 
 
 def _listed(names: Sequence[str]) -> str:
