@@ -27,7 +27,7 @@ VARIABLES := DATASET DATA_DIR COLUMNS GROUP_BY MODEL PRETRAINED REFERENCE BEST N
   SET FIX MIN_BLOCKS MAX_BLOCKS CONFIRM_SEEDS REFINE LEARNING_CURVE \
   RERUN_TOP GRACE_PERIOD REDUCTION_FACTOR KEEP NO_EXAMPLE RUN CONFIG OUT HOST PORT JSON \
   SEEDS OPTIMIZERS LR_TRIALS COMMAND DIRECTION MARGIN GROUP REQUIRE FOLDS \
-  CPUS_PER_RUN GPUS_PER_RUN TIME_LIMIT_S DRY_RUN
+  CPUS_PER_RUN GPUS_PER_RUN TIME_LIMIT_S RUN_TIMEOUT_S MAX_RUNS DRY_RUN
 
 # Only what is typed after `make` counts: a MODEL in somebody's environment is none of our business.
 TYPED := $(foreach variable,$(VARIABLES),$(if $(filter command line,$(origin $(variable))),$(variable)))
@@ -64,7 +64,7 @@ $(VENV)/.developer: $(VENV)/.ready
 	@touch $@
 
 search: setup  ## Which strengths to turn, to what, and how sure: DATASET=small-transfer or a folder
-	@$(RUN_PYTHON) -m search run $(FLAGS)
+	@SEARCH_BY_MAKE=1 $(RUN_PYTHON) -m search run $(FLAGS)
 
 plan: setup  ## What a search would do and how long it would take: DATASET=...
 diagnose: setup  ## Reference against the size-scaled default, without a search: DATASET=... REFERENCE=...
@@ -78,7 +78,7 @@ schedule: setup  ## Draw the learning rate of a recipe: CONFIG=...
 ui: setup  ## Look at all searches in MLflow
 
 $(COMMANDS):
-	@$(RUN_PYTHON) -m search $@ $(FLAGS)
+	@SEARCH_BY_MAKE=1 $(RUN_PYTHON) -m search $@ $(FLAGS)
 
 test: $(VENV)/.developer  ## The tests, one small search on real data among them
 	@$(RUN_PYTHON) -m pytest -m 'not stress' -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder

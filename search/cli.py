@@ -18,6 +18,7 @@ from search.commands.given import MORE, MOVED, go_on, recipe_path, run_path, set
 from search.commands.given import train as train_once
 from search.flags import DIAGNOSIS, PLACES, SEARCH, Grouped, OfScript, compare_flags, flags
 from search.plan.config import OF_DIAGNOSIS, OF_INGREDIENTS, OF_OPTIMIZERS
+from search.records.command_line import as_typed
 from search.records.passwords import with_password, without_passwords
 from spaces.errors import InputError
 
@@ -258,7 +259,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _complain(message: str, code: int) -> int:
     # Spaces stay as they are: a command to type next may hold a path with two in a row.
-    line = " ".join(part.strip() for part in without_passwords(message).splitlines())
+    message = as_typed(without_passwords(message))
+    line = " ".join(part.strip() for part in message.splitlines())
     # A path may hold bytes that are no text; stderr as a test or a tool replaced it refuses them.
     with suppress(OSError):  # The terminal may be gone; what ended is in the log.
         print(line.encode(errors="backslashreplace").decode(), file=sys.stderr)

@@ -47,8 +47,16 @@ GROUPS = {
 """Headings of ``--help`` in their order, with the flags below each."""
 SCRIPT_GROUPS = {
     "What is compared": ("reference", "best", "group", "fix", "require"),
-    "Your script": ("command", "metric", "direction", "margin", "folds", "time_limit_s"),
-    "The experiment": ("min_blocks", "max_blocks", "confirm_seeds", "seed"),
+    "Your script": (
+        "command",
+        "metric",
+        "direction",
+        "margin",
+        "folds",
+        "time_limit_s",
+        "run_timeout_s",
+    ),
+    "The experiment": ("min_blocks", "max_blocks", "max_runs", "confirm_seeds", "seed"),
     "Machines": ("cpus_per_run", "gpus_per_run", "ray_address"),
     "What is written, where": ("run_dir", "run_name", "tracking_uri", "dry_run"),
 }
@@ -141,8 +149,9 @@ OF_SCRIPTS = (
     _of_script(
         "metric",
         "Where a run leaves its result: '{dir}/summary.csv:top1', a key of .json or .jsonl, "
-        "'log:REGEX' with one group, or mlflow:NAME; @best behind it takes the best row, not the "
-        "last. The first one decides; several are separated by blanks.",
+        "'log:REGEX' with one group, or mlflow:NAME. :best behind it takes the best row, not the "
+        "last; :max or :min says which way is better. The first one decides; several are separated "
+        "by blanks.",
         multiple=True,
     ),
     _of_script("direction", "larger or smaller is better. [default: by the metric's name]"),
@@ -164,6 +173,11 @@ OF_SCRIPTS = (
     _of_script("min-blocks", "Rounds that always run. [default: 2]", _WHOLE, default=2),
     _of_script("max-blocks", "Most rounds. [default: 32 runs' worth]", _WHOLE),
     _of_script(
+        "max-runs",
+        "Most runs of the experiment, in place of --max-blocks; those that confirm come on top.",
+        _WHOLE,
+    ),
+    _of_script(
         "confirm-seeds",
         "Fresh seeds of reference, best and advised; 0 for none. [default: 5]",
         _WHOLE,
@@ -179,6 +193,7 @@ OF_SCRIPTS = (
     ),
     _of_script("gpus-per-run", "Share of a GPU of one run. [default: 0]", _REAL, default=0.0),
     _of_script("time-limit-s", "Seconds after which a run is ended. [default: none]", _REAL),
+    _of_script("run-timeout-s", "The same as --time-limit-s.", _REAL),
     # Make passes a value with every flag: DRY_RUN=1.
     click.Option(
         ["--dry-run"],

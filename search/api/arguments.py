@@ -150,12 +150,14 @@ class CompareArguments(TypedDict, total=False):
     require: Texts
     min_blocks: int
     max_blocks: int
+    max_runs: int
     confirm_seeds: int
     folds: int
     seed: int
     cpus_per_run: float
     gpus_per_run: float
     time_limit_s: float
+    run_timeout_s: float
     run_dir: Path
     run_name: str
     ray_address: str

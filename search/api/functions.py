@@ -150,7 +150,8 @@ def compare(
         command: Call of the script, with {config} or {args}, {seed}, {dir} and {fold}.
         metric: Where a run leaves its result; of several the first decides.
         run: Instead of all others: a comparison that was interrupted or has ended, by its name
-            under ``run_dir`` or its path; it is gone on with.
+            under ``run_dir`` or its path; it is gone on with, for more rounds if ``max_blocks`` is
+            above what was planned.
         given: See below.
 
     Returns:
@@ -168,7 +169,7 @@ def compare(
                 raise InputError(
                     f"{path} is no comparison; go on with: search.resume({str(path)!r})"
                 )
-            compare_again(path, console=console)
+            compare_again(path, max_blocks=values.get("max_blocks"), console=console)
             return read_comparison(path)
         several = {n: () for n, kind in kinds_of(CompareArguments).items() if kind == Texts}
         request = request_of(

@@ -19,6 +19,7 @@ class Page:
         figure: The figure.
         rows: Rows of the table, all with the same columns.
         remarks: Remarks under the table.
+        files: Files beside the page that are linked, each with what it is for.
     """
 
     title: str
@@ -28,6 +29,7 @@ class Page:
     figure: Figure
     rows: Sequence[Mapping[str, str]]
     remarks: Sequence[str]
+    files: Sequence[tuple[str, str]] = ()
 
     @property
     def table(self) -> Table | None:

@@ -115,17 +115,18 @@ def go_on(path: Path, given: Mapping[str, Any], **how: Any) -> None:
         how: Console and beginning of the work, see `search.commands.pipeline.run_again`.
 
     Raises:
-        InputError: If the run is a comparison of scripts, to which nothing can be added.
+        InputError: If the run is a comparison of scripts, of which only more rounds can be asked.
     """
     if is_comparison(path):
-        if name := next((n for n in (*MOVED, *MORE) if given.get(n) not in (None, ())), ""):
+        typed = [n for n in (*MOVED, *MORE) if given.get(n) not in (None, ())]
+        if name := next((n for n in typed if n != "max_blocks"), ""):
             raise InputError(
-                f"{path} is a comparison of scripts, which goes on with --run alone, but got "
-                f"--{name.replace('_', '-')} too."
+                f"{path} is a comparison of scripts, which goes on with `--run` and `--max-blocks` "
+                f"alone, but got `--{name.replace('_', '-')}` too."
             )
         from search.commands.compare.command import compare_again
 
-        compare_again(path, console=how.get("console"))
+        compare_again(path, max_blocks=given.get("max_blocks"), console=how.get("console"))
         return
     from search.commands.pipeline import run_again
 

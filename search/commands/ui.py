@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from search.tracking.open_store import SQLITE, failures, set_environment
-from search.tracking.view import newest_search_url
+from search.tracking.view import newest_url
 from spaces.errors import InputError
 
 _START_S = 120.0
@@ -48,7 +48,7 @@ def serve(uri: str, host: str, port: int) -> None:
     """
     if uri.startswith(("http://", "https://")):
         try:
-            print(f"Newest search:\n  {newest_search_url(uri, uri)}")
+            print(_newest(*newest_url(uri, uri)))
         except failures() as error:
             raise InputError(f"`{uri}` must be a server that answers, but {error}.") from error
         return
@@ -64,8 +64,8 @@ def serve(uri: str, host: str, port: int) -> None:
         if exposure := exposed(host, port):
             print(exposure + "\n", flush=True)
         # Looked up while the server starts: both take seconds to import MLflow.
-        address = newest_search_url(uri, f"http://{_shown(host)}:{port}")
-        print(f"Newest search:\n  {address}\n")
+        kind, address = newest_url(uri, f"http://{_shown(host)}:{port}")
+        print(f"{_newest(kind, address)}\n")
         if _NAME in address:
             print(f"Where the browser does not know {_NAME}, put 127.0.0.1 in its place.")
         print("The server starts ...", flush=True)
@@ -77,6 +77,11 @@ def serve(uri: str, host: str, port: int) -> None:
             server.wait()
         except KeyboardInterrupt:
             print("\nThe server is stopped.")
+
+
+def _newest(kind: str, address: str) -> str:
+    what = f"Newest {kind}" if kind else "No search and no comparison yet"
+    return f"{what}:\n  {address}"
 
 
 def exposed(host: str, port: int) -> str:

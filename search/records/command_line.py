@@ -1,6 +1,7 @@
 """Commands for people to type, with each word quoted for the shell."""
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterable, Mapping
@@ -10,6 +11,8 @@ from search.records.provenance import ROOT
 
 CHECKOUT_PYTHON = ".venv/bin/python"
 """Path of the interpreter that `make setup` installs, relative to the checkout."""
+BY_MAKE = "SEARCH_BY_MAKE"
+"""Variable of the environment that the Makefile sets for the commands that it runs."""
 _VERBS = {"search": "run"}
 """Targets of make whose command of ``python -m search`` has another name."""
 
@@ -64,6 +67,15 @@ def next_command(target: str, **variables: str | Path | None) -> str:
     if (Path.cwd() / "Makefile").is_file() and Path.cwd().samefile(ROOT):
         return make_command(target, **variables)
     return python_command(target, python=sys.executable, **variables)
+
+
+def as_typed(message: str) -> str:
+    """Name flags as whoever typed make knows them: `` `--metric` `` becomes `` `METRIC=` ``."""
+    if not os.environ.get(BY_MAKE):
+        return message
+    return re.sub(
+        r"`--([a-z][a-z0-9-]*)`", lambda flag: f"`{flag[1].upper().replace('-', '_')}=`", message
+    )
 
 
 def near(path: Path) -> Path:

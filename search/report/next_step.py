@@ -7,13 +7,11 @@ from search.plan.config import RunConfig
 from search.plan.plan import Plan
 from search.records.command_line import near, next_command, quoted
 from search.stages.analysis import Analysis
-from search.verdict.looking import rounds_of
+from search.verdict.looking import MOST_TIMES, rounds_of
 from search.verdict.wording import listed, runs_range
 
 LONGER = 2
 """Factor on the epochs of the proposed run if the training images are not fitted yet."""
-MOST_TIMES = 4
-"""Runs of the experiment so far, times this, above which no command for more runs is offered."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

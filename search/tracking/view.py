@@ -47,11 +47,15 @@ def chart_url(experiment_id: str, search_id: str, *, base_url: str = "") -> str:
     return table_url(experiment_id, search_id, base_url=base_url) + "&compareRunsMode=CHART"
 
 
-def newest_search_url(uri: str, base_url: str) -> str:
-    """Look up the address of the charts of the newest search whose saved view shows a run.
+def newest_url(uri: str, base_url: str) -> tuple[str, str]:
+    """Look up the newest search or comparison that has something to show, and its address.
 
-    A search that was interrupted before its first trial has no such view. If no search has one, it
-    is the page of the newest search or comparison, and without any of them ``base_url``.
+    That of a search are its charts, if its saved view shows a run: one that was interrupted before
+    its first trial has no such view. A comparison must not have failed. If nothing is of that kind,
+    it is the page of the newest search or comparison, and without any of them ``base_url``.
+
+    Returns:
+        What it is, ``search``, ``comparison`` or an empty text, and the address.
     """
     set_environment()
     from mlflow import MlflowClient
@@ -74,15 +78,26 @@ def newest_search_url(uri: str, base_url: str) -> str:
             if not token:
                 return
 
+    def page(run: "Run") -> str:
+        return f"{base_url.rstrip('/')}/{run_url(run.info.experiment_id, run.info.run_id)}"
+
+    found: list[tuple[int, str, str]] = []
     for run in newest("search"):
         number, search_id = run.info.experiment_id, run.data.tags.get("search_id", "")
         shown = _filter_of(experiments[number].tags.get(_TAG + view_id(search_id), ""))
         if shown and client.search_runs([number], shown, max_results=1):
-            return chart_url(number, search_id, base_url=base_url)
-    for run in (*islice(newest("search"), 1), *islice(newest("comparison"), 1)):
-        page = run_url(run.info.experiment_id, run.info.run_id)
-        return f"{base_url.rstrip('/')}/{page}"
-    return base_url
+            address = chart_url(number, search_id, base_url=base_url)
+            found.append((run.info.start_time, "search", address))
+            break
+    for run in newest("comparison"):
+        if run.info.status != "FAILED":
+            found.append((run.info.start_time, "comparison", page(run)))
+            break
+    if not found:
+        for kind in ("search", "comparison"):
+            found += [(run.info.start_time, kind, page(run)) for run in islice(newest(kind), 1)]
+    _, kind, address = max(found, default=(0, "", base_url))
+    return kind, address
 
 
 def _filter_of(view: str) -> str:

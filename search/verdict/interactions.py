@@ -7,7 +7,16 @@ import numpy as np
 
 from search.records.metrics import TOP1, Metric
 from search.verdict.blocked_model import Contrast, block_columns, contrast, pair_columns
-from search.verdict.effects import Effect, Run, design_of, effect_of, outcomes, trajectory_level
+from search.verdict.effects import (
+    LOSS_SPLIT_PRIOR,
+    SPLIT_PRIOR,
+    Effect,
+    Run,
+    design_of,
+    effect_of,
+    outcomes,
+    trajectory_level,
+)
 from search.verdict.sequential import FAMILY_ALPHA
 from search.verdict.wording import raw
 
@@ -42,6 +51,50 @@ def estimate_interactions(
         weights[inside.shape[1] + levels.shape[1] + at] = 4.0
         estimate: Contrast = contrast(model, weights, values, own=inside * products[:, [at]])
         result[names[i], names[j]] = effect_of(estimate, len(kept))
+    return result
+
+
+def effects_beside(
+    runs: Sequence[Run], names: tuple[str, ...], beside: Mapping[str, int], *, metric: Metric
+) -> dict[str, Effect]:
+    """Estimate the effect of each factor where all others have the levels ``beside``.
+
+    Where effects depend on each other it says what a single change is worth in one configuration,
+    which an effect averaged over the others' levels does not. The model has every pair, whether it
+    shows or not, so that nothing is chosen by the outcome: an interval of k factors is about the
+    square root of k times as wide as that of the average (coverage:
+    `benchmarks.efficiency.beside`). Left out is a factor of which the runs cannot tell a pair.
+
+    Args:
+        runs: Runs of the experiment, all blocks, of factors between runs alone.
+        names: The factors.
+        beside: Level of each factor, -1 or +1.
+        metric: Metric that decides.
+    """
+    level = trajectory_level(runs, ema=False, metric=metric)
+    kept, values = outcomes(runs, level, metric.on("val"))
+    if not kept:
+        return {}
+    levels, blocks = design_of(kept, names)
+    inside = block_columns(blocks)
+    pairs, products = pair_columns(levels)
+    model = np.hstack([inside, levels, products])
+    prior = SPLIT_PRIOR if metric.is_share else LOSS_SPLIT_PRIOR
+    result = {}
+    for at, name in enumerate(names):
+        weights = np.zeros(model.shape[1])
+        weights[inside.shape[1] + at] = 2.0
+        # The runs of a block by which its own value of this effect is told.
+        along = levels[:, at].copy()
+        for number, pair in enumerate(pairs):
+            if at in pair:
+                other = names[pair[1] if pair[0] == at else pair[0]]
+                weights[inside.shape[1] + levels.shape[1] + number] = 2.0 * beside[other]
+                along += beside[other] * products[:, number]
+        found = contrast(model, weights, values, own=inside * along[:, None], inflation=prior)
+        effect = effect_of(found, len(kept))
+        if effect.is_estimable and found.dof:
+            result[name] = effect
     return result
 
 

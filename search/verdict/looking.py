@@ -14,6 +14,8 @@ from search.verdict.judgement import Look
 from search.verdict.schema import Dial
 from search.verdict.sequential import FAMILY_ALPHA, look_share, runs_to_turn, shares
 
+MOST_TIMES = 4
+"""Runs of the experiment so far, times this, above which no command for more runs is offered."""
 FUTILE = 2
 """Multiple of the runs left above which an undecided dial is given up.
 

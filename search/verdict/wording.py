@@ -122,17 +122,25 @@ def count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
+MOST_RUNS = 1000
+"""Further runs above which their number is not told."""
+
+
 def runs_range(runs: tuple[int, int]) -> str:
-    """Format a range of further runs, rounded to one digit from 100 on: ``24 to 900 more runs``."""
+    """Format a range of further runs, rounded to one digit from 100 on: ``24 to 900 more runs``.
+
+    An upper end above `MOST_RUNS` says no more than that nobody will run so many.
+    """
     low, high = (_rough(number) for number in runs)
+    if runs[0] > MOST_RUNS:
+        return f"more than {MOST_RUNS:,} more runs"
+    if runs[1] > MOST_RUNS:
+        return f"{low} to far more than {MOST_RUNS:,} more runs"
     return f"about {low} more runs" if low == high else f"{low} to {high} more runs"
 
 
 def _rough(number: int) -> str:
-    if number < 100:
-        return str(number)
-    rounded = int(float(f"{number:.0e}"))
-    return f"{rounded:,}" if rounded <= 10_000 else "more than 10,000"
+    return str(number) if number < 100 else f"{int(float(f'{number:.0e}')):,}"
 
 
 def pool_sentence(dials: Sequence[Dial]) -> str:

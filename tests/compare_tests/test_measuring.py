@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from search.commands.compare.asked.measuring import Measure, NoResultError, measure_of, measured
+from search.commands.compare.asked.measuring import (
+    Measure,
+    NoResultError,
+    NotFiniteError,
+    measure_of,
+    measured,
+)
 from search.commands.compare.asked.placeholders import command_words, words_of
 from spaces.errors import InputError
 
@@ -31,6 +37,13 @@ def number(measure: Measure, tmp_path: Path) -> float:
         ("{dir}/s.csv:eval_top1@best", 60.25),
         ("{dir}/s.csv:eval_loss", 1.5),
         ("{dir}/s.csv:eval_loss@best", 1.5),
+        ("{dir}/s.csv:eval_loss:best", 1.5),
+        ("{dir}/s.csv:eval_loss:best:max", 2.0),
+        ("{dir}/s.csv:eval_loss:max:best", 2.0),
+        ("{dir}/s.csv:eval_top1:min:best", 10.5),
+        ("{dir}/s.csv:eval_top1:last", 55.0),
+        ("s.csv:eval_top1", 55.0),
+        (r"log:Acc@1\s+([\d.]+):min:best", 12.5),
         ("{dir}/s.tsv:top1", 0.75),
         ("{dir}/s.json:final.acc", 0.9),
         ("{dir}/s.jsonl:acc@best", 0.4),
@@ -53,10 +66,15 @@ def test_lists_and_keys_with_dots_are_read_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("{dir}/none.csv:acc", "none.csv is not there"),
-        ("{dir}/s.csv:acc", "holds no `acc`"),
-        ("{dir}/s.json:final.loss", "holds no `final.loss`"),
-        (r"log:Acc@5\s+([\d.]+)", "no line of log.txt matches"),
+        ("{dir}/none.csv:acc", r"none.csv is not there; the run's directory holds s.csv, s.json"),
+        ("{dir}/s.csv:acc", "holds no `acc`, but epoch, eval_top1, eval_loss$"),
+        ("{dir}/s.tsv:acc", "holds no `acc`, but top1, name$"),
+        ("{dir}/s.json:final.loss", "holds no `final.loss`, but final.acc, history, a.b$"),
+        ("{dir}/s.jsonl:loss", "holds no `loss`, but acc, other$"),
+        (
+            r"log:Acc@5\s+([\d.]+)",
+            r"no line of log.txt matches .*; the last one is 'Epoch 3 Acc@1 65.0'",
+        ),
     ],
 )
 def test_a_missing_result_is_said(tmp_path: Path, text: str, says: str) -> None:
@@ -64,10 +82,38 @@ def test_a_missing_result_is_said(tmp_path: Path, text: str, says: str) -> None:
         number(measure_of(text), tmp_path)
 
 
+def test_a_directory_without_files_and_an_empty_log_are_said_too(tmp_path: Path) -> None:
+    (tmp_path / "log.txt").write_text("\n")
+    filled, log = {"dir": str(tmp_path)}, tmp_path / "log.txt"
+    with pytest.raises(NoResultError, match="the script wrote no file there"):
+        measured(measure_of("{dir}/r.csv:acc"), filled=filled, log=log)
+    with pytest.raises(NoResultError, match="it is empty"):
+        measured(measure_of("log:acc (.*)"), filled=filled, log=log)
+
+
+def test_only_what_decides_must_say_which_way_is_better() -> None:
+    assert measure_of("a.csv:x", decides=False).larger_is_better is None
+    assert measure_of("a.csv:x:min").larger_is_better is False
+    assert measure_of("a.json:max:max").larger_is_better is True
+    with pytest.raises(InputError, match=":max or :min"):
+        measure_of("a.csv:x:best", decides=False)
+    with pytest.raises(InputError, match="must say the same"):
+        measure_of("a.csv:acc:min", larger_is_better=True)
+
+
+def test_a_key_that_is_called_like_an_ending_is_a_key() -> None:
+    measure = measure_of("a.json:max", larger_is_better=True)
+    assert (measure.source, measure.what) == ("a.json", "max")
+
+
 def test_a_result_that_is_no_number_is_none(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("acc\nnan\n")
-    with pytest.raises(NoResultError, match="`acc` is nan"):
-        measured(measure_of(f"{tmp_path}/s.csv:acc"), filled={}, log=tmp_path / "log.txt")
+    with pytest.raises(NotFiniteError, match="`acc` is nan"):
+        measured(
+            measure_of(f"{tmp_path}/s.csv:acc"),
+            filled={"dir": str(tmp_path)},
+            log=tmp_path / "log.txt",
+        )
 
 
 @pytest.mark.parametrize(
@@ -82,7 +128,7 @@ def test_known_names_tell_which_way_is_better_and_others_must_be_told(
     name: str, larger: bool | None
 ) -> None:
     if larger is None:
-        with pytest.raises(InputError, match="--direction larger"):
+        with pytest.raises(InputError, match=":max or :min"):
             measure_of(f"a.csv:{name}")
     else:
         assert measure_of(f"a.csv:{name}").larger_is_better is larger

@@ -4,10 +4,13 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from search.api.arguments import CompareArguments, kinds_of
 from search.cli import main
+from search.commands.compare.asked.flags import request_of
 from search.commands.compare.asked.request import Request
 from search.commands.compare.command import FILE
 from search.records.files import read_json, write_json
@@ -64,3 +67,57 @@ def test_a_password_of_the_store_is_not_written(tmp_path: Path) -> None:
 def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="names the same result twice"):
         request(tmp_path, 2, metrics=("a.csv:acc", "a.csv:acc")).check()
+    with pytest.raises(InputError, match="the run's directory: from one file"):
+        request(tmp_path, 2, metrics=("/tmp/a.csv:acc",)).check()
+    with pytest.raises(InputError, match="`--max-runs` and `--max-blocks` say the same"):
+        request(tmp_path, 2, max_runs=16, max_blocks=2)
+
+
+@pytest.mark.parametrize(
+    ("number", "most", "rounds"),
+    [(3, 16, 2), (3, 23, 2), (3, 24, 3), (3, 40, 5), (7, 47, 2), (7, 48, 3), (9, 24, 2)],
+)
+def test_so_many_runs_are_whole_rounds(tmp_path: Path, number: int, most: int, rounds: int) -> None:
+    asked = request(tmp_path, number, max_runs=most)
+    asked.check()
+    assert asked.rounds == rounds
+    assert len(asked.layout.rounds(rounds)) <= most
+
+
+@pytest.mark.parametrize(("number", "least"), [(3, 16), (7, 32)])
+def test_fewer_runs_than_the_first_look_takes_are_refused(
+    tmp_path: Path, number: int, least: int
+) -> None:
+    with pytest.raises(InputError, match=f"must be at least {least}, 2 rounds for {number}"):
+        request(tmp_path, number, max_runs=least - 1).check()
+
+
+def test_a_top_up_asks_for_more_than_was_planned_and_remembers_that(tmp_path: Path) -> None:
+    asked = request(tmp_path, 3, max_blocks=3)
+    more = asked.topped_up(5)
+    assert (more.plans, more.topped_up(6).plans) == ((3, 5), (3, 5, 6))
+    assert Request.from_dict(
+        json.loads(json.dumps(replace(more, home=Home.at(tmp_path, has_begun=True)).to_dict())),
+        path=tmp_path,
+    ).plans == (3, 5)
+    with pytest.raises(InputError, match="must be at least 6"):
+        more.topped_up(5)
+
+
+def test_either_name_of_the_time_limit_is_taken(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"lr": name}))
+    given: dict[str, Any] = {
+        **dict.fromkeys(kinds_of(CompareArguments)),
+        **dict.fromkeys(("group", "fix", "require"), ()),
+        "reference": str(tmp_path / "a.json"),
+        "best": str(tmp_path / "b.json"),
+        "command": "python t.py {config}",
+        "metric": ("r.json:acc",),
+        "run_dir": str(tmp_path),
+    }
+    assert request_of(given).time_limit_s is None
+    assert request_of({**given, "time_limit_s": 3.0}).time_limit_s == 3.0
+    assert request_of({**given, "run_timeout_s": 4.0}).time_limit_s == 4.0
+    with pytest.raises(InputError, match="say the same"):
+        request_of({**given, "run_timeout_s": 4.0, "time_limit_s": 3.0})

@@ -140,3 +140,20 @@ def test_a_worker_that_only_runs_a_script_loads_no_library_of_training() -> None
     )
     words = [sys.executable, "-c", program]
     assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "is_missing"),
+    [
+        ("pass", True),
+        ("import sys; open(sys.argv[3] + '/r.json', 'w').write('{\"other\": 1}')", True),
+        ("import sys; open(sys.argv[3] + '/r.json', 'w').write('{\"acc\": NaN}')", False),
+        ("raise SystemExit(3)", False),
+    ],
+)
+def test_a_result_that_is_not_there_is_told_from_a_training_that_failed(
+    tmp_path: Path, source: str, is_missing: bool
+) -> None:
+    _, outcome = run(tmp_path, source)
+    assert not outcome.is_done
+    assert outcome.is_missing is is_missing

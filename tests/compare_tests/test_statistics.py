@@ -1,18 +1,31 @@
 """What is said of the differences is true: planted ones are found, others are not."""
 
+import re
+import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmarks.efficiency.beside import simulate
 from search.commands.compare.answer.judging import find
 from search.commands.compare.answer.margin import metric_for
-from search.commands.compare.answer.sentences import confirmed_sentence, remarks, sentence
+from search.commands.compare.answer.sentences import (
+    BESIDE,
+    confirmed_sentence,
+    ending,
+    remarks,
+    rows,
+    sentence,
+)
 from search.commands.compare.answer.verdict import verdict_of
 from search.commands.compare.answer.written import to_dict
 from search.commands.compare.run_log import Cell, RunLog
+from search.commands.compare.running import next_runs
 from search.commands.compare.schedule import experiment_cells, next_cells
+from search.commands.compare.script import Outcome
 from search.commands.compare.suspicion import why_useless
 from tests.support.toy_comparison import Formula, outcome, request, run
 
@@ -32,7 +45,7 @@ def additive(
 
 
 def hash_of(name: str) -> int:
-    return int.from_bytes(name.encode(), "little") % 2**32
+    return zlib.crc32(name.encode())
 
 
 def outcomes(finding_factors: object) -> dict[str, str]:
@@ -48,7 +61,7 @@ def test_planted_differences_are_found_and_no_others(tmp_path: Path, number: int
     assert found["f0"] == "helps"
     assert found["f1"] == "hurts"
     assert all(found[f"f{i}"] in ("same", "open") for i in range(2, number))
-    assert finding.advised == {"f0": 1, **{f"f{i}": -1 for i in range(1, number)}}
+    assert (finding.advised["f0"], finding.advised["f1"]) == (1, -1)
     assert len(log.outcomes) <= 32
     effects = {f.name: f.effects[asked.metrics[0]] for f in finding.factors}
     for name, planted_effect in planted.items():
@@ -102,6 +115,92 @@ def test_an_effect_that_depends_on_another_is_said_with_both_sizes(tmp_path: Pat
     joint = to_dict(verdict)["interactions"][0]
     assert joint["effect_at_reference"] == pytest.approx(-0.2, abs=0.03)
     assert joint["effect_at_best"] == pytest.approx(0.0, abs=0.03)
+
+
+def test_what_a_change_is_worth_beside_the_advised_values_is_said(tmp_path: Path) -> None:
+    """On average f1 gains 0.1; where f0 is taken, as is advised, next to nothing."""
+
+    def value(levels: Mapping[str, int], cell: Cell) -> float:
+        gain = (0.01 if levels["f0"] else 0.2) * levels["f1"]
+        return additive({"f0": 0.4}, noise=0.005)(levels, cell) + gain
+
+    asked = request(tmp_path, 3, confirm_seeds=0)
+    log, finding = run(asked, value)
+    found = {factor.name: factor for factor in finding.factors}
+    assert found["f1"].takes_best
+    beside = found["f1"].beside_advised
+    assert beside is not None
+    assert beside.mean == pytest.approx(0.01, abs=0.01)
+    assert found["f1"].effects[asked.metrics[0]].mean == pytest.approx(0.105, abs=0.01)
+    assert beside.ci95[0] < 0.01 < beside.ci95[1]
+    assert found["f2"].beside_advised is None
+    verdict = verdict_of(asked, asked.layout, log, finding, rounds=2)
+    row = next(row for row in rows(verdict) if row["factor"] == "f1")
+    assert row[BESIDE].startswith("+0.0")
+    (said,) = [line for line in remarks(verdict) if "`f1` depends on `f0`" in line]
+    assert said.index("where `f0` is 1, as is advised") < said.index("where `f0` is 0")
+    assert to_dict(verdict)["dials"][1]["beside_advised"]["mean"] == beside.mean
+
+
+def test_where_nothing_depends_on_another_no_column_says_so(tmp_path: Path) -> None:
+    asked = request(tmp_path, 3, confirm_seeds=0)
+    log, finding = run(asked, additive({"f0": 0.06}, noise=0.01))
+    verdict = verdict_of(asked, asked.layout, log, finding, rounds=2)
+    assert all(BESIDE not in row for row in rows(verdict))
+
+
+@pytest.mark.parametrize(("num_factors", "rounds", "size"), [(2, 2, 3.0), (3, 2, 1.0), (4, 4, 3.0)])
+def test_intervals_beside_the_advised_values_cover(
+    num_factors: int, rounds: int, size: float
+) -> None:
+    """200 to 400 intervals each: 95 % are promised, and 91 % is three standard errors below it."""
+    assert simulate(num_factors, rounds, size=size, draws=100).covered >= 0.91
+
+
+def test_it_is_said_why_the_experiment_ended_and_how_it_goes_on(tmp_path: Path) -> None:
+    decided, hopeless, open_ = (tmp_path / name for name in "abc")
+    said = []
+    for directory, effect, noise in (
+        (decided, 0.1, 0.001),
+        (hopeless, 0.0, 0.05),
+        (open_, 0.01, 0.02),
+    ):
+        directory.mkdir()
+        asked = request(directory, 1, confirm_seeds=0)
+        log, finding = run(asked, additive({"f0": effect}, noise=noise))
+        said.append(ending(verdict_of(asked, asked.layout, log, finding, rounds=finding.rounds)))
+    assert (
+        said[0] == "The experiment ended after 2 of at most 4 rounds: every difference is decided."
+    )
+    assert "would take more than 2 times the runs that were left" in said[1]
+    command = re.search(r"For (\d+) more runs: .*MAX_BLOCKS=(\d+)$", said[2])
+    assert command is not None
+    assert int(command[1]) == 8 * (int(command[2]) - finding.rounds)
+    assert int(command[2]) > 4
+
+
+def test_a_top_up_runs_more_rounds_and_confirms_what_is_advised_then(tmp_path: Path) -> None:
+    """At first f1 is open; with more runs it is found, and the new advice is confirmed."""
+    formula = additive({"f0": 0.1, "f1": 0.04}, noise=0.03, seed=1)
+    asked = request(tmp_path, 3, confirm_seeds=2, max_blocks=2)
+    log, finding = run(asked, formula)
+    before, begun = dict(log.outcomes), list(log.cells)
+    assert finding.factors[1].outcome == "open"
+    more = asked.topped_up(8)
+    log, finding = run(more, formula)
+    assert {run_id: log.outcomes[run_id] for run_id in before} == before
+    assert list(log.cells)[: len(begun)] == begun
+    assert finding.rounds == 8
+    assert finding.factors[1].outcome == "helps"
+    verdict = verdict_of(more, more.layout, log, finding, rounds=8)
+    assert verdict.confirmation is not None
+    assert verdict.confirmation.seeds == {"reference": 2, "best": 2, "advised": 2}
+    fresh = [cell for cell in log.of_stage("confirm") if cell.levels == finding.advised]
+    values = [log.outcomes[cell.run_id].metrics[asked.metrics[0]] for cell in fresh]
+    assert verdict.confirmation.means["advised"] == pytest.approx(np.mean(values))
+    assert len({cell.run_id for cell in log.cells.values()}) == len(log.cells)
+    # Reference and best were confirmed before: only the advised configuration may be new.
+    assert len(log.of_stage("confirm")) <= 2 * 4
 
 
 def test_where_the_best_as_a_whole_is_better_it_is_what_is_written(tmp_path: Path) -> None:
@@ -165,7 +264,7 @@ def test_a_torn_last_line_is_cut_and_its_run_made_again(tmp_path: Path) -> None:
     layout = asked.layout
     metric = metric_for(asked.measures[0], log, None)
     cells = next_cells(
-        asked, layout, log, lambda: find(layout, log, asked.measures, metric, most_rounds=2)
+        asked, layout, log, lambda: find(layout, log, asked.measures, metric, plans=(2,))
     )
     assert cells[0].run_id == list(log.cells)[2]
 
@@ -182,6 +281,36 @@ def test_a_run_that_fails_is_tried_once_more_in_a_directory_of_its_own(tmp_path:
     assert tries == ["attribute-0000", "attribute-0000", "attribute-0001", "attribute-0001"]
     assert log.outcomes["attribute-0000"].is_done
     assert log.directory("attribute-0000").name == "attribute-0000.2"
+
+
+@pytest.mark.parametrize("is_missing", [True, False])
+def test_a_script_that_ended_well_is_not_tried_again(tmp_path: Path, is_missing: bool) -> None:
+    asked, log = request(tmp_path, 2), RunLog(tmp_path)
+    cell = experiment_cells(asked, asked.layout, 1)[0]
+    log.begin(cell)
+    log.end(
+        Outcome(run_id=cell.run_id, exit_code=0, seconds=1.0, problem="none", is_missing=is_missing)
+    )
+    assert log.is_over(cell.run_id)
+    assert log.directory(cell.run_id).name == cell.run_id
+
+
+@pytest.mark.parametrize("missing", [1, 2])
+def test_a_metric_that_is_not_there_ends_it_after_reference_and_best(
+    tmp_path: Path, missing: int
+) -> None:
+    asked, log = request(tmp_path, 3), RunLog(tmp_path)
+    for number, cell in enumerate(next_runs(asked, asked.layout, log, lambda: None)[:2]):  # type: ignore[arg-type,return-value]
+        log.begin(cell)
+        ended = outcome(cell, 0.5, asked)
+        if number < missing:
+            problem = "it left no result: r.json is not there"
+            ended = replace(ended, metrics={}, problem=problem, is_missing=True)
+        log.end(ended)
+    said = why_useless(asked, log)
+    assert said == (
+        "The first 2 runs ended well, but left no result: r.json is not there." * (missing == 2)
+    )
 
 
 def constant(levels: Mapping[str, int], cell: Cell) -> float:

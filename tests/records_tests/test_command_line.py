@@ -9,6 +9,8 @@ import pytest
 
 from search.cli import cli
 from search.records.command_line import (
+    BY_MAKE,
+    as_typed,
     command_line,
     make_command,
     next_command,
@@ -18,6 +20,35 @@ from search.records.command_line import (
 from search.records.provenance import ROOT
 from search.tracking.notes import code_span
 from tests.support.pasting import ODD, pasted
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("`--metric` must be given", "`METRIC=` must be given"),
+        ("give `--max-runs` or `--max-blocks`", "give `MAX_RUNS=` or `MAX_BLOCKS=`"),
+        # What somebody typed stays: a flag of his own script is none of ours.
+        ("`python t.py --seed 3` ended", "`python t.py --seed 3` ended"),
+    ],
+)
+def test_who_typed_make_reads_of_its_variables(
+    message: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(BY_MAKE, raising=False)
+    assert as_typed(message) == message
+    monkeypatch.setenv(BY_MAKE, "1")
+    assert as_typed(message) == said
+
+
+def test_make_says_that_it_called() -> None:
+    recipes = [
+        line
+        for line in (ROOT / "Makefile").read_text().splitlines()
+        if "RUN_PYTHON) -m search" in line
+    ]
+    assert recipes
+    assert all(f"@{BY_MAKE}=1 " in line for line in recipes)
+
 
 WORDS = [
     "plain",

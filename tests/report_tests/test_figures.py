@@ -263,6 +263,16 @@ def test_a_row_far_beyond_all_others_leaves_them_the_axis(width: float, is_rever
     assert abs(high.at[0] - low.at[0]) > 0.25 * (width - 222)
 
 
+@each_width
+def test_a_panel_may_hold_every_interval_whole(width: float) -> None:
+    panel = Panel(title="accuracy", left="worse", right="better", is_whole=True)
+    means = {"far": 80.0, "high": 3.0}
+    rows = [Row(label=k, words="", cells=(a_cell(mean, 1.0),)) for k, mean in means.items()]
+    drawing = forest(rows, [panel], width)
+    assert {mark.shape for mark in marks(drawing, "effect")} == {"circle"}
+    assert marks(drawing, "beyond") == []
+
+
 def test_equal_recipes_are_one_role_under_both_names() -> None:
     plan = a_plan()
     assert roles(plan, OFF)["best"] == "best = everything off"

@@ -51,7 +51,7 @@ def run(asked: Request, formula: Formula, *, most: int = 10_000) -> tuple[RunLog
 
     def judge() -> Finding:
         metric = metric_for(asked.measures[0], log, asked.margin)
-        return find(layout, log, asked.measures, metric, most_rounds=asked.rounds)
+        return find(layout, log, asked.measures, metric, plans=asked.plans)
 
     for _ in range(most):
         cells = next_runs(asked, layout, log, judge)

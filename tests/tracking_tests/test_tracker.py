@@ -25,9 +25,10 @@ from search.tracking import trial_fields
 from search.tracking.mirror import Mirror
 from search.tracking.open_store import embedded_uri, failures, set_environment
 from search.tracking.patience import Patience
+from search.tracking.scripts.tracker import CompareInfo, CompareTracker
 from search.tracking.tracker import DatasetInfo, Tracker
 from search.tracking.trial_fields import Values
-from search.tracking.view import chart_url, newest_search_url, run_url
+from search.tracking.view import chart_url, newest_url, run_url
 from search.verdict.schema import Confirmed, Cost, Dial, Estimate, Fit, Verdict
 from spaces.recipe import Recipe
 from spaces.strengths.registry import STRENGTHS
@@ -439,7 +440,8 @@ def test_the_address_of_the_newest_search_never_leads_to_a_view_without_runs(
         return tracker
 
     def shown() -> str:
-        address = newest_search_url(uri, "http://here")
+        kind, address = newest_url(uri, "http://here")
+        assert kind == "search"
         if "viewStateShareKey" in address:
             (key,) = re.findall("viewStateShareKey=([^&]*)", address)
             (experiment,) = [e for e in MlflowClient(uri).search_experiments() if e.name == "mine"]
@@ -463,6 +465,34 @@ def test_the_address_of_the_newest_search_never_leads_to_a_view_without_runs(
     assert shown() == with_trials
     diagnosis.sync([a_trial(0, 2, stage="attribute")])
     assert shown() == chart_url(number, "a diagnosis", base_url="http://here")
+
+
+def test_the_address_is_that_of_a_comparison_if_that_is_newer_and_did_not_fail(
+    tmp_path: Path,
+) -> None:
+    uri = embedded_uri(tmp_path)
+    assert newest_url(uri, "http://here") == ("", "http://here")
+
+    def compared(name: str, status: str) -> str:
+        time.sleep(0.002)  # They are told apart by their start in milliseconds.
+        info = CompareInfo(compare_id=name, run_name=name, params={})
+        CompareTracker(None, store_dir=tmp_path, info=info).close(status, [])
+        (run,) = MlflowClient(uri).search_runs(["1"], f"tags.compare_id = '{name}'")
+        return f"http://here/{run_url('1', run.info.run_id)}"
+
+    failed = compared("broken", "FAILED")
+    assert newest_url(uri, "http://here") == ("comparison", failed)
+    finished = compared("done", "FINISHED")
+    compared("broken again", "FAILED")
+    assert newest_url(uri, "http://here") == ("comparison", finished)
+    tracker = Tracker(
+        None, store_dir=tmp_path, experiment="mine", run_name="s", patience=no_hurry()
+    )
+    tracker.open_search(params={}, tags={}, dataset=None)
+    assert newest_url(uri, "http://here") == ("comparison", finished)
+    tracker.sync([a_trial(0, 2)])
+    kind, address = newest_url(uri, "http://here")
+    assert (kind, "viewStateShareKey" in address) == ("search", True)
 
 
 def parent_in(uri: str, number: str, name: str) -> str:

@@ -81,6 +81,30 @@ def test_nothing_that_had_ended_is_run_again(interrupted: tuple[Path, list[str]]
     assert len(done) == len(set(done))
 
 
+def test_a_metric_that_is_not_there_ends_it_after_two_runs_and_says_what_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words(tmp_path, metric="{dir}/result.json:acc")) == 1
+    said = capsys.readouterr()
+    assert "The first 2 runs ended well, but left no result: " in said.err
+    assert "result.json holds no `acc`, but accuracy" in said.err
+    assert said.err.rstrip().endswith("Mend that and compare anew.")
+    events = (tmp_path / "runs" / "digits" / "runs.jsonl").read_text()
+    assert events.count('"event": "end"') == 2
+
+
+def test_more_rounds_can_be_asked_of_a_finished_comparison_and_nothing_else(
+    interrupted: tuple[Path, list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, _ = interrupted
+    asked = json.loads((run / "compare.json").read_text())
+    assert main(["resume", "--run", str(run), "--max-blocks", "3"]) == 2
+    assert "`--max-blocks` must be at least 5" in capsys.readouterr().err
+    assert main(["resume", "--run", str(run), "--num-samples", "30"]) == 2
+    assert "goes on with `--run` and `--max-blocks` alone" in capsys.readouterr().err
+    assert json.loads((run / "compare.json").read_text()) == asked
+
+
 def test_the_planted_difference_is_found_and_written_out(
     interrupted: tuple[Path, list[str]],
 ) -> None:
@@ -168,13 +192,16 @@ def test_a_dry_run_prints_the_commands_and_writes_nothing(
     printed = capsys.readouterr().out
     assert printed.count("formula_script.py --config ") == 16
     assert "16 to 32 runs" in printed
+    assert "at most 38 runs in all" in printed
     assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        ({"metric": "{dir}/result.json:x"}, "--direction larger or --direction smaller"),
+        ({"metric": "{dir}/result.json:x"}, "say so with :max or :min behind it"),
+        ({"metric": "/tmp/result.json:acc"}, "must hold {dir}"),
+        ({"max-runs": "15"}, "`--max-runs` must be at least 16"),
         ({"command": "python t.py {seed}"}, "must hold {config} or {args}"),
         ({"command": "pyhton t.py {config}"}, "begins with 'pyhton', which is no program"),
         ({"command": "./none.sh {config}"}, "begins with './none.sh', which is no program"),

@@ -91,20 +91,29 @@ def _require_unbegun(path: Path) -> None:
         )
 
 
-def compare_again(path: Path, *, console: Console | None = None) -> None:
-    """Go on with an interrupted comparison; a finished one is only written out again.
+def compare_again(
+    path: Path, *, max_blocks: int | None = None, console: Console | None = None
+) -> None:
+    """Go on with an interrupted comparison, or top up a finished one.
+
+    A finished one of which no more is asked is only written out again.
 
     Args:
         path: Its directory.
+        max_blocks: Most rounds from now on, what was run included; None for those of before.
         console: Console to print to; None for standard output.
 
     Raises:
-        InputError: If it is no comparison.
+        InputError: If it is no comparison, or no more is asked than was planned.
     """
     require_closed(path)
     request = Request.from_dict(read_json(path / FILE), path=path)
+    if max_blocks is not None and max_blocks != request.rounds:
+        request = request.topped_up(max_blocks)
     _reach(request)
     with only_driver(path):
+        if max_blocks is not None:
+            write_json(path / FILE, request.to_dict())
         _work(request, console or make_console())
 
 

@@ -39,7 +39,8 @@ def plan_lines(request: Request, *, every_run: bool) -> list[str]:
         )
     design = "screening design" if layout.is_screening else "two-level factorial"
     confirm = (
-        f", then reference, best and advised on {request.confirm_seeds} fresh seeds"
+        f", then reference, best and advised on {request.confirm_seeds} fresh seeds: at most "
+        f"{most + 3 * request.confirm_seeds} runs in all"
         if request.confirm_seeds
         else ""
     )
@@ -61,19 +62,18 @@ def plan_lines(request: Request, *, every_run: bool) -> list[str]:
 
 def _commands(request: Request) -> list[str]:
     layout = request.layout
-    lines = []
+    lines = ["Runs (+ is the best's value, - is yours), each with its command:"]
     rounds = 1 if layout.clears else request.min_blocks
     for cell in experiment_cells(request, layout, rounds):
         run = script_run(request, cell, request.path / "runs" / cell.run_id)
         signs = " ".join(
             f"{name}{'+' if level == BEST else '-'}" for name, level in cell.levels.items()
         )
-        lines.append(f"{cell.run_id} block {cell.block} [{signs}]")
+        lines.append(f"{cell.run_id} seed {cell.seed} [{signs}]")
         lines.append(f"  {shlex.join(run.command)}")
     if layout.clears:
         further = len(layout.rounds(request.min_blocks)) - len(layout.rounds(1))
         lines.append(f"{further} more runs are laid out once these have ended.")
-    lines.append("(+ is the best's value, - is yours)")
     return lines
 
 

@@ -23,7 +23,7 @@ from trainable.whole_file import sync
 
 FILE = "runs.jsonl"
 MOST_ATTEMPTS = 2
-"""A run that ends without a result is tried once more: what ended it may have passed."""
+"""A run that crashes is tried once more: what ended it may have passed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,11 +111,15 @@ class RunLog:
         return found
 
     def is_over(self, run_id: str) -> bool:
-        """Whether a run has a result, or was tried often enough."""
+        """Whether a run has a result, or another try would hardly bring one.
+
+        A script that ended well would do the same again.
+        """
         outcome = self.outcomes.get(run_id)
         if outcome is None:
             return False
-        return outcome.is_done or self.attempts[run_id] >= MOST_ATTEMPTS
+        ended_well = outcome.exit_code == 0
+        return outcome.is_done or ended_well or self.attempts[run_id] >= MOST_ATTEMPTS
 
     def of_stage(self, stage: str) -> list[Cell]:
         """The runs of one stage that were begun."""

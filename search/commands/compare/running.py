@@ -8,6 +8,7 @@ from search.commands.compare.answer.finding import Finding
 from search.commands.compare.answer.judging import judging, largest_effect
 from search.commands.compare.asked.layout import Layout
 from search.commands.compare.asked.request import Request
+from search.commands.compare.progress import Progress
 from search.commands.compare.run_log import Cell, RunLog
 from search.commands.compare.schedule import awaits_layout, next_cells, script_run
 from search.commands.compare.script import Outcome, execute
@@ -45,6 +46,7 @@ def run_all(
         ),
     )
     running: set[str] = set()
+    progress = Progress(request, layout, run_log, judge, places=places)
     try:
         while cells := next_runs(request, layout, run_log, judge):
             free = [cell for cell in cells if cell.run_id not in running]
@@ -56,7 +58,7 @@ def run_all(
                 running.discard(run_id)
                 outcome = _outcome(run_id, answer)
                 run_log.end(outcome)
-                _show(console, request, run_log, outcome)
+                say(console, progress.line(outcome))
                 tracker.log(child_runs(request, run_log))
             useless = why_useless(request, run_log)
             if useless:
@@ -80,17 +82,3 @@ def _outcome(run_id: str, answer: Outcome | Lost) -> Outcome:
     return Outcome(
         run_id=run_id, exit_code=None, seconds=0.0, problem=f"its worker died: {answer.problem}"
     )
-
-
-def _show(console: Console, request: Request, run_log: RunLog, outcome: Outcome) -> None:
-    """One line for a run that has ended."""
-    cell = run_log.cells[outcome.run_id]
-    of_stage = run_log.of_stage(cell.stage)
-    ended = sum(run_log.is_over(other.run_id) for other in of_stage)
-    if outcome.is_done:
-        numbers = ", ".join(f"{m.name} {outcome.metrics[m.text]:.6g}" for m in request.measures)
-        said = f"{numbers} in {outcome.seconds:.1f} s"
-    else:
-        ending = "" if run_log.is_over(outcome.run_id) else "; it is tried once more"
-        said = f"{outcome.problem}{ending}"
-    say(console, f"{cell.stage} {ended} {cell.run_id} (seed {cell.seed}): {said}")

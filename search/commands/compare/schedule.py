@@ -13,6 +13,9 @@ from search.commands.compare.run_log import Cell, RunLog
 from search.commands.compare.script import ScriptRun
 from spaces.errors import InputError
 
+NUMBERS_APART = 1000
+"""Distance between the first runs that confirm what two plans of one comparison advise."""
+
 
 def experiment_cells(request: Request, layout: Layout, rounds: int) -> list[Cell]:
     """The runs of the first rounds; a block is one seed, shared by all of its runs."""
@@ -57,15 +60,23 @@ def awaits_layout(request: Request, layout: Layout, log: RunLog) -> bool:
     return all(log.is_over(cell.run_id) for cell in experiment_cells(request, layout, 1))
 
 
-def confirm_cells(request: Request, layout: Layout, advised: Mapping[str, int]) -> list[Cell]:
-    """The runs of the confirmation, seed by seed; equal configurations are run once."""
+def confirm_cells(
+    request: Request, layout: Layout, log: RunLog, advised: Mapping[str, int]
+) -> list[Cell]:
+    """The runs of the confirmation, seed by seed; equal configurations are run once.
+
+    A run of the same configuration and seed that was begun before a top-up is not made again.
+    """
     reference, best = ends(layout)
     roles = {"reference": reference, "best": best}
     if advised not in roles.values():
         roles["advised"] = dict(advised)
-    return [
+    begun = {(cell.seed, *cell.levels.items()): cell for cell in log.of_stage("confirm")}
+    # Numbers of their own for each plan: what is advised, and so their number, may have changed.
+    first = NUMBERS_APART * len(request.earlier_rounds)
+    wanted = [
         Cell(
-            run_id=f"confirm-{seed * len(roles) + place:04d}",
+            run_id=f"confirm-{first + seed * len(roles) + place:04d}",
             stage="confirm",
             role=role,
             block=seed,
@@ -76,6 +87,7 @@ def confirm_cells(request: Request, layout: Layout, advised: Mapping[str, int]) 
         for seed in range(request.confirm_seeds)
         for place, (role, levels) in enumerate(roles.items())
     ]
+    return [begun.get((cell.seed, *cell.levels.items()), cell) for cell in wanted]
 
 
 def next_cells(
@@ -100,7 +112,7 @@ def next_cells(
         has_begun = any(cell.run_id in log.cells for cell in following[len(cells) :])
         # What has been begun is finished: half a round is no look at the runs.
         if not has_begun and (rounds >= request.rounds or find().is_decided):
-            cells = confirm_cells(request, layout, find().advised)
+            cells = confirm_cells(request, layout, log, find().advised)
             break
         rounds, cells = rounds + 1, following
     # Reference and best come first: where they agree or both fail, something is wrong.

@@ -22,6 +22,7 @@ from search.commands.compare.asked.measuring import (
     MLFLOW,
     Measure,
     NoResultError,
+    NotFiniteError,
     chosen,
     measured,
 )
@@ -30,6 +31,8 @@ from search.records.files import write_json, write_text
 
 EXIT = "exit.json"
 LOG_FILE = "log.txt"
+NO_RESULT = "it left no result: "
+"""Beginning of what is said where a script ended well and its result cannot be read."""
 TAIL_BYTES = 4096
 GRACE_S = 5.0
 """Seconds between asking a script to end and ending it."""
@@ -88,6 +91,8 @@ class Outcome:
         seconds: Wall-clock.
         metrics: What it measured, by the measure's text; all of them, or none.
         problem: Why there is no result; empty where there is one.
+        is_missing: Whether the script ended well and its result is not where it was looked for: a
+            mistake in what was asked, rather than a training that failed.
     """
 
     run_id: str
@@ -95,6 +100,7 @@ class Outcome:
     seconds: float
     metrics: Mapping[str, float] = field(default_factory=dict)
     problem: str = ""
+    is_missing: bool = False
 
     @property
     def is_done(self) -> bool:
@@ -114,17 +120,20 @@ def execute(run: ScriptRun) -> Outcome:
     started = time.monotonic()
     exit_code, problem = _process(run, directory)
     metrics: dict[str, float] = {}
+    is_missing = False
     if not problem:
         try:
             metrics = {measure.text: _read(measure, run) for measure in run.measures}
         except NoResultError as error:
-            problem = f"it left no result: {error}"
+            is_missing = not isinstance(error, NotFiniteError)
+            problem = f"{NO_RESULT}{error}"
     outcome = Outcome(
         run_id=run.run_id,
         exit_code=exit_code,
         seconds=time.monotonic() - started,
         metrics=metrics,
         problem=problem,
+        is_missing=is_missing,
     )
     write_json(directory / EXIT, outcome.to_dict())
     return outcome

@@ -4,15 +4,22 @@ from collections.abc import Sequence
 
 from search.commands.compare.asked.request import Request
 from search.commands.compare.run_log import Cell, RunLog
+from search.commands.compare.script import NO_RESULT
 
 LEAST_RUNS = 4
 """Runs that must have the same number, or none, before anything is said."""
+LEAST_MISSING = 2
+"""Runs, the reference and the best, that must have ended well without the metric being there."""
 
 
 def why_useless(request: Request, run_log: RunLog) -> str:
     """Say in a sentence why going on would be a waste; empty if it would not be."""
     ended = [cell for cell in run_log.of_stage("attribute") if run_log.is_over(cell.run_id)]
     done = [cell for cell in ended if run_log.outcomes[cell.run_id].is_done]
+    missing = [cell for cell in ended if run_log.outcomes[cell.run_id].is_missing]
+    if len(ended) >= LEAST_MISSING and missing == ended and _varied([ended]):
+        problem = run_log.outcomes[ended[-1].run_id].problem.removeprefix(NO_RESULT)
+        return f"The first {len(ended)} runs ended well, but left no result: {problem}."
     if len(ended) >= LEAST_RUNS and not done and _varied([ended]):
         problem = run_log.outcomes[ended[-1].run_id].problem
         return f"The first {len(ended)} runs left no result, the last of them because {problem}."

@@ -10,7 +10,14 @@ from rich.text import Text
 
 from search.commands.compare.answer.figure import factors_figure
 from search.commands.compare.answer.judging import judging
-from search.commands.compare.answer.sentences import confirmed_sentence, remarks, rows, sentence
+from search.commands.compare.answer.sentences import (
+    confirmed_sentence,
+    dependences,
+    ending,
+    remarks,
+    rows,
+    sentence,
+)
 from search.commands.compare.answer.verdict import Verdict, verdict_of
 from search.commands.compare.answer.written import advised_text, to_dict
 from search.commands.compare.asked.layout import Layout
@@ -48,10 +55,11 @@ def tell(
         about=f"{request.run_name} · {request.command} · {len(run_log.outcomes)} runs · "
         f"{request.reference_path} against {request.best_path}",
         sentence=sentence(verdict),
-        lines=[confirmed_sentence(verdict)],
+        lines=[confirmed_sentence(verdict), ending(verdict)],
         figure=figure,
         rows=rows(verdict),
         remarks=remarks(verdict),
+        files=((advised.name, "to go on with"), ("runs.csv", "every run"), ("log.txt", "the log")),
     )
     write_text(path / "report.html", comparison_page(page))
     write_json(path / "verdict.json", to_dict(verdict))
@@ -59,7 +67,12 @@ def tell(
     tracker.close(
         "FINISHED",
         child_runs(request, run_log),
-        sentences=[sentence(verdict), confirmed_sentence(verdict), *remarks(verdict)],
+        sentences=[
+            sentence(verdict),
+            confirmed_sentence(verdict),
+            ending(verdict),
+            *remarks(verdict),
+        ],
         rows=rows(verdict),
         metrics=parent_metrics(verdict),
         files=[advised, path / "verdict.json", path / "report.html", path / "runs.csv"],
@@ -78,6 +91,8 @@ def _print(console: Console, request: Request, verdict: Verdict, advised: Path) 
     for row in found:
         table.add_row(*(Text(cell) for cell in row.values()))
     console.print(table)
+    for line in (*dependences(verdict), ending(verdict)):
+        say(console, line)
     for what, where in (
         ("Your configuration, mended:", advised),
         ("The whole story:", request.path / "report.html"),

@@ -83,6 +83,7 @@ class Panel:
         right: Meaning of values to the right of zero.
         margin: Half-width of the zone of differences too small to matter, 0 for none.
         is_reversed: Whether values below 0 are drawn to the right.
+        is_whole: Whether the axis holds every interval, also one far larger than all others.
     """
 
     title: str
@@ -90,6 +91,7 @@ class Panel:
     right: str
     margin: float = 0.0
     is_reversed: bool = False
+    is_whole: bool = False
 
 
 def forest(rows: Sequence[Row], panels: Sequence[Panel], width: float) -> Drawing:
@@ -161,7 +163,8 @@ def _panel(
     top: float,
 ) -> list[Item]:
     extents = [cell.extent for cell in cells if cell.shown]
-    limit = axis_limit(extents, max(2 * panel.margin, _LEAST_LIMIT))
+    least = max(2 * panel.margin, _LEAST_LIMIT)
+    limit = 1.12 * max([*extents, least]) if panel.is_whole else axis_limit(extents, least)
     low, high = (limit, -limit) if panel.is_reversed else (-limit, limit)
     x = Scale(low=low, high=high, start=sides[0], end=sides[1])
     items = _frame(panel, x, limit, top, len(rows))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from search.commands.compare.answer.finding import Finding
-from search.commands.compare.asked.layout import CONFIRMED, Layout, role_of
+from search.commands.compare.asked.layout import Layout, ends, role_of
 from search.commands.compare.asked.measuring import Measure
 from search.commands.compare.run_log import RunLog
 from search.records.metrics import Metric
@@ -38,25 +38,18 @@ def confirmation_of(
     measure: Measure, layout: Layout, log: RunLog, finding: Finding
 ) -> Confirmation | None:
     """Compare the advised configuration with reference and best; None where nothing was run."""
-    levels, metric = finding.advised, finding.metric
-    values: dict[str, list[float]] = {}
-    for role in CONFIRMED:
-        run_as = role_of(layout, levels, role)
-        values[role] = [
-            log.outcomes[cell.run_id].metrics[measure.text]
-            for cell in log.of_stage("confirm")
-            if cell.role == run_as
-            and cell.run_id in log.outcomes
-            and log.outcomes[cell.run_id].is_done
-        ]
-    known = {role: of for role, of in values.items() if of}
+    metric = finding.metric
+    reference, best = ends(layout)
+    levels = {"reference": reference, "best": best, "advised": finding.advised}
+    values = {role: _by_seed(log, of, measure) for role, of in levels.items()}
+    known = {role: list(of.values()) for role, of in values.items() if of}
     if not known:
         return None
-    advised = role_of(layout, levels, "advised")
+    advised = role_of(layout, finding.advised, "advised")
     gains = {
         other: gain
         for other in ("reference", "best")
-        if other != advised and (gain := difference(log, advised, other, measure)) is not None
+        if other != advised and (gain := _difference(values["advised"], values[other])) is not None
     }
     return Confirmation(
         means={role: float(np.mean(of)) for role, of in known.items()},
@@ -67,20 +60,29 @@ def confirmation_of(
     )
 
 
-def difference(log: RunLog, a: str, b: str, measure: Measure) -> Estimate | None:
-    """Estimate what configuration ``a`` of the confirmation gains over ``b``, paired by seed.
+def _by_seed(log: RunLog, levels: Mapping[str, int], measure: Measure) -> dict[int, float]:
+    """Results of one configuration on the fresh seeds.
+
+    Found by its levels: a top-up may advise another configuration than was run as the advised one.
+    """
+    return {
+        cell.seed: log.outcomes[cell.run_id].metrics[measure.text]
+        for cell in log.of_stage("confirm")
+        if cell.levels == levels
+        and cell.run_id in log.outcomes
+        and log.outcomes[cell.run_id].is_done
+    }
+
+
+def _difference(a: Mapping[int, float], b: Mapping[int, float]) -> Estimate | None:
+    """Estimate what one configuration gains over another, paired by seed.
 
     A 95 % t interval over seeds; infinite with one seed, None without any.
     """
-    values: dict[str, dict[int, float]] = {a: {}, b: {}}
-    for cell in log.of_stage("confirm"):
-        outcome = log.outcomes.get(cell.run_id)
-        if cell.role in values and outcome is not None and outcome.is_done:
-            values[cell.role][cell.seed] = outcome.metrics[measure.text]
-    seeds = sorted(set(values[a]) & set(values[b]))
+    seeds = sorted(set(a) & set(b))
     if not seeds:
         return None
-    gains = np.array([[values[a][seed] - values[b][seed]] for seed in seeds])
+    gains = np.array([[a[seed] - b[seed]] for seed in seeds])
     return Estimate(mean=float(gains.mean()), ci95=paired_interval(gains))
 
 

@@ -16,15 +16,19 @@ _INKS = {"helps": "best", "hurts": "reference", "same": "leave", "open": "inconc
 
 
 def factors_figure(verdict: Verdict) -> Figure:
-    """Rows are factors in the order of the configuration; to the right of the line is better."""
+    """Rows are factors in the order of the configuration; to the right of the line is better.
+
+    Where it is not known what is better, to the right is more.
+    """
     measures = verdict.request.measures[:MOST_PANELS]
     panels = [
         Panel(
             title=measure.name,
-            left="worse",
-            right="better",
+            left="less" if measure.larger_is_better is None else "worse",
+            right="more" if measure.larger_is_better is None else "better",
             margin=verdict.metric.margin if number == 0 else 0.0,
-            is_reversed=not measure.larger_is_better,
+            is_reversed=measure.larger_is_better is False,
+            is_whole=True,
         )
         for number, measure in enumerate(measures)
     ]

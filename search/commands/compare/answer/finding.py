@@ -22,6 +22,8 @@ class Factored:
         failed: Runs without a result at the reference's value and at the best's, and all runs.
         more_runs: Range of further runs that would decide an open one, or None.
         takes_best: Whether the advised configuration has the best's value.
+        beside_advised: The effect on the deciding metric where all others have the values of the
+            advised configuration; only where it depends on another factor, and can be told.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Factored:
     failed: Divergence | None
     more_runs: tuple[int, int] | None
     takes_best: bool
+    beside_advised: Effect | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +63,7 @@ class Finding:
         factors: In the order of the configuration.
         looks: How often the experiment was looked at.
         is_decided: Whether further rounds would hardly decide more.
+        rounds: Rounds that have ended.
         num_runs: Runs with a result.
         joints: Pairs that depend on each other.
     """
@@ -69,6 +73,7 @@ class Finding:
     joints: tuple[Joint, ...]
     looks: int
     is_decided: bool
+    rounds: int
     num_runs: int
 
     @property

@@ -20,7 +20,11 @@ from search.commands.compare.run_log import Cell, RunLog
 from search.records.metrics import Metric, declared
 from search.verdict.divergence import Divergence
 from search.verdict.effects import NO_EFFECT, Effect, Run, estimate_effects
-from search.verdict.interactions import STRONG_INTERACTION, estimate_interactions
+from search.verdict.interactions import (
+    STRONG_INTERACTION,
+    effects_beside,
+    estimate_interactions,
+)
 from search.verdict.judgement import Judgement, judge_all
 from search.verdict.looking import Rounds, Schedule, is_enough, looks_at
 from search.verdict.sequential import FAMILY_ALPHA
@@ -40,20 +44,33 @@ def judging(request: Request, layout: Layout, log: RunLog) -> Callable[[], Findi
         if ended not in known:
             measures = request.measures
             metric = metric_for(measures[0], log, request.margin)
-            known[ended] = find(layout, log, measures, metric, most_rounds=request.rounds)
+            known[ended] = find(layout, log, measures, metric, plans=request.plans)
         return known[ended]
 
     return judge
 
 
 def find(
-    layout: Layout, log: RunLog, measures: Sequence[Measure], metric: Metric, *, most_rounds: int
+    layout: Layout,
+    log: RunLog,
+    measures: Sequence[Measure],
+    metric: Metric,
+    *,
+    plans: tuple[int, ...],
 ) -> Finding:
-    """Estimate and judge every factor by the looks that were taken so far."""
+    """Estimate and judge every factor by the looks that were taken so far.
+
+    Args:
+        layout: The design.
+        log: What has been run.
+        measures: Metrics; the first decides.
+        metric: The first one, as the statistics know it.
+        plans: Most rounds as they were planned at first, and at each top-up.
+    """
     cells = [cell for cell in log.of_stage("attribute") if log.is_over(cell.run_id)]
     by_measure = {m.text: [run_of(cell, log, m) for cell in cells] for m in measures}
     runs = by_measure[measures[0].text]
-    rounds, schedule = rounds_of(layout), Schedule(first=2, plans=(most_rounds,))
+    rounds, schedule = rounds_of(layout), Schedule(first=2, plans=plans)
     with declared(metric):
         looks = looks_at(runs, rounds, schedule, metric)
         judged = judge_all(looks, runs_per_round=rounds.runs, first=metric)
@@ -79,12 +96,14 @@ def find(
         )
         for name in layout.names
     )
+    joints = _joints(runs, layout.names, effects[measures[0].text], metric)
     return Finding(
         metric=metric,
-        factors=factors,
-        joints=_joints(runs, layout.names, effects[measures[0].text], metric),
+        factors=_beside_advised(factors, joints, runs, metric),
+        joints=joints,
         looks=sum(look.share > 0.0 for look in looks),
         is_decided=is_decided,
+        rounds=rounds.done(runs),
         num_runs=sum(not run.diverged for run in runs),
     )
 
@@ -155,6 +174,24 @@ def _joints(
             )
         )
     return tuple(strong)
+
+
+def _beside_advised(
+    factors: tuple[Factored, ...], joints: Sequence[Joint], runs: Sequence[Run], metric: Metric
+) -> tuple[Factored, ...]:
+    """Add what a change is worth beside the advised values, where it depends on another one."""
+    depending = {name for joint in joints for name in (joint.subject, joint.other)}
+    if not depending:
+        return factors
+    advised = {factor.name: 1 if factor.takes_best else -1 for factor in factors}
+    with declared(metric):
+        found = effects_beside(runs, tuple(advised), advised, metric=metric)
+    return tuple(
+        replace(factor, beside_advised=found.get(factor.name))
+        if factor.name in depending
+        else factor
+        for factor in factors
+    )
 
 
 def _factored(

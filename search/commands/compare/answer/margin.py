@@ -31,7 +31,7 @@ def metric_for(measure: Measure, log: RunLog, margin: float | None) -> Metric:
         name="script",
         words=measure.name,
         unit=Unit(word="", decimals=decimals, least_span=4.0 * margin, least=-math.inf),
-        larger_is_better=measure.larger_is_better,
+        larger_is_better=measure.larger_is_better is not False,
         margin=margin,
     )
 

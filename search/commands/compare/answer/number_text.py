@@ -31,9 +31,17 @@ def digits_of(metric: Metric, measure: Measure, effect: Effect) -> Metric:
     return replace(
         metric,
         words=measure.name,
-        larger_is_better=measure.larger_is_better,
+        larger_is_better=measure.larger_is_better is not False,
         unit=replace(metric.unit, decimals=decimals),
     )
+
+
+def result_words(value: float) -> str:
+    """A result with four significant digits or the digits of a whole number: ``0.8120``, ``64``."""
+    if value == 0.0 or not math.isfinite(value):
+        return f"{value:g}"
+    size = math.floor(math.log10(abs(value)))
+    return f"{value:.{3 - size}f}" if -4 <= size < 4 else f"{value:.4g}"
 
 
 def cut(text: str, most: int = 60) -> str:

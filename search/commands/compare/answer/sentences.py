@@ -2,11 +2,18 @@
 
 import math
 
-from search.commands.compare.answer.number_text import cut, digits_of, effect_words, estimate_words
+from search.commands.compare.answer.number_text import (
+    cut,
+    digits_of,
+    effect_words,
+    estimate_words,
+)
 from search.commands.compare.answer.verdict import Verdict
 from search.commands.compare.asked.factors import BEST, REFERENCE
+from search.records.command_line import near, next_command
 from search.records.metrics import Metric
 from search.verdict.effects import Effect
+from search.verdict.looking import FUTILE, MOST_TIMES
 from search.verdict.schema import Estimate
 from search.verdict.wording import count, listed, runs_range
 
@@ -17,6 +24,9 @@ WORDS = {
     "open": "not decided",
 }
 """Words for each outcome of a factor."""
+BESIDE = "in what is advised"
+"""Head of the column of effects where all others have the advised values."""
+_OWNED = {"reference": "reference's", "best": "best's"}
 
 
 def sentence(verdict: Verdict) -> str:
@@ -48,13 +58,14 @@ def confirmed_sentence(verdict: Verdict) -> str:
     value = metric.unit.number(found.means["advised"])
     same = f", which is the {found.same_as}," if found.same_as else ""
     said = [
-        f"{_gain(gain, metric)} over the {other} ({metric.unit.number(found.means[other])})"
+        f"{_than(gain, metric)} the {_OWNED[other]} {metric.unit.number(found.means[other])} "
+        f"({estimate_words(gain, metric)})"
         for other, gain in found.advised_minus.items()
     ]
     seeds = count(found.seeds["advised"], "fresh seed")
     return (
         f"On {seeds} the advised configuration{same} gets {metric.words} {value}"
-        + (f": {'; '.join(said)}." if said else ".")
+        + (f", {'; '.join(said)}." if said else ".")
         + (f" So the {found.better} as a whole is written out." if found.better else "")
     )
 
@@ -63,6 +74,7 @@ def rows(verdict: Verdict) -> list[dict[str, str]]:
     """One row per factor, for the terminal, the report and the tracking store."""
     metric = verdict.metric
     others = verdict.request.measures[1:]
+    has_joints = any(found.beside_advised is not None for _, found in verdict.factors)
     return [
         {
             "factor": factor.name,
@@ -70,6 +82,11 @@ def rows(verdict: Verdict) -> list[dict[str, str]]:
             "yours": cut(factor.words(REFERENCE)),
             "best": cut(factor.words(BEST)),
             metric.words: effect_words(found.effects[verdict.request.metrics[0]], metric),
+            **(
+                {BESIDE: effect_words(found.beside_advised, metric) if found.beside_advised else ""}
+                if has_joints
+                else {}
+            ),
             **{
                 m.name: effect_words(
                     found.effects[m.text], digits_of(metric, m, found.effects[m.text])
@@ -94,9 +111,10 @@ def remarks(verdict: Verdict) -> list[str]:
                 f", {b} of {m} at {cut(factor.words(BEST))}."
             )
         elif found.selected is not None:
+            effect = effect_words(found.effects[verdict.request.metrics[0]], metric)
             said.append(
-                f"{name}: {estimate_words(found.selected, metric)} once it is allowed for that it "
-                "was picked because it looked large."
+                f"{name}: its {effect.partition(' ')[0]} is also why it was picked, which flatters "
+                f"it; without that luck it is {estimate_words(found.selected, metric)}."
             )
         if found.outcome == "open":
             most = _most(found.effects[verdict.request.metrics[0]])
@@ -108,15 +126,7 @@ def remarks(verdict: Verdict) -> list[str]:
             else:
                 parts.append("the advised configuration keeps yours")
             said.append(f"{name}: {'; '.join(parts)}.")
-    words = {factor.name: factor for factor, _ in verdict.factors}
-    for joint in verdict.finding.joints:
-        unit, other = metric.unit, words[joint.other]
-        said.append(
-            f"`{joint.subject}` depends on `{joint.other}`: from yours to the best's it changes "
-            f"{metric.words} by {unit.signed(joint.at_reference)} where `{joint.other}` is "
-            f"{cut(other.words(REFERENCE))}, and by {unit.signed(joint.at_best)} where it is "
-            f"{cut(other.words(BEST))}."
-        )
+    said += dependences(verdict)
     said += verdict.limits
     said.append(
         f"Effects are what changes from your value to the best's, averaged over the values of the "
@@ -124,6 +134,11 @@ def remarks(verdict: Verdict) -> list[str]:
         f"{count(verdict.finding.looks, 'look')}; a change below "
         f"{metric.unit.number(metric.margin)} counts as none."
     )
+    if any(found.beside_advised is not None for _, found in verdict.factors):
+        said.append(
+            f"Under *{BESIDE}* is the same change where all others have the values that are "
+            "advised: what it is worth there, known less well than the average."
+        )
     if verdict.num_failed:
         said.append(f"{count(verdict.num_failed, 'run')} ended without a result, tried twice each.")
     if not verdict.request.has_seed:
@@ -134,10 +149,57 @@ def remarks(verdict: Verdict) -> list[str]:
     return said
 
 
-def _gain(gain: Estimate, metric: Metric) -> str:
+def dependences(verdict: Verdict) -> list[str]:
+    """Say which changes depend on another one, from the configuration that is advised.
+
+    Each from the value of the other that is advised to the one that is not.
+    """
+    factors = {factor.name: (factor, found) for factor, found in verdict.factors}
+    said = []
+    for joint in verdict.finding.joints:
+        unit, (other, found) = verdict.metric.unit, factors[joint.other]
+        at = {REFERENCE: joint.at_reference, BEST: joint.at_best}
+        advised = BEST if found.takes_best else REFERENCE
+        changes = [
+            f"{unit.signed(at[level])} where `{joint.other}` is {cut(other.words(level))}"
+            for level in (advised, -advised)
+        ]
+        said.append(
+            f"`{joint.subject}` depends on `{joint.other}`: taking the best's changes "
+            f"{verdict.metric.words} by {changes[0]}, as is advised, and by {changes[1]}."
+        )
+    return said
+
+
+def ending(verdict: Verdict) -> str:
+    """Say why the experiment ended where it did, and how to go on with it."""
+    finding, request = verdict.finding, verdict.request
+    is_open = [found for _, found in verdict.factors if found.outcome == "open"]
+    ran, most = finding.rounds, request.rounds
+    of = f"after {ran} of at most {count(most, 'round')}"
+    if not is_open:
+        return f"The experiment ended {of}: every difference is decided."
+    why = (
+        f"ended {of}: what is open would take more than {FUTILE} times the runs that were left."
+        if ran < most
+        else f"ended after all of its {count(most, 'round')}."
+    )
+    size = request.layout.runs_per_round
+    needed = [found.more_runs[0] for found in is_open if found.more_runs is not None]
+    if not needed or min(needed) > MOST_TIMES * ran * size:
+        return f"The experiment {why} To decide it would hardly be worth the runs."
+    rounds = max(ran + math.ceil(min(needed) / size), most + 1)
+    command = next_command("resume", RUN=near(request.path), MAX_BLOCKS=str(rounds))
+    return f"The experiment {why} For {(rounds - ran) * size} more runs: {command}"
+
+
+def _than(gain: Estimate, metric: Metric) -> str:
+    """Compare in words: ``0.59 less than``, or ``not clearly different from``."""
     low, high = gain.ci95
-    words = estimate_words(gain, metric)
-    return words if low > 0.0 or high < 0.0 else f"no clear difference, {words},"
+    if not (low > 0.0 or high < 0.0):
+        return "not clearly different from"
+    words = "more" if gain.mean > 0.0 else "less"
+    return f"{metric.unit.number(abs(gain.mean))} {words} than"
 
 
 def _most(effect: Effect) -> float | None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from search.commands.compare.answer.number_text import cut
-from search.commands.compare.answer.sentences import WORDS, sentence
+from search.commands.compare.answer.sentences import WORDS, ending, sentence
 from search.commands.compare.answer.verdict import Verdict
 from search.commands.compare.asked.factors import BEST, REFERENCE
 from search.recipes.strict_yaml import comment_block
@@ -65,6 +65,8 @@ def to_dict(verdict: Verdict) -> dict[str, Any]:
                 },
                 "selected": known.selected
                 and {"mean": known.selected.mean, "ci95": known.selected.ci95},
+                "beside_advised": known.beside_advised
+                and {"mean": known.beside_advised.mean, "ci95": known.beside_advised.ci95},
                 "failed": known.failed
                 and {"runs": known.failed.runs, "failed": known.failed.diverged},
                 "more_runs": known.more_runs,
@@ -93,6 +95,8 @@ def to_dict(verdict: Verdict) -> dict[str, Any]:
             for joint in verdict.finding.joints
         ],
         "looks": verdict.finding.looks,
+        "rounds": verdict.finding.rounds,
+        "ending": ending(verdict),
         "num_runs": verdict.finding.num_runs,
         "num_failed": verdict.num_failed,
         "limits": list(verdict.limits),

@@ -29,8 +29,16 @@ def request_of(given: Mapping[str, Any]) -> Request:
     stem = plain_name(Path(given["reference"]).stem)
     name = given["run_name"] or f"compare-{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
     kept = (
-        *("command", "direction", "margin", "min_blocks", "max_blocks", "confirm_seeds", "folds"),
-        *("seed", "cpus_per_run", "gpus_per_run", "time_limit_s", "ray_address"),
+        *(
+            "command",
+            "direction",
+            "margin",
+            "min_blocks",
+            "max_blocks",
+            "max_runs",
+            "confirm_seeds",
+        ),
+        *("folds", "seed", "cpus_per_run", "gpus_per_run", "ray_address"),
     )
     return Request(
         run_dir=str(Path(os.path.realpath(given["run_dir"]), name)),
@@ -50,8 +58,17 @@ def request_of(given: Mapping[str, Any]) -> Request:
         ),
         working_dir=str(Path.cwd()),
         tracking_uri=with_password(given["tracking_uri"]),
+        time_limit_s=_time_limit(given),
         **{name: given[name] for name in kept if given[name] is not None},
     )
+
+
+def _time_limit(given: Mapping[str, Any]) -> float | None:
+    """The time limit of a run, whichever of its two names was typed."""
+    limit, timeout = given["time_limit_s"], given["run_timeout_s"]
+    if limit is not None and timeout is not None and limit != timeout:
+        raise InputError("`--time-limit-s` and `--run-timeout-s` say the same: give one of them.")
+    return timeout if limit is None else limit
 
 
 def _metrics(texts: Sequence[str]) -> tuple[str, ...]:

@@ -26,9 +26,6 @@ MOST_FACTORIAL = 7
 USUAL_RUNS = 32
 """Runs of the experiment if nothing else is asked for."""
 
-CONFIRMED = ("reference", "best", "advised")
-"""The configurations that are run again on fresh seeds."""
-
 Levels = dict[str, int]
 
 

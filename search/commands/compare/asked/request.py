@@ -49,6 +49,8 @@ class Request:
         margin: Smallest change of the first metric that is worth a thought, or None: by its size.
         min_blocks: Rounds that always run.
         max_blocks: Most rounds.
+        max_runs: Most runs of the experiment, without those that confirm.
+        earlier_rounds: Most rounds as planned at first and before each top-up, but for the newest.
         confirm_seeds: Fresh seeds of reference, best and advised; 0 for no confirmation.
         folds: Number of folds that ``{fold}`` runs through, or None.
         seed: The first seed.
@@ -81,6 +83,8 @@ class Request:
     margin: float | None = None
     min_blocks: int = 2
     max_blocks: int | None = None
+    max_runs: int | None = None
+    earlier_rounds: tuple[int, ...] = ()
     confirm_seeds: int = 5
     folds: int | None = None
     seed: int = 0
@@ -109,6 +113,8 @@ class Request:
             raise InputError(
                 f"`confirm_seeds` must be 0 or at least 2, but got {self.confirm_seeds!r}."
             )
+        if self.max_runs is not None and self.max_blocks is not None:
+            raise InputError("`--max-runs` and `--max-blocks` say the same: give one of them.")
         for name, number in (
             ("cpus_per_run", self.cpus_per_run),
             ("margin", self.margin),
@@ -133,10 +139,11 @@ class Request:
     @property
     def measures(self) -> tuple[Measure, ...]:
         """Metrics that are read of each run; the first decides."""
-        first = {"larger": True, "smaller": False}.get(self.direction or "")
-        return tuple(
-            measure_of(text, larger_is_better=first if i == 0 else None)
-            for i, text in enumerate(self.metrics)
+        way = {"larger": True, "smaller": False}.get(self.direction or "")
+        first, *others = self.metrics
+        return (
+            measure_of(first, larger_is_better=way),
+            *(measure_of(text, decides=False) for text in others),
         )
 
     @property
@@ -163,7 +170,34 @@ class Request:
     @property
     def rounds(self) -> int:
         """Most rounds of the experiment."""
-        return max(self.min_blocks, self.layout.rounds_of(self.max_blocks))
+        layout = self.layout
+        if self.max_runs is not None and self.max_blocks is None:
+            return self.max_runs // layout.runs_per_round
+        return max(self.min_blocks, layout.rounds_of(self.max_blocks))
+
+    @property
+    def plans(self) -> tuple[int, ...]:
+        """Most rounds as planned at first, and at each top-up."""
+        return (*self.earlier_rounds, self.rounds)
+
+    def topped_up(self, max_blocks: int) -> Self:
+        """Ask for more rounds; what was run stays, and so does every decision.
+
+        The looks at further rounds spend error that was kept back (`search.verdict.sequential`).
+
+        Args:
+            max_blocks: Most rounds from now on, all of them counted.
+
+        Raises:
+            InputError: If that is no more than was planned.
+        """
+        if max_blocks <= self.rounds:
+            raise InputError(
+                f"`--max-blocks` must be at least {self.rounds + 1}, for {self.path} was planned "
+                f"with {self.rounds} rounds of {self.layout.runs_per_round} runs, but got "
+                f"{max_blocks}."
+            )
+        return replace(self, max_blocks=max_blocks, max_runs=None, earlier_rounds=self.plans)
 
     @property
     def has_seed(self) -> bool:
@@ -180,6 +214,18 @@ class Request:
         measures = self.measures
         for measure in measures:
             require_known(measure.source, "--metric")
+            if Path(measure.source).is_absolute() and "{dir}" not in measure.source:
+                raise InputError(
+                    f"`--metric` {measure.text!r} must hold {{dir}}, the run's directory: from one "
+                    "file for all of them each run would read what another one left."
+                )
+        layout = self.layout
+        if self.max_runs is not None and self.rounds < self.min_blocks:
+            least = len(layout.rounds(self.min_blocks))
+            raise InputError(
+                f"`--max-runs` must be at least {least}, {self.min_blocks} rounds for "
+                f"{len(layout.names)} factors, but got {self.max_runs}."
+            )
         names = [measure.text for measure in measures]
         if len(set(names)) < len(names):
             raise InputError("`--metric` names the same result twice.")
