@@ -8,9 +8,9 @@ import pytest
 
 from search.plan.top_up import topped_up
 from search.records.journal import Journal
-from search.report.next_step import MOST_TIMES, NextStep, next_step
+from search.report.next_step import NextStep, next_step
 from search.stages.analysis import Analysis
-from search.verdict.looking import Schedule, may_stop, rounds_of
+from search.verdict.looking import MOST_TIMES, Schedule, may_stop, rounds_of
 from search.verdict.schema import Fit
 from tests.support.finished_run import DIALS, a_config, a_plan, an_analysis
 

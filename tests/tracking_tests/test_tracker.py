@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from unittest import mock
 
 import pytest
@@ -473,7 +473,7 @@ def test_the_address_is_that_of_a_comparison_if_that_is_newer_and_did_not_fail(
     uri = embedded_uri(tmp_path)
     assert newest_url(uri, "http://here") == ("", "http://here")
 
-    def compared(name: str, status: str) -> str:
+    def compared(name: str, status: Literal["FINISHED", "FAILED"]) -> str:
         time.sleep(0.002)  # They are told apart by their start in milliseconds.
         info = CompareInfo(compare_id=name, run_name=name, params={})
         CompareTracker(None, store_dir=tmp_path, info=info).close(status, [])

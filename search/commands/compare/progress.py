@@ -94,10 +94,11 @@ class Progress:
         seconds = [outcome.seconds for outcome in self._log.outcomes.values() if outcome.is_done]
         if len(seconds) < FEWEST_RUNS:
             return ""
-        of_experiment = self._log.of_stage("attribute")
         ended = sum(map(self._log.is_over, self._log.cells))
-        # Once runs confirm, the experiment is over.
-        experiment = len(of_experiment) if self._log.of_stage("confirm") else self._most
+        # Once runs confirm, the experiment is over, until it is topped up.
+        newest = next(reversed(self._log.cells.values()))
+        is_over = newest.stage == "confirm"
+        experiment = len(self._log.of_stage("attribute")) if is_over else self._most
         left = experiment + self._num_confirm() - ended
         if left <= 0:
             return ""

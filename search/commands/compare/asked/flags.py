@@ -65,7 +65,8 @@ def request_of(given: Mapping[str, Any]) -> Request:
 
 def _time_limit(given: Mapping[str, Any]) -> float | None:
     """The time limit of a run, whichever of its two names was typed."""
-    limit, timeout = given["time_limit_s"], given["run_timeout_s"]
+    limit: float | None = given["time_limit_s"]
+    timeout: float | None = given["run_timeout_s"]
     if limit is not None and timeout is not None and limit != timeout:
         raise InputError("`--time-limit-s` and `--run-timeout-s` say the same: give one of them.")
     return timeout if limit is None else limit
