@@ -17,11 +17,23 @@ class MoreImages:
     table: Table
 
 
-def more_images(found: LearningCurve) -> MoreImages:
-    """Build the section from the learning curve of a verdict."""
+TOO_SHORT = (
+    "These runs are too short even for the images there are, and what more images change shows "
+    "best where training is long enough: train longer first."
+)
+"""First sentence where longer training is known to help."""
+
+
+def more_images(found: LearningCurve, *, too_short: bool) -> MoreImages:
+    """Build the section from the learning curve of a verdict.
+
+    Args:
+        found: The learning curve.
+        too_short: Whether longer training is known to help, which comes first.
+    """
     sizes = (f"{found.num_half:,} images", f"{found.num_all:,} images")
     return MoreImages(
-        sentences=found.sentences,
+        sentences=(TOO_SHORT, *found.sentences) if too_short else found.sentences,
         table=Table(
             head=(
                 "effect",

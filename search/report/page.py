@@ -20,6 +20,7 @@ from search.report.plan_section import PlanSection, Reproduction, plan_section, 
 from search.report.render import render
 from search.report.runs_table import RunsTable, runs_table
 from search.stages.analysis import Analysis
+from search.verdict.learning_curve import is_too_short
 from search.verdict.schema import Fit
 
 FILE = "report.html"
@@ -97,7 +98,7 @@ def report(
         fit=verdict.fit if verdict else None,
         confirmed=confirmed_recipes(plan, analysis) if analysis and is_confirmed else None,
         classes=class_section(confusion, plan.data.class_names) if confusion else None,
-        more_images=more_images(verdict.learning_curve)
+        more_images=more_images(verdict.learning_curve, too_short=is_too_short(verdict.fit))
         if verdict and verdict.learning_curve
         else None,
         least_trials=least_trials(plan.space.free_names),

@@ -22,7 +22,7 @@ from search.stages.analysis import Analysis
 from search.verdict.answer.gains import ROLE_HEADS, SHORT_HEADS, gains, on_test_images
 from search.verdict.answer.problem import first_sentence
 from search.verdict.answer.sureness import GROUPS, Statement, statements
-from search.verdict.learning_curve import short_learning_curve
+from search.verdict.learning_curve import is_too_short, short_learning_curve
 from search.verdict.readings import short_readings
 from search.verdict.schema import Verdict
 from search.verdict.wording import exported_sentence
@@ -177,7 +177,9 @@ def _more_images(config: RunConfig, verdict: Verdict) -> list[Entry]:
     found = verdict.learning_curve
     if found is None:
         return [_wrapped("Images", "no run on half of the training images has ended")]
-    return [_wrapped("Images", short_learning_curve(found, METRICS[verdict.metric]))]
+    said = short_learning_curve(found, METRICS[verdict.metric])
+    first = "train longer first; as these short runs go: " if is_too_short(verdict.fit) else ""
+    return [_wrapped("Images", f"{first}{said}")]
 
 
 def _files(path: Path, *, has_model: bool) -> str:

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from search.records.metrics import NLL, Metric, metric_of
 from search.verdict.blocked_model import t_quantile
 from search.verdict.effects import Effect
-from search.verdict.schema import Dial, DialAtSizes, Estimate, LearningCurve
+from search.verdict.schema import Dial, DialAtSizes, Estimate, Fit, LearningCurve
 from search.verdict.wording import change_with_interval, count, listed, value_text
 
 TIMES = 2
@@ -133,6 +133,11 @@ def learning_curve(
         seeds=seeds,
         sentences=(*said, HOLDS_FOR) if said else (),
     )
+
+
+def is_too_short(fit: Fit) -> bool:
+    """Whether longer training is known to help, which comes before any number of images."""
+    return fit.reference == "undertrained"
 
 
 def short_learning_curve(found: LearningCurve, metric: Metric) -> str:

@@ -548,3 +548,7 @@ def test_what_more_images_would_change_has_a_section_where_it_was_asked_for(done
     assert "+5.0] +2.0 [+1.0, +3.0] helps" in said
     assert "600, extrapolated" in said
     assert not done.find("section", id="more_images")
+    assert "train longer first" not in said
+    fit = replace(analysis.verdict.fit, reference="undertrained")
+    short = replace(analysis, verdict=replace(with_curve.verdict, fit=fit))
+    assert "train longer first. A sentence." in a_page(analysis=short).says("more_images")

@@ -185,6 +185,11 @@ def test_what_more_images_would_change_has_a_line_where_it_was_asked_for(tmp_pat
     assert "Images  150 -> 300 images: top-1 +2.1 points [+0.2, +4.0]; extrapolated to" in texts[0]
     assert "Images  no run on half of the training images has ended" in texts[1]
     assert "Images  " not in texts[2]
+    fit = replace(base.verdict.fit, reference="undertrained")
+    short = replace(base, verdict=replace(base.verdict, learning_curve=found, fit=fit))
+    file = io.StringIO()
+    print_verdict(Console(file=file, width=WIDTH, force_terminal=False), asked, PLAN, short)
+    assert "Images  train longer first; as these short runs go: 150 -> 300" in file.getvalue()
 
 
 def test_colours_tell_the_groups_apart_in_a_terminal(tmp_path: Path) -> None:

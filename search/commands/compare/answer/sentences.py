@@ -136,7 +136,7 @@ def remarks(verdict: Verdict) -> list[str]:
     )
     if any(found.beside_advised is not None for _, found in verdict.factors):
         said.append(
-            f"Under \"{BESIDE}\" is the same change where all others have the values that are "
+            f'Under "{BESIDE}" is the same change where all others have the values that are '
             "advised: what it is worth there, known less well than the average."
         )
     if verdict.num_failed:
