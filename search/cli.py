@@ -245,7 +245,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         cli.main(args=list(arguments), prog_name="python -m search", standalone_mode=False)
     except InputError as error:
-        return _complain(str(error), WRONG_INPUT)
+        return _complain(as_typed(str(error)), WRONG_INPUT)
     except click.ClickException as error:
         return _complain(error.format_message(), WRONG_INPUT)
     except RunFailed as error:
@@ -259,8 +259,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _complain(message: str, code: int) -> int:
     # Spaces stay as they are: a command to type next may hold a path with two in a row.
-    message = as_typed(without_passwords(message))
-    line = " ".join(part.strip() for part in message.splitlines())
+    line = " ".join(part.strip() for part in without_passwords(message).splitlines())
     # A path may hold bytes that are no text; stderr as a test or a tool replaced it refuses them.
     with suppress(OSError):  # The terminal may be gone; what ended is in the log.
         print(line.encode(errors="backslashreplace").decode(), file=sys.stderr)

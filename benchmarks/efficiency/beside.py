@@ -3,9 +3,10 @@
     python -m benchmarks.efficiency.beside --draws 2000
 
 Effects of single factors and of pairs are normal draws with the standard deviation ``size``, in
-standard deviations between runs; every effect of a seed differs from its mean by another draw with
-a third of a standard deviation. Advised is the best's value of every factor whose estimated effect
-is above zero, so that the runs that estimate also choose. Columns: share of the 95 % intervals of
+standard deviations between runs; in every seed each of them, pairs too, differs from its mean by
+another draw with the standard deviation ``spread``. Advised is the best's value of every factor
+whose estimated effect is above zero, so that the runs that estimate also choose; the number of runs
+is fixed, which a comparison's is not. Columns: share of the 95 % intervals of
 `search.verdict.interactions.effects_beside` that cover the true effect beside the advised values;
 the same for those alone that a comparison would show, for their factor is one of a pair that
 depends on each other beyond noise; and the share of the intervals of the *averaged* effect that
@@ -13,13 +14,14 @@ cover what the change is worth beside the advised values, which they do not clai
 """
 
 import argparse
+import math
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
 from search.commands.compare.asked.layout import Layout
-from search.records.metrics import TOP1
+from search.records.metrics import Metric, Unit, declared
 from search.verdict.effects import Run, estimate_effects
 from search.verdict.interactions import (
     STRONG_INTERACTION,
@@ -29,8 +31,15 @@ from search.verdict.interactions import (
 from search.verdict.sequential import FAMILY_ALPHA
 
 NOISE = 0.01
-SPREAD = 1 / 3
-METRIC = "val/top1"
+SCRIPT = Metric(
+    name="script",
+    words="accuracy",
+    unit=Unit(word="", least_span=0.02, least=-math.inf),
+    larger_is_better=True,
+    margin=0.005,
+)
+"""The metric of a script, as `search.commands.compare.answer.margin` declares one."""
+METRIC = SCRIPT.on("val")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,8 +59,17 @@ class Result:
     shown: float
 
 
-def simulate(num_factors: int, rounds: int, *, size: float, draws: int, seed: int = 1) -> Result:
+def simulate(
+    num_factors: int, rounds: int, *, size: float, spread: float, draws: int, seed: int = 1
+) -> Result:
     """Simulate comparisons with so many factors and rounds."""
+    with declared(SCRIPT):
+        return _simulate(num_factors, rounds, size=size, spread=spread, draws=draws, seed=seed)
+
+
+def _simulate(
+    num_factors: int, rounds: int, *, size: float, spread: float, draws: int, seed: int
+) -> Result:
     names = tuple(f"f{i}" for i in range(num_factors))
     layout = Layout(names=names)
     rng = np.random.default_rng(seed)
@@ -59,11 +77,13 @@ def simulate(num_factors: int, rounds: int, *, size: float, draws: int, seed: in
     for _ in range(draws):
         singles = dict(zip(names, rng.normal(0.0, size * NOISE, num_factors), strict=True))
         joint = {pair: rng.normal(0.0, size * NOISE) for pair in combinations(names, 2)}
-        runs = _runs(layout, rounds, singles, joint, rng)
-        averaged = {name: of[METRIC] for name, of in estimate_effects(runs, names).items()}
+        runs = _runs(layout, rounds, singles, joint, spread, rng)
+        averaged = {
+            name: of[METRIC] for name, of in estimate_effects(runs, names, first=SCRIPT).items()
+        }
         advised = {name: 1 if effect.mean > 0.0 else -1 for name, effect in averaged.items()}
         depending = _depending(runs, names)
-        for name, effect in effects_beside(runs, names, advised, metric=TOP1).items():
+        for name, effect in effects_beside(runs, names, advised, metric=SCRIPT).items():
             # A pair's number is half of what one's effect changes with the other's value.
             others = [
                 of * advised[b if a == name else a]
@@ -89,29 +109,30 @@ def _runs(
     rounds: int,
     singles: dict[str, float],
     joint: dict[tuple[str, str], float],
+    spread: float,
     rng: np.random.Generator,
 ) -> list[Run]:
     runs = []
     for block in range(rounds * layout.blocks_per_round):
         of_seed = rng.normal(0.0, 2.0 * NOISE)
-        own = {name: of + rng.normal(0.0, SPREAD * NOISE) for name, of in singles.items()}
+        own = {name: of + rng.normal(0.0, spread * NOISE) for name, of in singles.items()}
+        pairs = {pair: of + rng.normal(0.0, spread * NOISE) for pair, of in joint.items()}
         for number, levels in enumerate(layout.block(block)):
             gain = sum(of * levels[name] / 2.0 for name, of in own.items())
-            gain += sum(of * levels[a] * levels[b] / 2.0 for (a, b), of in joint.items())
+            gain += sum(of * levels[a] * levels[b] / 2.0 for (a, b), of in pairs.items())
             value = 0.7 + of_seed + gain + rng.normal(0.0, NOISE)
-            metrics = {METRIC: value, "val/nll": 1.0, "val/nll_refined": 1.0}
-            name = f"{block}-{number}"
-            runs.append(Run(run_id=name, block=block, levels=levels, metrics={"none": metrics}))
+            found = {"none": {METRIC: value}}
+            runs.append(Run(run_id=f"{block}-{number}", block=block, levels=levels, metrics=found))
     return runs
 
 
 def _depending(runs: list[Run], names: tuple[str, ...]) -> set[str]:
     """Factors of which a comparison says that they depend on another one."""
-    found = estimate_interactions(runs, names, ema=False)
+    found = estimate_interactions(runs, names, ema=False, metric=SCRIPT)
     strong = set()
     for pair, effect in found.items():
         low, high = effect.interval(FAMILY_ALPHA / len(found))
-        if (low > 0.0 or high < 0.0) and abs(effect.mean) >= STRONG_INTERACTION * TOP1.margin:
+        if (low > 0.0 or high < 0.0) and abs(effect.mean) >= STRONG_INTERACTION * SCRIPT.margin:
             strong |= set(pair)
     return strong
 
@@ -121,15 +142,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--draws", type=int, default=2000)
     given = parser.parse_args()
-    print(f"{'factors':>7} {'runs':>4} {'size':>5} {'covered':>8} {'shown':>6} ", end="")
+    print(
+        f"{'factors':>7} {'runs':>4} {'size':>5} {'spread':>6} {'covered':>8} {'shown':>6} ", end=""
+    )
     print(f"{'of shown':>9} {'average':>8}")
-    for num_factors, rounds in ((2, 2), (3, 2), (3, 4), (4, 2), (4, 4), (5, 2)):
+    for num_factors, rounds in ((2, 2), (3, 2), (3, 4), (4, 4), (5, 2)):
         runs = len(Layout(names=tuple(f"f{i}" for i in range(num_factors))).rounds(rounds))
-        for size in (1.0, 3.0):
-            found = simulate(num_factors, rounds, size=size, draws=given.draws)
+        for size, spread in ((1.0, 0.33), (1.0, 1.0), (3.0, 0.33), (3.0, 1.0)):
+            found = simulate(num_factors, rounds, size=size, spread=spread, draws=given.draws)
             print(
-                f"{num_factors:>7} {runs:>4} {size:>5} {found.covered:>8.1%} {found.shown:>6.1%} "
-                f"{found.covered_where_shown:>9.1%} {found.covered_by_average:>8.1%}",
+                f"{num_factors:>7} {runs:>4} {size:>5} {spread:>6} {found.covered:>8.1%} "
+                f"{found.shown:>6.1%} {found.covered_where_shown:>9.1%} "
+                f"{found.covered_by_average:>8.1%}",
                 flush=True,
             )
 

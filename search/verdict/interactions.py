@@ -6,7 +6,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from search.records.metrics import TOP1, Metric
-from search.verdict.blocked_model import Contrast, block_columns, contrast, pair_columns
+from search.verdict.blocked_model import (
+    MIN_RESIDUAL_DOF,
+    Contrast,
+    block_columns,
+    contrast,
+    pair_columns,
+)
 from search.verdict.effects import (
     LOSS_SPLIT_PRIOR,
     SPLIT_PRIOR,
@@ -61,9 +67,10 @@ def effects_beside(
 
     Where effects depend on each other it says what a single change is worth in one configuration,
     which an effect averaged over the others' levels does not. The model has every pair, whether it
-    shows or not, so that nothing is chosen by the outcome: an interval of k factors is about the
-    square root of k times as wide as that of the average (coverage:
-    `benchmarks.efficiency.beside`). Left out is a factor of which the runs cannot tell a pair.
+    shows or not, so that nothing is chosen by the outcome: with k factors the standard error is
+    that of the average times the square root of k. Coverage: `benchmarks.efficiency.beside`. Left
+    out is a factor of which the runs cannot tell a pair, and all of them where the model leaves
+    fewer than `MIN_RESIDUAL_DOF` residual degrees of freedom, so that only luck makes pairs show.
 
     Args:
         runs: Runs of the experiment, all blocks, of factors between runs alone.
@@ -79,6 +86,8 @@ def effects_beside(
     inside = block_columns(blocks)
     pairs, products = pair_columns(levels)
     model = np.hstack([inside, levels, products])
+    if len(kept) - int(np.linalg.matrix_rank(model)) < MIN_RESIDUAL_DOF:
+        return {}
     prior = SPLIT_PRIOR if metric.is_share else LOSS_SPLIT_PRIOR
     result = {}
     for at, name in enumerate(names):

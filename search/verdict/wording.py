@@ -131,16 +131,16 @@ def runs_range(runs: tuple[int, int]) -> str:
 
     An upper end above `MOST_RUNS` says no more than that nobody will run so many.
     """
-    low, high = (_rough(number) for number in runs)
-    if runs[0] > MOST_RUNS:
+    low, high = (f"{_rounded(number):,}" for number in runs)
+    if _rounded(runs[0]) > MOST_RUNS:
         return f"more than {MOST_RUNS:,} more runs"
-    if runs[1] > MOST_RUNS:
+    if _rounded(runs[1]) > MOST_RUNS:
         return f"{low} to far more than {MOST_RUNS:,} more runs"
     return f"about {low} more runs" if low == high else f"{low} to {high} more runs"
 
 
-def _rough(number: int) -> str:
-    return str(number) if number < 100 else f"{int(float(f'{number:.0e}')):,}"
+def _rounded(number: int) -> int:
+    return number if number < 100 else int(float(f"{number:.0e}"))
 
 
 def pool_sentence(dials: Sequence[Dial]) -> str:

@@ -4,14 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from search.commands.compare.asked.measuring import (
-    Measure,
-    NoResultError,
-    NotFiniteError,
-    measure_of,
-    measured,
-)
+from search.commands.compare.asked.measuring import Measure, measure_of
 from search.commands.compare.asked.placeholders import command_words, words_of
+from search.commands.compare.result_files import NoNumberError, NoResultError, measured
 from spaces.errors import InputError
 
 FILES = {
@@ -91,6 +86,35 @@ def test_a_directory_without_files_and_an_empty_log_are_said_too(tmp_path: Path)
         measured(measure_of("log:acc (.*)"), filled=filled, log=log)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "key"),
+    [
+        ("r.csv", "epoch,acc\n1,\n", "acc"),
+        ("r.csv", "epoch,acc\n", "acc"),
+        ("r.json", '{"loss": 1, "acc": null}', "acc"),
+        ("r.json", '{"a": {"acc": "n/a"}}', "a.acc"),
+        ("r.jsonl", '{"acc": null}\n', "acc"),
+    ],
+)
+def test_a_place_without_a_number_is_told_from_one_that_is_not_there(
+    tmp_path: Path, name: str, text: str, key: str
+) -> None:
+    """Pandas writes an empty cell where training diverged."""
+    (tmp_path / name).write_text(text)
+    filled, log = {"dir": str(tmp_path)}, tmp_path / "log.txt"
+    with pytest.raises(NoNumberError, match=f"`{key}` is in .*, but no number"):
+        measured(measure_of(f"{{dir}}/{name}:{key}"), filled=filled, log=log)
+    with pytest.raises(NoResultError, match="holds no `accuracy`") as caught:
+        measured(measure_of(f"{{dir}}/{name}:accuracy"), filled=filled, log=log)
+    assert not isinstance(caught.value, NoNumberError)
+
+
+@pytest.mark.parametrize("ending", [":min:max", ":max:min", ":best:last", ":last:max:best"])
+def test_endings_that_contradict_each_other_are_refused(ending: str) -> None:
+    with pytest.raises(InputError, match="must end with one of :max and :min"):
+        measure_of(f"a.csv:acc{ending}")
+
+
 def test_only_what_decides_must_say_which_way_is_better() -> None:
     assert measure_of("a.csv:x", decides=False).larger_is_better is None
     assert measure_of("a.csv:x:min").larger_is_better is False
@@ -108,7 +132,7 @@ def test_a_key_that_is_called_like_an_ending_is_a_key() -> None:
 
 def test_a_result_that_is_no_number_is_none(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("acc\nnan\n")
-    with pytest.raises(NotFiniteError, match="`acc` is nan"):
+    with pytest.raises(NoNumberError, match="`acc` is nan"):
         measured(
             measure_of(f"{tmp_path}/s.csv:acc"),
             filled={"dir": str(tmp_path)},

@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from search.commands.compare.answer.judging import judging
 from search.commands.compare.answer.number_text import result_words
 from search.commands.compare.progress import Progress
 from search.commands.compare.run_log import RunLog
+from search.commands.compare.running import next_runs
 from search.commands.compare.schedule import experiment_cells
 from search.commands.compare.script import Outcome
+from tests.compare_tests.test_statistics import additive
 from tests.support.toy_comparison import outcome, request, run
 
 
@@ -61,3 +64,27 @@ def test_a_run_that_crashed_is_said_to_be_tried_again(tmp_path: Path) -> None:
 )
 def test_results_have_the_same_digits(value: float, words: str) -> None:
     assert result_words(value) == words
+
+
+def test_after_a_top_up_all_that_is_left_is_counted(tmp_path: Path) -> None:
+    """With more runs another configuration is advised, which no fresh seed has seen."""
+    formula = additive({"f0": 0.1, "f1": 0.04}, noise=0.03, seed=1)
+    first = request(tmp_path, 3, confirm_seeds=2, max_blocks=2)
+    _, before = run(first, formula)
+    more = first.topped_up(8)
+    log, layout = RunLog(tmp_path), more.layout
+    judge = judging(more, layout, log)
+    progress = Progress(more, layout, log, judge, places=1)
+    lines = []
+    while cells := next_runs(more, layout, log, judge):
+        log.begin(cells[0])
+        levels = {name: int(level > 0) for name, level in cells[0].levels.items()}
+        log.end(outcome(cells[0], formula(levels, cells[0]), more))
+        lines.append(progress.line(log.outcomes[cells[0].run_id]))
+    assert judge().advised != before.advised
+    assert "experiment 64/64" in lines[-3]
+    # Two fresh seeds of the new advice come, and nobody knew: reference and best may be asked for.
+    assert lines[-3].endswith("at most about 6 s left")
+    assert [line.split(" ")[1] for line in lines[-2:]] == ["5/6", "6/6"]
+    assert lines[-2].endswith("at most about 1 s left")
+    assert "left" not in lines[-1]

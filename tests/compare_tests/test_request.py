@@ -68,7 +68,9 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="names the same result twice"):
         request(tmp_path, 2, metrics=("a.csv:acc", "a.csv:acc")).check()
     with pytest.raises(InputError, match="the run's directory: from one file"):
-        request(tmp_path, 2, metrics=("/tmp/a.csv:acc",)).check()
+        request(tmp_path, 2, metrics=("/tmp/a.csv:acc",)).check_new()
+    # What an earlier version began is gone on with.
+    request(tmp_path, 2, metrics=("/tmp/a.csv:acc",)).check()
     with pytest.raises(InputError, match="`--max-runs` and `--max-blocks` say the same"):
         request(tmp_path, 2, max_runs=16, max_blocks=2)
 
@@ -82,6 +84,19 @@ def test_so_many_runs_are_whole_rounds(tmp_path: Path, number: int, most: int, r
     asked.check()
     assert asked.rounds == rounds
     assert len(asked.layout.rounds(rounds)) <= most
+
+
+@pytest.mark.parametrize("most", [24, 26, 39, 60])
+def test_so_many_runs_are_never_more_where_requirements_leave_cells_out(
+    tmp_path: Path, most: int
+) -> None:
+    """Blocks differ in size then: 10 factors have 6 and 7 runs by turns."""
+    asked = request(
+        tmp_path, 10, max_runs=most, required=("f0=1 -> f1=1", "f2=1 -> f3=1"), min_blocks=2
+    )
+    asked.check()
+    assert len(asked.layout.rounds(asked.rounds)) <= most
+    assert len(asked.layout.rounds(asked.rounds + 1)) > most
 
 
 @pytest.mark.parametrize(("number", "least"), [(3, 16), (7, 32)])

@@ -2,13 +2,21 @@
 
 import math
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 import pytest
 
+from benchmarks.efficiency.beside import SCRIPT
+from search.records.metrics import declared
+from search.verdict.blocked_model import t_quantile
 from search.verdict.design import cells
-from search.verdict.effects import Effect, Run, estimate_effects
-from search.verdict.interactions import estimate_interactions, strong_interactions
+from search.verdict.effects import LOSS_SPLIT_PRIOR, Effect, Run, estimate_effects
+from search.verdict.interactions import (
+    effects_beside,
+    estimate_interactions,
+    strong_interactions,
+)
 
 NAMES = ("label_smoothing", "drop_path_rate", "weight_decay")
 REFERENCE = {"label_smoothing": 0.1, "drop_path_rate": 0.3, "weight_decay": 0.05}
@@ -118,3 +126,63 @@ def test_without_runs_or_without_an_estimate_there_is_nothing_to_say() -> None:
     pair = {("a", "b"): Effect(mean=math.nan)}
     effects = {name: {"val/top1": Effect(mean=math.nan)} for name in ("a", "b")}
     assert strong_interactions(pair, effects, reference={}, best={}) == ()
+
+
+def script_runs(names: tuple[str, ...], blocks: int, *, seed: int) -> list[Run]:
+    """Runs with noise, and effects and a joint effect that differ from block to block."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for block in range(blocks):
+        own = rng.normal(0.0, 0.1, 4)
+        for number, signs in enumerate(product((-1, 1), repeat=len(names))):
+            value = own @ (1.0, signs[0], signs[1], signs[0] * signs[1]) + rng.normal(0.0, 0.05)
+            levels = dict(zip(names, signs, strict=True))
+            metrics = {"none": {SCRIPT.on("val"): float(value)}}
+            made.append(
+                Run(run_id=f"{block}-{number}", block=block, levels=levels, metrics=metrics)
+            )
+    return made
+
+
+@pytest.mark.parametrize("blocks", [4, 5, 9])
+@pytest.mark.parametrize("beside", [-1, 1])
+def test_an_effect_beside_a_level_is_that_of_the_runs_that_have_it(
+    blocks: int, beside: int
+) -> None:
+    """In blocks of all four cells it is a difference of two runs a block, and its error follows."""
+    runs = script_runs(("a", "b"), blocks, seed=blocks)
+    with declared(SCRIPT):
+        found = effects_beside(runs, ("a", "b"), {"a": 1, "b": beside}, metric=SCRIPT)["a"]
+    values = {
+        (r.block, r.levels["a"], r.levels["b"]): r.metrics["none"]["val/script"] for r in runs
+    }
+    each = np.array(
+        [values[block, 1, beside] - values[block, -1, beside] for block in range(blocks)]
+    )
+    assert found.mean == pytest.approx(each.mean())
+    # What differs between blocks in these two runs, and all else that is left.
+    own = float(((each - each.mean()) ** 2).sum()) / 2.0
+    model = np.array(
+        [
+            [*(float(r.block == block) for block in range(blocks)), a, b, a * b]
+            for r in runs
+            for a, b in [(r.levels["a"], r.levels["b"])]
+        ]
+    )
+    outcome = np.array([r.metrics["none"]["val/script"] for r in runs])
+    left = outcome - model @ np.linalg.lstsq(model, outcome, rcond=None)[0]
+    rest_dof = len(runs) - (blocks + 3) - (blocks - 1)
+    rest = (float(left @ left) - own) / rest_dof
+    prior = min(12, rest_dof)
+    variance = (prior * LOSS_SPLIT_PRIOR * rest + own) / (prior + blocks - 1)
+    half = t_quantile(0.05, prior + blocks - 1) * np.sqrt(variance * 2.0 / blocks)
+    assert found.ci95 == pytest.approx((each.mean() - half, each.mean() + half))
+
+
+def test_where_the_runs_leave_little_to_tell_noise_by_nothing_is_said_beside_others() -> None:
+    names = ("a", "b", "c", "d")
+    runs = script_runs(names, 1, seed=0)
+    with declared(SCRIPT):
+        assert effects_beside(runs, names, dict.fromkeys(names, 1), metric=SCRIPT) == {}
+        twice = script_runs(names, 2, seed=0)
+        assert set(effects_beside(twice, names, dict.fromkeys(names, 1), metric=SCRIPT)) == {*names}

@@ -32,7 +32,9 @@ from search.verdict.wording import (
         ((24, 24), "about 24 more runs"),
         ((24, 912), "24 to 900 more runs"),
         ((56, 10_000), "56 to far more than 1,000 more runs"),
-        ((1200, 10_000), "more than 1,000 more runs"),
+        ((24, 1001), "24 to 1,000 more runs"),
+        ((960, 1040), "about 1,000 more runs"),
+        ((1600, 10_000), "more than 1,000 more runs"),
     ],
 )
 def test_more_runs_than_anybody_makes_are_not_counted(runs: tuple[int, int], text: str) -> None:

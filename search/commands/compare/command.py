@@ -52,7 +52,7 @@ def compare_new(request: Request, *, dry_run: bool = False, console: Console | N
         InputError: If anything given is wrong; nothing has been written then.
     """
     require_run_name(request.run_name, flag="run_name")
-    request.check()
+    request.check_new()
     _require_program(request)
     console = console or make_console()
     for line in plan_lines(request, every_run=dry_run):

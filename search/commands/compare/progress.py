@@ -7,7 +7,8 @@ from search.commands.compare.answer.number_text import result_words
 from search.commands.compare.asked.factors import BEST, REFERENCE
 from search.commands.compare.asked.layout import Layout, ends
 from search.commands.compare.asked.request import Request
-from search.commands.compare.run_log import RunLog
+from search.commands.compare.run_log import Cell, RunLog
+from search.commands.compare.schedule import confirm_cells
 from search.commands.compare.script import Outcome
 from search.plan.text import duration
 from search.verdict.wording import listed
@@ -40,6 +41,7 @@ class Progress:
     ) -> None:
         self._request = request
         self._judge = judge
+        self._layout = layout
         self._log = run_log
         self._ends = ends(layout)
         self._places = places
@@ -62,19 +64,18 @@ class Progress:
         return f"{where}: {said}{self._time_left()}"
 
     def _place(self, stage: str) -> str:
-        of_stage = self._log.of_stage(stage)
-        ended = sum(self._log.is_over(cell.run_id) for cell in of_stage)
         if stage == "confirm":
-            return f"confirm {ended}/{self._num_confirm()}"
+            wanted = self._confirmed()
+            ended = sum(self._log.is_over(cell.run_id) for cell in wanted)
+            return f"confirm {ended}/{len(wanted)}"
+        ended = sum(self._log.is_over(cell.run_id) for cell in self._log.of_stage(stage))
         # An experiment may end once its first rounds have been run.
         total = f"{self._least}" if ended <= self._least else f"{self._most}"
         return f"experiment {ended}/{total}"
 
-    def _num_confirm(self) -> int:
-        """Runs that confirm; while what is advised is not known, as many as there can be."""
-        is_known = bool(self._log.of_stage("confirm"))
-        number = 2 if is_known and self._judge().advised in self._ends else 3
-        return number * self._request.confirm_seeds
+    def _confirmed(self) -> list[Cell]:
+        """The runs that confirm what is advised by the whole experiment."""
+        return confirm_cells(self._request, self._layout, self._log, self._judge().advised)
 
     def _words(self, levels: Mapping[str, int]) -> str:
         """Name a configuration by what it has of the best or of yours."""
@@ -94,12 +95,14 @@ class Progress:
         seconds = [outcome.seconds for outcome in self._log.outcomes.values() if outcome.is_done]
         if len(seconds) < FEWEST_RUNS:
             return ""
-        ended = sum(map(self._log.is_over, self._log.cells))
         # Once runs confirm, the experiment is over, until it is topped up.
         newest = next(reversed(self._log.cells.values()))
-        is_over = newest.stage == "confirm"
-        experiment = len(self._log.of_stage("attribute")) if is_over else self._most
-        left = experiment + self._num_confirm() - ended
+        if newest.stage == "confirm":
+            left = sum(not self._log.is_over(cell.run_id) for cell in self._confirmed())
+        else:
+            ended = sum(self._log.is_over(c.run_id) for c in self._log.of_stage("attribute"))
+            # What will be advised is not known, and may have to be run on every fresh seed.
+            left = self._most - ended + 3 * self._request.confirm_seeds
         if left <= 0:
             return ""
         left_s = left * sum(seconds) / len(seconds) / self._places

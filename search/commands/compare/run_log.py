@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search.commands.compare.script import EXIT, Outcome
+from search.commands.compare.script import EXIT, NO_RESULT, Outcome
 from search.records.files import read_json
 from search.records.journal_lines import read_lines
 from search.records.strict_json import build, parse_json
@@ -118,7 +118,8 @@ class RunLog:
         outcome = self.outcomes.get(run_id)
         if outcome is None:
             return False
-        ended_well = outcome.exit_code == 0
+        # A script that is ended after its time limit may answer with code 0, too.
+        ended_well = outcome.exit_code == 0 and outcome.problem.startswith(NO_RESULT)
         return outcome.is_done or ended_well or self.attempts[run_id] >= MOST_ATTEMPTS
 
     def of_stage(self, stage: str) -> list[Cell]:

@@ -13,9 +13,6 @@ from search.commands.compare.run_log import Cell, RunLog
 from search.commands.compare.script import ScriptRun
 from spaces.errors import InputError
 
-NUMBERS_APART = 1000
-"""Distance between the first runs that confirm what two plans of one comparison advise."""
-
 
 def experiment_cells(request: Request, layout: Layout, rounds: int) -> list[Cell]:
     """The runs of the first rounds; a block is one seed, shared by all of its runs."""
@@ -71,9 +68,11 @@ def confirm_cells(
     roles = {"reference": reference, "best": best}
     if advised not in roles.values():
         roles["advised"] = dict(advised)
-    begun = {(cell.seed, *cell.levels.items()): cell for cell in log.of_stage("confirm")}
-    # Numbers of their own for each plan: what is advised, and so their number, may have changed.
-    first = NUMBERS_APART * len(request.earlier_rounds)
+    known = log.of_stage("confirm")
+    begun = {(cell.seed, *cell.levels.items()): cell for cell in known}
+    # After a top-up what is advised, and so the number of configurations, may have changed.
+    topped_up = bool(request.earlier_rounds) and bool(known)
+    first = 1 + max(int(cell.run_id.partition("-")[2]) for cell in known) if topped_up else 0
     wanted = [
         Cell(
             run_id=f"confirm-{first + seed * len(roles) + place:04d}",

@@ -18,15 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from search.commands.compare.asked.configurations import Configuration
-from search.commands.compare.asked.measuring import (
-    MLFLOW,
-    Measure,
+from search.commands.compare.asked.measuring import MLFLOW, Measure
+from search.commands.compare.asked.placeholders import command_words
+from search.commands.compare.result_files import (
+    NoNumberError,
     NoResultError,
-    NotFiniteError,
     chosen,
     measured,
 )
-from search.commands.compare.asked.placeholders import command_words
 from search.records.files import write_json, write_text
 
 EXIT = "exit.json"
@@ -125,7 +124,7 @@ def execute(run: ScriptRun) -> Outcome:
         try:
             metrics = {measure.text: _read(measure, run) for measure in run.measures}
         except NoResultError as error:
-            is_missing = not isinstance(error, NotFiniteError)
+            is_missing = not isinstance(error, NoNumberError)
             problem = f"{NO_RESULT}{error}"
     outcome = Outcome(
         run_id=run.run_id,

@@ -22,8 +22,6 @@ class Factored:
         failed: Runs without a result at the reference's value and at the best's, and all runs.
         more_runs: Range of further runs that would decide an open one, or None.
         takes_best: Whether the advised configuration has the best's value.
-        beside_advised: The effect on the deciding metric where all others have the values of the
-            advised configuration; only where it depends on another factor, and can be told.
     """
 
     name: str
@@ -34,7 +32,6 @@ class Factored:
     failed: Divergence | None
     more_runs: tuple[int, int] | None
     takes_best: bool
-    beside_advised: Effect | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -99,13 +99,34 @@ def find(
     joints = _joints(runs, layout.names, effects[measures[0].text], metric)
     return Finding(
         metric=metric,
-        factors=_beside_advised(factors, joints, runs, metric),
+        factors=factors,
         joints=joints,
         looks=sum(look.share > 0.0 for look in looks),
         is_decided=is_decided,
         rounds=rounds.done(runs),
         num_runs=sum(not run.diverged for run in runs),
     )
+
+
+def beside(
+    finding: Finding, log: RunLog, measure: Measure, levels: Mapping[str, int]
+) -> dict[str, Effect]:
+    """Estimate what a change is worth beside these levels, where it depends on another factor.
+
+    Args:
+        finding: Result of the experiment.
+        log: What has been run.
+        measure: The metric that decides.
+        levels: Level of each factor in the configuration that is written out.
+    """
+    depending = {name for joint in finding.joints for name in (joint.subject, joint.other)}
+    if not depending:
+        return {}
+    cells = [cell for cell in log.of_stage("attribute") if log.is_over(cell.run_id)]
+    runs = [run_of(cell, log, measure) for cell in cells]
+    with declared(finding.metric):
+        found = effects_beside(runs, tuple(levels), levels, metric=finding.metric)
+    return {name: effect for name, effect in found.items() if name in depending}
 
 
 def largest_effect(request: Request, layout: Layout, log: RunLog) -> str:
@@ -174,24 +195,6 @@ def _joints(
             )
         )
     return tuple(strong)
-
-
-def _beside_advised(
-    factors: tuple[Factored, ...], joints: Sequence[Joint], runs: Sequence[Run], metric: Metric
-) -> tuple[Factored, ...]:
-    """Add what a change is worth beside the advised values, where it depends on another one."""
-    depending = {name for joint in joints for name in (joint.subject, joint.other)}
-    if not depending:
-        return factors
-    advised = {factor.name: 1 if factor.takes_best else -1 for factor in factors}
-    with declared(metric):
-        found = effects_beside(runs, tuple(advised), advised, metric=metric)
-    return tuple(
-        replace(factor, beside_advised=found.get(factor.name))
-        if factor.name in depending
-        else factor
-        for factor in factors
-    )
 
 
 def _factored(

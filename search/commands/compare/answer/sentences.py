@@ -12,8 +12,8 @@ from search.commands.compare.answer.verdict import Verdict
 from search.commands.compare.asked.factors import BEST, REFERENCE
 from search.records.command_line import near, next_command
 from search.records.metrics import Metric
-from search.verdict.effects import Effect
-from search.verdict.looking import FUTILE, MOST_TIMES
+from search.verdict.effects import NO_EFFECT, Effect
+from search.verdict.looking import MOST_TIMES
 from search.verdict.schema import Estimate
 from search.verdict.wording import count, listed, runs_range
 
@@ -25,7 +25,7 @@ WORDS = {
 }
 """Words for each outcome of a factor."""
 BESIDE = "in what is advised"
-"""Head of the column of effects where all others have the advised values."""
+"""Head of the column of effects where all others have the values that are written out."""
 _OWNED = {"reference": "reference's", "best": "best's"}
 
 
@@ -74,7 +74,6 @@ def rows(verdict: Verdict) -> list[dict[str, str]]:
     """One row per factor, for the terminal, the report and the tracking store."""
     metric = verdict.metric
     others = verdict.request.measures[1:]
-    has_joints = any(found.beside_advised is not None for _, found in verdict.factors)
     return [
         {
             "factor": factor.name,
@@ -83,8 +82,8 @@ def rows(verdict: Verdict) -> list[dict[str, str]]:
             "best": cut(factor.words(BEST)),
             metric.words: effect_words(found.effects[verdict.request.metrics[0]], metric),
             **(
-                {BESIDE: effect_words(found.beside_advised, metric) if found.beside_advised else ""}
-                if has_joints
+                {BESIDE: effect_words(verdict.beside.get(factor.name, NO_EFFECT), metric)}
+                if verdict.beside
                 else {}
             ),
             **{
@@ -134,13 +133,13 @@ def remarks(verdict: Verdict) -> list[str]:
         f"{count(verdict.finding.looks, 'look')}; a change below "
         f"{metric.unit.number(metric.margin)} counts as none."
     )
-    if any(found.beside_advised is not None for _, found in verdict.factors):
+    if verdict.beside:
         said.append(
             f'Under "{BESIDE}" is the same change where all others have the values that are '
             "advised: what it is worth there, known less well than the average."
         )
     if verdict.num_failed:
-        said.append(f"{count(verdict.num_failed, 'run')} ended without a result, tried twice each.")
+        said.append(f"{count(verdict.num_failed, 'run')} ended without a result.")
     if not verdict.request.has_seed:
         said.append(
             "The command has neither {seed} nor {fold}: noise is only what the script itself "
@@ -150,24 +149,34 @@ def remarks(verdict: Verdict) -> list[str]:
 
 
 def dependences(verdict: Verdict) -> list[str]:
-    """Say which changes depend on another one, from the configuration that is advised.
+    """Say which changes depend on another one, and where that speaks against the advice.
 
-    Each from the value of the other that is advised to the one that is not.
+    Each at the value of the other that is written out first.
     """
-    factors = {factor.name: (factor, found) for factor, found in verdict.factors}
+    factors = {factor.name: factor for factor, _ in verdict.factors}
+    averaged = ", averaged over the rest" if len(factors) > 2 else ""
     said = []
     for joint in verdict.finding.joints:
-        unit, (other, found) = verdict.metric.unit, factors[joint.other]
+        unit, other = verdict.metric.unit, factors[joint.other]
         at = {REFERENCE: joint.at_reference, BEST: joint.at_best}
-        advised = BEST if found.takes_best else REFERENCE
+        written = verdict.levels[joint.other]
         changes = [
             f"{unit.signed(at[level])} where `{joint.other}` is {cut(other.words(level))}"
-            for level in (advised, -advised)
+            for level in (written, -written)
         ]
         said.append(
             f"`{joint.subject}` depends on `{joint.other}`: taking the best's changes "
-            f"{verdict.metric.words} by {changes[0]}, as is advised, and by {changes[1]}."
+            f"{verdict.metric.words} by {changes[0]}, and by {changes[1]}{averaged}."
         )
+    for name, effect in verdict.beside.items():
+        low, high = effect.times(verdict.metric.sign).ci95
+        takes = verdict.levels[name] == BEST
+        if (high < 0.0) if takes else (low > 0.0):
+            instead = "yours" if takes else "the best's"
+            said.append(
+                f"`{name}`: on average the other value is better, but beside what is written out "
+                f"{instead} is, by {effect_words(effect, verdict.metric)}: try that."
+            )
     return said
 
 
@@ -179,18 +188,22 @@ def ending(verdict: Verdict) -> str:
     of = f"after {ran} of at most {count(most, 'round')}"
     if not is_open:
         return f"The experiment ended {of}: every difference is decided."
-    why = (
-        f"ended {of}: what is open would take more than {FUTILE} times the runs that were left."
-        if ran < most
-        else f"ended after all of its {count(most, 'round')}."
-    )
+    if ran < most:
+        why = f"{of}: the runs that were left would hardly have found that what is open helps."
+    else:
+        why = f"after all of its {count(most, 'round')}."
     size = request.layout.runs_per_round
     needed = [found.more_runs[0] for found in is_open if found.more_runs is not None]
-    if not needed or min(needed) > MOST_TIMES * ran * size:
-        return f"The experiment {why} To decide it would hardly be worth the runs."
+    if not needed:
+        return f"The experiment ended {why} How many more would decide it, these runs do not tell."
+    if min(needed) > MOST_TIMES * ran * size:
+        return f"The experiment ended {why} To decide it takes more runs than it is worth."
     rounds = max(ran + math.ceil(min(needed) / size), most + 1)
     command = next_command("resume", RUN=near(request.path), MAX_BLOCKS=str(rounds))
-    return f"The experiment {why} For {(rounds - ran) * size} more runs: {command}"
+    return (
+        f"The experiment ended {why} One of them may be decided, for or against, by "
+        f"{(rounds - ran) * size} more: {command}"
+    )
 
 
 def _than(gain: Estimate, metric: Metric) -> str:

@@ -1,15 +1,18 @@
 """The whole answer of a comparison, and what it was drawn from."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from search.commands.compare.answer.confirming import Confirmation, confirmation_of
 from search.commands.compare.answer.finding import Factored, Finding
+from search.commands.compare.answer.judging import beside
 from search.commands.compare.asked.configurations import Configuration
 from search.commands.compare.asked.factors import Factor, at_levels
 from search.commands.compare.asked.layout import Layout, ends
 from search.commands.compare.asked.request import Request
 from search.commands.compare.run_log import RunLog
 from search.records.metrics import Metric
+from search.verdict.effects import Effect
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,6 +23,9 @@ class Verdict:
         request: What was asked.
         finding: What the experiment showed.
         confirmation: What fresh seeds showed, or None without any.
+        levels: Level of each factor in the configuration that is written out.
+        beside: Effect of a factor on the deciding metric where all others have these levels; only
+            of those that depend on another one, and where the runs tell it.
         advised: The configuration to go on with: the reference with what was found to help, unless
             reference or best as a whole is better than it on fresh seeds beyond noise.
         limits: Sentences on what the design cannot tell apart.
@@ -30,6 +36,8 @@ class Verdict:
     request: Request
     finding: Finding
     confirmation: Confirmation | None
+    levels: Mapping[str, int]
+    beside: Mapping[str, Effect]
     advised: Configuration
     limits: tuple[str, ...]
     num_failed: int
@@ -59,6 +67,8 @@ def verdict_of(
         request=request,
         finding=finding,
         confirmation=confirmation,
+        levels=exported,
+        beside=beside(finding, log, request.measures[0], exported),
         advised=at_levels(request.configuration, request.factors, exported),
         limits=layout.limits(max(1, rounds)),
         num_failed=sum(not o.is_done for o in log.outcomes.values()),

@@ -65,8 +65,8 @@ def to_dict(verdict: Verdict) -> dict[str, Any]:
                 },
                 "selected": known.selected
                 and {"mean": known.selected.mean, "ci95": known.selected.ci95},
-                "beside_advised": known.beside_advised
-                and {"mean": known.beside_advised.mean, "ci95": known.beside_advised.ci95},
+                "beside_advised": (beside := verdict.beside.get(factor.name))
+                and {"mean": beside.mean, "ci95": beside.ci95},
                 "failed": known.failed
                 and {"runs": known.failed.runs, "failed": known.failed.diverged},
                 "more_runs": known.more_runs,

@@ -172,7 +172,10 @@ class Request:
         """Most rounds of the experiment."""
         layout = self.layout
         if self.max_runs is not None and self.max_blocks is None:
-            return self.max_runs // layout.runs_per_round
+            # Blocks differ in size where requirements leave cells out.
+            most = self.max_runs // min(len(layout.block(block)) for block in range(4))
+            rounds = (r for r in range(most, 0, -1) if len(layout.rounds(r)) <= self.max_runs)
+            return next(rounds, 0)
         return max(self.min_blocks, layout.rounds_of(self.max_blocks))
 
     @property
@@ -214,11 +217,6 @@ class Request:
         measures = self.measures
         for measure in measures:
             require_known(measure.source, "--metric")
-            if Path(measure.source).is_absolute() and "{dir}" not in measure.source:
-                raise InputError(
-                    f"`--metric` {measure.text!r} must hold {{dir}}, the run's directory: from one "
-                    "file for all of them each run would read what another one left."
-                )
         layout = self.layout
         if self.max_runs is not None and self.rounds < self.min_blocks:
             least = len(layout.rounds(self.min_blocks))
@@ -229,6 +227,20 @@ class Request:
         names = [measure.text for measure in measures]
         if len(set(names)) < len(names):
             raise InputError("`--metric` names the same result twice.")
+
+    def check_new(self) -> None:
+        """Refuse what `check` does, and what earlier versions took.
+
+        Raises:
+            InputError: If anything asked for is wrong.
+        """
+        self.check()
+        for measure in self.measures:
+            if Path(measure.source).is_absolute() and "{dir}" not in measure.source:
+                raise InputError(
+                    f"`--metric` {measure.text!r} must hold {{dir}}, the run's directory: from one "
+                    "file for all of them each run would read what another one left."
+                )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values as written to ``compare.json``, without the password of the store."""
