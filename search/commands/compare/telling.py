@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -63,7 +64,7 @@ def tell(
     )
     write_text(path / "report.html", comparison_page(page))
     write_json(path / "verdict.json", to_dict(verdict))
-    _write_runs(request, run_log)
+    _write_runs(request, run_log, verdict.finding.advised)
     tracker.close(
         "FINISHED",
         child_runs(request, run_log),
@@ -101,7 +102,7 @@ def _print(console: Console, request: Request, verdict: Verdict, advised: Path) 
         say(console, f"{what:<28}{where}")
 
 
-def _write_runs(request: Request, run_log: RunLog) -> None:
+def _write_runs(request: Request, run_log: RunLog, advised: Mapping[str, int]) -> None:
     """Every run with its levels and results, for a spreadsheet."""
     text = io.StringIO()
     factors, measures = request.factors, request.measures
@@ -110,9 +111,11 @@ def _write_runs(request: Request, run_log: RunLog) -> None:
     table.writerow([*head, *(m.name for m in measures), "seconds", "exit_code", "problem"])
     for run_id, outcome in run_log.outcomes.items():
         cell: Cell = run_log.cells[run_id]
+        was_advised = cell.role == "advised" and cell.levels != advised  # Before a top-up.
+        role = "advised before" if was_advised else cell.role
         table.writerow(
             [
-                *(run_id, cell.stage, cell.role, cell.block, cell.seed),
+                *(run_id, cell.stage, role, cell.block, cell.seed),
                 *(f.words(cell.levels[f.name]) for f in factors),
                 *(outcome.metrics.get(m.text, "") for m in measures),
                 *(f"{outcome.seconds:.3f}", outcome.exit_code, outcome.problem),
