@@ -247,7 +247,7 @@ def main(arguments: Sequence[str]) -> int:
     except InputError as error:
         return _complain(as_typed(str(error)), WRONG_INPUT)
     except click.ClickException as error:
-        return _complain(error.format_message(), WRONG_INPUT)
+        return _complain(as_typed(error.format_message()), WRONG_INPUT)
     except RunFailed as error:
         return _complain(str(error), FAILED)
     except RunInterrupted as error:

@@ -70,11 +70,16 @@ def next_command(target: str, **variables: str | Path | None) -> str:
 
 
 def as_typed(message: str) -> str:
-    """Name flags as whoever typed make knows them: `` `--metric` `` becomes `` `METRIC=` ``."""
+    """Name flags as whoever typed make knows them: `` `--metric` `` becomes `` `METRIC=` ``.
+
+    Only flags that stand between back quotes, or between quotes as click has them.
+    """
     if not os.environ.get(BY_MAKE):
         return message
     return re.sub(
-        r"`--([a-z][a-z0-9-]*)`", lambda flag: f"`{flag[1].upper().replace('-', '_')}=`", message
+        r"([`'])--([a-z][a-z0-9-]*)\1",
+        lambda flag: f"{flag[1]}{flag[2].upper().replace('-', '_')}={flag[1]}",
+        message,
     )
 
 

@@ -27,6 +27,7 @@ from tests.support.pasting import ODD, pasted
     [
         ("`--metric` must be given", "`METRIC=` must be given"),
         ("give `--max-runs` or `--max-blocks`", "give `MAX_RUNS=` or `MAX_BLOCKS=`"),
+        ("Invalid value for '--num-samples': x", "Invalid value for 'NUM_SAMPLES=': x"),
         # What somebody typed stays: a flag of his own script is none of ours.
         ("`python t.py --seed 3` ended", "`python t.py --seed 3` ended"),
     ],
