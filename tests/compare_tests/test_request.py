@@ -13,10 +13,13 @@ from search.cli import main
 from search.commands.compare.asked.flags import request_of
 from search.commands.compare.asked.request import Request
 from search.commands.compare.command import FILE
+from search.commands.compare.plan_text import plan_lines
+from search.commands.compare.run_log import RunLog, is_hopeless
+from search.commands.compare.schedule import experiment_cells
 from search.records.files import read_json, write_json
 from search.records.home import Home
 from spaces.errors import InputError
-from tests.support.toy_comparison import request
+from tests.support.toy_comparison import outcome, request
 
 
 def begun(directory: Path) -> Path:
@@ -136,3 +139,26 @@ def test_either_name_of_the_time_limit_is_taken(tmp_path: Path) -> None:
     assert request_of({**given, "run_timeout_s": 4.0}).time_limit_s == 4.0
     with pytest.raises(InputError, match="say the same"):
         request_of({**given, "run_timeout_s": 4.0, "time_limit_s": 3.0})
+
+
+def test_a_comparison_that_left_no_result_is_not_gone_on_with(tmp_path: Path) -> None:
+    asked, log = request(tmp_path, 2), RunLog(tmp_path)
+    assert not is_hopeless(tmp_path)
+    cell = experiment_cells(asked, asked.layout, 1)[0]
+    log.begin(cell)
+    assert not is_hopeless(tmp_path)
+    log.end(outcome(cell, None, asked))
+    assert is_hopeless(tmp_path)
+    log.end(outcome(cell, 0.5, asked))
+    assert not is_hopeless(tmp_path)
+
+
+@pytest.mark.parametrize(("theirs", "is_typo"), [("standardise", True), ("dropout", False)])
+def test_keys_that_are_spelled_nearly_alike_are_pointed_out(
+    tmp_path: Path, theirs: str, is_typo: bool
+) -> None:
+    asked = request(tmp_path, 1, reference={"standardize": False}, best={theirs: True})
+    lines = [line for line in plan_lines(asked, every_run=False) if "misspelled" in line]
+    assert len(lines) == is_typo
+    if is_typo:
+        assert "`standardize` is only in yours and `standardise` only in the best" in lines[0]

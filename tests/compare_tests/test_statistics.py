@@ -12,11 +12,12 @@ import pytest
 from benchmarks.efficiency.beside import simulate
 from search.commands.compare.answer.judging import find
 from search.commands.compare.answer.margin import metric_for
+from search.commands.compare.answer.remarks import ending, remarks, warnings
 from search.commands.compare.answer.sentences import (
     BESIDE,
+    FAILS,
+    ON_AVERAGE,
     confirmed_sentence,
-    ending,
-    remarks,
     rows,
     sentence,
 )
@@ -100,6 +101,12 @@ def test_runs_that_fail_at_one_value_decide_for_the_other(tmp_path: Path) -> Non
     verdict = verdict_of(asked, asked.layout, log, finding, rounds=2)
     assert log.outcomes["attribute-0000"].problem == "it broke"
     assert "12 of 12 runs ended without a result at 0, 0 of 12 at 1" in remarks(verdict)[0]
+    assert warnings(verdict)[0] == "`f0`: runs fail at 0, the last because it broke."
+    assert (
+        warnings(verdict)[1] == "No run of the reference left a result, the last because it broke."
+    )
+    assert rows(verdict)[0]["accuracy"] == FAILS
+    assert "compare again with that held by `--fix`" in ending(verdict)
 
 
 def test_an_effect_that_depends_on_another_is_said_with_both_sizes(tmp_path: Path) -> None:
@@ -110,7 +117,7 @@ def test_an_effect_that_depends_on_another_is_said_with_both_sizes(tmp_path: Pat
     asked = request(tmp_path, 3, confirm_seeds=2)
     log, finding = run(asked, value)
     verdict = verdict_of(asked, asked.layout, log, finding, rounds=2)
-    (said,) = [line for line in remarks(verdict) if "depends on" in line]
+    (said,) = [line for line in warnings(verdict) if "depends on" in line]
     assert "`f0` depends on `f1`" in said
     joint = to_dict(verdict)["interactions"][0]
     assert joint["effect_at_reference"] == pytest.approx(-0.2, abs=0.03)
@@ -136,7 +143,7 @@ def test_what_a_change_is_worth_beside_the_advised_values_is_said(tmp_path: Path
     assert "f2" not in verdict.beside
     row = next(row for row in rows(verdict) if row["factor"] == "f1")
     assert row[BESIDE].startswith("+0.0")
-    (said,) = [line for line in remarks(verdict) if "`f1` depends on `f0`" in line]
+    (said,) = [line for line in warnings(verdict) if "`f1` depends on `f0`" in line]
     assert said.index("where `f0` is 1") < said.index("where `f0` is 0")
     assert said.endswith("averaged over the rest.")
     assert to_dict(verdict)["dials"][1]["beside_advised"]["mean"] == beside.mean
@@ -155,7 +162,7 @@ def test_where_the_average_misleads_the_other_value_is_said_to_be_worth_a_try(
     asked = request(tmp_path, 3, confirm_seeds=0)
     log, finding = run(asked, value)
     assert finding.advised == {"f0": 1, "f1": -1, "f2": -1}
-    said = remarks(verdict_of(asked, asked.layout, log, finding, rounds=2))
+    said = warnings(verdict_of(asked, asked.layout, log, finding, rounds=2))
     (hint,) = [line for line in said if "on average the other value" in line]
     assert hint.startswith("`f1`: ")
     assert "beside what is written out the best's is, by +0.0" in hint
@@ -196,7 +203,9 @@ def test_it_is_said_why_the_experiment_ended_and_how_it_goes_on(tmp_path: Path) 
         assert finding.factors[0].outcome == "open"
         early = f"after {finding.rounds} of at most 4 rounds: the runs that were left would hardly"
         assert (early in text) == (finding.rounds < 4)
-        offered = re.search(r"for or against, by (\d+) more: .*MAX_BLOCKS=(\d+)$", text)
+        offered = re.search(
+            r"`f0` may be decided, for or against, by (\d+) more, .*MAX_BLOCKS=(\d+)$", text
+        )
         assert offered is not None
         assert int(offered[1]) == 8 * (int(offered[2]) - finding.rounds)
         assert int(offered[2]) > 4
@@ -251,7 +260,21 @@ def test_where_the_best_as_a_whole_is_better_it_is_what_is_written(tmp_path: Pat
     assert verdict.confirmation is not None
     assert verdict.confirmation.better == "best"
     assert verdict.advised.flat == {"same": 1, "f0": 1, "f1": 1}
-    assert "the best as a whole is written out" in confirmed_sentence(verdict)
+    said = sentence(verdict)
+    assert said.startswith("Take the best as a whole: accuracy 0.7")
+    assert said.endswith("with the changes that help one by one; `f1` and `f0` need each other.")
+    (yours, best, advised) = re.findall(r"(0\.\d+) with", confirmed_sentence(verdict))
+    means = verdict.confirmation.means
+    assert [float(yours), float(best), float(advised)] == pytest.approx(
+        [means[role] for role in ("reference", "best", "advised")], abs=1e-3
+    )
+    assert verdict.confirmation.gap is not None
+    assert verdict.confirmation.gap.mean == pytest.approx(means["best"] - means["reference"])
+    assert [row["what to do"] for row in rows(verdict)] == ["take the best's"] * 2
+    assert [row[ON_AVERAGE] for row in rows(verdict)] == ["take the best's", "keep yours"]
+    # Nothing that is said speaks of another configuration than the file holds.
+    assert not [line for line in remarks(verdict) if "yours is written out" in line]
+    assert not [line for line in warnings(verdict) if "on average the other" in line]
 
 
 def test_the_confirmation_compares_on_seeds_that_nothing_else_had(tmp_path: Path) -> None:
@@ -266,7 +289,7 @@ def test_the_confirmation_compares_on_seeds_that_nothing_else_had(tmp_path: Path
     gain = verdict.confirmation.advised_minus["reference"]
     assert gain.ci95[0] < 0.06 < gain.ci95[1]
     assert verdict.confirmation.advised_minus["best"].mean == pytest.approx(0.06, abs=0.02)
-    assert "3 fresh seeds" in confirmed_sentence(verdict)
+    assert confirmed_sentence(verdict).startswith("On 3 fresh seeds accuracy is 0.")
     assert sentence(verdict).startswith("Take the best's value of `f0`; keep yours of `f1`")
 
 
@@ -362,6 +385,21 @@ def test_a_metric_that_is_not_there_ends_it_after_reference_and_best(
     assert said == (
         "The first 2 runs ended well, but left no result: r.json is not there." * (missing == 2)
     )
+
+
+def test_a_configuration_that_never_ran_is_missed_in_the_answer(tmp_path: Path) -> None:
+    """The best has a key that the script does not know: its runs crash, and only some do."""
+
+    def value(levels: Mapping[str, int], cell: Cell) -> float | None:
+        return None if levels["f0"] else additive({}, noise=0.01)(levels, cell)
+
+    asked = request(tmp_path, 3, confirm_seeds=2)
+    log, finding = run(asked, value)
+    verdict = verdict_of(asked, asked.layout, log, finding, rounds=2)
+    said = confirmed_sentence(verdict)
+    assert "with yours, which is what is advised" in said
+    assert "none with the best, which left no result" in said
+    assert "No run of the best left a result, the last because it broke." in warnings(verdict)
 
 
 def constant(levels: Mapping[str, int], cell: Cell) -> float:

@@ -204,6 +204,7 @@ def test_a_dry_run_prints_the_commands_and_writes_nothing(
         ({"max-runs": "15"}, "`--max-runs` must be at least 16"),
         ({"command": "python t.py {seed}"}, "must hold {config} or {args}"),
         ({"command": "pyhton t.py {config}"}, "begins with 'pyhton', which is no program"),
+        ({"command": "python nosuch.py {config}"}, "calls 'nosuch.py', and there is no such file"),
         ({"command": "./none.sh {config}"}, "begins with './none.sh', which is no program"),
         ({"command": "python t.py {config} {epoch}"}, "holds {epoch}; the placeholders are"),
         ({"fix": "alfa"}, "no key `alfa`; the keys that differ are alpha"),

@@ -11,7 +11,7 @@ from rich.console import Console
 from search.commands.compare.asked.placeholders import placeholders
 from search.commands.compare.asked.request import Request
 from search.commands.compare.plan_text import plan_lines
-from search.commands.compare.run_log import RunLog
+from search.commands.compare.run_log import RunLog, is_hopeless
 from search.commands.compare.running import run_all
 from search.commands.compare.telling import tell
 from search.commands.compare.tracked import child_runs, compare_info
@@ -37,6 +37,7 @@ from search.tracking.scripts.tracker import CompareTracker
 from spaces.errors import InputError
 
 FILE = "compare.json"
+_SCRIPTS = (".py", ".sh", ".R", ".jl")
 log = logging.getLogger("search")
 
 
@@ -54,13 +55,14 @@ def compare_new(request: Request, *, dry_run: bool = False, console: Console | N
     require_run_name(request.run_name, flag="run_name")
     request.check_new()
     _require_program(request)
+    path = request.path
+    if not dry_run:
+        _require_unbegun(path)
     console = console or make_console()
     for line in plan_lines(request, every_run=dry_run):
         say(console, line)
     if dry_run:
         return
-    path = request.path
-    _require_unbegun(path)
     _reach(request)
     make_writable(path)
     with only_driver(path):
@@ -71,8 +73,8 @@ def compare_new(request: Request, *, dry_run: bool = False, console: Console | N
 
 
 def _require_program(request: Request) -> None:
-    """Refuse a command whose first word is no program here; another machine may have it."""
-    program = request.words[0]
+    """Refuse a command whose program or script is not here; another machine may have it."""
+    program, *following = request.words
     if request.ray_address is not None or placeholders([program]):
         return
     place = Path(request.working_dir, program) if "/" in program else program
@@ -80,15 +82,25 @@ def _require_program(request: Request) -> None:
         raise InputError(
             f"`--command` begins with {program!r}, which is no program on this machine."
         )
+    script = following[0] if following else ""
+    is_script = script.endswith(_SCRIPTS) and not placeholders([script])
+    if is_script and not Path(request.working_dir, script).is_file():
+        raise InputError(f"`--command` calls {script!r}, and there is no such file.")
 
 
 def _require_unbegun(path: Path) -> None:
     """Refuse a directory that holds more than the lock of a start that was killed at once."""
-    if path.exists() and any(found.name != ".lock" for found in path.iterdir()):
+    if not path.exists() or all(found.name == ".lock" for found in path.iterdir()):
+        return
+    if is_hopeless(path):  # Going on would end as it did before.
         raise InputError(
-            f"{path} exists; choose another RUN_NAME, or go on with: "
-            f"{next_command('resume', RUN=path)}"
+            f"{path} exists, and no run of it left a result; delete it, or choose another "
+            "`--run-name`."
         )
+    raise InputError(
+        f"{path} exists; choose another `--run-name`, or go on with: "
+        f"{next_command('resume', RUN=path)}"
+    )
 
 
 def compare_again(

@@ -1,9 +1,11 @@
 """The plan of a comparison in words, before anything is started."""
 
 import shlex
+from collections.abc import Sequence
+from difflib import get_close_matches
 
-from search.commands.compare.asked.configurations import word
-from search.commands.compare.asked.factors import BEST, REFERENCE
+from search.commands.compare.asked.configurations import UNSET, word
+from search.commands.compare.asked.factors import BEST, REFERENCE, Factor
 from search.commands.compare.asked.request import Request
 from search.commands.compare.schedule import experiment_cells, script_run
 from search.verdict.wording import count
@@ -22,7 +24,7 @@ def plan_lines(request: Request, *, every_run: bool) -> list[str]:
     measure = request.measures[0]
     better = "larger" if measure.larger_is_better else "smaller"
     least, most = (len(layout.rounds(rounds)) for rounds in (request.min_blocks, request.rounds))
-    runs = str(least) if least == most else f"{least} to {most}"
+    runs = _range(least, most)
     lines = [
         f"{count(len(factors), 'difference')} between {request.reference_path} and "
         f"{request.best_path}:"
@@ -31,6 +33,7 @@ def plan_lines(request: Request, *, every_run: bool) -> list[str]:
         f"  {factor.name}: {_cut(factor.words(REFERENCE))} -> {_cut(factor.words(BEST))}"
         for factor in factors
     ]
+    lines += _typos(factors)
     held = request.fixed
     if held:
         flat = request.configuration.flat
@@ -45,8 +48,9 @@ def plan_lines(request: Request, *, every_run: bool) -> list[str]:
         else ""
     )
     lines.append(
-        f"{runs} runs of a {design} in blocks of {len(layout.block(0))}, one seed each{confirm}. "
-        f"Decided by {measure.name} ({better} is better)."
+        f"{runs} runs of a {design}, {_range(request.min_blocks, request.rounds)} rounds of "
+        f"{layout.runs_per_round}, a seed for every {len(layout.block(0))}{confirm}. Decided by "
+        f"{measure.name} ({better} is better)."
     )
     lines += layout.limits(request.min_blocks)
     if not request.has_seed:
@@ -62,7 +66,10 @@ def plan_lines(request: Request, *, every_run: bool) -> list[str]:
 
 def _commands(request: Request) -> list[str]:
     layout = request.layout
-    lines = ["Runs (+ is the best's value, - is yours), each with its command:"]
+    lines = [
+        "Runs (+ is the best's value, - is yours), each with its command; a dry run writes no "
+        "configuration, so that these cannot be called:"
+    ]
     rounds = 1 if layout.clears else request.min_blocks
     for cell in experiment_cells(request, layout, rounds):
         run = script_run(request, cell, request.path / "runs" / cell.run_id)
@@ -75,6 +82,21 @@ def _commands(request: Request) -> list[str]:
         further = len(layout.rounds(request.min_blocks)) - len(layout.rounds(1))
         lines.append(f"{further} more runs are laid out once these have ended.")
     return lines
+
+
+def _typos(factors: Sequence[Factor]) -> list[str]:
+    """Point out keys that only one file has and that are spelled nearly alike."""
+    only_yours = [f.name for f in factors if UNSET in f.best.values()]
+    only_best = [f.name for f in factors if UNSET in f.reference.values()]
+    return [
+        f"! `{name}` is only in yours and `{near[0]}` only in the best: is one misspelled?"
+        for name in only_yours
+        if (near := get_close_matches(name, only_best, n=1, cutoff=0.8))
+    ]
+
+
+def _range(low: int, high: int) -> str:
+    return str(low) if low == high else f"{low} to {high}"
 
 
 def _cut(text: str) -> str:

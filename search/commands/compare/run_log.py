@@ -171,6 +171,16 @@ class RunLog:
             raise InputError(f"{where} is no event of a comparison.")
 
 
+def is_hopeless(directory: Path) -> bool:
+    """Whether runs of a comparison ended, and none of them left a result.
+
+    It only reads: somebody may be at work there.
+    """
+    events = [parse_json(line, where=where) for where, line in read_lines(directory / FILE)]
+    ends = [build(Outcome, e["outcome"], where=FILE) for e in events if e.get("event") == "end"]
+    return bool(ends) and not any(end.is_done for end in ends)
+
+
 def _plain(cell: Cell) -> dict[str, Any]:
     return {name: getattr(cell, name) for name in Cell.__slots__}
 

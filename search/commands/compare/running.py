@@ -6,7 +6,7 @@ from rich.console import Console
 
 from search.commands.compare.answer.finding import Finding
 from search.commands.compare.answer.judging import judging, largest_effect
-from search.commands.compare.asked.layout import Layout
+from search.commands.compare.asked.layout import Layout, ends
 from search.commands.compare.asked.request import Request
 from search.commands.compare.progress import Progress
 from search.commands.compare.run_log import Cell, RunLog
@@ -59,6 +59,8 @@ def run_all(
                 outcome = _outcome(run_id, answer)
                 run_log.end(outcome)
                 say(console, progress.line(outcome))
+                if warning := _warning(run_log, layout, outcome):
+                    say(console, warning, style="yellow")
                 tracker.log(child_runs(request, run_log))
             useless = why_useless(request, run_log)
             if useless:
@@ -74,6 +76,21 @@ def next_runs(
     if awaits_layout(request, layout, run_log):
         run_log.lay_out(largest_effect(request, layout, run_log))
     return next_cells(request, layout, run_log, judge)
+
+
+def _warning(run_log: RunLog, layout: Layout, outcome: Outcome) -> str:
+    """Warn where the first run of reference or best crashed on every try; else an empty text."""
+    levels = run_log.cells[outcome.run_id].levels
+    first = next(cell for cell in run_log.cells.values() if cell.levels == levels)
+    if outcome.is_done or first.run_id != outcome.run_id or not run_log.is_over(outcome.run_id):
+        return ""
+    for words, ending in zip(("yours", "the best"), ends(layout), strict=True):
+        if levels == ending:
+            return (
+                f"! {words} as a whole gives no result. If that is a mistake, end this with Ctrl-C "
+                "and mend it; else the values at which runs fail are found, and cost their effects."
+            )
+    return ""
 
 
 def _outcome(run_id: str, answer: Outcome | Lost) -> Outcome:

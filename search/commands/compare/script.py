@@ -160,7 +160,8 @@ def _process(run: ScriptRun, directory: Path) -> tuple[int | None, str]:
         try:
             code = process.wait(timeout=run.time_limit_s)
         except subprocess.TimeoutExpired:
-            return _end(process), f"it was ended after its time limit of {run.time_limit_s:g} s"
+            late = f"it was ended after its time limit of {run.time_limit_s:g} s (`--time-limit-s`)"
+            return _end(process), late
         except BaseException:
             _end(process)
             raise

@@ -11,14 +11,8 @@ from rich.text import Text
 
 from search.commands.compare.answer.figure import factors_figure
 from search.commands.compare.answer.judging import judging
-from search.commands.compare.answer.sentences import (
-    confirmed_sentence,
-    dependences,
-    ending,
-    remarks,
-    rows,
-    sentence,
-)
+from search.commands.compare.answer.remarks import ending, remarks, warnings
+from search.commands.compare.answer.sentences import confirmed_sentence, rows, sentence
 from search.commands.compare.answer.verdict import Verdict, verdict_of
 from search.commands.compare.answer.written import advised_text, to_dict
 from search.commands.compare.asked.layout import Layout
@@ -56,7 +50,7 @@ def tell(
         about=f"{request.run_name} · {request.command} · {len(run_log.outcomes)} runs · "
         f"{request.reference_path} against {request.best_path}",
         sentence=sentence(verdict),
-        lines=[confirmed_sentence(verdict), ending(verdict)],
+        lines=[confirmed_sentence(verdict), *warnings(verdict), ending(verdict)],
         figure=figure,
         rows=rows(verdict),
         remarks=remarks(verdict),
@@ -71,6 +65,7 @@ def tell(
         sentences=[
             sentence(verdict),
             confirmed_sentence(verdict),
+            *warnings(verdict),
             ending(verdict),
             *remarks(verdict),
         ],
@@ -92,14 +87,14 @@ def _print(console: Console, request: Request, verdict: Verdict, advised: Path) 
     for row in found:
         table.add_row(*(Text(cell) for cell in row.values()))
     console.print(table)
-    for line in (*dependences(verdict), ending(verdict)):
+    for line in (*warnings(verdict), ending(verdict)):
         say(console, line)
     for what, where in (
-        ("Your configuration, mended:", advised),
+        ("To go on with:", advised),
         ("The whole story:", request.path / "report.html"),
         ("Look:", where_to_look(request.tracking_uri)),
     ):
-        say(console, f"{what:<28}{where}")
+        say(console, f"{what:<17}{where}")
 
 
 def _write_runs(request: Request, run_log: RunLog, advised: Mapping[str, int]) -> None:

@@ -22,6 +22,7 @@ class Confirmation:
         means: Mean of the metric by configuration; those that were not run are left out.
         seeds: Seeds with a result of each.
         advised_minus: By the other configuration, what the advised one changes.
+        gap: What the best gains over the reference; None where one of them has no result.
         same_as: What the advised configuration is equal to: ``reference``, ``best``, or nothing.
         better: Whichever of reference and best is better than the advised one beyond noise, or
             nothing. Then that is what is written out.
@@ -30,6 +31,7 @@ class Confirmation:
     means: Mapping[str, float]
     seeds: Mapping[str, int]
     advised_minus: Mapping[str, Estimate]
+    gap: Estimate | None
     same_as: str
     better: str
 
@@ -55,6 +57,7 @@ def confirmation_of(
         means={role: float(np.mean(of)) for role, of in known.items()},
         seeds={role: len(of) for role, of in known.items()},
         advised_minus=gains,
+        gap=_difference(values["best"], values["reference"]),
         same_as="" if advised == "advised" else advised,
         better=_better(gains, metric),
     )

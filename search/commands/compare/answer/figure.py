@@ -33,6 +33,7 @@ def factors_figure(verdict: Verdict) -> Figure:
         for number, measure in enumerate(measures)
     ]
     rows = []
+    is_whole = verdict.confirmation is not None and bool(verdict.confirmation.better)
     for factor, found in verdict.factors:
         cells = []
         for number, measure in enumerate(measures):
@@ -49,7 +50,9 @@ def factors_figure(verdict: Verdict) -> Figure:
                 )
             )
         change = f"{_short(factor.words(REFERENCE))} → {_short(factor.words(BEST))}"
-        words = f"{WORDS[found.outcome]} · {change}"
+        # Another configuration than the factors advise one by one may be written out.
+        on_average = "on average: " if is_whole else ""
+        words = f"{on_average}{WORDS[found.outcome]} · {change}"
         rows.append(Row(label=found.name, words=words, cells=tuple(cells)))
     return Figure(
         name=NAME,

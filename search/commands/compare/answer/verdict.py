@@ -10,7 +10,7 @@ from search.commands.compare.asked.configurations import Configuration
 from search.commands.compare.asked.factors import Factor, at_levels
 from search.commands.compare.asked.layout import Layout, ends
 from search.commands.compare.asked.request import Request
-from search.commands.compare.run_log import RunLog
+from search.commands.compare.run_log import Cell, RunLog
 from search.records.metrics import Metric
 from search.verdict.effects import Effect
 
@@ -28,6 +28,9 @@ class Verdict:
             of those that depend on another one, and where the runs tell it.
         advised: The configuration to go on with: the reference with what was found to help, unless
             reference or best as a whole is better than it on fresh seeds beyond noise.
+        problems: By factor of which one value makes runs fail, by that level: why the last did.
+        never: By ``reference`` and ``best``, in words, why the last run failed if none ever gave a
+            result.
         limits: Sentences on what the design cannot tell apart.
         num_failed: Runs without a result.
         seconds: Wall-clock of all sessions.
@@ -39,6 +42,8 @@ class Verdict:
     levels: Mapping[str, int]
     beside: Mapping[str, Effect]
     advised: Configuration
+    problems: Mapping[str, Mapping[int, str]]
+    never: Mapping[str, str]
     limits: tuple[str, ...]
     num_failed: int
     seconds: float
@@ -70,7 +75,37 @@ def verdict_of(
         levels=exported,
         beside=beside(finding, log, request.measures[0], exported),
         advised=at_levels(request.configuration, request.factors, exported),
+        problems={
+            factor.name: _problems(log, factor.name)
+            for factor in finding.factors
+            if factor.by_runs_that_fail
+        },
+        never=_never(log, layout),
         limits=layout.limits(max(1, rounds)),
         num_failed=sum(not o.is_done for o in log.outcomes.values()),
         seconds=log.seconds,
     )
+
+
+def _problems(log: RunLog, name: str) -> dict[int, str]:
+    """The last problem at the level of a factor that has most of the failures."""
+    failed = [c for c in log.of_stage("attribute") if not _is_done(log, c)]
+    levels = [cell.levels[name] for cell in failed]
+    worse = max(set(levels), key=levels.count)
+    last = [cell for cell in failed if cell.levels[name] == worse][-1]
+    return {worse: log.outcomes[last.run_id].problem}
+
+
+def _never(log: RunLog, layout: Layout) -> dict[str, str]:
+    """The last problem of reference or best, if each of its runs failed."""
+    found = {}
+    for words, levels in zip(("the reference", "the best"), ends(layout), strict=True):
+        runs = [c for c in log.cells.values() if c.levels == levels and log.is_over(c.run_id)]
+        if runs and not any(_is_done(log, cell) for cell in runs):
+            found[words] = log.outcomes[runs[-1].run_id].problem
+    return found
+
+
+def _is_done(log: RunLog, cell: Cell) -> bool:
+    outcome = log.outcomes.get(cell.run_id)
+    return outcome is None or outcome.is_done

@@ -3,7 +3,8 @@
 from typing import Any
 
 from search.commands.compare.answer.number_text import cut
-from search.commands.compare.answer.sentences import WORDS, ending, sentence
+from search.commands.compare.answer.remarks import ending
+from search.commands.compare.answer.sentences import WORDS, sentence
 from search.commands.compare.answer.verdict import Verdict
 from search.commands.compare.asked.factors import BEST, REFERENCE
 from search.recipes.strict_yaml import comment_block
@@ -80,6 +81,7 @@ def to_dict(verdict: Verdict) -> dict[str, Any]:
             "seeds": found.seeds,
             "same_as": found.same_as or None,
             "better": found.better or None,
+            "best_minus_reference": found.gap and {"mean": found.gap.mean, "ci95": found.gap.ci95},
             "advised_minus": {
                 other: {"mean": gain.mean, "ci95": gain.ci95}
                 for other, gain in found.advised_minus.items()

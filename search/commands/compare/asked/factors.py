@@ -109,8 +109,10 @@ def factors_of(
         for name in names
     )
     if not found:
+        beside = " that `--fix` does not hold" if fixed else ""
         raise InputError(
-            "REFERENCE and BEST have the same value of every key that is not held by --fix."
+            f"`--reference` and `--best` have the same value of every key{beside}: give two "
+            "configurations that differ."
         )
     if len(found) > MAX_FACTORS:
         raise InputError(

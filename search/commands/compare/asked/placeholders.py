@@ -54,7 +54,8 @@ def require_known(text: str, flag: str) -> None:
     unknown = sorted(placeholders([text]) - set(WORDS))
     if unknown:
         known = ", ".join(f"{{{name}}}" for name in WORDS)
-        raise InputError(f"`{flag}` holds {{{unknown[0]}}}; the placeholders are {known}.")
+        wrong = ", ".join(f"{{{name}}}" for name in unknown)
+        raise InputError(f"`{flag}` holds {wrong}; the placeholders are {known}.")
 
 
 def fill(word: str, filled: Mapping[str, str]) -> str:

@@ -222,7 +222,8 @@ class Request:
             least = len(layout.rounds(self.min_blocks))
             raise InputError(
                 f"`--max-runs` must be at least {least}, {self.min_blocks} rounds for "
-                f"{len(layout.names)} factors, but got {self.max_runs}."
+                f"{len(layout.names)} factors, but got {self.max_runs}; `--group` puts keys "
+                "together, and `--fix` holds some."
             )
         names = [measure.text for measure in measures]
         if len(set(names)) < len(names):
