@@ -11,6 +11,8 @@ SMALL = [
     *("--dataset", "small-transfer", "--num-train", "64", "--epochs", "5", "--num-samples", "6"),
     *("--max-blocks", "2", "--confirm-seeds", "2", "--rerun-top", "2"),
 ]
+QUICK = [*SMALL, "--model", "test_byobnet"]
+"""With a model that trains in no time, for tests of how a search starts and ends."""
 NUM_SAMPLES, NUM_RERUNS = 6, 2
 
 

@@ -22,7 +22,7 @@ from search.tracking.champion import ALIAS
 from search.tracking.open_store import set_environment
 from search.verdict.schema import FIT_STATES, TURNS, effect_metrics
 from spaces.strengths.registry import STRENGTHS
-from tests.support.small_search import SMALL, command, finish
+from tests.support.small_search import QUICK, SMALL, command, finish
 from tests.support.whole_run import (
     lines,
     num_records_of,
@@ -141,11 +141,9 @@ def test_a_search_killed_without_warning_goes_on_without_loss(
 ) -> None:
     """Moments are counted in records of a stage, so that each is hit on any machine."""
     rng = random.Random(seed)
-    # Here time goes into starting over, so the trials are of a model that trains in no time.
-    quick = [*SMALL, "--model", "test_byobnet"]
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     run = tmp_path / "killed"
-    arguments = ["run", *quick, "--run-dir", str(tmp_path), "--run-name", "killed"]
+    arguments = ["run", *QUICK, "--run-dir", str(tmp_path), "--run-name", "killed"]
     process = command([*arguments, "--tracking-uri", uri])
     for stage in stages:
         earlier = num_records_of(run, stage)
@@ -168,7 +166,7 @@ def test_a_search_killed_without_warning_goes_on_without_loss(
 def test_ctrl_c_closes_the_run_and_says_how_to_go_on(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     run = tmp_path / "stopped"
-    arguments = ["run", *SMALL, "--run-dir", str(tmp_path), "--run-name", "stopped"]
+    arguments = ["run", *QUICK, "--run-dir", str(tmp_path), "--run-name", "stopped"]
     process = command([*arguments, "--tracking-uri", uri])
     deadline = time.monotonic() + 300
     while len(whole_lines(run / "records.jsonl")) < 3:
