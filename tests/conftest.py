@@ -1,6 +1,7 @@
 """What several test files share, and how the tests are dealt out to the processes that run them."""
 
 import fcntl
+import gc
 import os
 import sys
 from pathlib import Path
@@ -9,25 +10,53 @@ import pytest
 
 from tests.support.small_search import SMALL, command, finish
 
+LONGEST = (
+    *("test_end_to_end", "test_cluster", "test_guide", "test_tracking_server", "test_cluster_s3"),
+    *("test_browser", "test_workers", "test_crashes", "test_compare", "test_degraded", "test_ui"),
+)
+"""Files in which searches and servers are waited for, longest first.
+
+The browser looks at the search that the first of them runs, and comes when that is over.
+"""
+
+# As many threads as cores in each of several processes, and what they start, wait for one another
+# by spinning, which takes more time than they save. Numerical libraries read it when imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Ray gives its workers the least priority; beside other tests a search would wait for minutes.
+os.environ.setdefault("RAY_worker_niceness", "0")
+# Imports make millions of objects that stay: looking through them for garbage frees nothing.
+gc.disable()
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest.
+    """Begin with what takes longest, so that at the end nobody waits for it.
 
     `--dist loadfile` of pytest-xdist gives whole files to a process, so that a file's fixtures are
-    made once. Searches and servers come first, so that at the end nobody waits for one of them;
-    then folders from verdict_tests, which simulates, to augment_tests, which is quick.
+    made once. After `LONGEST` and the other files of ``whole`` come folders from verdict_tests,
+    which simulates, to augment_tests, which is quick.
     """
-    items.sort(key=lambda item: (_is_long(item), item.path.parent.name), reverse=True)
+    items.sort(key=lambda item: item.path.parent.name, reverse=True)
+    items.sort(key=_place)
 
 
-def _is_long(item: pytest.Item) -> bool:
-    return item.path.parent.name == "whole" or item.get_closest_marker("slow") is not None
+def _place(item: pytest.Item) -> int:
+    if item.path.stem in LONGEST and "slow" in {mark.name for mark in item.iter_markers()}:
+        return LONGEST.index(item.path.stem)
+    return len(LONGEST) + (item.path.parent.name != "whole")
 
 
 def pytest_collection_finish() -> None:
-    """Have torch use one thread: two processes with two each are too many for two cores."""
+    """Prepare what the test files have imported; it is all there by now."""
     if "torch" in sys.modules:
+        # Several processes with two threads each are too many for two cores.
         sys.modules["torch"].set_num_threads(1)
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_unconfigure() -> None:
+    """Let Python find at its end what was kept from the search for garbage."""
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")
