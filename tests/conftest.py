@@ -3,8 +3,12 @@
 import fcntl
 import gc
 import os
+import sqlite3
 import sys
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,6 +54,8 @@ def pytest_collection_finish() -> None:
     if "torch" in sys.modules:
         # Several processes with two threads each are too many for two cores.
         sys.modules["torch"].set_num_threads(1)
+    if "mlflow" in sys.modules:
+        _copy_mlflow_tables()
     gc.freeze()
     gc.enable()
 
@@ -57,6 +63,35 @@ def pytest_collection_finish() -> None:
 def pytest_unconfigure() -> None:
     """Let Python find at its end what was kept from the search for garbage."""
     gc.unfreeze()
+
+
+def _copy_mlflow_tables() -> None:
+    """Have MLflow run its fifty migrations for the first file, and copy that for others.
+
+    They take a second, for dozens of tests that have a store of their own. Searches that tests
+    start as processes make theirs themselves.
+    """
+    from mlflow.store.db import utils
+
+    migrate: Callable[[Any], None] = utils._initialize_tables
+    first = b""
+
+    def copied(engine: Any) -> None:
+        nonlocal first
+        database = engine.url.database
+        if engine.dialect.name != "sqlite" or not database or database == ":memory:":
+            migrate(engine)
+            return
+        with closing(sqlite3.connect(database)) as made:
+            if first:
+                with closing(sqlite3.connect(":memory:")) as source:
+                    source.deserialize(first)
+                    source.backup(made)
+            else:
+                migrate(engine)
+                first = made.serialize()
+
+    utils._initialize_tables = copied
 
 
 @pytest.fixture(scope="session")
