@@ -8,8 +8,9 @@ VENV := .venv
 RUN_PYTHON := $(VENV)/bin/python
 # uv takes a fraction of pip's time and installs the same; `make setup UV=` goes without. pip always works.
 UV ?= $(shell command -v uv 2>/dev/null)
-# Processes that the tests are dealt out to; 0 runs them in one, as a debugger needs it.
-TEST_PROCESSES ?= 2
+# Processes that the tests are dealt out to; 0 runs them in one, as a debugger needs it. One more than the two
+# cores of a small machine, for some tests wait for servers.
+TEST_PROCESSES ?= 3
 by_pip = $(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable $(1)
 by_uv = $(UV) pip install --quiet --compile-bytecode --python $(RUN_PYTHON) --constraint constraints.txt --editable $(1)
 install = $(if $(UV),$(call by_uv,$(1)) || \
