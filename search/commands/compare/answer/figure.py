@@ -51,8 +51,8 @@ def factors_figure(verdict: Verdict) -> Figure:
             )
         change = f"{_short(factor.words(REFERENCE))} → {_short(factor.words(BEST))}"
         # Another configuration than the factors advise one by one may be written out.
-        on_average = "on average: " if is_whole else ""
-        words = f"{on_average}{WORDS[found.outcome]} · {change}"
+        outcome = WORDS[found.outcome]
+        words = f"on average: {outcome}" if is_whole else f"{outcome} · {change}"
         rows.append(Row(label=found.name, words=words, cells=tuple(cells)))
     return Figure(
         name=NAME,
