@@ -53,7 +53,7 @@ def remarks(verdict: Verdict) -> list[str]:
     if verdict.beside:
         said.append(
             f'Under "{BESIDE}" is the same change where all others have the values that are '
-            "advised: what it is worth there, known less well than the average."
+            "written out: what it is worth there, known less well than the average."
         )
     if verdict.num_failed:
         said.append(f"{count(verdict.num_failed, 'run')} ended without a result.")
