@@ -177,6 +177,8 @@ def test_nothing_of_it_in_the_store_is_a_pickle(
     logged: tuple[Path, str, Trial, list[Registered]],
 ) -> None:
     files = [p for p in (logged[0] / "artifacts" / "models").rglob("*") if p.is_file()]
+    # Python may keep what it compiled of the code when that was run; MLflow stores none of it.
+    files = [path for path in files if path.parent.name != "__pycache__"]
     names = {p.name for p in files}
     assert {"model.safetensors", "champion_code.py", "MLmodel", "input_example.json"} <= names
     suffixes = {p.suffix for p in files}
