@@ -142,14 +142,27 @@ def test_either_name_of_the_time_limit_is_taken(tmp_path: Path) -> None:
 
 
 def test_a_comparison_that_left_no_result_is_not_gone_on_with(tmp_path: Path) -> None:
+    """Nor is one said to be hopeless while somebody may be at work at it."""
     asked, log = request(tmp_path, 2), RunLog(tmp_path)
+    first, second = experiment_cells(asked, asked.layout, 1)[:2]
+    told = [is_hopeless(tmp_path)]
+    for step in (first, second):
+        log.begin(step)
+        told.append(is_hopeless(tmp_path))
+    for step in (first, second, first, second):
+        log.end(outcome(step, None, asked))
+        told.append(is_hopeless(tmp_path))
+    assert told == [False] * 6 + [True]
+    third = experiment_cells(asked, asked.layout, 1)[2]
+    log.begin(third)
     assert not is_hopeless(tmp_path)
-    cell = experiment_cells(asked, asked.layout, 1)[0]
-    log.begin(cell)
+    log.end(outcome(third, 0.5, asked))
     assert not is_hopeless(tmp_path)
-    log.end(outcome(cell, None, asked))
-    assert is_hopeless(tmp_path)
-    log.end(outcome(cell, 0.5, asked))
+
+
+@pytest.mark.parametrize("line", ["[1]", '{"event": "end"}', "{}"])
+def test_a_file_that_no_comparison_wrote_is_not_judged(tmp_path: Path, line: str) -> None:
+    (tmp_path / "runs.jsonl").write_text(f"{line}\n")
     assert not is_hopeless(tmp_path)
 
 

@@ -22,7 +22,7 @@ from search.commands.compare.answer.sentences import (
     sentence,
 )
 from search.commands.compare.answer.verdict import verdict_of
-from search.commands.compare.answer.written import to_dict
+from search.commands.compare.answer.written import advised_text, to_dict
 from search.commands.compare.run_log import Cell, RunLog
 from search.commands.compare.running import next_runs
 from search.commands.compare.schedule import confirm_cells, experiment_cells, next_cells
@@ -106,7 +106,8 @@ def test_runs_that_fail_at_one_value_decide_for_the_other(tmp_path: Path) -> Non
         warnings(verdict)[1] == "No run of the reference left a result, the last because it broke."
     )
     assert rows(verdict)[0]["accuracy"] == FAILS
-    assert "compare again with that held by `--fix`" in ending(verdict)
+    # Held at yours by --fix, every run would fail.
+    assert ending(verdict).endswith("give both files the best's value of `f0` and compare again.")
 
 
 def test_an_effect_that_depends_on_another_is_said_with_both_sizes(tmp_path: Path) -> None:
@@ -163,9 +164,9 @@ def test_where_the_average_misleads_the_other_value_is_said_to_be_worth_a_try(
     log, finding = run(asked, value)
     assert finding.advised == {"f0": 1, "f1": -1, "f2": -1}
     said = warnings(verdict_of(asked, asked.layout, log, finding, rounds=2))
-    (hint,) = [line for line in said if "on average the other value" in line]
-    assert hint.startswith("`f1`: ")
-    assert "beside what is written out the best's is, by +0.0" in hint
+    (hint,) = [line for line in said if "beside what is written out" in line]
+    assert hint.startswith("`f1`: beside what is written out the best's is better, +0.0")
+    assert hint.endswith("though not on average: try that.")
 
 
 def test_where_nothing_depends_on_another_no_column_says_so(tmp_path: Path) -> None:
@@ -253,28 +254,87 @@ def test_where_the_best_as_a_whole_is_better_it_is_what_is_written(tmp_path: Pat
         gain = (0.05 if levels["f0"] else -0.3) * levels["f1"]
         return additive({"f0": 0.1}, noise=0.005)(levels, cell) + gain
 
-    asked = request(tmp_path, 2, confirm_seeds=4)
+    asked = request(tmp_path, 3, confirm_seeds=4)
     log, finding = run(asked, value)
-    assert finding.advised == {"f0": 1, "f1": -1}
+    assert {name: finding.advised[name] for name in ("f0", "f1")} == {"f0": 1, "f1": -1}
+    assert finding.factors[2].outcome == "open"
+    assert not finding.factors[2].takes_best
     verdict = verdict_of(asked, asked.layout, log, finding, rounds=2)
-    assert verdict.confirmation is not None
-    assert verdict.confirmation.better == "best"
-    assert verdict.advised.flat == {"same": 1, "f0": 1, "f1": 1}
-    said = sentence(verdict)
-    assert said.startswith("Take the best as a whole: accuracy 0.7")
-    assert said.endswith("with the changes that help one by one; `f1` and `f0` need each other.")
+    confirmation = verdict.confirmation
+    assert confirmation is not None
+    assert confirmation.better == "best"
+    assert verdict.advised.flat == {"same": 1, "f0": 1, "f1": 1, "f2": 1}
+    said = re.fullmatch(
+        r"Take the best as a whole, with accuracy (.*) above the changes that help one by one and "
+        r"(.*) above yours on fresh seeds; `f1` helps only beside the best's `f0`.",
+        sentence(verdict),
+    )
+    assert said is not None
+    assert float(said[1]) == pytest.approx(-confirmation.advised_minus["best"].mean, abs=1e-3)
+    assert confirmation.gap is not None
+    assert float(said[2]) == pytest.approx(confirmation.gap.mean, abs=1e-3)
     (yours, best, advised) = re.findall(r"(0\.\d+) with", confirmed_sentence(verdict))
-    means = verdict.confirmation.means
+    means = confirmation.means
     assert [float(yours), float(best), float(advised)] == pytest.approx(
         [means[role] for role in ("reference", "best", "advised")], abs=1e-3
     )
-    assert verdict.confirmation.gap is not None
-    assert verdict.confirmation.gap.mean == pytest.approx(means["best"] - means["reference"])
-    assert [row["what to do"] for row in rows(verdict)] == ["take the best's"] * 2
-    assert [row[ON_AVERAGE] for row in rows(verdict)] == ["take the best's", "keep yours"]
+    assert confirmation.gap.mean == pytest.approx(means["best"] - means["reference"])
+    assert [row["what to do"] for row in rows(verdict)] == ["take the best's"] * 3
+    averages = ["take the best's", "keep yours", "not decided"]
+    assert [row[ON_AVERAGE] for row in rows(verdict)] == averages
     # Nothing that is said speaks of another configuration than the file holds.
-    assert not [line for line in remarks(verdict) if "yours is written out" in line]
-    assert not [line for line in warnings(verdict) if "on average the other" in line]
+    (of_open,) = [line for line in remarks(verdict) if line.startswith("`f2`: matters")]
+    assert of_open.endswith("the best's value is written out.")
+    head, *values = [x for x in advised_text(verdict).splitlines() if x.startswith("#")]
+    assert "Take the best as a whole" in head
+    assert values[1:] == ["# f0 = 1", "# f1 = 1", "# f2 = 1"]
+    told = to_dict(verdict)["dials"]
+    assert [(dial["recommended"], dial["advised"]) for dial in told] == [("1", "best")] * 3
+
+
+def test_what_is_advised_may_be_yours_while_the_best_is_better(tmp_path: Path) -> None:
+    """Nothing is decided in the experiment, and the fresh seeds speak for the best."""
+
+    def value(levels: Mapping[str, int], cell: Cell) -> float:
+        gain = 0.02 * levels["f0"] if cell.stage == "confirm" else 0.0
+        return additive({}, noise=0.001)(levels, cell) + gain
+
+    asked = request(tmp_path, 2, confirm_seeds=4)
+    log, finding = run(asked, value)
+    assert finding.advised == {"f0": -1, "f1": -1}
+    verdict = verdict_of(asked, asked.layout, log, finding, rounds=finding.rounds)
+    assert re.fullmatch(
+        r"Take the best as a whole, with accuracy 0\.0\d+ above yours on fresh seeds\.",
+        sentence(verdict),
+    )
+    assert "as advised" not in confirmed_sentence(verdict)
+
+
+def test_fewer_seeds_of_a_configuration_are_said(tmp_path: Path) -> None:
+    def value(levels: Mapping[str, int], cell: Cell) -> float | None:
+        if cell.stage == "confirm" and levels["f0"] and cell.block > 1:
+            return None
+        return additive({"f0": 0.1}, noise=0.005)(levels, cell)
+
+    asked = request(tmp_path, 2, confirm_seeds=5)
+    log, finding = run(asked, value)
+    said = confirmed_sentence(verdict_of(asked, asked.layout, log, finding, rounds=2))
+    assert said.startswith("On 5 fresh seeds ")
+    assert said.count("on 2 of them") == 2  # The best, and what is advised.
+
+
+def test_a_confirmation_of_which_every_run_failed_is_no_missing_one(tmp_path: Path) -> None:
+    def value(levels: Mapping[str, int], cell: Cell) -> float | None:
+        if cell.stage == "confirm":
+            return None
+        return additive({"f0": 0.1}, noise=0.005)(levels, cell)
+
+    asked = request(tmp_path, 2, confirm_seeds=2)
+    log, finding = run(asked, value)
+    verdict = verdict_of(asked, asked.layout, log, finding, rounds=2)
+    assert confirmed_sentence(verdict) == "No run on fresh seeds left a result."
+    without = replace(verdict, confirmation=None)
+    assert confirmed_sentence(without) == "Nothing is confirmed on fresh seeds."
 
 
 def test_the_confirmation_compares_on_seeds_that_nothing_else_had(tmp_path: Path) -> None:
@@ -397,7 +457,7 @@ def test_a_configuration_that_never_ran_is_missed_in_the_answer(tmp_path: Path) 
     log, finding = run(asked, value)
     verdict = verdict_of(asked, asked.layout, log, finding, rounds=2)
     said = confirmed_sentence(verdict)
-    assert "with yours, which is what is advised" in said
+    assert "with yours (as advised)" in said
     assert "none with the best, which left no result" in said
     assert "No run of the best left a result, the last because it broke." in warnings(verdict)
 

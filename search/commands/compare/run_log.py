@@ -9,6 +9,7 @@ import json
 import math
 import os
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,16 +112,9 @@ class RunLog:
         return found
 
     def is_over(self, run_id: str) -> bool:
-        """Whether a run has a result, or another try would hardly bring one.
-
-        A script that ended well would do the same again.
-        """
+        """Whether a run has a result, or another try would hardly bring one."""
         outcome = self.outcomes.get(run_id)
-        if outcome is None:
-            return False
-        # A script that is ended after its time limit may answer with code 0, too.
-        ended_well = outcome.exit_code == 0 and outcome.problem.startswith(NO_RESULT)
-        return outcome.is_done or ended_well or self.attempts[run_id] >= MOST_ATTEMPTS
+        return outcome is not None and _is_last(outcome, self.attempts[run_id])
 
     def of_stage(self, stage: str) -> list[Cell]:
         """The runs of one stage that were begun."""
@@ -172,13 +166,34 @@ class RunLog:
 
 
 def is_hopeless(directory: Path) -> bool:
-    """Whether runs of a comparison ended, and none of them left a result.
+    """Whether all runs that a comparison began are over, and none of them left a result.
 
-    It only reads: somebody may be at work there.
+    It only reads: somebody may be at work there. A file that no comparison wrote is not judged.
     """
-    events = [parse_json(line, where=where) for where, line in read_lines(directory / FILE)]
-    ends = [build(Outcome, e["outcome"], where=FILE) for e in events if e.get("event") == "end"]
-    return bool(ends) and not any(end.is_done for end in ends)
+    begun, ends = set(), []
+    for where, line in read_lines(directory / FILE):
+        event = parse_json(line, where=where)
+        kind = event.get("event") if isinstance(event, dict) else None
+        try:
+            if kind == "begin":
+                begun.add(build(Cell, event.get("cell"), where=where).run_id)
+            elif kind == "end":
+                ends.append(build(Outcome, event.get("outcome"), where=where))
+        except InputError:
+            return False
+    tries = Counter(end.run_id for end in ends)
+    over = {end.run_id for end in ends if _is_last(end, tries[end.run_id])}
+    return len(begun) > 1 and begun == over and not any(end.is_done for end in ends)
+
+
+def _is_last(outcome: Outcome, attempts: int) -> bool:
+    """Whether a run has a result, or another try would hardly bring one.
+
+    A script that ended well would do the same again. One that is ended after its time limit may
+    answer with exit code 0, too.
+    """
+    ended_well = outcome.exit_code == 0 and outcome.problem.startswith(NO_RESULT)
+    return outcome.is_done or ended_well or attempts >= MOST_ATTEMPTS
 
 
 def _plain(cell: Cell) -> dict[str, Any]:

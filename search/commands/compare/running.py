@@ -87,8 +87,9 @@ def _warning(run_log: RunLog, layout: Layout, outcome: Outcome) -> str:
     for words, ending in zip(("yours", "the best"), ends(layout), strict=True):
         if levels == ending:
             return (
-                f"! {words} as a whole gives no result. If that is a mistake, end this with Ctrl-C "
-                "and mend it; else the values at which runs fail are found, and cost their effects."
+                f"! {words} as a whole gives no result. If that is a mistake, end this by Ctrl-C, "
+                "mend it and compare anew under another `--run-name`; else it is found out which "
+                "values make runs fail, and the rest is known less well."
             )
     return ""
 

@@ -19,7 +19,7 @@ class Confirmation:
     """Results of the confirmation on fresh seeds.
 
     Attributes:
-        means: Mean of the metric by configuration; those that were not run are left out.
+        means: Mean of the metric by configuration; those without a result are left out.
         seeds: Seeds with a result of each.
         advised_minus: By the other configuration, what the advised one changes.
         gap: What the best gains over the reference; None where one of them has no result.
@@ -45,7 +45,7 @@ def confirmation_of(
     levels = {"reference": reference, "best": best, "advised": finding.advised}
     values = {role: _by_seed(log, of, measure) for role, of in levels.items()}
     known = {role: list(of.values()) for role, of in values.items() if of}
-    if not known:
+    if not any(log.is_over(cell.run_id) for cell in log.of_stage("confirm")):
         return None
     advised = role_of(layout, finding.advised, "advised")
     gains = {

@@ -9,7 +9,7 @@ from search.commands.compare.asked.factors import BEST, REFERENCE
 from search.records.command_line import near, next_command
 from search.verdict.effects import Effect
 from search.verdict.looking import MOST_TIMES
-from search.verdict.wording import count, listed, runs_range
+from search.verdict.wording import count, runs_range
 
 
 def remarks(verdict: Verdict) -> list[str]:
@@ -72,8 +72,8 @@ def warnings(verdict: Verdict) -> list[str]:
         for factor, found in verdict.factors
         for level, problem in verdict.problems.get(factor.name, {}).items()
     ]
-    for role, problem in verdict.never.items():
-        said.append(f"No run of {role} left a result, the last because {problem}.")
+    for what, problem in verdict.never.items():
+        said.append(f"No run of {what} left a result, the last because {problem}.")
     return said + dependences(verdict)
 
 
@@ -97,15 +97,21 @@ def dependences(verdict: Verdict) -> list[str]:
             f"`{joint.subject}` depends on `{joint.other}`: taking the best's changes "
             f"{verdict.metric.words} by {changes[0]}, and by {changes[1]}{averaged}."
         )
-    for name, effect in verdict.beside.items():
-        low, high = effect.times(verdict.metric.sign).ci95
-        takes = verdict.levels[name] == BEST
-        if (high < 0.0) if takes else (low > 0.0):
-            instead = "yours" if takes else "the best's"
-            said.append(
-                f"`{name}`: on average the other value is better, but beside what is written out "
-                f"{instead} is, by {effect_words(effect, verdict.metric)}: try that."
-            )
+    for factor, found in verdict.factors:
+        if (effect := verdict.beside.get(factor.name)) is None:
+            continue
+        sign = verdict.metric.sign
+        low, high = effect.times(sign).ci95
+        takes = verdict.levels[factor.name] == BEST
+        if not (high < 0.0 if takes else low > 0.0):
+            continue
+        average = sign * found.effects[verdict.request.metrics[0]].mean
+        but = "as on average" if (average < 0.0) == takes else "though not on average"
+        better = "yours" if takes else "the best's"
+        said.append(
+            f"`{factor.name}`: beside what is written out {better} is "
+            f"better, {effect_words(effect, verdict.metric)}, {but}: try that."
+        )
     return said
 
 
@@ -121,12 +127,8 @@ def ending(verdict: Verdict) -> str:
         why = f"{of}: the runs that were left would hardly have found that what is open helps."
     else:
         why = f"after all of its {count(most, 'round')}."
-    crashing = [f"`{found.name}`" for _, found in verdict.factors if found.by_runs_that_fail]
-    if crashing:
-        return (
-            f"The experiment ended {why} Runs fail by {listed(crashing)}: compare again with that "
-            "held by `--fix`, to learn of the rest from all runs."
-        )
+    if found := _held(verdict):
+        return f"The experiment ended {why} To learn of the rest from all runs, {found}."
     size = request.layout.runs_per_round
     needed = {found.name: found.more_runs[0] for found in is_open if found.more_runs is not None}
     if not needed:
@@ -140,6 +142,18 @@ def ending(verdict: Verdict) -> str:
         f"The experiment ended {why} `{name}` may be decided, for or against, by "
         f"{(rounds - ran) * size} more, but may take many times that: {command}"
     )
+
+
+def _held(verdict: Verdict) -> str:
+    """Say how to compare again without the values at which runs fail; empty without any."""
+    parts = []
+    for factor, found in verdict.factors:
+        if found.by_runs_that_fail and found.outcome == "hurts":
+            keys = " ".join(f"--fix {key}" for key in factor.reference)
+            parts.append(f"compare again with {keys}")
+        elif found.by_runs_that_fail:
+            parts.append(f"give both files the best's value of `{factor.name}` and compare again")
+    return " and ".join(parts)
 
 
 def _most(effect: Effect) -> float | None:

@@ -33,24 +33,45 @@ def sentence(verdict: Verdict) -> str:
     """Say what to do with each factor, in one sentence.
 
     Where reference or best as a whole did better on fresh seeds than what the factors advise one by
-    one, that is what is said to do.
+    one, that is what is said to do, with the differences on seeds that both have.
     """
     found, metric = verdict.confirmation, verdict.metric
     if found is None or not found.better:
         return f"{_turns(verdict)}."
-    values = {role: metric.unit.number(value) for role, value in found.means.items()}
-    other = "reference" if found.better == "best" else "best"
-    against = f" against {values[other]} {_ROLES[other]}" if other in values else ""
-    together = [
-        f"{listed([f'`{joint.subject}`', f'`{joint.other}`'])} need each other"
-        for joint in verdict.finding.joints
-        if joint.at_reference * joint.at_best < 0.0
-    ]
+    parts = []
+    if not found.same_as:  # Else it is the other of the two.
+        behind = found.advised_minus[found.better].times(-1.0)
+        parts.append(f"{_apart(behind, metric)} the changes that help one by one")
+    if found.gap is not None:
+        ahead = found.gap.times(1.0 if found.better == "best" else -1.0)
+        other = "yours" if found.better == "best" else "the best"
+        parts.append(f"{_apart(ahead, metric)} {other}")
+    together = _together(verdict) if found.better == "best" else []
     return (
-        f"{_WHOLE[found.better]}: {metric.words} {values[found.better]} on fresh seeds{against}, "
-        f"and {values['advised']} with the changes that help one by one"
-        + (f"; {'; '.join(together)}." if together else ".")
+        "; ".join(
+            [
+                f"{_WHOLE[found.better]}, with {metric.words} {listed(parts)} on fresh seeds",
+                *together,
+            ]
+        )
+        + "."
     )
+
+
+def _apart(gap: Estimate, metric: Metric) -> str:
+    """A difference in words: ``0.2842 above``."""
+    size = metric.unit.number(metric.unit.scale * abs(gap.mean))
+    return f"{size} {'above' if gap.mean > 0.0 else 'below'}"
+
+
+def _together(verdict: Verdict) -> list[str]:
+    """Name the changes that gain beside another one and cost without it."""
+    sign = verdict.metric.sign
+    return [
+        f"`{joint.subject}` helps only beside the best's `{joint.other}`"
+        for joint in verdict.finding.joints
+        if sign * joint.at_best > 0.0 > sign * joint.at_reference
+    ]
 
 
 def _turns(verdict: Verdict) -> str:
@@ -78,28 +99,31 @@ def confirmed_sentence(verdict: Verdict) -> str:
     found, metric = verdict.confirmation, verdict.metric
     if found is None:
         return "Nothing is confirmed on fresh seeds."
+    if not found.means:
+        return "No run on fresh seeds left a result."
+    most = max(found.seeds.values())
+
+    def value(role: str, words: str, more: str) -> str:
+        if role not in found.means:
+            return f"none {words}, which left no result"
+        few = found.seeds[role] < most
+        seeds = f" on {found.seeds[role]} of them" if few else ""
+        return f"{metric.unit.number(found.means[role])} {words}{seeds}{more}"
+
     said = []
     for role in ("reference", "best"):
-        if role not in found.means:
-            said.append(f"none {_ROLES[role]}, which left no result")
-            continue
-        is_advised = ", which is what is advised" if found.same_as == role else ""
-        gap = found.gap if role == "best" else None
-        over = "" if gap is None else f" ({_gap(gap, metric)} against yours)"
-        said.append(f"{metric.unit.number(found.means[role])} {_ROLES[role]}{is_advised}{over}")
+        notes = [] if found.same_as != role or found.better else ["as advised"]
+        if role == "best" and found.gap is not None:
+            notes.append(f"{_gap(found.gap, metric)} against yours")
+        said.append(value(role, _ROLES[role], f" ({'; '.join(notes)})" if notes else ""))
     if not found.same_as:
-        if "advised" in found.means:
-            which = "with the changes that help one by one" if found.better else "as advised"
-            gaps = [
-                f"{_gap(gain, metric)} against {'yours' if other == 'reference' else 'the best'}"
-                for other, gain in found.advised_minus.items()
-            ]
-            over = f" ({'; '.join(gaps)})" if gaps else ""
-            said.append(f"{metric.unit.number(found.means['advised'])} {which}{over}")
-        else:
-            said.append("none as advised, which left no result")
-    seeds = count(max(found.seeds.values()), "fresh seed")
-    return f"On {seeds} {metric.words} is {listed(said)}."
+        which = "with the changes that help one by one" if found.better else "as advised"
+        gaps = [
+            f"{_gap(gain, metric)} against {'yours' if other == 'reference' else 'the best'}"
+            for other, gain in found.advised_minus.items()
+        ]
+        said.append(value("advised", which, f" ({'; '.join(gaps)})" if gaps else ""))
+    return f"On {count(most, 'fresh seed')} {metric.words} is {listed(said)}."
 
 
 def rows(verdict: Verdict) -> list[dict[str, str]]:
@@ -125,7 +149,9 @@ def rows(verdict: Verdict) -> list[dict[str, str]]:
             row[BESIDE] = effect_words(verdict.beside.get(factor.name, NO_EFFECT), metric)
         for m in others:
             of = found.effects[m.text]
-            row[m.name] = effect_words(of, digits_of(metric, m, of))
+            row[m.name if m.name not in row else m.text] = effect_words(
+                of, digits_of(metric, m, of)
+            )
         made.append(row)
     return made
 

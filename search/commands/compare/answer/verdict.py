@@ -29,8 +29,8 @@ class Verdict:
         advised: The configuration to go on with: the reference with what was found to help, unless
             reference or best as a whole is better than it on fresh seeds beyond noise.
         problems: By factor of which one value makes runs fail, by that level: why the last did.
-        never: By ``reference`` and ``best``, in words, why the last run failed if none ever gave a
-            result.
+        never: By configuration, in words, why its last run failed if none ever gave a result: of
+            the reference, the best, and what is written out.
         limits: Sentences on what the design cannot tell apart.
         num_failed: Runs without a result.
         seconds: Wall-clock of all sessions.
@@ -80,7 +80,7 @@ def verdict_of(
             for factor in finding.factors
             if factor.by_runs_that_fail
         },
-        never=_never(log, layout),
+        never=_never(log, layout, exported),
         limits=layout.limits(max(1, rounds)),
         num_failed=sum(not o.is_done for o in log.outcomes.values()),
         seconds=log.seconds,
@@ -96,10 +96,14 @@ def _problems(log: RunLog, name: str) -> dict[int, str]:
     return {worse: log.outcomes[last.run_id].problem}
 
 
-def _never(log: RunLog, layout: Layout) -> dict[str, str]:
-    """The last problem of reference or best, if each of its runs failed."""
+def _never(log: RunLog, layout: Layout, written: Mapping[str, int]) -> dict[str, str]:
+    """The last problem of each configuration that people read of, if all of its runs failed."""
+    reference, best = ends(layout)
+    configurations = {"the reference": reference, "the best": best}
+    if written not in configurations.values():
+        configurations["what is written out"] = dict(written)
     found = {}
-    for words, levels in zip(("the reference", "the best"), ends(layout), strict=True):
+    for words, levels in configurations.items():
         runs = [c for c in log.cells.values() if c.levels == levels and log.is_over(c.run_id)]
         if runs and not any(_is_done(log, cell) for cell in runs):
             found[words] = log.outcomes[runs[-1].run_id].problem

@@ -24,11 +24,8 @@ def advised_text(verdict: Verdict) -> str:
     if better:
         lines.append(f"It is the {better} as a whole, which did better on fresh seeds.")
     for factor, found in verdict.factors:
-        level = BEST if found.takes_best else REFERENCE
-        why = f": {WORDS[found.outcome]}"
-        if better:
-            level, why = BEST if better == "best" else REFERENCE, ""
-        lines.append(f"{found.name} = {cut(factor.words(level))}{why}")
+        why = "" if better else f": {WORDS[found.outcome]}"
+        lines.append(f"{found.name} = {cut(factor.words(verdict.levels[found.name]))}{why}")
     return comment_block(lines) + text
 
 
@@ -53,12 +50,12 @@ def to_dict(verdict: Verdict) -> dict[str, Any]:
                 "keys": list(factor.reference),
                 "reference": factor.words(REFERENCE),
                 "best": factor.words(BEST),
-                "recommended": factor.words(BEST if known.takes_best else REFERENCE),
+                "recommended": factor.words(verdict.levels[factor.name]),
                 "turn": TURNS[known.outcome],
                 "decided_by": None
                 if known.outcome == "open"
                 else ("runs without a result" if known.by_runs_that_fail else metric.words),
-                "advised": "best" if known.takes_best else "reference",
+                "advised": "best" if verdict.levels[factor.name] == BEST else "reference",
                 "effect": {
                     text: {"mean": effect.mean, "ci95": effect.ci95}
                     for text, effect in known.effects.items()
