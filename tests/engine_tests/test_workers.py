@@ -91,8 +91,9 @@ def test_workers_that_wait_for_the_end_of_a_batch_are_kept(
         return [a_spec(first + i) for i in range(NUM_PLACES) if number < NUM_BATCHES]
 
     started = tmp_path / "started.txt"
-    # Each batch ends with one worker that has nothing to do.
-    toy = make_toy(started, start_s=0.0, num_awaited=NUM_PLACES, trial_s=(0.0, 0.5))
+    # Each batch ends with one worker that has nothing to do. No trial ends before the driver has
+    # heard that the other worker is there: Tune would give its trial to the free one, and end it.
+    toy = make_toy(started, start_s=0.0, num_awaited=NUM_PLACES, trial_s=(1.5, 2.5))
     monkeypatch.setattr(tune_run, "RecipeTrainable", toy)
     journal = Journal(tmp_path)
     conductor = Conductor(journal, [lambda: ListedStage("attribute", journal, batch)])
