@@ -24,11 +24,10 @@ from search.commands.compare.asked.layout import Layout
 from search.records.metrics import Metric, Unit, declared
 from search.verdict.effects import Run, estimate_effects
 from search.verdict.interactions import (
-    STRONG_INTERACTION,
     effects_beside,
     estimate_interactions,
+    is_strong,
 )
-from search.verdict.sequential import FAMILY_ALPHA
 
 NOISE = 0.01
 SCRIPT = Metric(
@@ -129,12 +128,9 @@ def _runs(
 def _depending(runs: list[Run], names: tuple[str, ...]) -> set[str]:
     """Factors of which a comparison says that they depend on another one."""
     found = estimate_interactions(runs, names, ema=False, metric=SCRIPT)
-    strong = set()
-    for pair, effect in found.items():
-        low, high = effect.interval(FAMILY_ALPHA / len(found))
-        if (low > 0.0 or high < 0.0) and abs(effect.mean) >= STRONG_INTERACTION * SCRIPT.margin:
-            strong |= set(pair)
-    return strong
+    return {
+        name for pair, of in found.items() if is_strong(of, len(found), SCRIPT) for name in pair
+    }
 
 
 def main() -> None:

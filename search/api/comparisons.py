@@ -27,7 +27,7 @@ class Difference:
             makes no difference that matters; or ``inconclusive``.
         reference: Your value, as text.
         best: The best's value, as text.
-        recommended: Whichever of both the advised configuration has.
+        recommended: Whichever of both the configuration has that is written out.
         interval: 95 % interval of the effect of the best's value on the metric that decides, in the
             unit of the script; None if it cannot be estimated.
     """

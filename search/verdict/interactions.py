@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from search.records.metrics import TOP1, Metric
 from search.verdict.blocked_model import (
     MIN_RESIDUAL_DOF,
     Contrast,
+    Floats,
     block_columns,
     contrast,
     pair_columns,
@@ -33,6 +35,44 @@ In margins of the metric (`Metric.margin`): 2 margins are a point of top-1.
 """
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _PairFit:
+    """The least-squares model of blocks, factors and all pairs of them, runs in rows.
+
+    Attributes:
+        values: Outcomes, one column.
+        levels: Levels of the factors.
+        inside: Indicators of the blocks.
+        pairs: Positions of the two factors of each pair.
+        products: Products of their levels, pairs in columns.
+        model: ``inside``, ``levels`` and ``products`` side by side.
+    """
+
+    values: Floats
+    levels: Floats
+    inside: Floats
+    pairs: Sequence[tuple[int, int]]
+    products: Floats
+    model: Floats
+
+
+def _pair_fit(
+    runs: Sequence[Run], names: tuple[str, ...], *, ema: bool, metric: Metric
+) -> _PairFit | None:
+    """Set up the model; None if no run has the metric."""
+    level = trajectory_level(runs, ema=ema, metric=metric)
+    kept, values = outcomes(runs, level, metric.on("val"))
+    if not kept:
+        return None
+    levels, blocks = design_of(kept, names)
+    inside = block_columns(blocks)
+    pairs, products = pair_columns(levels)
+    model = np.hstack([inside, levels, products])
+    return _PairFit(
+        values=values, levels=levels, inside=inside, pairs=pairs, products=products, model=model
+    )
+
+
 def estimate_interactions(
     runs: Sequence[Run], names: tuple[str, ...], *, ema: bool, metric: Metric = TOP1
 ) -> dict[tuple[str, str], Effect]:
@@ -43,21 +83,28 @@ def estimate_interactions(
     other pairs have a mean of NaN. Only trajectory factors are paired: that an average at chance
     shrinks every other effect needs no estimate.
     """
-    level = trajectory_level(runs, ema=ema, metric=metric)
-    kept, values = outcomes(runs, level, metric.on("val"))
-    if not kept:
+    fit = _pair_fit(runs, names, ema=ema, metric=metric)
+    if fit is None:
         return {}
-    levels, blocks = design_of(kept, names)
-    inside = block_columns(blocks)
-    pairs, products = pair_columns(levels)
-    model = np.hstack([inside, levels, products])
     result = {}
-    for at, (i, j) in enumerate(pairs):
-        weights = np.zeros(model.shape[1])
-        weights[inside.shape[1] + levels.shape[1] + at] = 4.0
-        estimate: Contrast = contrast(model, weights, values, own=inside * products[:, [at]])
-        result[names[i], names[j]] = effect_of(estimate, len(kept))
+    for at, (i, j) in enumerate(fit.pairs):
+        weights = np.zeros(fit.model.shape[1])
+        weights[fit.inside.shape[1] + len(names) + at] = 4.0
+        own = fit.inside * fit.products[:, [at]]
+        estimate: Contrast = contrast(fit.model, weights, fit.values, own=own)
+        result[names[i], names[j]] = effect_of(estimate, len(fit.values))
     return result
+
+
+def is_strong(joint: Effect, num_pairs: int, metric: Metric) -> bool:
+    """Whether an interaction is beyond noise and large enough to matter.
+
+    Beyond noise: the interval at error probability `FAMILY_ALPHA` over the number of pairs leaves
+    out zero. Large enough: `STRONG_INTERACTION` or more.
+    """
+    low, high = joint.interval(FAMILY_ALPHA / num_pairs)
+    is_large = abs(joint.mean) >= STRONG_INTERACTION * metric.margin
+    return is_large and (low > 0.0 or high < 0.0)
 
 
 def effects_beside(
@@ -78,30 +125,26 @@ def effects_beside(
         beside: Level of each factor, -1 or +1.
         metric: Metric that decides.
     """
-    level = trajectory_level(runs, ema=False, metric=metric)
-    kept, values = outcomes(runs, level, metric.on("val"))
-    if not kept:
+    fit = _pair_fit(runs, names, ema=False, metric=metric)
+    if fit is None:
         return {}
-    levels, blocks = design_of(kept, names)
-    inside = block_columns(blocks)
-    pairs, products = pair_columns(levels)
-    model = np.hstack([inside, levels, products])
-    if len(kept) - int(np.linalg.matrix_rank(model)) < MIN_RESIDUAL_DOF:
+    if len(fit.values) - int(np.linalg.matrix_rank(fit.model)) < MIN_RESIDUAL_DOF:
         return {}
     prior = SPLIT_PRIOR if metric.is_share else LOSS_SPLIT_PRIOR
     result = {}
     for at, name in enumerate(names):
-        weights = np.zeros(model.shape[1])
-        weights[inside.shape[1] + at] = 2.0
+        weights = np.zeros(fit.model.shape[1])
+        weights[fit.inside.shape[1] + at] = 2.0
         # The runs of a block by which its own value of this effect is told.
-        along = levels[:, at].copy()
-        for number, pair in enumerate(pairs):
+        along = fit.levels[:, at].copy()
+        for number, pair in enumerate(fit.pairs):
             if at in pair:
                 other = names[pair[1] if pair[0] == at else pair[0]]
-                weights[inside.shape[1] + levels.shape[1] + number] = 2.0 * beside[other]
-                along += beside[other] * products[:, number]
-        found = contrast(model, weights, values, own=inside * along[:, None], inflation=prior)
-        effect = effect_of(found, len(kept))
+                weights[fit.inside.shape[1] + len(names) + number] = 2.0 * beside[other]
+                along += beside[other] * fit.products[:, number]
+        own = fit.inside * along[:, None]
+        found = contrast(fit.model, weights, fit.values, own=own, inflation=prior)
+        effect = effect_of(found, len(fit.values))
         if effect.is_estimable and found.dof:
             result[name] = effect
     return result
@@ -117,9 +160,7 @@ def strong_interactions(
 ) -> tuple[str, ...]:
     """Write a sentence for each interaction that is beyond noise and large enough to matter.
 
-    Beyond noise: the interval at error probability `FAMILY_ALPHA` over the number of pairs leaves
-    out zero. Large enough: `STRONG_INTERACTION` or more. Subject of the sentence is the strength
-    whose effect varies most in proportion.
+    See `is_strong`. Subject of the sentence is the strength whose effect varies most in proportion.
 
     Args:
         interactions: From `estimate_interactions`.
@@ -131,11 +172,9 @@ def strong_interactions(
     sentences = []
     name = metric.on("val")
     for (a, b), interaction in interactions.items():
-        low, high = interaction.interval(FAMILY_ALPHA / len(interactions))
-        means = effects[a][name].mean, effects[b][name].mean
-        is_strong = abs(interaction.mean) >= STRONG_INTERACTION * metric.margin
-        if not (low > 0.0 or high < 0.0) or not is_strong:
+        if not is_strong(interaction, len(interactions), metric):
             continue
+        means = effects[a][name].mean, effects[b][name].mean
         if math.isnan(means[0] + means[1]):
             continue
         # The smaller main effect hides most behind its average over the other strength's levels.

@@ -11,8 +11,7 @@ from search.commands.compare.run_log import RunLog
 from search.commands.compare.running import next_runs
 from search.commands.compare.schedule import experiment_cells
 from search.commands.compare.script import Outcome
-from tests.compare_tests.test_statistics import additive
-from tests.support.toy_comparison import outcome, request, run
+from tests.support.toy_comparison import additive, outcome, request, run
 
 
 def test_each_line_says_which_run_it_was_and_how_many_there_are(tmp_path: Path) -> None:

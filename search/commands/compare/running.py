@@ -19,6 +19,7 @@ from search.commands.errors import RunFailed
 from search.engine import cluster
 from search.engine import run as tune_run
 from search.engine.script_runs import CallsOnRay, Lost
+from search.records.command_line import as_typed
 from search.tracking.scripts.tracker import CompareTracker
 
 
@@ -86,7 +87,7 @@ def _warning(run_log: RunLog, layout: Layout, outcome: Outcome) -> str:
         return ""
     for words, ending in zip(("yours", "the best"), ends(layout), strict=True):
         if levels == ending:
-            return (
+            return as_typed(
                 f"! {words} as a whole gives no result. If that is a mistake, end this by Ctrl-C, "
                 "mend it and compare anew under another `--run-name`; else it is found out which "
                 "values make runs fail, and the rest is known less well."

@@ -3,7 +3,7 @@
 from functools import partial
 
 from search.commands.compare.answer.number_text import digits_of, effect_words
-from search.commands.compare.answer.sentences import WORDS
+from search.commands.compare.answer.sentences import FAILS, WORDS
 from search.commands.compare.answer.verdict import Verdict
 from search.commands.compare.asked.factors import BEST, REFERENCE
 from search.report.figures.catalogue import Figure
@@ -46,7 +46,7 @@ def factors_figure(verdict: Verdict) -> Figure:
                     text=effect_words(effect, metric),
                     ink=_INKS[found.outcome],
                     is_hollow=found.outcome == "open",
-                    missing="cannot be told from these runs",
+                    missing=FAILS if found.by_runs_that_fail else "cannot be told from these runs",
                 )
             )
         change = f"{_short(factor.words(REFERENCE))} → {_short(factor.words(BEST))}"

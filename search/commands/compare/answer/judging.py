@@ -21,13 +21,12 @@ from search.records.metrics import Metric, declared
 from search.verdict.divergence import Divergence
 from search.verdict.effects import NO_EFFECT, Effect, Run, estimate_effects
 from search.verdict.interactions import (
-    STRONG_INTERACTION,
     effects_beside,
     estimate_interactions,
+    is_strong,
 )
 from search.verdict.judgement import Judgement, judge_all
 from search.verdict.looking import Rounds, Schedule, is_enough, looks_at
-from search.verdict.sequential import FAMILY_ALPHA
 
 _LEVEL = "none"
 USUAL_EFFECT = 2.0
@@ -177,9 +176,7 @@ def _joints(
         found = estimate_interactions(runs, names, ema=False, metric=metric)
     strong = []
     for (a, b), joint in found.items():
-        low, high = joint.interval(FAMILY_ALPHA / len(found))
-        is_large = abs(joint.mean) >= STRONG_INTERACTION * metric.margin
-        if not (is_large and (low > 0.0 or high < 0.0)):
+        if not is_strong(joint, len(found), metric):
             continue
         means = {name: effects[name].mean for name in (a, b)}
         if any(map(math.isnan, means.values())):

@@ -6,10 +6,10 @@ from search.commands.compare.answer.number_text import cut, effect_words, estima
 from search.commands.compare.answer.sentences import BESIDE
 from search.commands.compare.answer.verdict import Verdict
 from search.commands.compare.asked.factors import BEST, REFERENCE
-from search.records.command_line import near, next_command
+from search.records.command_line import as_typed, near, next_command
 from search.verdict.effects import Effect
 from search.verdict.looking import MOST_TIMES
-from search.verdict.wording import count, runs_range
+from search.verdict.wording import count, listed, runs_range
 
 
 def remarks(verdict: Verdict) -> list[str]:
@@ -149,8 +149,8 @@ def _held(verdict: Verdict) -> str:
     parts = []
     for factor, found in verdict.factors:
         if found.by_runs_that_fail and found.outcome == "hurts":
-            keys = " ".join(f"--fix {key}" for key in factor.reference)
-            parts.append(f"compare again with {keys}")
+            keys = listed([f"`{key}`" for key in factor.reference])
+            parts.append(as_typed(f"compare again with {keys} held by `--fix`"))
         elif found.by_runs_that_fail:
             parts.append(f"give both files the best's value of `{factor.name}` and compare again")
     return " and ".join(parts)

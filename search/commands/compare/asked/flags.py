@@ -29,16 +29,8 @@ def request_of(given: Mapping[str, Any]) -> Request:
     stem = plain_name(Path(given["reference"]).stem)
     name = given["run_name"] or f"compare-{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
     kept = (
-        *(
-            "command",
-            "direction",
-            "margin",
-            "min_blocks",
-            "max_blocks",
-            "max_runs",
-            "confirm_seeds",
-        ),
-        *("folds", "seed", "cpus_per_run", "gpus_per_run", "ray_address"),
+        *("command", "direction", "margin", "min_blocks", "max_blocks", "max_runs"),
+        *("confirm_seeds", "folds", "seed", "cpus_per_run", "gpus_per_run", "ray_address"),
     )
     return Request(
         run_dir=str(Path(os.path.realpath(given["run_dir"]), name)),

@@ -173,7 +173,8 @@ class Request:
         layout = self.layout
         if self.max_runs is not None and self.max_blocks is None:
             # Blocks differ in size where requirements leave cells out.
-            most = self.max_runs // min(len(layout.block(block)) for block in range(4))
+            least = max(1, min(len(layout.block(block)) for block in range(4)))
+            most = self.max_runs // least
             rounds = (r for r in range(most, 0, -1) if len(layout.rounds(r)) <= self.max_runs)
             return next(rounds, 0)
         return max(self.min_blocks, layout.rounds_of(self.max_blocks))
