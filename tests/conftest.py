@@ -28,6 +28,8 @@ The browser looks at the search that the first of them runs, and comes when that
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Ray gives its workers the least priority; beside other tests a search would wait for minutes.
 os.environ.setdefault("RAY_worker_niceness", "0")
+# Clusters that tests start would start a worker for each core, which Tune never uses.
+os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
 # Imports make millions of objects that stay: looking through them for garbage frees nothing.
 gc.disable()
 

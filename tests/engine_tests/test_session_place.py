@@ -155,6 +155,8 @@ def test_ray_starts_where_temporary_files_have_a_long_path(
         (longest,) = place.given.glob("session_2*/sockets/plasma_store")
         assert len(str(longest)) <= len(f"{place.given}{SOCKET}")
         assert place.logs.is_dir()
+        # No worker is started ahead, for Tune's would be others.
+        assert not list(place.logs.glob("*core-worker*"))
         # Other programs of this user would join a cluster that stands where Ray looks first.
         assert place.given.parent.name != "ray"
     finally:

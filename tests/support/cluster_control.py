@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from search.records.provenance import ROOT
+from tests.support.forked import Forked
 
 
 def program(
@@ -76,17 +77,15 @@ class Search:
     num_nodes: int
     checkpoint_every_s: float = 0.0
     environment: Mapping[str, str] = field(default_factory=dict)
-    process: subprocess.Popen[str] = field(init=False)
+    process: Forked = field(init=False)
 
     def start(self) -> None:
-        self.process = program(
+        words = (self.cluster.address, str(self.path), self.storage, str(self.num_nodes))
+        self.process = Forked(
             "tests.support.cluster_search",
-            self.cluster.address,
-            str(self.path),
-            self.storage,
-            str(self.num_nodes),
-            str(self.checkpoint_every_s),
+            [*words, str(self.checkpoint_every_s)],
             environment=self.environment,
+            has_one_output=False,
         )
 
     def wait_until(self, what: str, holds: Callable[[], bool]) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 from search.records.provenance import ROOT
+from tests.support.forked import Forked
 
 SMALL = [
     *("--dataset", "small-transfer", "--num-train", "64", "--epochs", "5", "--num-samples", "6"),
@@ -35,7 +36,12 @@ def command(arguments: list[str]) -> subprocess.Popen[str]:
     )
 
 
-def finish(process: subprocess.Popen[str]) -> str:
+def forked(arguments: list[str]) -> Forked:
+    """The same without the imports, for tests that start many."""
+    return Forked("search", arguments)
+
+
+def finish(process: subprocess.Popen[str] | Forked) -> str:
     output, _ = process.communicate(timeout=800)
     assert process.returncode == 0, output
     return output

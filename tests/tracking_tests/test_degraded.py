@@ -1,7 +1,5 @@
 """A store that takes less gets less: the search and its numbers depend on nothing that may fail."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from search.records.provenance import ROOT
 from search.report.figures.catalogue import figures, write_figures
 from search.tracking import view
 from search.tracking.open_store import embedded_uri, set_environment
@@ -19,11 +16,10 @@ from tests.support.finished_run import (
     a_plan,
     all_trials,
     an_analysis,
-    attribute_trials,
-    confirm_trials,
-    search_trials,
 )
+from tests.support.forked import Forked
 from tests.support.no_hurry import no_hurry
+from tests.support.tracked_search import TRIALS
 
 set_environment()
 
@@ -31,7 +27,6 @@ from mlflow import MlflowClient  # noqa: E402  It reads the environment while it
 from mlflow.entities import Run  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
 
-TRIALS = [*search_trials(3), *attribute_trials(number=4), *confirm_trials()[:4]]
 DATASET = DatasetInfo(name="digits", digest="d" * 40, num_train=3, num_val=2, num_test=1)
 VERDICT: Verdict = an_analysis().verdict
 
@@ -217,32 +212,13 @@ NUM_DRIVERS = 3
 
 
 @pytest.fixture
-def drivers(tmp_path: Path) -> Iterator[list["subprocess.Popen[str]"]]:
+def drivers(tmp_path: Path) -> Iterator[list[Forked]]:
     """Processes that search into one new store at the same time, report by report."""
-    code = (
-        "import sys; from pathlib import Path; from dataclasses import replace\n"
-        "from search.tracking.tracker import Tracker\n"
-        "from tests.support.finished_run import an_analysis\n"
-        "from tests.tracking_tests.test_degraded import TRIALS\n"
-        "tracker = Tracker(None, store_dir=Path(sys.argv[1]), experiment='mine', run_name='same')\n"
-        "tags = {'search_id': sys.argv[2]}\n"
-        "tracker.open_search(params={'seed': '0'}, tags=tags, dataset=None)\n"
-        "for trial in TRIALS:\n"
-        "    for end in range(1, len(trial.records)):\n"
-        "        cut = trial.records[:end]\n"
-        "        tracker.trial_changed(replace(trial, status='running', records=cut))\n"
-        "    tracker.trial_changed(trial)\n"
-        "verdict = an_analysis().verdict\n"
-        "tracker.close_search('FINISHED', verdict=verdict, artifacts=None)\n"
-        "print(tracker.problems)"
-    )
     started = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, str(tmp_path / "new"), f"search {number}"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
+        Forked(
+            "tests.support.tracked_search",
+            [str(tmp_path / "new"), f"search {number}"],
+            has_one_output=False,
         )
         for number in range(NUM_DRIVERS)
     ]
@@ -254,7 +230,7 @@ def drivers(tmp_path: Path) -> Iterator[list["subprocess.Popen[str]"]]:
 
 @pytest.mark.slow
 def test_searches_at_once_in_one_new_store_neither_lock_nor_mix(
-    drivers: list["subprocess.Popen[str]"], tmp_path: Path
+    drivers: list[Forked], tmp_path: Path
 ) -> None:
     said = [process.communicate(timeout=300) for process in drivers]
     assert [process.returncode for process in drivers] == [0] * NUM_DRIVERS, said

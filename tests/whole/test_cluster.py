@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from search.records.provenance import ROOT
-from tests.support.cluster_control import Nodes, Search, lines, program
+from tests.support.cluster_control import Nodes, Search, lines
 from tests.support.cluster_search import EPOCHS, NUM_TRIALS, specs
+from tests.support.forked import Forked
 from tests.support.toy_training import toy_dataset
 from trainable.trainer import Trainer
 
@@ -157,9 +158,8 @@ def test_a_storage_that_nodes_cannot_reach_is_told_in_one_line(
     cluster: Nodes, tmp_path: Path, storage: str, says: str
 ) -> None:
     arguments = ["--dataset", "small-transfer", "--run-dir", str(tmp_path / "runs")]
-    process = program(
-        "search", "run", *arguments, "--ray-address", cluster.address, "--storage", storage
-    )
+    there = ["--ray-address", cluster.address, "--storage", storage]
+    process = Forked("search", ["run", *arguments, *there], has_one_output=False)
     out, errors = process.communicate(timeout=120)
     assert process.returncode == 2, errors
     assert out == f"Talks to: storage at {storage}, Ray at {cluster.address}.\n"

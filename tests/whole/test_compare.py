@@ -4,7 +4,6 @@ import csv
 import json
 import shlex
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ from mlflow.tracking import MlflowClient
 
 from search.cli import main
 from search.records.provenance import ROOT
+from tests.support.forked import Forked
 
 FORMULA = ROOT / "tests" / "support" / "formula_script.py"
 SGD = FORMULA.with_name("sgd_script.py")
@@ -52,13 +52,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[st
     """A comparison that was interrupted once and gone on with; the runs that had ended by then."""
     directory = tmp_path_factory.mktemp("compare")
     run = directory / "runs" / "digits"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "search", *words(directory)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    process = Forked("search", words(directory))
     events = run / "runs.jsonl"
     while process.poll() is None and (
         not events.exists() or events.read_text().count('"event": "end"') < 3

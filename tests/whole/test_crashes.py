@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from search.records.journal import Journal
 from search.records.provenance import ROOT
 from search.records.trials import Record, TrialSpec
 from spaces.recipe import Recipe
+from tests.support.forked import Forked
 from tests.support.local_trainable import EPOCHS, LocalTrainable, a_config
 from tests.support.toy_training import TOY, toy_dataset
 from tests.support.whole_run import num_records_of, require_mirrored, require_whole, whole_lines
@@ -67,34 +68,40 @@ class Toy:
         rows = [line.split() for line in whole_lines(self.home / "trained.txt")]
         return [(trial_id, int(epoch), int(pid)) for trial_id, epoch, pid in rows]
 
-    def start(
-        self, command: str, *within: str, epoch_s: float, **more: str
+    def start(self, command: str, *, epoch_s: float, **more: str) -> Forked:
+        driver = [command, str(self.run), self.uri]
+        return Forked("tests.support.toy_driver", driver, environment=self.told(epoch_s) | more)
+
+    def start_within(
+        self, within: Sequence[str], command: str, *, epoch_s: float, **more: str
     ) -> subprocess.Popen[str]:
-        told = {
-            "TOY_EPOCH_S": str(epoch_s),
-            "TOY_TRAINED": str(self.home / "trained.txt"),
-            "TOY_BROKEN": BROKEN,
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-            "OMP_NUM_THREADS": "1",
-            "RAY_worker_niceness": "0",  # Else a busy machine lets workers wait for minutes.
-        }
+        """Start it by another program, such as one that gives it less of the machine."""
         driver = [sys.executable, "-m", "tests.support.toy_driver", command, str(self.run)]
         return subprocess.Popen(
             [*within, *driver, self.uri],
             cwd=ROOT,
-            env=os.environ | told | more,
+            env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"} | self.told(epoch_s) | more,
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
 
+    def told(self, epoch_s: float) -> dict[str, str]:
+        return {
+            "TOY_EPOCH_S": str(epoch_s),
+            "TOY_TRAINED": str(self.home / "trained.txt"),
+            "TOY_BROKEN": BROKEN,
+            "OMP_NUM_THREADS": "1",
+            "RAY_worker_niceness": "0",  # Else a busy machine lets workers wait for minutes.
+        }
+
 
 def toy(home: Path) -> Toy:
     return Toy(home=home, uri=f"sqlite:///{home}/mlflow.db")
 
 
-def wait_for(happened: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+def wait_for(happened: Callable[[], bool], process: subprocess.Popen[str] | Forked) -> None:
     deadline = time.monotonic() + 200
     while not happened():
         assert process.poll() is None, process.communicate()[0]
@@ -127,10 +134,10 @@ class Story:
     toy: Toy
     victim: tuple[str, int]
     at_end: str
-    end_code: int
+    end_code: int | None
     end_s: float
     at_last: str
-    last_code: int
+    last_code: int | None
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from search.tracking.champion import ALIAS
 from search.tracking.open_store import set_environment
 from search.verdict.schema import FIT_STATES, TURNS, effect_metrics
 from spaces.strengths.registry import STRENGTHS
-from tests.support.small_search import QUICK, SMALL, command, finish
+from tests.support.small_search import QUICK, SMALL, finish, forked
 from tests.support.whole_run import (
     lines,
     num_records_of,
@@ -144,7 +144,7 @@ def test_a_search_killed_without_warning_goes_on_without_loss(
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     run = tmp_path / "killed"
     arguments = ["run", *QUICK, "--run-dir", str(tmp_path), "--run-name", "killed"]
-    process = command([*arguments, "--tracking-uri", uri])
+    process = forked([*arguments, "--tracking-uri", uri])
     for stage in stages:
         earlier = num_records_of(run, stage)
         moment = earlier + rng.randrange(1, STAGES[stage] // stages.count(stage))
@@ -156,7 +156,7 @@ def test_a_search_killed_without_warning_goes_on_without_loss(
         time.sleep(0.2 * rng.random())  # Also between two records: while something is written.
         os.killpg(process.pid, signal.SIGKILL)  # The driver and, a moment later, all its workers.
         process.communicate()
-        process = command(["resume", "--run", "killed", "--run-dir", str(tmp_path)])
+        process = forked(["resume", "--run", "killed", "--run-dir", str(tmp_path)])
     output = finish(process)
     assert "\nTrain   " in output
     assert require_whole(run)["search"] == 6 + 2
@@ -167,7 +167,7 @@ def test_ctrl_c_closes_the_run_and_says_how_to_go_on(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     run = tmp_path / "stopped"
     arguments = ["run", *QUICK, "--run-dir", str(tmp_path), "--run-name", "stopped"]
-    process = command([*arguments, "--tracking-uri", uri])
+    process = forked([*arguments, "--tracking-uri", uri])
     deadline = time.monotonic() + 300
     while len(whole_lines(run / "records.jsonl")) < 3:
         assert time.monotonic() < deadline, "the search does not get on"
@@ -191,7 +191,7 @@ def test_the_same_seed_with_one_worker_gives_the_same_trials_and_numbers(tmp_pat
     for name in ("first", "second"):
         arguments = ["run", *SMALL, "--run-dir", str(tmp_path), "--run-name", name]
         arguments += ["--cpus-per-trial", str(os.cpu_count()), "--amp-dtype", "none"]
-        finish(command([*arguments, "--tracking-uri", f"sqlite:///{tmp_path}/mlflow.db"]))
+        finish(forked([*arguments, "--tracking-uri", f"sqlite:///{tmp_path}/mlflow.db"]))
         run = tmp_path / name
         records = [
             # When it was and how long it took is another matter.

@@ -120,7 +120,7 @@ def test_a_dataset_larger_than_dev_shm_is_trained_on(tmp_path: Path) -> None:
     if os.geteuid() or subprocess.run([*SMALL_SHM, "true"], check=False).returncode != 0:
         pytest.skip("only root may mount a file system")
     it = toy(tmp_path)
-    process = it.start("run", *SMALL_SHM, epoch_s=0.01, TOY_SCALE="3000")
+    process = it.start_within(SMALL_SHM, "run", epoch_s=0.01, TOY_SCALE="3000")
     output, _ = process.communicate(timeout=600)
     assert process.returncode == 0, output
     require_whole(it.run)

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,9 +14,9 @@ import pytest
 import requests
 
 from benchmarks.driver.mlflow_server import MlflowServer, postgres, postgres_binaries
-from search.records.provenance import ROOT
 from search.tracking.open_store import failures, set_environment
 from tests.support import toy_driver
+from tests.support.forked import Forked
 from tests.support.whole_run import num_records_of, require_mirrored
 
 set_environment()
@@ -202,22 +200,11 @@ def test_a_server_that_never_comes_back_gets_everything_with_make_resume(
     server: MlflowServer, tmp_path: Path
 ) -> None:
     run = tmp_path / "runs" / "away"
-    environment = os.environ | {
-        toy_driver.TRAINED: str(tmp_path / "trained"),
-        toy_driver.EPOCH_S: "0.05",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-    }
+    environment = {toy_driver.TRAINED: str(tmp_path / "trained"), toy_driver.EPOCH_S: "0.05"}
 
-    def driver(command: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "tests.support.toy_driver", command, str(run), server.uri],
-            cwd=ROOT,
-            env=environment,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    def driver(command: str) -> Forked:
+        words = [command, str(run), server.uri]
+        return Forked("tests.support.toy_driver", words, environment=environment)
 
     first = driver("run")
     try:

@@ -1,0 +1,11 @@
+"""The libraries that a driver imports: what `tests.support.forked` has at hand for each process."""
+
+from search.tracking.open_store import set_environment
+
+set_environment()  # Before MLflow is imported, which reads it.
+
+import mlflow.tracking  # noqa: E402, F401
+import optuna  # noqa: E402, F401
+import timm  # noqa: E402, F401
+import torchvision  # noqa: E402, F401
+from ray import tune  # noqa: E402, F401
