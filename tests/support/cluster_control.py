@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from search.records.provenance import ROOT
-from tests.support.forked import Forked
+from tests.support.programs.forked import Forked
 
 
 def program(
@@ -77,16 +77,16 @@ class Search:
     num_nodes: int
     checkpoint_every_s: float = 0.0
     environment: Mapping[str, str] = field(default_factory=dict)
-    process: Forked = field(init=False)
+    process: subprocess.Popen[str] | Forked = field(init=False)
 
     def start(self) -> None:
-        words = (self.cluster.address, str(self.path), self.storage, str(self.num_nodes))
-        self.process = Forked(
-            "tests.support.cluster_search",
-            [*words, str(self.checkpoint_every_s)],
-            environment=self.environment,
-            has_one_output=False,
-        )
+        words = [self.cluster.address, str(self.path), self.storage, str(self.num_nodes)]
+        words.append(str(self.checkpoint_every_s))
+        module = "tests.support.cluster_search"
+        if self.environment:  # Ray reads its token once, when it is imported.
+            self.process = program(module, *words, environment=self.environment)
+        else:
+            self.process = Forked(module, words, has_one_output=False)
 
     def wait_until(self, what: str, holds: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 120

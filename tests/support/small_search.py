@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from search.records.provenance import ROOT
-from tests.support.forked import Forked
+from tests.support.programs.forked import Forked
 
 SMALL = [
     *("--dataset", "small-transfer", "--num-train", "64", "--epochs", "5", "--num-samples", "6"),

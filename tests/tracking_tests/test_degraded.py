@@ -17,9 +17,9 @@ from tests.support.finished_run import (
     all_trials,
     an_analysis,
 )
-from tests.support.forked import Forked
 from tests.support.no_hurry import no_hurry
-from tests.support.tracked_search import TRIALS
+from tests.support.programs.forked import Forked
+from tests.support.programs.tracked_search import TRIALS
 
 set_environment()
 
@@ -216,7 +216,7 @@ def drivers(tmp_path: Path) -> Iterator[list[Forked]]:
     """Processes that search into one new store at the same time, report by report."""
     started = [
         Forked(
-            "tests.support.tracked_search",
+            "tests.support.programs.tracked_search",
             [str(tmp_path / "new"), f"search {number}"],
             has_one_output=False,
         )

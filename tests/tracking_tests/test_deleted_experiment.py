@@ -1,10 +1,12 @@
 """An experiment deleted in MLflow: said at the start, with the command that restores it."""
 
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from click.testing import CliRunner
 
 from search.commands import pipeline
 from search.commands.job import Job
@@ -23,6 +25,7 @@ from trainable.data.datasets import Dataset
 set_environment()
 
 from mlflow import MlflowClient  # noqa: E402  It reads the environment while it is imported.
+from mlflow.experiments import commands  # noqa: E402
 
 CAUSE = f"the experiment {EXPERIMENT!r} was deleted in MLflow"
 
@@ -43,6 +46,16 @@ def restore(problem: str) -> None:
     """Paste the command that a problem ends with."""
     _, command = problem.split("; get it back by: ")
     subprocess.run(["bash", "-c", command], cwd=ROOT, check=True, capture_output=True)
+
+
+def restore_here(problem: str) -> None:
+    """Do in this process what that command does in one of its own."""
+    _, command = problem.split("; get it back by: ")
+    uri, _, *program, word, option, number = shlex.split(command)
+    name, _, address = uri.partition("=")
+    assert (name, program) == ("MLFLOW_TRACKING_URI", ["-m", "mlflow", "experiments"])
+    result = CliRunner().invoke(commands, [word, option, number], env={name: address})
+    assert result.exit_code == 0, result.output
 
 
 def a_tracker(store_dir: Path) -> Tracker:
@@ -84,7 +97,7 @@ def test_one_that_is_deleted_during_a_search_is_told_from_a_store_that_fails(
     tracker.close_search("FINISHED", verdict=None, artifacts=None)
     assert tracker.problems
     assert any("was deleted in MLflow" in problem for problem in tracker.problems)
-    restore(next(p for p in tracker.problems if "was deleted in MLflow" in p))
+    restore_here(next(p for p in tracker.problems if "was deleted in MLflow" in p))
     again = a_tracker(tmp_path)
     again.open_search(params={}, tags={"search_id": "s"}, dataset=None)
     again.sync([first, *others])
@@ -113,7 +126,7 @@ def test_a_search_tells_it_before_it_does_anything(
     before, _ = capsys.readouterr().out.split("the work")
     (line,) = before.splitlines()
     assert line.startswith(f"Tracking: could not open the store: {CAUSE}")
-    restore(line)
+    restore_here(line)
 
 
 def test_a_training_tells_it_before_it_begins(
@@ -137,7 +150,7 @@ def test_a_training_tells_it_before_it_begins(
     assert first.startswith(f"Tracking: could not open the store: {CAUSE}")
     assert not any(line.startswith("Tracking") for line in between)
     assert CAUSE in last
-    restore(last)
+    restore_here(last)
     train(None, place)  # Everything is written to the store that is there again.
     (tracked,) = runs(store_dir)
     assert tracked.info.status == "FINISHED"

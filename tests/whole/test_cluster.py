@@ -11,7 +11,7 @@ import torch
 from search.records.provenance import ROOT
 from tests.support.cluster_control import Nodes, Search, lines
 from tests.support.cluster_search import EPOCHS, NUM_TRIALS, specs
-from tests.support.forked import Forked
+from tests.support.programs.forked import Forked
 from tests.support.toy_training import toy_dataset
 from trainable.trainer import Trainer
 

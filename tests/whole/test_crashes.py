@@ -26,8 +26,8 @@ from search.records.journal import Journal
 from search.records.provenance import ROOT
 from search.records.trials import Record, TrialSpec
 from spaces.recipe import Recipe
-from tests.support.forked import Forked
 from tests.support.local_trainable import EPOCHS, LocalTrainable, a_config
+from tests.support.programs.forked import Forked
 from tests.support.toy_training import TOY, toy_dataset
 from tests.support.whole_run import num_records_of, require_mirrored, require_whole, whole_lines
 from trainable import checkpoint

@@ -1,6 +1,6 @@
 """One small search on real images, from the command line to every file it leaves.
 
-The second search is killed without warning at seeded moments and gone on with: nothing is lost and
+The second search is interrupted, killed without warning and gone on with: nothing is lost and
 nothing is done twice.
 """
 
@@ -22,13 +22,13 @@ from search.tracking.champion import ALIAS
 from search.tracking.open_store import set_environment
 from search.verdict.schema import FIT_STATES, TURNS, effect_metrics
 from spaces.strengths.registry import STRENGTHS
+from tests.support.programs.forked import Forked
 from tests.support.small_search import QUICK, SMALL, finish, forked
 from tests.support.whole_run import (
     lines,
     num_records_of,
     require_mirrored,
     require_whole,
-    whole_lines,
 )
 
 set_environment()
@@ -123,56 +123,42 @@ STAGES = {"search": 24, "attribute": 9, "confirm": 30}
 """Records that each stage surely makes, among which the moments of death are drawn."""
 
 
-@pytest.mark.parametrize(
-    ("seed", "stages"),
-    [
-        (0, ("search", "confirm")),
-        # Twenty deaths, each stage six or seven times, in pieces of a few minutes.
-        *(
-            pytest.param(seed, stages, marks=pytest.mark.stress)
-            for seed, stages in enumerate(
-                [*combinations(STAGES, 2)] * 3 + [("search", "search")], start=1
-            )
-        ),
-    ],
-)
-def test_a_search_killed_without_warning_goes_on_without_loss(
-    tmp_path: Path, seed: int, stages: tuple[str, ...]
-) -> None:
-    """Moments are counted in records of a stage, so that each is hit on any machine."""
-    rng = random.Random(seed)
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
-    run = tmp_path / "killed"
-    arguments = ["run", *QUICK, "--run-dir", str(tmp_path), "--run-name", "killed"]
-    process = forked([*arguments, "--tracking-uri", uri])
-    for stage in stages:
-        earlier = num_records_of(run, stage)
-        moment = earlier + rng.randrange(1, STAGES[stage] // stages.count(stage))
-        deadline = time.monotonic() + 300
-        while num_records_of(run, stage) < moment:
-            assert process.poll() is None, process.communicate()[0]
-            assert time.monotonic() < deadline, "the search does not get on"
-            time.sleep(0.02)
-        time.sleep(0.2 * rng.random())  # Also between two records: while something is written.
-        os.killpg(process.pid, signal.SIGKILL)  # The driver and, a moment later, all its workers.
-        process.communicate()
-        process = forked(["resume", "--run", "killed", "--run-dir", str(tmp_path)])
-    output = finish(process)
-    assert "\nTrain   " in output
+def get_to(process: Forked, run: Path, stage: str, num_records: int) -> None:
+    """Wait until a search has so many records of a stage."""
+    deadline = time.monotonic() + 300
+    while num_records_of(run, stage) < num_records:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, "the search does not get on"
+        time.sleep(0.02)
+
+
+def killed_at(process: Forked, run: Path, stage: str, num_times: int, rng: random.Random) -> Forked:
+    """Kill a search in a stage, at a moment that is drawn, and go on with it.
+
+    Moments are counted in records of the stage, so that each is hit on any machine.
+    """
+    moment = num_records_of(run, stage) + rng.randrange(1, STAGES[stage] // num_times)
+    get_to(process, run, stage, moment)
+    time.sleep(0.2 * rng.random())  # Also between two records: while something is written.
+    os.killpg(process.pid, signal.SIGKILL)  # The driver and, a moment later, all its workers.
+    process.communicate()
+    return forked(["resume", "--run", run.name, "--run-dir", str(run.parent)])
+
+
+def require_finished(process: Forked, run: Path, uri: str) -> None:
+    assert "\nTrain   " in finish(process)
     assert require_whole(run)["search"] == 6 + 2
     require_mirrored(run, uri)
 
 
-def test_ctrl_c_closes_the_run_and_says_how_to_go_on(tmp_path: Path) -> None:
+def test_ctrl_c_closes_a_search_and_after_it_and_a_kill_it_goes_on_without_loss(
+    tmp_path: Path,
+) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     run = tmp_path / "stopped"
-    arguments = ["run", *QUICK, "--run-dir", str(tmp_path), "--run-name", "stopped"]
+    arguments = ["run", *QUICK, "--run-dir", str(tmp_path), "--run-name", run.name]
     process = forked([*arguments, "--tracking-uri", uri])
-    deadline = time.monotonic() + 300
-    while len(whole_lines(run / "records.jsonl")) < 3:
-        assert time.monotonic() < deadline, "the search does not get on"
-        assert process.poll() is None
-        time.sleep(0.1)
+    get_to(process, run, "search", 3)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 130, output
@@ -182,6 +168,27 @@ def test_ctrl_c_closes_the_run_and_says_how_to_go_on(tmp_path: Path) -> None:
     (experiment,) = [e for e in client.search_experiments() if e.name == "recipe-strengths"]
     statuses = [r.info.status for r in client.search_runs([experiment.experiment_id])]
     assert "RUNNING" not in statuses
+    process = forked(["resume", "--run", run.name, "--run-dir", str(tmp_path)])
+    require_finished(killed_at(process, run, "confirm", 1, random.Random(0)), run, uri)
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize(
+    ("seed", "stages"),
+    # Twenty deaths, each stage six or seven times, in pieces of a few minutes.
+    list(enumerate([*combinations(STAGES, 2)] * 3 + [("search", "search")])),
+)
+def test_a_search_killed_without_warning_goes_on_without_loss(
+    tmp_path: Path, seed: int, stages: tuple[str, ...]
+) -> None:
+    rng = random.Random(seed)
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    run = tmp_path / "killed"
+    arguments = ["run", *QUICK, "--run-dir", str(tmp_path), "--run-name", run.name]
+    process = forked([*arguments, "--tracking-uri", uri])
+    for stage in stages:
+        process = killed_at(process, run, stage, stages.count(stage), rng)
+    require_finished(process, run, uri)
 
 
 @pytest.mark.stress

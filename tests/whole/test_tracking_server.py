@@ -16,7 +16,7 @@ import requests
 from benchmarks.driver.mlflow_server import MlflowServer, postgres, postgres_binaries
 from search.tracking.open_store import failures, set_environment
 from tests.support import toy_driver
-from tests.support.forked import Forked
+from tests.support.programs.forked import Forked
 from tests.support.whole_run import num_records_of, require_mirrored
 
 set_environment()

@@ -1,6 +1,6 @@
 """What a search tells its tracking store, report by report, without the search.
 
-    python -m tests.support.tracked_search <directory of the store> <id of the search>
+    python -m tests.support.programs.tracked_search <directory of the store> <id of the search>
 
 It prints the problems that it had.
 """

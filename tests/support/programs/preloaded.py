@@ -1,4 +1,4 @@
-"""The libraries that a driver imports: what `tests.support.forked` has at hand for each process."""
+"""The libraries that a driver imports, at hand for each `tests.support.programs.forked.Forked`."""
 
 from search.tracking.open_store import set_environment
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from search.records.provenance import ROOT
 
 _forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["tests.support.preloaded"])
+_forks.set_forkserver_preload(["tests.support.programs.preloaded"])
 
 
 class Forked:
