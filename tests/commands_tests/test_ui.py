@@ -1,11 +1,11 @@
 """`make ui`: where the server listens, what it says, and that it ends."""
 
-import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from search.commands import ui
 from search.records.provenance import ROOT
 from search.tracking.open_store import embedded_uri
 from spaces.errors import InputError
+from tests.support.programs.forked import Forked
 
 
 def test_a_directory_without_a_store_is_refused_before_anything_starts(tmp_path: Path) -> None:
@@ -58,39 +59,19 @@ def test_the_command_begins_without_what_takes_seconds_to_import() -> None:
 
 @pytest.mark.slow
 def test_the_server_names_the_newest_search_and_ends_with_ctrl_c(tmp_path: Path) -> None:
-    code = (
-        "import sys; from pathlib import Path\n"
-        "from tests.support.finished_run import search_trials\n"
-        "from search.tracking.tracker import Tracker\n"
-        "from search.tracking.open_store import embedded_uri\n"
-        "from search.tracking.view import chart_url\n"
-        "from search.commands.ui import serve\n"
-        "store = Path(sys.argv[1])\n"
-        "for name in ('older', 'newer', 'without a trial'):\n"
-        "    tracker = Tracker(None, store_dir=store, experiment='mine', run_name=name)\n"
-        "    tracker.open_search(params={}, tags={}, dataset=None)\n"
-        "    tracker.sync([] if name == 'without a trial' else search_trials()[:1])\n"
-        "print(chart_url('1', 'newer', base_url='http://expected'), flush=True)\n"
-        "serve(embedded_uri(store), '127.0.0.1', 5970)\n"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
-        environment.pop(name, None)
-    server = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)],
-        stdout=subprocess.PIPE,
-        # A shell starts what runs in the background with SIGINT ignored, and children inherit it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        text=True,
-        env=environment,
-    )
+    environment = {"DISPLAY": "", "WAYLAND_DISPLAY": ""}
+    module = "tests.support.programs.served_store"
+    server = Forked(module, [str(tmp_path)], environment=environment)
     try:
-        assert server.stdout is not None
-        lines = [server.stdout.readline().strip() for _ in range(9)]
+        deadline = time.monotonic() + 60
+        while len(lines := [line.strip() for line in server.lines()]) < 9:
+            assert server.poll() is None, lines
+            assert time.monotonic() < deadline, lines
+            time.sleep(0.05)
         base_url = re.findall(r" at (http://127\.0\.0\.1:\d+)", lines[1])[0]
         named = base_url.replace("127.0.0.1", "recipe.localhost")
         assert lines[4] in {lines[0].replace("http://expected", url) for url in (base_url, named)}
-        assert lines[-1] == "It answers now. Ctrl-C ends the server."
+        assert lines[8] == "It answers now. Ctrl-C ends the server."
         with urllib.request.urlopen(base_url, timeout=60) as page:
             assert page.status == 200
     finally:

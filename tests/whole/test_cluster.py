@@ -31,17 +31,17 @@ class Outcome:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Nodes]:
-    nodes = Nodes(3)
+    nodes = Nodes(2)
     yield nodes
     nodes.close()
 
 
 @pytest.fixture(scope="module")
 def outcome(cluster: Nodes, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    """Spread over three nodes, kill one, let another join, kill the driver, go on."""
+    """Spread over two nodes, kill one, let another join, kill the driver, go on."""
     path = tmp_path_factory.mktemp("cluster")
-    # Four: three from the beginning and one that joins.
-    search = Search(cluster=cluster, path=path, storage=f"file://{path}/with%20space", num_nodes=4)
+    # Three: two from the beginning and one that joins.
+    search = Search(cluster=cluster, path=path, storage=f"file://{path}/with%20space", num_nodes=3)
     try:
         return disturb(search)
     finally:
@@ -52,7 +52,7 @@ def outcome(cluster: Nodes, tmp_path_factory: pytest.TempPathFactory) -> Outcome
 def disturb(search: Search) -> Outcome:
     cluster = search.cluster
     search.start()
-    search.wait_until("a trial on each node", lambda: len(search.nodes()) == 3)
+    search.wait_until("a trial on each node", lambda: len(search.nodes()) == 2)
     victim = cluster.ids[-1]
     search.wait_until("a checkpoint there", lambda: bool(search.running_on(victim)))
     (moved,) = search.running_on(victim)
@@ -140,7 +140,7 @@ def test_numbers_are_those_of_one_process_on_one_machine(outcome: Outcome) -> No
 
 def test_nodes_run_the_code_of_the_driver_and_share_the_images(outcome: Outcome) -> None:
     nodes = json.loads((outcome.search.path / "images.json").read_text())
-    assert len(nodes) == 3
+    assert len(nodes) == 2
     for node in nodes:
         assert node["copied"] is False
         assert not node["code"].startswith(str(ROOT))

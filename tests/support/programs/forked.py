@@ -65,6 +65,10 @@ class Forked:
     def poll(self) -> int | None:
         return self.returncode
 
+    def lines(self) -> list[str]:
+        """Whole lines that it has written to standard output until now."""
+        return self._out.read_text().rpartition("\n")[0].splitlines()
+
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
         """Wait until it has ended; return what it wrote to standard output and standard error.
 
