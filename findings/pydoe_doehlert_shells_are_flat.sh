@@ -3,8 +3,8 @@
 # Guess, written before it was run: Doehlert designs of k factors vary all k of them, and all points but the centre lie at distance
 # 1 from it: that is what makes them uniform shells.
 # Expected: rank k, and one distance, from `doehlert_shell_design` and from `doehlert_simplex_design`.
-# Seen: 'shell, 4 factors: rank 2'. From the third factor on every column of the shell design is zero, so nothing is learned of
-# these factors. Points of the simplex design lie between 0.87 and 1.40 from the centre.
+# Seen: '4 factors: rank 2, columns of zeros [2, 3] in the shell design'. From the third factor on every column is zero, so nothing
+# is learned of these factors. Points of the simplex design lie between 0.87 and 1.40 from the centre.
 # Why: the shells are regular polygons in the plane of the first two factors; in the simplex one coordinate of each vertex is written
 # over another (pydoe/response_surface/doehlert.py). A way out: `ccdesign`, or Doehlert's own tables.
 set -euo pipefail

@@ -5,8 +5,8 @@
 # Expected: 1024 different points of 1024 from all three.
 # Seen: 1024 from the other two, 32 from this one. A coordinate takes 4 values in the first dimension, 8 in the next two, 16 in
 # the two after these, however many points are asked for; all others are repeats.
-# Why: each generating matrix is filled from a linear feedback register of 2, 3, 3, 4, 4 ... bits, whose columns repeat with its
-# period, so that is the matrix's rank (pydoe/space_filling/quasi_random/niederreiter.py). A way out: `sobol_sequence`, or scipy.stats.qmc.
+# Why: each generating matrix is filled from a linear feedback register of 2, 3, 3, 4, 4 ... bits; by its recurrence all columns
+# but so many are sums of others, so that is the matrix's rank (pydoe/space_filling/quasi_random/niederreiter.py). A way out: `sobol_sequence`, or scipy.stats.qmc.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -6,7 +6,7 @@
 # Seen: '18 of 21 in 26 runs, 20 of 28 in 28 runs' for 5 and 6 factors. Eight of these runs are at the centre, and the others
 # leave interactions aliased with each other.
 # Why: Hartley's cube may alias main effects with interactions, but no two interactions with each other (resolution III*). The
-# fraction that is taken is the smallest of resolution III, 8 runs (pydoe/response_surface/small_composite.py). A way out: `ccdesign` on a fraction of resolution V.
+# fraction that is taken is the smallest of resolution III, 8 runs (pydoe/response_surface/small_composite.py). A way out: plain `ccdesign`.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

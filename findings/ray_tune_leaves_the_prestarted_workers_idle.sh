@@ -3,8 +3,8 @@
 # Guess, written before it was run: the workers that `ray.init` starts ahead, one for each core, are those in which Tune's trials
 # run, as tasks and actors do; that is what they are started for.
 # Expected: a task, an actor and the trials of Tune all run in processes that were there before they were asked for.
-# Seen: task and actor do; each trial runs in a new process, although idle ones were there. A start of Tune so costs a process
-# more for each core: about 80 MB and a second of CPU time.
+# Seen: task and actor do; each trial runs in a new process, although idle ones were there, and so does an actor with a runtime
+# environment. What was started ahead is of no use to Tune.
 # Why: Tune makes its actors with a runtime environment of their own, one variable that it always sets
 # (ray/tune/execution/class_cache.py, `DEFAULT_ENV_VARS`), and Ray gives such an actor a new process. A way out: have none started
 # ahead, with RAY_prestart_worker_first_driver=0.
@@ -50,6 +50,9 @@ def trial(config: dict[str, int]) -> dict[str, object]:
 
 handle = ray.remote(Actor).options(num_cpus=0).remote()
 actor = ray.get(handle.pid.remote())
+of_its_own = {"env_vars": {"ANYTHING": "1"}}
+other = ray.remote(Actor).options(num_cpus=0, runtime_env=of_its_own).remote()
+with_environment = ray.get(other.pid.remote())
 task = ray.get(ray.remote(lambda: os.getpid()).remote())
 results = tune.Tuner(
     trial,
@@ -61,9 +64,10 @@ seen = {
     "started ahead": len(there),
     "task in one of them": task in there,
     "actor in one of them": actor in there,
+    "actor with a runtime environment in one of them": with_environment in there,
     "trials in one of them": len(trials & there),
 }
 print(f"ray {ray.__version__}: {seen}")
 print("expected: the task, the actor and two trials in workers that were started ahead")
-sys.exit(list(seen.values()) != [2, True, True, 0])
+sys.exit(list(seen.values()) != [2, True, True, False, 0])
 PY

@@ -144,6 +144,7 @@ def test_ray_starts_where_temporary_files_have_a_long_path(
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_as_tmpdir(base / DEEP, monkeypatch)
+    monkeypatch.delenv("RAY_prestart_worker_first_driver", raising=False)  # Set for all tests.
     resources = tune_run.Resources(
         cpus_per_trial=1, gpus_per_trial=0, ray_address=None, storage=str(base)
     )

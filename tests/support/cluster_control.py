@@ -83,7 +83,7 @@ class Search:
         words = [self.cluster.address, str(self.path), self.storage, str(self.num_nodes)]
         words.append(str(self.checkpoint_every_s))
         module = "tests.support.cluster_search"
-        if self.environment:  # Ray reads its token once, when it is imported.
+        if self.environment:  # Ray reads its settings when it is imported.
             self.process = program(module, *words, environment=self.environment)
         else:
             self.process = Forked(module, words, has_one_output=False)

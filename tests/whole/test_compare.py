@@ -76,14 +76,14 @@ def test_nothing_that_had_ended_is_run_again(interrupted: tuple[Path, list[str]]
     assert len(done) == len(set(done))
 
 
-def test_a_metric_that_is_not_there_ends_it_after_two_runs_and_says_what_is(
+def test_a_metric_that_is_not_there_ends_it_at_once_and_says_what_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(words(tmp_path, metric="{dir}/result.json:acc")) == 1
     said = capsys.readouterr()
     told = re.search(r"The first (\d) runs ended well, but left no result: ", said.err)
     assert told
-    # Two are enough, but beside the second a third may be running.
+    # Two are enough, but before the second has ended a third may, in the place of the first.
     num_told = int(told[1])
     assert num_told in (2, 3)
     assert "result.json holds no `acc`, but accuracy" in said.err

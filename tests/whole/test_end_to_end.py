@@ -151,7 +151,7 @@ def require_finished(process: Forked, run: Path, uri: str) -> None:
     require_mirrored(run, uri)
 
 
-def test_ctrl_c_closes_a_search_and_after_it_and_a_kill_it_goes_on_without_loss(
+def test_ctrl_c_closes_a_search_and_after_it_and_two_kills_it_goes_on_without_loss(
     tmp_path: Path,
 ) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
@@ -169,13 +169,16 @@ def test_ctrl_c_closes_a_search_and_after_it_and_a_kill_it_goes_on_without_loss(
     statuses = [r.info.status for r in client.search_runs([experiment.experiment_id])]
     assert "RUNNING" not in statuses
     process = forked(["resume", "--run", run.name, "--run-dir", str(tmp_path)])
-    require_finished(killed_at(process, run, "confirm", 1, random.Random(0)), run, uri)
+    rng = random.Random(0)
+    for stage in ("search", "confirm"):
+        process = killed_at(process, run, stage, 2, rng)
+    require_finished(process, run, uri)
 
 
 @pytest.mark.stress
 @pytest.mark.parametrize(
     ("seed", "stages"),
-    # Twenty deaths, each stage six or seven times, in pieces of a few minutes.
+    # Twenty deaths, each stage six or eight times, in pieces of a few minutes.
     list(enumerate([*combinations(STAGES, 2)] * 3 + [("search", "search")])),
 )
 def test_a_search_killed_without_warning_goes_on_without_loss(

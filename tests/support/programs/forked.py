@@ -1,8 +1,8 @@
 """Programs of this project as processes of their own that need not import the libraries anew.
 
 Imports are half of what the driver of a small search costs, and the tests start dozens of them.
-Processes are forked from one that has imported the libraries and done nothing else; the project's
-own modules each imports itself. How a program starts by itself, other tests see
+Processes are forked from one that has imported the libraries, and the few modules of ours that
+prepare that, and done nothing else. How a program starts by itself, other tests see
 (`tests.whole.test_end_to_end.test_a_search_leaves_everything_it_promises`).
 """
 
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import chdir
+from contextlib import chdir, suppress
 from pathlib import Path
 
 from search.records.provenance import ROOT
@@ -32,8 +32,9 @@ class Forked:
     Args:
         module: Name of the module.
         arguments: Its command line.
-        environment: Variables that it has beside those of this process.
-        cwd: Its working directory.
+        environment: Variables that it has beside those of this process. What a library reads when
+            it is imported, as threads of torch or settings of Ray, is that of the first of these
+            processes.
         has_one_output: Whether what it writes to standard error is part of its output.
     """
 
@@ -43,19 +44,20 @@ class Forked:
         arguments: Sequence[str],
         *,
         environment: Mapping[str, str] | None = None,
-        cwd: Path = ROOT,
         has_one_output: bool = True,
     ) -> None:
         self.args = [module, *arguments]
         self._out, self._errors = _new_file(), None if has_one_output else _new_file()
         environ = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"} | dict(environment or {})
         self._process = _forks.Process(
-            target=_run, args=(self.args, environ, cwd, self._out, self._errors)
+            target=_run, args=(self.args, environ, self._out, self._errors)
         )
         with chdir(ROOT):  # Where the first process, from which others are forked, finds our code.
             self._process.start()
         assert self._process.pid is not None
         self.pid = self._process.pid
+        # multiprocessing would wait for it at the end, also where a test has failed.
+        atexit.register(self.kill)
 
     @property
     def returncode(self) -> int | None:
@@ -82,7 +84,8 @@ class Forked:
 
     def send_signal(self, number: int) -> None:
         if self.returncode is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # It may have ended meanwhile.
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
@@ -98,7 +101,6 @@ def _new_file() -> Path:
 def _run(
     words: Sequence[str],
     environ: Mapping[str, str],
-    cwd: Path,
     out: Path,
     errors: Path | None,
 ) -> None:
@@ -108,7 +110,6 @@ def _run(
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(environ)
-    os.chdir(cwd)
     for number, path in ((1, out), (2, errors or out)):
         file = os.open(path, os.O_WRONLY | os.O_APPEND)
         os.dup2(file, number)

@@ -3,10 +3,10 @@
 # Guess, written before it was run: a program, or a notebook, that sets RAY_AUTH_MODE and RAY_AUTH_TOKEN in `os.environ` can connect to
 # a cluster that wants this token as long as it does so before `ray.init`.
 # Expected: connected, whether they are set before or after `import ray`.
-# Seen: connected only if they are set before the import; after it `ray.init` tries for 20 s and ends with "ConnectionError:
-# Failed to connect to Ray cluster", which says nothing of a token.
-# Why: Ray's core reads its settings from the environment once, when its library is loaded, and `ray.init` reads the mode from
-# these (ray/_private/authentication/authentication_token_setup.py). A way out: export them before Python starts.
+# Seen: connected if the mode is set before the import, whenever the token is; not if the mode is set after it. Then `ray.init` ends
+# with "ConnectionError: Failed to connect to Ray cluster", which says nothing of a token.
+# Why: Ray's core reads its settings, the mode among them, from the environment when its library is loaded, and the token when it
+# connects (ray/_private/authentication/authentication_token_setup.py). A way out: export the mode before Python starts.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -27,10 +27,17 @@ start = "import ray; print(ray.init(num_cpus=1, include_dashboard=False).address
 quiet = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
 cluster = subprocess.Popen([sys.executable, "-c", start], env=os.environ | token, **quiet)
 address = cluster.stdout.readline().strip()
-imports, sets = "import ray", "import json, os, sys; os.environ.update(json.loads(sys.argv[2]))"
+imports = "import ray"
+sets = "import json, os, sys; given = json.loads(sys.argv[2]); os.environ.update(given)"
+sets_mode = sets.replace("given)", "{'RAY_AUTH_MODE': given['RAY_AUTH_MODE']})")
 connects = "ray.init(address=sys.argv[1], log_to_driver=False); print('connected')"
 seen = {}
-for order, steps in {"set, then import": (sets, imports), "import, then set": (imports, sets)}.items():
+orders = {
+    "both, then import": (sets, imports),
+    "mode, then import, then token": (sets_mode, imports, sets),
+    "import, then both": (imports, sets),
+}
+for order, steps in orders.items():
     words = [sys.executable, "-c", "; ".join([*steps, connects]), address, json.dumps(token)]
     done = subprocess.run(words, capture_output=True, text=True)
     error = done.stderr.strip().splitlines()[-1].partition(" at ")[0] if done.returncode else ""
@@ -38,6 +45,6 @@ for order, steps in {"set, then import": (sets, imports), "import, then set": (i
 cluster.stdin.close()
 cluster.wait()
 print(f"ray {importlib.metadata.version('ray')}: {seen}")
-print("expected: connected both times")
-sys.exit(list(seen.values()) != ["connected", "ConnectionError: Failed to connect to Ray cluster"])
+print("expected: connected each time")
+sys.exit(list(seen.values()) != ["connected", "connected", "ConnectionError: Failed to connect to Ray cluster"])
 PY
