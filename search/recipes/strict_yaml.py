@@ -178,7 +178,7 @@ class _Loader(yaml.SafeLoader):
         return value
 
     def construct_text(self, node: yaml.ScalarNode) -> str:
-        """Construct text; raise on lone surrogates, which no file can hold."""
+        """Construct text; raise on NUL and lone surrogates, which no path or file can hold."""
         text = str(node.value)
         if not is_text(text):
             raise yaml.constructor.ConstructorError(
