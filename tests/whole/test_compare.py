@@ -88,6 +88,7 @@ def test_a_metric_that_is_not_there_ends_it_at_once_and_says_what_is(
     assert num_told in (2, 3)
     assert "result.json holds no `acc`, but accuracy" in said.err
     assert said.err.rstrip().endswith("Mend that and compare anew.")
+    assert "as a whole gives no result" not in said.out + said.err
     events = (tmp_path / "runs" / "digits" / "runs.jsonl").read_text()
     assert events.count('"event": "end"') == num_told
 

@@ -80,7 +80,12 @@ def next_runs(
 
 
 def _warning(run_log: RunLog, layout: Layout, outcome: Outcome) -> str:
-    """Warn where the first run of reference or best crashed on every try; else an empty text."""
+    """Warn where the first run of reference or best crashed on every try; else an empty text.
+
+    Where no run had the metric there is nothing to warn of: the comparison ends by itself.
+    """
+    if all(ended.is_missing for ended in run_log.outcomes.values()):
+        return ""
     levels = run_log.cells[outcome.run_id].levels
     first = next(cell for cell in run_log.cells.values() if cell.levels == levels)
     if outcome.is_done or first.run_id != outcome.run_id or not run_log.is_over(outcome.run_id):

@@ -86,8 +86,8 @@ def measure_of(text: str, *, larger_is_better: bool | None = None, decides: bool
     better = next((way for way in known if way is not None), None)
     if better is None and (decides or which == "best"):
         raise InputError(
-            f"`--metric` {text!r}: its name does not tell whether more is better; say so with :max "
-            "or :min behind it, or with `--direction`."
+            f"`--metric` {text!r}: its name does not tell whether more is better. If it is spelled "
+            "as the script writes it, say so with :max or :min behind it, or with `--direction`."
         )
     return Measure(source=source, what=what, which=which, larger_is_better=better, text=text)
 
