@@ -15,7 +15,6 @@ from search.report.figures.drawing import Drawing, svg
 from search.report.figures.marks import TURN_WORDS, turn_mark
 from search.stages.analysis import Analysis
 from search.stages.selection import ranked
-from search.verdict.answer.exported import export_note
 from search.verdict.answer.gains import ROLE_HEADS, gains, on_test_images
 from search.verdict.answer.problem import first_sentence
 from search.verdict.answer.sureness import GROUPS, Statement, statements
@@ -24,6 +23,7 @@ from search.verdict.schema import Confirmed, Dial, Verdict
 from search.verdict.wording import (
     confirmed_sentence,
     count,
+    exported_sentence,
     listed,
     metric_words,
 )
@@ -149,7 +149,7 @@ def _gains(verdict: Verdict, metric: Metric) -> str:
     said = f"Gain of the advised recipe: {'; '.join(gain.text for gain in found)}."
     if verdict.exported == "advised" and not verdict.exported_because:
         return said
-    return f"{said} {export_note(verdict)}"
+    return f"{said} {exported_sentence(verdict.exported, verdict.exported_because)}"
 
 
 def progress_of(config: RunConfig, plan: Plan, trials: Sequence[Trial]) -> Progress:

@@ -9,13 +9,13 @@ from search.report.figures.marks import WORDS
 from search.report.render import Table
 from search.stages.analysis import Analysis
 from search.stages.experiment import confirm_roles
-from search.verdict.answer.exported import export_note
 from search.verdict.answer.gains import ROLE_HEADS
 from search.verdict.confirmation import FROZEN_ROLES
 from search.verdict.readings import HOLDS_FOR, reading_sentences
 from search.verdict.wording import (
     compared_by,
     confirmed_sentence,
+    exported_sentence,
     metric_label,
     value_text,
 )
@@ -64,7 +64,7 @@ def confirmed_recipes(plan: Plan, analysis: Analysis) -> ConfirmedRecipes:
     ]
     return ConfirmedRecipes(
         gains=confirmed_sentence(verdict.confirmed, METRICS[verdict.metric]),
-        exported=export_note(verdict),
+        exported=exported_sentence(verdict.exported, verdict.exported_because),
         readings=(*said, HOLDS_FOR) if said else (),
         num_images=plan.data.num_test,
         means=Table(

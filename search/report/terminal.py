@@ -19,13 +19,13 @@ from search.records.passwords import without_passwords
 from search.records.story import STORY
 from search.report.next_step import NextStep, next_step
 from search.stages.analysis import Analysis
-from search.verdict.answer.exported import export_note
 from search.verdict.answer.gains import ROLE_HEADS, SHORT_HEADS, gains, on_test_images
 from search.verdict.answer.problem import first_sentence
 from search.verdict.answer.sureness import GROUPS, Statement, statements
 from search.verdict.learning_curve import is_too_short, short_learning_curve
 from search.verdict.readings import short_readings
 from search.verdict.schema import Verdict
+from search.verdict.wording import exported_sentence
 
 MOST_LINES = 15
 WIDTH = 80
@@ -158,7 +158,7 @@ def _exported(verdict: Verdict) -> list[Entry]:
     """Note which recipe ``best.yaml`` has if it is not the advised one."""
     if verdict.exported == "advised" and not verdict.exported_because:
         return []
-    return [_wrapped("Note", export_note(verdict))]
+    return [_wrapped("Note", exported_sentence(verdict.exported, verdict.exported_because))]
 
 
 def _ranges(config: RunConfig, verdict: Verdict) -> list[Entry]:

@@ -17,8 +17,6 @@ UNFINISHED = (
     "train longer or raise the learning rate before touching this setting"
 )
 """End of the remark of a dial that must not be turned before the training is longer."""
-DOES_BETTER = " does better in these runs"
-"""Text after the value in that remark of a dial that would have been turned."""
 
 
 def decide(
@@ -156,7 +154,8 @@ def _held(dial: Dial) -> Dial:
             f" ({metric_words(metric)} {change_with_interval(metric, effect)})" if effect else ""
         )
         remark = (
-            f"{value_text(dial.strength, dial.recommended)}{DOES_BETTER}{shown}, but {UNFINISHED}"
+            f"{value_text(dial.strength, dial.recommended)} does better in these runs{shown}, "
+            f"but {UNFINISHED}"
         )
     return replace(
         dial,

@@ -13,9 +13,8 @@ from search.cli import cli
 from search.records.trials import Trial
 from search.report.page import report, write_report
 from search.report.plan_section import flags_of, versions_of
-from search.report.terminal import ending
 from search.verdict.answer.sureness import statements
-from search.verdict.schema import DialAtSizes, Estimate, Fit, LearningCurve
+from search.verdict.schema import DialAtSizes, Estimate, LearningCurve
 from spaces.recipe import Recipe
 from spaces.strengths.registry import STRENGTHS
 from tests.support.any_verdict import any_analysis
@@ -171,29 +170,6 @@ def test_a_recipe_that_is_exported_instead_of_the_advised_one_is_named_with_the_
     page = a_page(analysis=an_analysis(exported="off", exported_because="it is better"))
     (lead,) = page.find("p", css_class="lead")
     assert lead.text.endswith("Everything off is exported; it is better.")
-
-
-@pytest.mark.parametrize("too_short", [True, False])
-@pytest.mark.parametrize("differs", [True, False])
-def test_results_of_turns_that_are_no_advice_any_more_are_said_to_be_that(
-    too_short: bool, differs: bool
-) -> None:
-    """A run of twice the length may show, after the test, that nothing is to be turned."""
-    found = an_analysis().verdict.confirmed
-    assert found is not None
-    state = "undertrained" if too_short else "underfit"
-    analysis = an_analysis(
-        exported="reference",
-        exported_because="it is better",
-        fit=Fit(reference=state, best=state, reasons=()),
-        confirmed=found if differs else replace(found, advised=found.reference),
-    )
-    (lead,) = a_page(analysis=analysis).find("p", css_class="lead")
-    said = "What is shown as advised has turns of before that was known."
-    assert lead.text.endswith(said) == (too_short and differs)
-    _, entries = ending(a_config(Path("runs")), a_plan(), analysis)
-    (note,) = [" ".join(entry.lines) for entry in entries if entry.label == "Note"]
-    assert note.endswith(said) == (too_short and differs)
 
 
 @pytest.mark.parametrize("seed", range(20))

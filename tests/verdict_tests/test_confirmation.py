@@ -188,6 +188,9 @@ def test_no_turn_is_exported_of_runs_that_are_too_short() -> None:
     role, because = choose_export(on_validation(advised=0.92, reference=0.80), undertrained=True)
     assert role == "reference"
     assert "train longer" in because
+    assert because.endswith("what is called advised was turned before that was known")
+    same_recipe = on_validation(advised=0.92)
+    assert not choose_export(same_recipe, undertrained=True)[1].endswith("was known")
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,7 @@ def run_all(
         ),
     )
     running: set[str] = set()
+    said = set(_warnings(run_log, layout))
     progress = Progress(request, layout, run_log, judge, places=places)
     try:
         while cells := next_runs(request, layout, run_log, judge):
@@ -60,8 +61,10 @@ def run_all(
                 outcome = _outcome(run_id, answer)
                 run_log.end(outcome)
                 say(console, progress.line(outcome))
-                if warning := _warning(run_log, layout, outcome):
-                    say(console, warning, style="yellow")
+                for warning in _warnings(run_log, layout):
+                    if warning not in said:
+                        say(console, warning, style="yellow")
+                        said.add(warning)
                 tracker.log(child_runs(request, run_log))
             useless = why_useless(request, run_log)
             if useless:
@@ -79,25 +82,26 @@ def next_runs(
     return next_cells(request, layout, run_log, judge)
 
 
-def _warning(run_log: RunLog, layout: Layout, outcome: Outcome) -> str:
-    """Warn where the first run of reference or best crashed on every try; else an empty text.
+def _warnings(run_log: RunLog, layout: Layout) -> list[str]:
+    """Warn of the reference, or the best, if its first run crashed on every try.
 
-    Where no run had the metric there is nothing to warn of: the comparison ends by itself.
+    Where no run has the metric there is nothing to warn of: the comparison ends by itself.
     """
-    if all(ended.is_missing for ended in run_log.outcomes.values()):
-        return ""
-    levels = run_log.cells[outcome.run_id].levels
-    first = next(cell for cell in run_log.cells.values() if cell.levels == levels)
-    if outcome.is_done or first.run_id != outcome.run_id or not run_log.is_over(outcome.run_id):
-        return ""
-    for words, ending in zip(("yours", "the best"), ends(layout), strict=True):
-        if levels == ending:
-            return as_typed(
-                f"! {words} as a whole gives no result. If that is a mistake, end this by Ctrl-C, "
-                "mend it and compare anew under another `--run-name`; else it is found out which "
-                "values make runs fail, and the rest is known less well."
+    if all(outcome.is_missing for outcome in run_log.outcomes.values()):
+        return []
+    said = []
+    for words, levels in zip(("yours", "the best"), ends(layout), strict=True):
+        ids = (cell.run_id for cell in run_log.cells.values() if cell.levels == levels)
+        first = next(ids, "")
+        if run_log.is_over(first) and not run_log.outcomes[first].is_done:
+            said.append(
+                as_typed(
+                    f"! {words} as a whole gives no result. If that is a mistake, end this by "
+                    "Ctrl-C, mend it and compare anew under another `--run-name`; else it is found "
+                    "out which values make runs fail, and the rest is known less well."
+                )
             )
-    return ""
+    return said
 
 
 def _outcome(run_id: str, answer: Outcome | Lost) -> Outcome:

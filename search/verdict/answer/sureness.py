@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from search.records.metrics import metric_of
 from search.verdict.answer.advised_value import advised_value
-from search.verdict.dials import DOES_BETTER, UNFINISHED
+from search.verdict.dials import UNFINISHED
 from search.verdict.schema import Dial
 from search.verdict.wording import change, change_with_interval, value_text
 from spaces.strengths.registry import known
@@ -101,9 +101,8 @@ def _taken_over(dial: Dial) -> str:
 
 
 def _open(dial: Dial) -> str:
-    if UNFINISHED in dial.remark:
-        found, better, _ = dial.remark.partition(DOES_BETTER)
-        return f"{found}{better}, but they are too short" if better else "these runs are too short"
+    if dial.remark.endswith(UNFINISHED):
+        return "these runs are too short"
     if dial.matters_less_than is None:
         return "cannot be told from these runs"
     return f"matters less than {change(dial.judged_by, dial.matters_less_than).lstrip('+')}"
