@@ -13,7 +13,7 @@ from search.commands.compare.answer.margin import metric_for
 from search.commands.compare.answer.verdict import verdict_of
 from search.commands.compare.answer.written import to_dict
 from search.commands.compare.run_log import Cell, RunLog
-from search.commands.compare.running import next_runs
+from search.commands.compare.running import next_runs, warnings_of
 from search.commands.compare.schedule import confirm_cells, experiment_cells, next_cells
 from search.commands.compare.script import Outcome
 from search.commands.compare.suspicion import why_useless
@@ -191,6 +191,9 @@ def test_a_metric_that_is_not_there_ends_it_after_reference_and_best(
     assert said == (
         "The first 2 runs ended well, but left no result: r.json is not there." * (missing == 2)
     )
+    # While it may be missing everywhere nothing is warned of; once another run has it, it is.
+    warned = warnings_of(log, asked.layout)
+    assert [text.partition(" as a whole")[0] for text in warned] == ["! yours"] * (missing == 1)
 
 
 def constant(levels: Mapping[str, int], cell: Cell) -> float:

@@ -47,7 +47,7 @@ def run_all(
         ),
     )
     running: set[str] = set()
-    said = set(_warnings(run_log, layout))
+    said = set(warnings_of(run_log, layout))
     progress = Progress(request, layout, run_log, judge, places=places)
     try:
         while cells := next_runs(request, layout, run_log, judge):
@@ -61,7 +61,7 @@ def run_all(
                 outcome = _outcome(run_id, answer)
                 run_log.end(outcome)
                 say(console, progress.line(outcome))
-                for warning in _warnings(run_log, layout):
+                for warning in warnings_of(run_log, layout):
                     if warning not in said:
                         say(console, warning, style="yellow")
                         said.add(warning)
@@ -82,7 +82,7 @@ def next_runs(
     return next_cells(request, layout, run_log, judge)
 
 
-def _warnings(run_log: RunLog, layout: Layout) -> list[str]:
+def warnings_of(run_log: RunLog, layout: Layout) -> list[str]:
     """Warn of the reference, or the best, if its first run crashed on every try.
 
     Where no run has the metric there is nothing to warn of: the comparison ends by itself.
