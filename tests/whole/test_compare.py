@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import re
 import shlex
 import signal
@@ -84,14 +83,23 @@ def test_a_metric_that_is_not_there_ends_it_at_once_and_says_what_is(
     said = capsys.readouterr()
     told = re.search(r"The first (\d+) runs ended well, but left no result: ", said.err)
     assert told
-    # Two are enough, but before the second has ended others may, in the places that are free.
-    num_told = int(told[1])
-    assert 2 <= num_told <= 1 + (os.cpu_count() or 1)
     assert "result.json holds no `acc`, but accuracy" in said.err
     assert said.err.rstrip().endswith("Mend that and compare anew.")
     assert "as a whole gives no result" not in said.out + said.err
-    events = (tmp_path / "runs" / "digits" / "runs.jsonl").read_text()
-    assert events.count('"event": "end"') == num_told
+    # It ends with the run after which every key has been tried at both values: the second where
+    # that is the best, a later one where others end before it.
+    lines = (tmp_path / "runs" / "digits" / "runs.jsonl").read_text().splitlines()
+    events = [json.loads(line) for line in lines]
+    cells = [event["cell"] for event in events if event["event"] == "begin"]
+    levels = {cell["run_id"]: cell["levels"] for cell in cells}
+    ended = [event["outcome"]["run_id"] for event in events if event["event"] == "end"]
+
+    def has_both(run_ids: list[str]) -> bool:
+        return all(len({levels[run][name] for run in run_ids}) == 2 for name in cells[0]["levels"])
+
+    assert len(ended) == int(told[1])
+    assert has_both(ended)
+    assert not has_both(ended[:-1])
 
 
 def test_more_rounds_can_be_asked_of_a_finished_comparison_and_nothing_else(
