@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from benchmarks.pairs import Ratio, print_machine, take_turns
 from trainable.speed.convolutions import use_fast_kernels
 from trainable.speed.depthwise import is_faster_here, weight_gradient
+from trainable.speed.memory import keep_freed_memory
 
 SIDES = (1, 2, 3, 4, 5, 7, 8, 10, 14, 16, 28)
 KERNELS = (3, 5, 7)
@@ -128,6 +129,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=11, help="timed pairs")
     asked = parser.parse_args()
     torch.set_num_threads(1)
+    keep_freed_memory()  # As a trainer does; else a new page now and then is part of the time.
     print_machine()
     if asked.what == "model":
         print_model(

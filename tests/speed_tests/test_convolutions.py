@@ -22,6 +22,7 @@ from trainable.speed.convolutions import (
     FastPointwise,
     use_fast_kernels,
 )
+from trainable.speed.depthwise import is_faster_here
 from trainable.trainer import Trainer
 
 CHANNELS = 8
@@ -125,7 +126,6 @@ def test_a_pointwise_convolution_gives_the_same_numbers(num: int, side: int, bia
         (8, 5, 1, True),
         (2, 5, 2, True),
         (4, 5, 2, True),
-        (14, 5, 2, False),
         (2, 7, 1, True),
     ],
 )
@@ -133,6 +133,15 @@ def test_the_fast_way_is_taken_where_it_was_measured_to_be_faster(
     side: int, kernel: int, stride: int, is_fast: bool
 ) -> None:
     assert took_the_fast_way(depthwise(kernel, stride), images(side)) == is_fast
+
+
+@pytest.mark.parametrize(("capability", "is_fast"), [("AVX2", False), ("AVX512", True)])
+def test_large_kernels_with_a_stride_take_it_with_avx512_only(
+    capability: str, is_fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    shapes = {"maps": (14, 14), "outputs": (7, 7), "kernel": (5, 5), "stride": (2, 2)}
+    assert is_faster_here.__wrapped__(**shapes) == is_fast
 
 
 @pytest.mark.parametrize(

@@ -23,11 +23,16 @@ SHAPES = [
     ((4, 4), (5, 5), (2, 2), (2, 2)),
     ((5, 5), (5, 5), (2, 2), (0, 0)),
     ((6, 5), (5, 3), (1, 2), (2, 1)),
+    ((3, 3), (7, 7), (1, 1), (3, 3)),
+    ((4, 4), (9, 9), (1, 1), (4, 4)),  # Padded by more than the output's sides.
+    ((4, 5), (11, 3), (1, 1), (5, 1)),
     ((8, 8), (5, 5), (1, 1), (2, 2)),
     ((8, 8), (7, 7), (1, 1), (0, 0)),
-    ((9, 7), (5, 5), (3, 2), (4, 1)),  # The last rows and columns are under no kernel.
+    ((8, 8), (5, 5), (2, 2), (2, 2)),  # The last rows and columns are under no kernel.
+    ((9, 7), (5, 5), (3, 2), (4, 1)),
+    ((11, 11), (5, 5), (2, 2), (0, 0)),
 ]
-"""All three ways of summing up are taken, at and around the borders between them."""
+"""Both ways of summing up are taken, at and around the border between them."""
 
 
 def written_out(
@@ -78,8 +83,13 @@ def test_output_and_all_gradients_are_those_of_the_definition(
 
 @pytest.mark.parametrize(
     ("maps", "kernel", "stride", "padding"),
-    [SHAPES[4], SHAPES[8], SHAPES[9]],
-    ids=["pixel pairs", "forward pass", "taps"],
+    [
+        ((2, 2), (5, 5), (1, 1), (2, 2)),
+        ((4, 4), (7, 7), (1, 1), (3, 3)),
+        ((7, 6), (5, 5), (2, 2), (2, 2)),
+        ((4, 4), (9, 9), (1, 1), (4, 4)),
+    ],
+    ids=["pixel pairs", "forward pass", "with a stride", "with much padding"],
 )
 def test_finite_differences_agree_to_first_and_second_order(
     maps: Pair, kernel: Pair, stride: Pair, padding: Pair
@@ -95,11 +105,12 @@ def test_finite_differences_agree_to_first_and_second_order(
 
 
 @pytest.mark.parametrize("chunk_elements", [1, 50, 10**6])
+@pytest.mark.parametrize("side", [3, 8])
 def test_in_how_many_parts_a_batch_is_summed_changes_rounding_only(
-    chunk_elements: int, monkeypatch: pytest.MonkeyPatch
+    side: int, chunk_elements: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    images, weight, _ = inputs((8, 8), (5, 5), num_images=7)
-    gradient = torch.randn(7, 3, 8, 8, dtype=torch.float64)
+    images, weight, _ = inputs((side, side), (5, 5), num_images=7)
+    gradient = torch.randn(7, 3, side, side, dtype=torch.float64)
     expected = weight_gradient(images, gradient, (5, 5), (1, 1), (2, 2))
     monkeypatch.setattr("trainable.speed.depthwise.CHUNK_ELEMENTS", chunk_elements)
     found = weight_gradient(images, gradient, (5, 5), (1, 1), (2, 2))
