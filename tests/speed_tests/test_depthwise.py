@@ -104,6 +104,26 @@ def test_finite_differences_agree_to_first_and_second_order(
     assert torch.autograd.gradgradcheck(convolve, leaves, fast_mode=True)
 
 
+@pytest.mark.parametrize("side", [4, 8])
+@pytest.mark.parametrize("border", [((1, 2), (0, 3)), ((2, 2), (1, 1))])
+def test_zeros_that_images_were_padded_by_before_change_nothing(
+    side: int, border: tuple[Pair, Pair]
+) -> None:
+    (top, bottom), (left, right) = border
+    images, weight, bias = inputs((side, side), (5, 5))
+    padded = F.pad(images, (left, right, top, bottom)).contiguous(memory_format=torch.channels_last)
+    expected = written_out(padded, weight, bias, (2, 2), (0, 0))
+    found = DepthwiseConv.apply(padded, weight, bias, (2, 2), (0, 0), border)
+    leaves = images, weight, bias
+    gradient = torch.randn_like(expected)
+    for ours, theirs in zip(
+        torch.autograd.grad(found, leaves, gradient),
+        torch.autograd.grad(expected, leaves, gradient),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs)
+
+
 @pytest.mark.parametrize("chunk_elements", [1, 50, 10**6])
 @pytest.mark.parametrize("side", [3, 8])
 def test_in_how_many_parts_a_batch_is_summed_changes_rounding_only(

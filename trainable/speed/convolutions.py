@@ -62,12 +62,14 @@ class FastDepthwiseSame(FastDepthwise, Conv2dSame):
             y: Tensor = Conv2dSame.forward(self, x)  # type: ignore[no-untyped-call]  # timm: untyped
             return y
         sizes = list(self.kernel_size), list(self.stride), list(self.dilation)
-        left, _, top, _ = pad_same_arg(list(x.shape[2:]), *sizes)
+        left, right, top, bottom = pad_same_arg(list(x.shape[2:]), *sizes)
         if x.shape[2] <= self.stride[0] and x.shape[3] <= self.stride[1]:
             return one_pixel_output(x, self.weight, self.bias, (top, left))
         padded = pad_same(x, *sizes)
-        if self._has_fast_gradient(*self._sides(padded)):
-            y = DepthwiseConv.apply(padded, self.weight, self.bias, self.stride, (0, 0))
+        _, outputs = self._sides(padded)
+        if self._has_fast_gradient((x.shape[2], x.shape[3]), outputs):
+            border = (top, bottom), (left, right)
+            y = DepthwiseConv.apply(padded, self.weight, self.bias, self.stride, (0, 0), border)
         else:
             y = F.conv2d(padded, self.weight, self.bias, self.stride, groups=self.groups)
         return y

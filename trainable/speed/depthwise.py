@@ -18,6 +18,7 @@ from torch import Tensor
 
 Pair = tuple[int, int]
 """A vertical and a horizontal number."""
+NO_BORDER: tuple[Pair, Pair] = ((0, 0), (0, 0))
 
 MOST_PIXEL_PAIRS = 81
 """Pairs of an input and an output pixel up to which multiplying each pair is fastest."""
@@ -31,7 +32,13 @@ class DepthwiseConv(torch.autograd.Function):
     @staticmethod
     @torch.amp.custom_fwd(device_type="cpu")  # type: ignore[untyped-decorator]  # torch: untyped
     def forward(
-        ctx: Any, images: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair
+        ctx: Any,
+        images: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        stride: Pair,
+        padding: Pair,
+        border: tuple[Pair, Pair] = NO_BORDER,
     ) -> Tensor:
         """Convolve.
 
@@ -42,9 +49,11 @@ class DepthwiseConv(torch.autograd.Function):
             bias: ``[C]`` or None.
             stride: Of the output over the input.
             padding: Rows of zeros above and below, columns left and right.
+            border: Rows above and below, and columns left and right, of zeros in the images: what
+                they were padded by before. The gradient of the weight may leave them aside.
         """
         ctx.save_for_backward(images, weight)
-        ctx.stride, ctx.padding = stride, padding
+        ctx.stride, ctx.padding, ctx.border = stride, padding, border
         return F.conv2d(images, weight, bias, stride, padding, groups=len(weight))
 
     @staticmethod
@@ -69,10 +78,12 @@ class DepthwiseConv(torch.autograd.Function):
             )[0]
         if ctx.needs_input_grad[1]:
             kernel = (weight.shape[2], weight.shape[3])
-            of_weight = weight_gradient(images, gradient, kernel, ctx.stride, ctx.padding)
+            of_weight = weight_gradient(
+                images, gradient, kernel, ctx.stride, ctx.padding, ctx.border
+            )
         if ctx.needs_input_grad[2]:
             of_bias = gradient.sum((0, 2, 3))
-        return of_images, of_weight, of_bias, None, None
+        return of_images, of_weight, of_bias, None, None, None
 
 
 def one_pixel_output(images: Tensor, weight: Tensor, bias: Tensor | None, padding: Pair) -> Tensor:
@@ -108,7 +119,7 @@ def is_faster_here(maps: Pair, outputs: Pair, kernel: Pair, stride: Pair) -> boo
     ``python -m benchmarks.steps.convolutions depthwise`` measures where the border runs.
 
     Args:
-        maps: Height and width of the input.
+        maps: Height and width of the input, without what it is padded by.
         outputs: Height and width of the output.
         kernel: Of the weight.
         stride: Of the output over the input.
@@ -121,7 +132,12 @@ def is_faster_here(maps: Pair, outputs: Pair, kernel: Pair, stride: Pair) -> boo
 
 
 def weight_gradient(
-    images: Tensor, gradient: Tensor, kernel: Pair, stride: Pair, padding: Pair
+    images: Tensor,
+    gradient: Tensor,
+    kernel: Pair,
+    stride: Pair,
+    padding: Pair,
+    border: tuple[Pair, Pair] = NO_BORDER,
 ) -> Tensor:
     """Gradient of a loss in the weight of a depthwise convolution.
 
@@ -131,13 +147,18 @@ def weight_gradient(
         kernel: Height and width of the weight.
         stride: Of the output over the input.
         padding: Rows of zeros above and below, columns left and right.
+        border: Rows above and below, and columns left and right, of zeros in the images.
 
     Returns:
         ``[C, 1, *kernel]``.
     """
-    maps, outputs = _sides(images), _sides(gradient)
-    if _num_pixel_pairs(maps, outputs) <= MOST_PIXEL_PAIRS:
-        return _by_pixel_pairs(images, gradient, kernel, stride, padding)
+    (top, bottom), (left, right) = border
+    height, width = _sides(images)
+    inner = images[:, :, top : height - bottom, left : width - right]
+    if _num_pixel_pairs(_sides(inner), _sides(gradient)) <= MOST_PIXEL_PAIRS:
+        return _by_pixel_pairs(
+            inner, gradient, kernel, stride, (padding[0] + top, padding[1] + left)
+        )
     return _by_forward_pass(images, gradient, kernel, stride, padding)
 
 
