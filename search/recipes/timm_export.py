@@ -13,6 +13,7 @@ it does not have are approximated, with a comment. Traps, by key:
 - ``drop`` is 0 by default, even if the architecture has a dropout of its own.
 - The average holds BatchNorm's statistics averaged like the weights; nothing measures them anew.
 - ``model_ema_warmup`` makes the decay irrelevant below 353 000 steps, so it stays off.
+- RandAugment of magnitude 10, also reached by ``mstd``, stops the script with an error.
 - A schedule with a name that timm does not know trains at a constant rate without an error.
 
 One function per group of keys, each beside its traps.
@@ -47,6 +48,8 @@ _OPTIMIZERS = {
     "sgd": "sgd",
 }
 _STAND_IN_MODELS = {"resnet18_cifar": "resnet18"}
+_LARGEST_MAGNITUDE = 9
+"""At 10 timm 1.0.31 asks for an image without any bits left, and Pillow 13 raises a ValueError."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -187,12 +190,12 @@ def _augmentation(recipe: Recipe, comments: list[str]) -> Args:
     policy = None
     if recipe.randaugment is not None:
         ours = recipe.randaugment
-        magnitude = round(ours.magnitude / RANDAUGMENT_SCALE)
+        magnitude = min(_LARGEST_MAGNITUDE, round(ours.magnitude / RANDAUGMENT_SCALE))
         policy = f"rand-m{magnitude}-n{ours.num_ops}-p1.0-mstd0-inc1"
         comments.append(
             f"RandAugment({ours.num_ops}, {ours.magnitude}) of torchvision (out of 30) becomes "
-            f"{policy} of timm (out of 10, whole): nearly the same operations at nearly the same "
-            "strength, always applied."
+            f"{policy} of timm (out of 10, whole, at most 9): nearly the same operations at nearly "
+            "the same strength, always applied."
         )
     crops = recipe.crop_scale_min < 1
     return {

@@ -512,8 +512,17 @@ def test_randaugment_always_applies_as_many_operations_as_here(
     assert isinstance(policy, TimmRandAugment)
     assert policy.num_layers == num_ops
     assert {op.prob for op in policy.ops} == {1.0}
-    assert {op.magnitude for op in policy.ops} == {magnitude / 3}
+    assert {op.magnitude for op in policy.ops} == {min(9, magnitude / 3)}
     assert any("RandAugment" in comment for comment in export.comments)
+
+
+@pytest.mark.parametrize("magnitude", range(31))
+def test_timm_can_apply_every_operation_of_randaugment(magnitude: int) -> None:
+    """At its largest magnitude it posterizes to no bits, which Pillow refuses."""
+    recipe = replace(RECIPE, randaugment=RandAugment(magnitude=magnitude))
+    policy = rand_augment_transform(exported(recipe).args["aa"], {"img_mean": (0, 0, 0)})
+    image = Image.effect_noise((32, 32), 64.0).convert("RGB")
+    assert {op(image).size for op in policy.ops} == {(32, 32)}
 
 
 @pytest.mark.parametrize(
