@@ -48,7 +48,10 @@ class Forked:
     ) -> None:
         self.args = [module, *arguments]
         self._out, self._errors = _new_file(), None if has_one_output else _new_file()
-        environ = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"} | dict(environment or {})
+        # `ray.init` sets the mode for what its process starts, here that of the tests. Ray was
+        # imported before, would not notice, and be refused by the cluster that it starts itself.
+        environ = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_MODE"}
+        environ |= {"MLFLOW_DISABLE_TELEMETRY": "true"} | dict(environment or {})
         self._process = _forks.Process(
             target=_run, args=(self.args, environ, self._out, self._errors)
         )
