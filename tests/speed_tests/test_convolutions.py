@@ -135,13 +135,16 @@ def test_the_fast_way_is_taken_where_it_was_measured_to_be_faster(
     assert took_the_fast_way(depthwise(kernel, stride), images(side)) == is_fast
 
 
-@pytest.mark.parametrize(("capability", "is_fast"), [("AVX2", False), ("AVX512", True)])
-def test_large_kernels_with_a_stride_take_it_with_avx512_only(
-    capability: str, is_fast: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("capability", "side", "is_fast"),
+    [("AVX2", 8, True), ("AVX2", 16, False), ("AVX512", 16, True), ("AVX512", 28, False)],
+)
+def test_with_a_stride_larger_maps_take_it_with_avx512(
+    capability: str, side: int, is_fast: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    shapes = {"maps": (14, 14), "outputs": (7, 7), "kernel": (5, 5), "stride": (2, 2)}
-    assert is_faster_here.__wrapped__(**shapes) == is_fast
+    is_faster = is_faster_here.__wrapped__((side, side), (side // 2, side // 2), (5, 5), (2, 2))
+    assert is_faster == is_fast
 
 
 @pytest.mark.parametrize(
