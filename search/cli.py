@@ -90,6 +90,9 @@ def resume(**given: Any) -> None:
 
     --dataset and --data-dir say where its images lie now, if they have moved; they must be the
     same.
+
+    A comparison (compare) takes --run and --max-blocks, there the most rounds, and none of the
+    others.
     """
     go_on(run_path(given), {name: given[name] for name in (*MOVED, *MORE) if _was_typed(name)})
 
