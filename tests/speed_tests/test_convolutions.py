@@ -22,7 +22,6 @@ from trainable.speed.convolutions import (
     FastPointwise,
     use_fast_kernels,
 )
-from trainable.speed.depthwise import is_faster_here
 from trainable.trainer import Trainer
 
 CHANNELS = 8
@@ -45,9 +44,12 @@ def _the_measured_kind_of_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(convolutions, "_has_fast_ways", lambda: True)
 
 
-def images(side: int, *, num: int = 4, channels: int = CHANNELS) -> Tensor:
+def images(
+    height: int, width: int | None = None, *, num: int = 4, channels: int = CHANNELS
+) -> Tensor:
+    """Square without a width."""
     generator = torch.Generator().manual_seed(0)
-    noise = torch.randn(num, channels, side, side, generator=generator)
+    noise = torch.randn(num, channels, height, width or height, generator=generator)
     return noise.contiguous(memory_format=torch.channels_last)
 
 
@@ -105,6 +107,21 @@ def test_a_depthwise_convolution_gives_the_same_numbers(
     assert_same_numbers(depthwise(kernel, stride, same=same), images(side))
 
 
+@pytest.mark.parametrize(("height", "width"), [(3, 4), (4, 2), (2, 5), (5, 6)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_padded_by_other_numbers_of_rows_than_columns_it_gives_the_same_numbers(
+    height: int, width: int, stride: int
+) -> None:
+    assert_same_numbers(depthwise(5, stride, same=True), images(height, width))
+
+
+@pytest.mark.parametrize("conv", [depthwise(5), depthwise(5, same=True), nn.Conv2d(8, 8, 1)])
+def test_a_batch_without_images_has_gradients_of_zero(conv: nn.Conv2d) -> None:
+    changed = fast(conv)
+    changed(images(2, num=0)).sum().backward()
+    assert all(p.grad is not None and not p.grad.any() for p in changed.parameters())
+
+
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize(("num", "side"), [(1, 1), (8, 1), (8, 2), (32, 4), (33, 4)])
 def test_a_pointwise_convolution_gives_the_same_numbers(num: int, side: int, bias: bool) -> None:
@@ -126,6 +143,7 @@ def test_a_pointwise_convolution_gives_the_same_numbers(num: int, side: int, bia
         (8, 5, 1, True),
         (2, 5, 2, True),
         (4, 5, 2, True),
+        (14, 5, 2, False),
         (2, 7, 1, True),
     ],
 )
@@ -133,18 +151,6 @@ def test_the_fast_way_is_taken_where_it_was_measured_to_be_faster(
     side: int, kernel: int, stride: int, is_fast: bool
 ) -> None:
     assert took_the_fast_way(depthwise(kernel, stride), images(side)) == is_fast
-
-
-@pytest.mark.parametrize(
-    ("capability", "side", "is_fast"),
-    [("AVX2", 8, True), ("AVX2", 16, False), ("AVX512", 16, True), ("AVX512", 28, False)],
-)
-def test_with_a_stride_larger_maps_take_it_with_avx512(
-    capability: str, side: int, is_fast: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    is_faster = is_faster_here.__wrapped__((side, side), (side // 2, side // 2), (5, 5), (2, 2))
-    assert is_faster == is_fast
 
 
 @pytest.mark.parametrize(

@@ -124,18 +124,18 @@ def test_zeros_that_images_were_padded_by_before_change_nothing(
         torch.testing.assert_close(ours, theirs)
 
 
-@pytest.mark.parametrize("chunk_elements", [1, 50, 10**6])
+@pytest.mark.parametrize("chunk_elements", [1, 500])
 @pytest.mark.parametrize("side", [3, 8])
-def test_in_how_many_parts_a_batch_is_summed_changes_rounding_only(
+def test_a_batch_that_is_summed_in_parts_gives_the_same(
     side: int, chunk_elements: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    images, weight, _ = inputs((side, side), (5, 5), num_images=7)
-    gradient = torch.randn(7, 3, side, side, dtype=torch.float64)
-    expected = weight_gradient(images, gradient, (5, 5), (1, 1), (2, 2))
+    """One by one, or two at a time with one left, either way of summing up."""
     monkeypatch.setattr("trainable.speed.depthwise.CHUNK_ELEMENTS", chunk_elements)
-    found = weight_gradient(images, gradient, (5, 5), (1, 1), (2, 2))
-    assert found.shape == weight.shape
-    torch.testing.assert_close(found, expected)
+    leaves = inputs((side, side), (5, 5), num_images=7)
+    expected = written_out(*leaves, (1, 1), (2, 2))
+    gradient = torch.randn_like(expected)
+    found = weight_gradient(leaves[0].detach(), gradient, (5, 5), (1, 1), (2, 2))
+    torch.testing.assert_close(found, torch.autograd.grad(expected, leaves[1], gradient)[0])
 
 
 def test_only_what_is_asked_for_is_computed() -> None:

@@ -34,7 +34,7 @@ class FastDepthwise(nn.Conv2d):
         padding, (maps, outputs) = cast(Pair, self.padding), self._sides(x)
         if outputs == (1, 1):
             return one_pixel_output(x, self.weight, self.bias, padding)
-        if not self._has_fast_gradient(maps, outputs):
+        if not self._has_fast_gradient(maps, maps, outputs):
             return super().forward(x)
         y: Tensor = DepthwiseConv.apply(x, self.weight, self.bias, self.stride, padding)
         return y
@@ -47,10 +47,10 @@ class FastDepthwise(nn.Conv2d):
             (width + 2 * padding[1] - self.kernel_size[1]) // self.stride[1] + 1,
         )
 
-    def _has_fast_gradient(self, maps: Pair, outputs: Pair) -> bool:
+    def _has_fast_gradient(self, maps: Pair, inner: Pair, outputs: Pair) -> bool:
         kernel, stride = cast(Pair, self.kernel_size), cast(Pair, self.stride)
         is_trained = torch.is_grad_enabled() and self.weight.requires_grad
-        return is_trained and is_faster_here(maps, outputs, kernel, stride)
+        return is_trained and is_faster_here(maps, inner, outputs, kernel, stride)
 
 
 class FastDepthwiseSame(FastDepthwise, Conv2dSame):
@@ -66,8 +66,8 @@ class FastDepthwiseSame(FastDepthwise, Conv2dSame):
         if x.shape[2] <= self.stride[0] and x.shape[3] <= self.stride[1]:
             return one_pixel_output(x, self.weight, self.bias, (top, left))
         padded = pad_same(x, *sizes)
-        _, outputs = self._sides(padded)
-        if self._has_fast_gradient((x.shape[2], x.shape[3]), outputs):
+        maps, outputs = self._sides(padded)
+        if self._has_fast_gradient(maps, (x.shape[2], x.shape[3]), outputs):
             border = (top, bottom), (left, right)
             y = DepthwiseConv.apply(padded, self.weight, self.bias, self.stride, (0, 0), border)
         else:
@@ -130,6 +130,7 @@ def _is_plain(x: Tensor) -> bool:
         x.device.type == "cpu"
         and x.dtype is torch.float32
         and x.ndim == 4
+        and len(x) > 0
         and not torch.compiler.is_compiling()
         and not torch.is_autocast_enabled("cpu")
         and x.is_contiguous(memory_format=torch.channels_last)

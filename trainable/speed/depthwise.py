@@ -113,23 +113,23 @@ def one_pixel_output(images: Tensor, weight: Tensor, bias: Tensor | None, paddin
 
 
 @cache
-def is_faster_here(maps: Pair, outputs: Pair, kernel: Pair, stride: Pair) -> bool:
+def is_faster_here(maps: Pair, inner: Pair, outputs: Pair, kernel: Pair, stride: Pair) -> bool:
     """Whether `weight_gradient` takes less time than oneDNN, by the shapes alone.
 
     ``python -m benchmarks.steps.convolutions depthwise`` measures where the border runs.
 
     Args:
-        maps: Height and width of the input, without what it is padded by.
+        maps: Height and width of the input.
+        inner: The same without zeros that it was padded by before.
         outputs: Height and width of the output.
         kernel: Of the weight.
         stride: Of the output over the input.
     """
     is_large_kernel = min(kernel) >= 5
-    if _num_pixel_pairs(maps, outputs) <= MOST_PIXEL_PAIRS:
-        return is_large_kernel or maps[0] < kernel[0] or maps[1] < kernel[1]
-    if stride == (1, 1):
-        return is_large_kernel
-    return is_large_kernel and max(outputs) <= _most_strided_outputs()
+    is_small_map = maps[0] < kernel[0] or maps[1] < kernel[1]
+    if _num_pixel_pairs(inner, outputs) <= MOST_PIXEL_PAIRS:
+        return is_large_kernel or is_small_map
+    return is_large_kernel and (stride == (1, 1) or (is_small_map and max(stride) <= 2))
 
 
 def weight_gradient(
@@ -235,14 +235,6 @@ def _total(parts: Iterator[Tensor]) -> Tensor:
     for part in parts:
         total += part
     return total
-
-
-def _most_strided_outputs() -> int:
-    """Rows and columns of the output up to which it is faster if the kernel moves by a stride.
-
-    oneDNN computes sixteen times what is wanted with AVX-512, and eight times without.
-    """
-    return 8 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 4
 
 
 def _num_pixel_pairs(maps: Pair, outputs: Pair) -> int:

@@ -23,6 +23,11 @@ from search.records.provenance import ROOT
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(["tests.support.programs.preloaded"])
 
+_AUTH_MODE = {name: os.environ[name] for name in ("RAY_AUTH_MODE",) if name in os.environ}
+"""The mode of whoever runs the tests, if any. `ray.init` sets another in the process that calls it,
+as some tests do, for what that starts. A forked process, with Ray already imported, would not
+notice, and be refused by the cluster that it starts itself."""
+
 
 class Forked:
     """A process that runs ``python -m module arguments``: what tests use of `subprocess.Popen`.
@@ -48,10 +53,8 @@ class Forked:
     ) -> None:
         self.args = [module, *arguments]
         self._out, self._errors = _new_file(), None if has_one_output else _new_file()
-        # `ray.init` sets the mode for what its process starts, here that of the tests. Ray was
-        # imported before, would not notice, and be refused by the cluster that it starts itself.
         environ = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_MODE"}
-        environ |= {"MLFLOW_DISABLE_TELEMETRY": "true"} | dict(environment or {})
+        environ |= {"MLFLOW_DISABLE_TELEMETRY": "true"} | _AUTH_MODE | dict(environment or {})
         self._process = _forks.Process(
             target=_run, args=(self.args, environ, self._out, self._errors)
         )
