@@ -69,13 +69,14 @@ class Longer:
     """The result of one run of a confirmed recipe, a role, with ``times`` as many epochs.
 
     ``gain`` holds, per metric, the change by the longer run; ``helps`` says whether it fits and
-    validates better, both beyond noise.
+    validates better, both beyond noise, and ``may_help`` whether, if not, that is left open.
     """
 
     recipe: str
     times: int
     gain: Mapping[str, Estimate]
     helps: bool
+    may_help: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

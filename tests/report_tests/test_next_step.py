@@ -11,7 +11,7 @@ from search.records.journal import Journal
 from search.report.next_step import NextStep, next_step
 from search.stages.analysis import Analysis
 from search.verdict.looking import MOST_TIMES, Schedule, may_stop, rounds_of
-from search.verdict.schema import Fit
+from search.verdict.schema import Fit, Longer
 from tests.support.finished_run import DIALS, a_config, a_plan, an_analysis
 
 OPEN = next(dial for dial in DIALS if dial.turn == "inconclusive")
@@ -31,6 +31,16 @@ def blocks_of(step: NextStep) -> int:
 def test_where_no_turn_holds_no_further_runs_are_offered(tmp_path: Path, state: str) -> None:
     fit = Fit(reference=state, best="balanced", reasons=())
     assert next_step(a_config(tmp_path), a_plan(), analysis_of((8, 16), fit=fit)).command == ""
+
+
+@pytest.mark.parametrize(("may_help", "says"), [(True, "EPOCHS="), (False, "a larger MODEL, or")])
+def test_longer_runs_come_before_a_larger_model_unless_time_is_ruled_out(
+    tmp_path: Path, may_help: bool, says: str
+) -> None:
+    longer = Longer(recipe="off", times=2, gain={}, helps=False, may_help=may_help)
+    fit = Fit(reference="fit-limited", best="balanced", reasons=(), longer=longer)
+    step = next_step(a_config(tmp_path), a_plan(), analysis_of((8, 16), fit=fit))
+    assert step.text.removeprefix("the same search with ").startswith(says)
 
 
 @pytest.mark.parametrize("looks", [1, 2, 3])

@@ -5,6 +5,9 @@ run has converged, so the slope of the last epochs says little. A longer run of 
 fastest shows it directly. It is made only if the result matters: if the error of every recipe on
 clean training images is larger than what validation images add to it.
 
+It is ruled out that time is what is missing only if the longer run does not validate better beyond
+noise, and the interval of what it gains there ends below `LARGE_GAIN`. Else that is left open.
+
 A better fit of the training images is no proof alone, for a model that memorizes wrong labels has
 it too; better validation is none either, for one run is noisy. Both must be beyond noise:
 validation by the deciding metric, or by the next one (refined log-loss) if that is not decided.
@@ -19,6 +22,9 @@ from search.verdict.schema import Longer
 from search.verdict.wording import change_with_interval, listed, metric_words
 
 LONGER_WORDS = "everything off with twice the epochs"
+LARGE_GAIN = 0.10
+"""Gain in validation that would show time to be what is missing, as large as a gap that counts as
+overfitting: a share, as all that is compared here."""
 
 
 def is_mostly_unfit(evidence: Mapping[str, FitEvidence], *, metric: Metric = TOP1) -> bool:
@@ -70,7 +76,16 @@ def longer_training(evidence: Mapping[str, FitEvidence], *, metric: Metric = TOP
     validates = is_better(recipes.metric, "val") or (
         gain[recipes.val].mean > 0.0 and any(is_better(finer, "val") for finer in then)
     )
-    return Longer(recipe="off", times=TIMES_LONGER, gain=gain, helps=fits and validates)
+    # Not `>=`: where nothing shows the noise, the end of the interval is no number.
+    is_small = gain[recipes.val].times(recipes.metric.sign).ci95[1] < LARGE_GAIN
+    helps = fits and validates
+    return Longer(
+        recipe="off",
+        times=TIMES_LONGER,
+        gain=gain,
+        helps=helps,
+        may_help=not helps and (validates or not is_small),
+    )
 
 
 def longer_sentence(longer: Longer, *, metric: Metric = TOP1) -> str:
@@ -80,7 +95,9 @@ def longer_sentence(longer: Longer, *, metric: Metric = TOP1) -> str:
         for name, of in longer.gain.items()
         if name != NLL.on("clean_train")
     ]
-    answer = "would help" if longer.helps else "is not seen to help"
+    answer = "would help" if longer.helps else "does not help"
+    if longer.may_help:
+        answer = "may help, which one run leaves open"
     if not math.isfinite(longer.gain[metric.on("val")].ci95[0]):
         answer = "is not known to help, for these runs do not show their noise"
     return f"Longer training {answer}: {LONGER_WORDS} changes {listed(said)}."

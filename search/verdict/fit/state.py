@@ -57,7 +57,8 @@ def fit_state(
       by what decides the dials makes it fit better beyond noise.
     - *fit-limited*: of every recipe most of the error is there in training already
       (`search.verdict.fit.longer.is_mostly_unfit`), and longer training is not known to help: what
-      limits the fit is the model's capacity, or labels that are wrong.
+      limits the fit is the model's capacity, or labels that are wrong, if that it may help is ruled
+      out.
     - *overfit*: X has a gap beyond noise, and another recipe that fits no better than X validates
       better beyond noise, or (for the reference) a regularizer is turned up by what decides the
       dials, or the interval of the gap lies above `LARGE_GAP` and the gap is more than half of the
@@ -164,9 +165,14 @@ def _state(
             return "fit-limited", _sentence(
                 f"{same}; whether for want of time is not known: {LONGER_WORDS} has no result"
             )
+        if limit.longer.may_help:
+            return "fit-limited", _sentence(
+                f"{same}; whether for want of time is not known: one run of {LONGER_WORDS} leaves "
+                "it open"
+            )
         return "fit-limited", _sentence(
-            f"{same}, and {LONGER_WORDS} does no better beyond noise: not time, but the model's "
-            "capacity or wrong labels limit the fit"
+            f"{same}, and {LONGER_WORDS} validates no better beyond noise: not time, but the "
+            "model's capacity or wrong labels limit the fit"
         )
     if recipes.is_above(role, recipes.gap):
         if better:

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from search.verdict.answer.problem import problem_sentence
 from search.verdict.fit.evidence import FitEvidence
 from search.verdict.fit.state import fit_state, is_undertrained
 from search.verdict.schema import FIT_STATES, Dial, Estimate, Fit
@@ -158,8 +159,34 @@ def test_the_longer_run_is_told_with_its_numbers_and_judges_no_recipe() -> None:
     assert "of top-1 on training images without augmentation" in said
     assert "longer" not in found.gap
     assert found.reasons[-1].startswith("Margins rest on 9 full-length runs")
-    same = fit_state(roles(*ALIKE, (0.60, 0.57)))
-    assert any(r.startswith("Longer training is not seen to help") for r in same.reasons)
+
+
+@pytest.mark.parametrize(
+    ("longer", "may_help", "says", "reason"),
+    [
+        ((0.60, 0.57), False, "does not help", "not time, but the model's capacity or wrong"),
+        ((0.90, 0.57), False, "does not help", "not time, but the model's capacity or wrong"),
+        ((0.60, 0.70), True, "may help", "whether for want of time is not known"),
+        ((0.60, 0.66), True, "may help", "whether for want of time is not known"),
+    ],
+)
+def test_want_of_time_is_ruled_out_only_where_validation_shows_it(
+    longer: tuple[float, float], may_help: bool, says: str, reason: str
+) -> None:
+    found = fit_state(roles(*ALIKE, longer))
+    assert found.reference == "fit-limited"
+    assert found.longer is not None
+    assert (found.longer.helps, found.longer.may_help) == (False, may_help)
+    assert any(r.startswith(f"Longer training {says}") for r in found.reasons)
+    assert reason in found.reasons[0]
+    assert ("for want of time is not known" in problem_sentence(found, [])) == may_help
+
+
+def test_one_run_of_each_recipe_rules_nothing_out() -> None:
+    at = {"reference": (0.6, 0.57), "best": (0.6, 0.57), "off": (0.6, 0.57), "longer": (0.6, 0.57)}
+    found = fit_state({role: evidence(*of, key=0, seeds=1) for role, of in at.items()})
+    assert found.longer is not None
+    assert found.longer.may_help
 
 
 def test_a_balanced_reason_never_denies_a_recipe_that_validates_better() -> None:

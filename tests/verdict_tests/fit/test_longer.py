@@ -14,6 +14,7 @@ def test_a_converged_model_is_fit_limited_and_its_dials_are_judged(condition: Co
     found = shares(condition, experiments=60)
     assert found.states.get("fit-limited", 0.0) >= 0.93
     assert found.withheld <= 0.07
+    assert found.ruled_out >= 0.8
 
 
 def test_an_unfinished_run_is_found() -> None:
@@ -21,3 +22,10 @@ def test_an_unfinished_run_is_found() -> None:
     found = shares(unfinished, experiments=60)
     assert found.withheld >= 0.85
     assert found.states["undertrained"] == found.withheld
+    assert found.ruled_out <= 0.05
+
+
+def test_time_is_hardly_ever_ruled_out_where_twice_the_epochs_gain_ten_points() -> None:
+    """Also where they fit no better: a 95 % interval ends below the truth that rarely."""
+    hidden = Condition(name="hidden", clean=60.0, val=55.0, val_gain=10.0)
+    assert shares(hidden, experiments=200).ruled_out <= 0.05
