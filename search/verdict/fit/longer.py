@@ -76,7 +76,7 @@ def longer_training(evidence: Mapping[str, FitEvidence], *, metric: Metric = TOP
     validates = is_better(recipes.metric, "val") or (
         gain[recipes.val].mean > 0.0 and any(is_better(finer, "val") for finer in then)
     )
-    # Not `>=`: where nothing shows the noise, the end of the interval is no number.
+    # Where nothing shows the noise the interval has no end, and nothing is ruled out.
     is_small = gain[recipes.val].times(recipes.metric.sign).ci95[1] < LARGE_GAIN
     helps = fits and validates
     return Longer(
