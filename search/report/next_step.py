@@ -38,8 +38,7 @@ def next_step(config: RunConfig, plan: Plan, analysis: Analysis) -> NextStep:
         return NextStep(
             text=f"the same search with EPOCHS={longer}, or a higher LR: these runs are too short"
         )
-    longer_run = verdict.fit.longer
-    if verdict.fit.reference == "fit-limited" and (longer_run is None or longer_run.may_help):
+    if verdict.fit.may_want_time:
         longer = LONGER * plan.reference.epochs
         return NextStep(
             text=f"the same search with EPOCHS={longer}, for time may be what is missing; else a "

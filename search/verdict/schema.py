@@ -94,6 +94,11 @@ class Fit:
     gap: Mapping[str, Estimate] = field(default_factory=dict)
     longer: Longer | None = None
 
+    @property
+    def may_want_time(self) -> bool:
+        """Whether the reference does not fit, and it is open whether more epochs would help."""
+        return self.reference == "fit-limited" and (self.longer is None or self.longer.may_help)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dial:

@@ -87,7 +87,7 @@ def problem_sentence(fit: Fit, dials: Sequence[Dial]) -> str:
         else:
             tail = ", and these can be improved on too"
         return f"What is wrong with the reference: {_LAG}{tail}."
-    if fit.reference == "fit-limited" and (fit.longer is None or fit.longer.may_help):
+    if fit.may_want_time:
         return (
             "What is wrong with the reference: no recipe fits the training images; whether for "
             "want of time is not known."
